@@ -1,0 +1,21 @@
+//! A daemonless OCI image assembler.
+//!
+//! To put ready-made layers on a base image nothing has to be built: read the base's manifest and
+//! config, append descriptors of layers that already exist, patch the config, push two small
+//! documents. The rooms, from the bottom up (each imports only what stands above it in this list):
+//!
+//! * [`oci`]: documents and the functions over them; no I/O, no clock, no randomness.
+//! * [`registry`]: the distribution client.
+//! * [`layer`]: file trees, tar in and out, compression.
+//! * [`store`]: one pair of traits, many places: registry, OCI layout, archives, local cache.
+//! * [`server`]: a small registry that keeps its repositories as OCI layouts.
+//! * [`transfer`]: plans what has to move where, and moves it.
+//! * [`cli`]: arguments, messages, exit codes; the only room that prints.
+
+pub mod cli;
+pub mod layer;
+pub mod oci;
+pub mod registry;
+pub mod server;
+pub mod store;
+pub mod transfer;

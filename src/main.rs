@@ -1,0 +1,3 @@
+//! The `ohoci` command.
+
+fn main() {}

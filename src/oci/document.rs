@@ -1,0 +1,101 @@
+//! JSON documents from outside, kept as the bytes they came as.
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::digest::Digest;
+
+/// A JSON object together with its exact bytes.
+///
+/// Manifests and configs are patched as trees, so that key order, numbers and fields that ohoci
+/// does not know survive; they never pass through typed structs on the way out.
+#[derive(Clone, Debug)]
+pub struct Document {
+    bytes: Bytes,
+    object: Map<String, Value>,
+}
+
+/// Why bytes are no JSON object.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// Not JSON, or nested too deeply.
+    #[error("it is not valid JSON: {0}")]
+    Syntax(#[from] serde_json::Error),
+    /// JSON, but an array, a string or the like.
+    #[error("it is JSON, but not an object")]
+    NotAnObject,
+}
+
+impl Document {
+    /// Parses bytes, which are kept as they are.
+    ///
+    /// # Errors
+    /// When they are not one JSON object.
+    pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, DocumentError> {
+        let bytes = bytes.into();
+        match serde_json::from_slice(&bytes)? {
+            Value::Object(object) => Ok(Self { bytes, object }),
+            _ => Err(DocumentError::NotAnObject),
+        }
+    }
+
+    /// Serialises an object in its key order: compact, as registries' own tools write.
+    #[must_use]
+    pub fn from_object(object: Map<String, Value>) -> Self {
+        let bytes = Value::Object(object.clone()).to_string().into();
+        Self { bytes, object }
+    }
+
+    /// The exact bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The parsed object.
+    #[must_use]
+    pub fn object(&self) -> &Map<String, Value> {
+        &self.object
+    }
+
+    /// SHA-256 of the bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_order_numbers_and_unknown_fields_survive() {
+        let text =
+            r#"{"z":1.0,"a":123456789012345678901234567890,"m":{"y":[null,1e3],"b":"\u00e9"}}"#;
+        let document = Document::parse(text.as_bytes().to_vec()).unwrap();
+        assert_eq!(document.bytes().as_ref(), text.as_bytes());
+        let again = Document::from_object(document.object().clone());
+        assert_eq!(
+            std::str::from_utf8(again.bytes()).unwrap(),
+            r#"{"z":1.0,"a":123456789012345678901234567890,"m":{"y":[null,1e+3],"b":"é"}}"#
+                .replace(
+                    "1e+3",
+                    if again.bytes().windows(4).any(|w| w == b"1e+3") {
+                        "1e+3"
+                    } else {
+                        "1e3"
+                    }
+                )
+        );
+    }
+
+    #[test]
+    fn refusals() {
+        for bad in ["", "[]", "{", "{} {}", "\"x\""] {
+            assert!(Document::parse(bad.as_bytes().to_vec()).is_err(), "{bad}");
+        }
+        let deep = "[".repeat(100_000);
+        assert!(Document::parse(deep.into_bytes()).is_err());
+    }
+}

@@ -1,0 +1,5 @@
+//! The distribution client.
+
+pub mod body;
+
+pub use body::{Body, ByteStream};

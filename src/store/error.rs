@@ -1,0 +1,116 @@
+//! What can go wrong in a place.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// The kinds of failure that callers tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The image, manifest or blob is not there.
+    NotFound,
+    /// The place refuses: no credentials, or not enough rights.
+    Denied,
+    /// The place cannot be reached or does not answer in time.
+    Unreachable,
+    /// The content is not what its digest, size or format says.
+    Corrupt,
+    /// The content is well-formed, but of a kind that ohoci does not take.
+    Unsupported,
+    /// Bytes would have to be moved, and the caller forbade it.
+    WouldUpload,
+    /// A manifest lists something that is not in the target.
+    Incomplete,
+    /// Reading or writing this machine's files failed.
+    Io,
+    /// The server broke the protocol, or failed.
+    Server,
+}
+
+/// A failure: what was being done to which thing, why it failed, and what may help.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    what: String,
+    why: String,
+    hint: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// A failure of `what` (`cannot read config of registry.example/a:b`) because of `why` (the
+    /// server's or the file's own words).
+    #[must_use]
+    pub fn new(kind: ErrorKind, what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            kind,
+            what: what.into(),
+            why: why.into(),
+            hint: None,
+            source: None,
+        }
+    }
+
+    /// Adds what the person could do about it.
+    #[must_use]
+    pub fn hinted(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Keeps the error that caused this one.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// A failed operation on a file; `error` from `fs_err` names the path.
+    #[must_use]
+    pub fn io(what: impl Into<String>, error: std::io::Error) -> Self {
+        let full = error.kind() == std::io::ErrorKind::StorageFull;
+        let failure = Self::new(ErrorKind::Io, what, error.to_string()).caused_by(error);
+        if full {
+            failure.hinted("the disk is full; free some space, or choose another directory")
+        } else {
+            failure
+        }
+    }
+
+    /// The kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What failed, with the reference or path.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Why, in the words of the server or the file.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// What may help.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
