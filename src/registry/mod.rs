@@ -1,5 +1,7 @@
 //! The distribution client.
 
 pub mod body;
+pub mod credential;
 
 pub use body::{Body, ByteStream};
+pub use credential::{Credential, CredentialError, CredentialSource, NoCredentials, Secret};
