@@ -5,6 +5,7 @@
 //! documents. The rooms, from the bottom up (each imports only what stands above it in this list):
 //!
 //! * [`oci`]: documents and the functions over them; no I/O, no clock, no randomness.
+//! * [`config`]: files and environment variables that say how ohoci behaves.
 //! * [`registry`]: the distribution client.
 //! * [`layer`]: file trees, tar in and out, compression.
 //! * [`store`]: one pair of traits, many places: registry, OCI layout, archives, local cache.
@@ -13,6 +14,7 @@
 //! * [`cli`]: arguments, messages, exit codes; the only room that prints.
 
 pub mod cli;
+pub mod config;
 pub mod layer;
 pub mod oci;
 pub mod registry;

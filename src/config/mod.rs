@@ -1,0 +1,15 @@
+//! Files and environment variables that say how ohoci behaves.
+
+pub mod certificates;
+pub mod environment;
+pub mod error;
+pub mod load;
+pub mod project;
+pub mod registries;
+
+pub use certificates::{HostCertificates, certificate_roots, certificates_for};
+pub use environment::{Environment, Variable};
+pub use error::ConfigError;
+pub use load::{Config, PROJECT_FILE, user_file};
+pub use project::{ComposeDefaults, IfExists, Position};
+pub use registries::{ClientIdentity, Mirror, RegistrySettings};
