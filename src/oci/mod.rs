@@ -1,13 +1,22 @@
 //! Pure functions over image documents: no I/O, no clock, no randomness.
 
 pub mod annotation;
+pub mod compose;
+pub mod config_patch;
+pub mod convert;
 pub mod descriptor;
+pub mod diff;
 pub mod digest;
 pub mod document;
+pub mod env;
+pub mod image_config;
+pub mod index;
+pub mod label;
 pub mod manifest;
 pub mod media_type;
 pub mod platform;
 pub mod reference;
+pub mod timestamp;
 
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Hasher};
