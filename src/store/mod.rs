@@ -1,6 +1,9 @@
 //! Places that images are read from and written to: one pair of traits, many places.
 
 pub mod error;
+pub mod layout;
+mod region;
+pub mod staged;
 
 use std::fmt::Debug;
 use std::sync::Arc;
