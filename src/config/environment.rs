@@ -77,10 +77,12 @@ variables! {
     SOURCE_DATE_EPOCH;
 }
 
+type Lookup = dyn Fn(&str) -> Option<OsString> + Send + Sync;
+
 /// Where values of environment variables come from: the process, or a test.
 #[derive(Clone)]
 pub struct Environment {
-    lookup: Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>,
+    lookup: Arc<Lookup>,
     home: Option<PathBuf>,
     user_id: Option<u32>,
 }
@@ -110,6 +112,13 @@ impl Environment {
             home,
             user_id: None,
         }
+    }
+
+    /// The same variables for the user with this number.
+    #[must_use]
+    pub fn for_user(mut self, user_id: u32) -> Self {
+        self.user_id = Some(user_id);
+        self
     }
 
     /// A variable's value; one that is set to nothing counts as not set.

@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod credential;
+pub mod credentials;
 
 pub use body::{Body, ByteStream};
 pub use credential::{Credential, CredentialError, CredentialSource, NoCredentials, Secret};
