@@ -1,1 +1,25 @@
-//! placeholder
+//! File trees, tar in and out, compression: everything between files and a layer blob.
+//!
+//! Synchronous: callers on a runtime run it on a blocking thread. Nothing here ever unpacks to
+//! disk.
+
+pub mod compress;
+pub mod decompress;
+pub mod directory;
+pub mod entry;
+pub mod gzip;
+pub mod headers;
+pub mod pack;
+pub mod path;
+pub mod pax;
+pub mod source;
+pub mod tar_read;
+pub mod tar_write;
+pub mod tree;
+pub mod whiteout;
+
+pub use entry::{Content, Device, Entry, Kind};
+pub use pack::{PackError, PackOptions, PackedLayer, pack, pack_tree};
+pub use path::LayerPath;
+pub use source::LayerSource;
+pub use tree::{Rules, Tree};

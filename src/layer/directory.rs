@@ -1,0 +1,252 @@
+//! Reads a directory on disk into a tree.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::entry::{Content, Entry, Kind};
+use super::path::{LayerPath, MAX_PATH};
+use super::tree::{Rules, Tree};
+use super::whiteout;
+
+/// Largest extended attribute in bytes: Linux's `XATTR_SIZE_MAX`.
+const MAX_XATTR: usize = 64 << 10;
+/// The attribute that holds file capabilities: without it, such a program no longer works.
+const CAPABILITY: &str = "security.capability";
+
+/// A directory's tree.
+#[derive(Debug)]
+pub struct DirectoryTree {
+    /// The tree; its root entry has the directory's mode.
+    pub tree: Tree,
+    /// What was left out, and why, for a person.
+    pub notes: Vec<String>,
+}
+
+/// Why a directory cannot become a layer.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// Reading failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Something in it cannot be in a layer.
+    #[error("{path}: {reason}", path = .path.display())]
+    Unfit {
+        /// Where it is.
+        path: PathBuf,
+        /// Why it cannot.
+        reason: String,
+    },
+}
+
+/// Reads everything below `root`. Contents stay on disk until they are packed.
+///
+/// Everything belongs to root and is dated `mtime` (seconds since 1970), so that the tree does not
+/// depend on who checked it out and when. Modes are kept, with setuid, setgid and sticky. Symlinks
+/// stay symlinks, except that `root` itself may be one. Files with the same inode become hard
+/// links. Of the extended attributes only `security.capability` is kept: others (`user.*`,
+/// SELinux labels) describe this machine, not the software. Sockets are left out with a note.
+///
+/// # Errors
+/// When something cannot be read, is a device, or has a name that a layer would take for a
+/// whiteout.
+pub fn read_directory(root: &Path, mtime: i64) -> Result<DirectoryTree, DirectoryError> {
+    let mut tree = Tree::new();
+    let mut notes = Vec::new();
+    let mut inodes: HashMap<(u64, u64), LayerPath> = HashMap::new();
+    let metadata = fs_err::metadata(root)?;
+    let directory = |mode| Entry {
+        mtime,
+        ..Entry::new(Kind::Directory, mode & 0o7777)
+    };
+    put(
+        &mut tree,
+        root,
+        LayerPath::root(),
+        directory(metadata.mode()),
+    )?;
+    let mut waiting = vec![(root.to_owned(), LayerPath::root())];
+    while let Some((on_disk, in_layer)) = waiting.pop() {
+        // Sorted, so that of two hard links it is always the same one that holds the content and
+        // notes come in the same order.
+        let mut children = fs_err::read_dir(&on_disk)?
+            .map(|child| child.map(|child| child.path()))
+            .collect::<io::Result<Vec<_>>>()?;
+        children.sort();
+        for child in children {
+            let name = child
+                .file_name()
+                .map(OsStrExt::as_bytes)
+                .unwrap_or_default();
+            let path = LayerPath::parse(name)
+                .and_then(|name| in_layer.join(&name))
+                .map_err(|error| unfit(&child, error.to_string()))?;
+            if whiteout::is_reserved(&path) {
+                return Err(unfit(
+                    &child,
+                    "a name that begins with `.wh.` would remove files instead of adding one",
+                ));
+            }
+            let metadata = fs_err::symlink_metadata(&child)?;
+            let kind = metadata.file_type();
+            let mode = metadata.mode() & 0o7777;
+            if kind.is_dir() {
+                put(&mut tree, &child, path.clone(), directory(mode))?;
+                waiting.push((child, path));
+                continue;
+            }
+            if kind.is_socket() {
+                notes.push(format!("{}: sockets are left out", child.display()));
+                continue;
+            }
+            if kind.is_char_device() || kind.is_block_device() {
+                return Err(unfit(&child, "devices cannot be packed"));
+            }
+            let known = inodes.get(&(metadata.dev(), metadata.ino()));
+            let kind = if let Some(first) = known.filter(|_| metadata.nlink() > 1) {
+                Kind::Hardlink(first.clone())
+            } else if kind.is_symlink() {
+                Kind::Symlink(symlink_target(&child)?)
+            } else if kind.is_fifo() {
+                Kind::Fifo
+            } else {
+                Kind::File(Content::File {
+                    path: child.clone(),
+                    size: metadata.len(),
+                })
+            };
+            if metadata.nlink() > 1 {
+                inodes
+                    .entry((metadata.dev(), metadata.ino()))
+                    .or_insert_with(|| path.clone());
+            }
+            let xattrs = match kind {
+                Kind::File(_) => capabilities(&child)?,
+                _ => BTreeMap::new(),
+            };
+            let entry = Entry {
+                mtime,
+                xattrs,
+                ..Entry::new(kind, mode)
+            };
+            put(&mut tree, &child, path, entry)?;
+        }
+    }
+    Ok(DirectoryTree { tree, notes })
+}
+
+fn unfit(path: &Path, reason: impl Into<String>) -> DirectoryError {
+    DirectoryError::Unfit {
+        path: path.to_owned(),
+        reason: reason.into(),
+    }
+}
+
+fn put(
+    tree: &mut Tree,
+    on_disk: &Path,
+    path: LayerPath,
+    entry: Entry,
+) -> Result<(), DirectoryError> {
+    tree.insert(path, entry, Rules::Strict)
+        .map_err(|error| unfit(on_disk, error.to_string()))
+}
+
+fn symlink_target(path: &Path) -> Result<Vec<u8>, DirectoryError> {
+    let target = fs_err::read_link(path)?.into_os_string().into_vec();
+    if target.len() > MAX_PATH {
+        return Err(unfit(path, "its target is too long"));
+    }
+    Ok(target)
+}
+
+fn capabilities(path: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, DirectoryError> {
+    let mut value = vec![0; MAX_XATTR];
+    match rustix::fs::lgetxattr(path, CAPABILITY, value.as_mut_slice()) {
+        Ok(length) => {
+            value.truncate(length);
+            Ok(BTreeMap::from([(CAPABILITY.into(), value)]))
+        }
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(BTreeMap::new()),
+        Err(errno) => Err(unfit(
+            path,
+            format!("cannot read its capabilities: {}", io::Error::from(errno)),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn read(root: &Path) -> DirectoryTree {
+        read_directory(root, 7).unwrap()
+    }
+
+    fn path(raw: &str) -> LayerPath {
+        LayerPath::parse(raw.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_directory_becomes_a_tree() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        fs_err::create_dir(at("bin")).unwrap();
+        fs_err::write(at("bin/tool"), b"#!").unwrap();
+        fs_err::set_permissions(at("bin/tool"), PermissionsExt::from_mode(0o4755)).unwrap();
+        fs_err::hard_link(at("bin/tool"), at("bin/alias")).unwrap();
+        fs_err::os::unix::fs::symlink("/nowhere", at("link")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+
+        let DirectoryTree { tree, notes } = read(root.path());
+        let paths: Vec<_> = tree.iter().map(|(path, _)| path.to_string()).collect();
+        assert_eq!(paths, ["/", "/bin", "/bin/alias", "/bin/tool", "/link"]);
+        assert_eq!(notes.len(), 1);
+        assert!(notes[0].contains("socket"));
+        let alias = tree.get(&path("bin/alias")).unwrap();
+        assert!(matches!(&alias.kind, Kind::File(content) if content.size() == 2));
+        assert_eq!(
+            (alias.mode, alias.uid, alias.gid, alias.mtime),
+            (0o4755, 0, 0, 7)
+        );
+        let tool = tree.get(&path("bin/tool")).unwrap();
+        assert!(matches!(&tool.kind, Kind::Hardlink(to) if *to == path("bin/alias")));
+        let link = tree.get(&path("link")).unwrap();
+        assert!(matches!(&link.kind, Kind::Symlink(to) if to == b"/nowhere"));
+    }
+
+    #[test]
+    fn a_link_out_of_the_directory_is_not_followed() {
+        let outside = tempfile::tempdir().unwrap();
+        fs_err::write(outside.path().join("secret"), b"secret").unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let link = root.path().join("out");
+        fs_err::os::unix::fs::symlink(outside.path(), &link).unwrap();
+        assert_eq!(read(root.path()).tree.len(), 2);
+        assert_eq!(read(&link).tree.len(), 2, "the root itself may be a link");
+    }
+
+    #[test]
+    fn names_that_would_be_whiteouts_are_refused() {
+        for name in [".wh.passwd", ".wh..wh..opq"] {
+            let root = tempfile::tempdir().unwrap();
+            fs_err::write(root.path().join(name), b"").unwrap();
+            let error = read_directory(root.path(), 0).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_need_not_be_utf8() {
+        let root = tempfile::tempdir().unwrap();
+        let name = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+        fs_err::write(root.path().join(name), b"").unwrap();
+        let tree = read(root.path()).tree;
+        assert!(tree.get(&LayerPath::parse(b"\xff\xfe").unwrap()).is_some());
+    }
+}

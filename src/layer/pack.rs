@@ -1,0 +1,509 @@
+//! Makes layer blobs of what is on disk, in one pass and bounded memory.
+
+use std::io::{self, BufWriter, Read, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempPath};
+
+use super::compress::{Compressor, Settings};
+use super::decompress::{DEFAULT_LIMIT, Decompressor};
+use super::directory::read_directory;
+use super::entry::{Entry, Kind};
+use super::path::LayerPath;
+use super::source::LayerSource;
+use super::tar_read::{Limits, Member, TarError, TarReader};
+use super::tar_write::{TarWriter, write_tree};
+use super::tree::{Rules, Tree};
+use crate::oci::media_type::{Compression, Family};
+use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
+
+/// How to pack.
+#[derive(Clone, Copy, Debug)]
+pub struct PackOptions {
+    /// How to compress what is not compressed yet.
+    pub compression: Compression,
+    /// The level; see [`Settings::level`].
+    pub level: Option<u32>,
+    /// The date of everything that comes from a directory, in seconds since 1970:
+    /// `SOURCE_DATE_EPOCH`, or 0.
+    pub mtime: i64,
+    /// How many threads compress. Has no influence on the result.
+    pub threads: NonZeroUsize,
+    /// How many bytes a layer may have when decompressed.
+    pub limit: u64,
+}
+
+impl Default for PackOptions {
+    /// gzip, which every client takes, with as many threads as there are processors.
+    fn default() -> Self {
+        Self {
+            compression: Compression::Gzip,
+            level: None,
+            mtime: 0,
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            limit: DEFAULT_LIMIT,
+        }
+    }
+}
+
+impl PackOptions {
+    fn settings(&self) -> Settings {
+        Settings {
+            compression: self.compression,
+            level: self.level,
+            threads: self.threads,
+        }
+    }
+}
+
+/// A layer blob on disk.
+#[derive(Debug)]
+pub struct PackedLayer {
+    /// The blob, by its OCI media type.
+    pub descriptor: Descriptor,
+    /// The digest of the tar in it.
+    pub diff_id: Digest,
+    /// Where the blob is.
+    pub file: LayerFile,
+    /// How many members the tar has.
+    pub entries: u64,
+    /// The size of the tar in bytes.
+    pub uncompressed_size: u64,
+    /// What made it, for the image's history. Says nothing about this machine.
+    pub created_by: String,
+    /// What was left out, and why, for a person.
+    pub notes: Vec<String>,
+}
+
+/// The file that a blob is in.
+#[derive(Debug)]
+pub enum LayerFile {
+    /// The file that was given, which is the blob as it stands.
+    Given(PathBuf),
+    /// A file that is removed when this is dropped.
+    Temporary(TempPath),
+}
+
+impl LayerFile {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Given(path) => path,
+            Self::Temporary(path) => path,
+        }
+    }
+}
+
+/// Why something cannot become a layer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make a layer of {subject}: {why}")]
+pub struct PackError {
+    subject: String,
+    why: String,
+    #[source]
+    io: Option<io::Error>,
+}
+
+impl PackError {
+    fn new(subject: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            subject: subject.into(),
+            why: why.into(),
+            io: None,
+        }
+    }
+
+    fn of(subject: &Path, why: &dyn std::error::Error) -> Self {
+        Self::new(subject.display().to_string(), why.to_string())
+    }
+
+    /// What was being packed: a path, or a name of the tree.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Why it cannot become a layer, with the file or member at fault.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// The system's error, when reading or writing failed; it tells a full disk.
+    #[must_use]
+    pub fn io(&self) -> Option<&io::Error> {
+        self.io.as_ref()
+    }
+}
+
+/// Makes a layer of a directory or a tar. What it is shows in its content, not in its name.
+///
+/// A directory is packed reproducibly (see [`read_directory`] and [`write_tree`]); its own entry
+/// becomes that of the destination, and nothing is written for directories above the destination,
+/// nor for `/`: it would override what the base says about them.
+///
+/// A tar for `/` is validated and kept: compressed, it is the blob, byte for byte, and no file is
+/// written; not compressed, its bytes are compressed as they are. For another destination it is
+/// written anew, in its own order and with its own owners and dates, below that directory. Its
+/// entry for its root, if it has one, must then come first.
+///
+/// New files are written into `out_dir`.
+///
+/// # Errors
+/// When `source` is neither, is damaged, contradicts itself (a path twice, files below something
+/// that is no directory, hard links to what is not there before them), or when reading or writing
+/// fails.
+pub fn pack(
+    source: &LayerSource,
+    options: &PackOptions,
+    out_dir: &Path,
+) -> Result<PackedLayer, PackError> {
+    let path = &source.path;
+    let fail = |error: io::Error| io_error(path.display().to_string(), error);
+    let created_by = format!("ohoci: add layer at {}", source.destination);
+    let metadata = fs_err::metadata(path).map_err(fail)?;
+    if metadata.is_dir() {
+        let found =
+            read_directory(path, options.mtime).map_err(|error| PackError::of(path, &error))?;
+        let tree = found
+            .tree
+            .moved_below(&source.destination, options.mtime)
+            .map_err(|error| PackError::of(path, &error))?;
+        let mut layer =
+            pack_tree(tree, created_by, options, out_dir).map_err(|error| PackError {
+                subject: path.display().to_string(),
+                ..error
+            })?;
+        layer.notes = found.notes;
+        return Ok(layer);
+    }
+    if !metadata.is_file() {
+        return Err(PackError::new(
+            path.display().to_string(),
+            "it is neither a directory nor a file",
+        ));
+    }
+    let file = fs_err::File::open(path).map_err(fail)?;
+    let input = Metered::new(file);
+    let input = Decompressor::new(input, options.limit).map_err(fail)?;
+    let layer = if !source.destination.is_root() {
+        repack(input, &source.destination, options, out_dir)
+    } else if input.compression() == Compression::None {
+        compress_as_is(input, options, out_dir)
+    } else {
+        keep(input, path, metadata.len())
+    };
+    match layer {
+        Ok(layer) => Ok(PackedLayer {
+            created_by,
+            ..layer
+        }),
+        Err(TarError::Io(error)) => Err(fail(error)),
+        Err(error) => Err(PackError::of(path, &error)),
+    }
+}
+
+/// Makes a layer of a tree.
+///
+/// # Errors
+/// When the tree contradicts itself, or when reading a file in it or writing fails.
+pub fn pack_tree(
+    tree: Tree,
+    created_by: String,
+    options: &PackOptions,
+    out_dir: &Path,
+) -> Result<PackedLayer, PackError> {
+    let subject = || "the tree".to_owned();
+    let fail = |error| io_error(subject(), error);
+    let blob = Blob::create(options, out_dir).map_err(fail)?;
+    let (blob, entries) = write_tree(tree, blob).map_err(|error| match error {
+        super::tar_write::WriteError::Io(error) => fail(error),
+        super::tar_write::WriteError::Tree(error) => PackError::new(subject(), error.to_string()),
+    })?;
+    let layer = blob.finish(entries).map_err(fail)?;
+    Ok(PackedLayer {
+        created_by,
+        ..layer
+    })
+}
+
+fn io_error(subject: String, error: io::Error) -> PackError {
+    PackError {
+        subject,
+        why: error.to_string(),
+        io: Some(error),
+    }
+}
+
+/// A layer is as good as its tar: everything that a runtime could trip over is refused here.
+#[derive(Default)]
+struct Validator {
+    seen: Tree<()>,
+    entries: u64,
+}
+
+impl Validator {
+    fn check(&mut self, member: &Member) -> Result<(), TarError> {
+        let malformed = |reason: String| TarError::Malformed {
+            offset: 0,
+            path: Some(member.path.to_string()),
+            reason,
+        };
+        if let Kind::Hardlink(target) = &member.entry.kind {
+            match self.seen.get(target) {
+                None => {
+                    return Err(malformed(format!(
+                        "it is a hard link to {target}, which does not come before it"
+                    )));
+                }
+                Some(entry) if entry.is_directory() => {
+                    return Err(malformed(format!(
+                        "it is a hard link to {target}, which is a directory"
+                    )));
+                }
+                Some(_) => {}
+            }
+        }
+        // Attributes are of no interest here, and would be kept until the end.
+        let kind = match &member.entry.kind {
+            Kind::Directory => Kind::Directory,
+            Kind::Symlink(_) => Kind::Symlink(Vec::new()),
+            _ => Kind::File(()),
+        };
+        self.entries += 1;
+        self.seen
+            .insert(member.path.clone(), Entry::new(kind, 0), Rules::Strict)
+            .map_err(|error| malformed(error.to_string()))
+    }
+}
+
+type Input = Decompressor<Metered<fs_err::File>>;
+
+/// Takes a compressed tar as the blob that it is.
+fn keep(input: Input, path: &Path, size: u64) -> Result<PackedLayer, TarError> {
+    let compression = input.compression();
+    let mut reader = TarReader::new(Metered::new(input), Rules::Strict, Limits::default());
+    let mut validator = Validator::default();
+    while let Some(member) = reader.next_member()? {
+        validator.check(&member)?;
+    }
+    let (input, tar) = reader.into_inner().into_parts();
+    let (_, blob) = input.into_inner().into_parts();
+    let (digest, read) = blob.finish();
+    if read != size {
+        return Err(TarError::Io(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{read} bytes were read, but the file had {size}: it changed meanwhile"),
+        )));
+    }
+    let (diff_id, uncompressed_size) = tar.finish();
+    Ok(PackedLayer {
+        descriptor: descriptor(compression, digest, size)?,
+        diff_id,
+        file: LayerFile::Given(path.to_owned()),
+        entries: validator.entries,
+        uncompressed_size,
+        created_by: String::new(),
+        notes: Vec::new(),
+    })
+}
+
+/// Compresses an uncompressed tar without changing a byte of it.
+fn compress_as_is(
+    input: Input,
+    options: &PackOptions,
+    out_dir: &Path,
+) -> Result<PackedLayer, TarError> {
+    let blob = Blob::create(options, out_dir)?;
+    let mut reader = TarReader::new(Tee { input, blob }, Rules::Strict, Limits::default());
+    let mut validator = Validator::default();
+    while let Some(member) = reader.next_member()? {
+        validator.check(&member)?;
+    }
+    Ok(reader.into_inner().blob.finish(validator.entries)?)
+}
+
+/// Writes a tar anew below a directory.
+fn repack(
+    input: Input,
+    destination: &LayerPath,
+    options: &PackOptions,
+    out_dir: &Path,
+) -> Result<PackedLayer, TarError> {
+    let mut reader = TarReader::new(input, Rules::Strict, Limits::default());
+    let mut validator = Validator::default();
+    let mut writer = TarWriter::new(Blob::create(options, out_dir)?);
+    while let Some(mut member) = reader.next_member()? {
+        let malformed = |reason: String| TarError::Malformed {
+            offset: 0,
+            path: Some(member.path.to_string()),
+            reason,
+        };
+        if writer.entries() == 0 && !member.path.is_root() {
+            let root = Entry {
+                mtime: options.mtime,
+                ..Entry::new(Kind::Directory, 0o755)
+            };
+            writer.append(destination, &root, &mut io::empty())?;
+        } else if writer.entries() > 0 && member.path.is_root() {
+            return Err(malformed(
+                "the entry for the root must come first".to_owned(),
+            ));
+        }
+        validator.check(&member)?;
+        let moved = |path: &LayerPath| {
+            destination
+                .join(path)
+                .map_err(|error| malformed(error.to_string()))
+        };
+        let path = moved(&member.path)?;
+        if let Kind::Hardlink(target) = &member.entry.kind {
+            member.entry.kind = Kind::Hardlink(moved(target)?);
+        }
+        writer.append(&path, &member.entry, &mut reader)?;
+    }
+    let entries = writer.entries();
+    Ok(writer.finish()?.finish(entries)?)
+}
+
+fn descriptor(compression: Compression, digest: Digest, size: u64) -> io::Result<Descriptor> {
+    let media_type = Family::Oci
+        .layer(compression)
+        .ok_or_else(|| io::Error::other("OCI has no media type for this compression"))?;
+    Ok(Descriptor::new(media_type, digest, size))
+}
+
+/// A digest and a size, taken on the way.
+#[derive(Debug)]
+struct Meter {
+    hasher: Hasher,
+    size: u64,
+}
+
+impl Meter {
+    fn new() -> Self {
+        Self {
+            hasher: Hasher::new(Algorithm::Sha256),
+            size: 0,
+        }
+    }
+
+    fn take(&mut self, piece: &[u8]) {
+        self.hasher.update(piece);
+        self.size += piece.len() as u64;
+    }
+
+    fn finish(self) -> (Digest, u64) {
+        (self.hasher.finish(), self.size)
+    }
+}
+
+/// A reader or writer with a meter in it.
+#[derive(Debug)]
+struct Metered<T> {
+    inner: T,
+    meter: Meter,
+}
+
+impl<T> Metered<T> {
+    fn new(inner: T) -> Self {
+        Self {
+            inner,
+            meter: Meter::new(),
+        }
+    }
+
+    fn into_parts(self) -> (T, Meter) {
+        (self.inner, self.meter)
+    }
+}
+
+impl<T: Read> Read for Metered<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.meter.take(buffer.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+}
+
+impl<T: Write> Write for Metered<T> {
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(content)?;
+        self.meter.take(content.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Passes on what is read, and writes it into a blob.
+struct Tee<R> {
+    input: R,
+    blob: Blob,
+}
+
+impl<R: Read> Read for Tee<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.blob
+            .write_all(buffer.get(..count).unwrap_or_default())?;
+        Ok(count)
+    }
+}
+
+/// A blob that is being written: takes a tar, hashes it, compresses it, hashes that.
+struct Blob {
+    tar: Metered<Compressor<Metered<BufWriter<NamedTempFile>>>>,
+    compression: Compression,
+}
+
+impl Blob {
+    fn create(options: &PackOptions, out_dir: &Path) -> io::Result<Self> {
+        let file = tempfile::Builder::new()
+            .prefix(".layer-")
+            .tempfile_in(out_dir)
+            .map_err(|error| {
+                let message = format!("cannot write into {}: {error}", out_dir.display());
+                io::Error::new(error.kind(), message)
+            })?;
+        let output = Metered::new(BufWriter::with_capacity(256 << 10, file));
+        let compressor = Compressor::new(output, options.settings())?;
+        Ok(Self {
+            tar: Metered::new(compressor),
+            compression: options.compression,
+        })
+    }
+
+    fn finish(self, entries: u64) -> io::Result<PackedLayer> {
+        let (compressor, tar) = self.tar.into_parts();
+        let (output, blob) = compressor.finish()?.into_parts();
+        let file = output
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
+        let (diff_id, uncompressed_size) = tar.finish();
+        let (digest, size) = blob.finish();
+        Ok(PackedLayer {
+            descriptor: descriptor(self.compression, digest, size)?,
+            diff_id,
+            file: LayerFile::Temporary(file.into_temp_path()),
+            entries,
+            uncompressed_size,
+            created_by: String::new(),
+            notes: Vec::new(),
+        })
+    }
+}
+
+impl Write for Blob {
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        self.tar.write(content)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tar.flush()
+    }
+}

@@ -1,0 +1,592 @@
+//! Reads tars that others made, one member after the other, and never unpacks them.
+//!
+//! The layout of a header comes from the `tar` crate. Its iterator is not used: it reads extension
+//! headers of any size into memory, breaks binary PAX values at newlines, and reads on where
+//! readers are known to disagree (RUSTSEC-2026-0068 and its kin). Where two readers could see two
+//! different trees in the same bytes, this one refuses.
+
+use std::io::{self, Read};
+
+use tar::Header;
+
+use super::entry::{Device, Entry, Kind};
+use super::path::{LayerPath, MAX_PATH, printable};
+use super::pax::{self, Records};
+use super::tree::Rules;
+use super::whiteout::{self, Meaning, Whiteout};
+
+const BLOCK: usize = 512;
+
+/// What a tar may ask of us.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most members.
+    pub members: u64,
+    /// Most bytes in one member's extension headers.
+    pub extension: u64,
+    /// Most bytes in all paths, link targets and extended attributes together.
+    pub metadata: u64,
+}
+
+impl Default for Limits {
+    /// Two million members, 1 MiB per extension header (Linux allows 64 KiB of names and values
+    /// of extended attributes each), 512 MiB in all.
+    fn default() -> Self {
+        Self {
+            members: 2_000_000,
+            extension: 1 << 20,
+            metadata: 512 << 20,
+        }
+    }
+}
+
+/// One member: where it stands and what it is. A file's content is its size in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its path.
+    pub path: LayerPath,
+    /// What it is.
+    pub entry: Entry<u64>,
+    /// What it removes, if it is a whiteout.
+    pub whiteout: Option<Whiteout>,
+}
+
+/// Why a tar cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TarError {
+    /// Reading it failed, or decompressing it.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is no tar that all readers would take for the same files.
+    #[error("{}", describe(*.offset, .path.as_deref(), .reason))]
+    Malformed {
+        /// Where the member's header starts, in bytes.
+        offset: u64,
+        /// The member's path, where it is known.
+        path: Option<String>,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn describe(offset: u64, path: Option<&str>, reason: &str) -> String {
+    match path {
+        Some(path) => format!("tar member {path} (at byte {offset}): {reason}"),
+        None => format!("tar at byte {offset}: {reason}"),
+    }
+}
+
+/// Reads the members of an uncompressed tar.
+///
+/// It is itself a reader: of the content of the member that [`TarReader::next_member`] returned
+/// last. What is left of it is skipped by the next call.
+#[derive(Debug)]
+pub struct TarReader<R> {
+    input: R,
+    rules: Rules,
+    limits: Limits,
+    position: u64,
+    header_at: u64,
+    content: u64,
+    padding: u64,
+    members: u64,
+    metadata: u64,
+    done: bool,
+}
+
+/// What extension headers say about the member behind them.
+#[derive(Default)]
+struct Extensions {
+    pax: Option<Records>,
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+}
+
+impl<R: Read> TarReader<R> {
+    /// A reader of the tar that starts where `input` stands.
+    ///
+    /// With [`Rules::Strict`], the tar must end as POSIX says (two blocks of zeros, then at most
+    /// more zeros), and whiteouts must be empty files. With [`Rules::Foreign`] it may simply stop
+    /// behind a member, as runtimes allow; what stands behind its end is read and ignored.
+    pub fn new(input: R, rules: Rules, limits: Limits) -> Self {
+        Self {
+            input,
+            rules,
+            limits,
+            position: 0,
+            header_at: 0,
+            content: 0,
+            padding: 0,
+            members: 0,
+            metadata: 0,
+            done: false,
+        }
+    }
+
+    /// The input, to be asked about what was read; every byte of it has been read once
+    /// [`TarReader::next_member`] has returned `None`.
+    pub fn into_inner(self) -> R {
+        self.input
+    }
+
+    /// Goes to the next member; `None` at the end.
+    ///
+    /// # Errors
+    /// See [`TarError`]. The reader cannot be used further.
+    pub fn next_member(&mut self) -> Result<Option<Member>, TarError> {
+        loop {
+            self.skip_content()?;
+            if self.done {
+                return Ok(None);
+            }
+            let Some((header, extensions)) = self.next_header()? else {
+                self.done = true;
+                return Ok(None);
+            };
+            self.members += 1;
+            if self.members > self.limits.members {
+                return Err(self.malformed(None, "it has too many members"));
+            }
+            if let Some(member) = self.member(&header, extensions)? {
+                return Ok(Some(member));
+            }
+        }
+    }
+
+    fn malformed(&self, path: Option<&[u8]>, reason: impl Into<String>) -> TarError {
+        TarError::Malformed {
+            offset: self.header_at,
+            path: path.map(printable),
+            reason: reason.into(),
+        }
+    }
+
+    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.input.read(rest) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.position += filled as u64;
+        Ok(filled)
+    }
+
+    fn skip_content(&mut self) -> Result<(), TarError> {
+        let mut left = self.content.saturating_add(self.padding);
+        self.content = 0;
+        self.padding = 0;
+        let mut buffer = [0; 32 << 10];
+        while left > 0 {
+            let wanted = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(buffer.len());
+            let filled = self.fill(buffer.get_mut(..wanted).unwrap_or_default())?;
+            if filled < wanted {
+                return Err(self.malformed(None, "it ends inside this member: cut off?"));
+            }
+            left -= filled as u64;
+        }
+        Ok(())
+    }
+
+    /// The next header that is not an extension, with the extensions in front of it.
+    fn next_header(&mut self) -> Result<Option<(Header, Extensions)>, TarError> {
+        let mut extensions = Extensions::default();
+        let mut pending = false;
+        loop {
+            self.header_at = self.position;
+            let mut header = Header::new_old();
+            match self.fill(header.as_mut_bytes())? {
+                0 if pending => {
+                    return Err(self.malformed(None, "it ends behind an extension header"));
+                }
+                0 if self.rules == Rules::Foreign && self.position > 0 => return Ok(None),
+                0 if self.position == 0 => return Err(self.malformed(None, "it is empty")),
+                0 => {
+                    return Err(self.malformed(None, "it ends without an end marker: cut off?"));
+                }
+                BLOCK => {}
+                _ => return Err(self.malformed(None, "it ends inside a header: cut off?")),
+            }
+            if header.as_bytes().iter().all(|byte| *byte == 0) {
+                if pending {
+                    return Err(self.malformed(None, "it ends behind an extension header"));
+                }
+                self.read_end()?;
+                return Ok(None);
+            }
+            self.check(&header)?;
+            let size = self.number(&header.as_old().size, "size")?;
+            let twice = "it has two extension headers of the same kind";
+            match header.as_old().linkflag {
+                [b'x'] => {
+                    let data = self.extension(size)?;
+                    let records = pax::parse(&data).map_err(|why| self.malformed(None, why))?;
+                    if extensions.pax.replace(records).is_some() {
+                        return Err(self.malformed(None, twice));
+                    }
+                }
+                [b'g'] => {
+                    let data = self.extension(size)?;
+                    let records = pax::parse(&data).map_err(|why| self.malformed(None, why))?;
+                    // GNU tar applies global headers, Go and so container runtimes do not.
+                    // `git archive` writes one with its commit as comment.
+                    if records.keys().any(|key| key != b"comment") {
+                        return Err(self.malformed(
+                            None,
+                            "it has a global PAX header, which some readers apply and others ignore",
+                        ));
+                    }
+                }
+                [b'L'] => {
+                    let data = self.extension(size)?;
+                    if extensions.long_name.replace(until_nul(&data)).is_some() {
+                        return Err(self.malformed(None, twice));
+                    }
+                }
+                [b'K'] => {
+                    let data = self.extension(size)?;
+                    if extensions.long_link.replace(until_nul(&data)).is_some() {
+                        return Err(self.malformed(None, twice));
+                    }
+                }
+                _ => return Ok(Some((header, extensions))),
+            }
+            pending = true;
+        }
+    }
+
+    fn check(&self, header: &Header) -> Result<(), TarError> {
+        let bytes = header.as_bytes();
+        // POSIX: the sum of all bytes, with those of the checksum taken as spaces.
+        let sum: u64 = bytes.iter().map(|byte| u64::from(*byte)).sum();
+        let field = &header.as_old().cksum;
+        let blank: u64 = field.iter().map(|byte| u64::from(*byte)).sum();
+        if octal(field) != Some(sum - blank + 8 * u64::from(b' ')) {
+            let reason = if self.position == BLOCK as u64 {
+                "this is no tar: its first header has a wrong checksum"
+            } else {
+                "the header has a wrong checksum"
+            };
+            return Err(self.malformed(None, reason));
+        }
+        let magic = bytes.get(257..263).unwrap_or_default();
+        if magic == b"ustar\0" && header.as_ustar().is_none() {
+            return Err(self.malformed(None, "the header has an unknown version"));
+        }
+        Ok(())
+    }
+
+    /// The whole content of an extension header.
+    fn extension(&mut self, size: u64) -> Result<Vec<u8>, TarError> {
+        if size > self.limits.extension {
+            return Err(self.malformed(
+                None,
+                format!("its extension header has {size} bytes, which is too many"),
+            ));
+        }
+        let mut data = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
+        if self.fill(&mut data)? < data.len() {
+            return Err(self.malformed(None, "it ends inside an extension header: cut off?"));
+        }
+        self.padding = padding(size);
+        self.skip_content()?;
+        Ok(data)
+    }
+
+    /// Everything behind the first block of zeros.
+    fn read_end(&mut self) -> Result<(), TarError> {
+        let mut buffer = [0; 32 << 10];
+        let mut behind = 0;
+        loop {
+            let filled = self.fill(&mut buffer)?;
+            if filled == 0 {
+                break;
+            }
+            behind += filled;
+            let read = buffer.get(..filled).unwrap_or_default();
+            if self.rules == Rules::Strict && read.iter().any(|byte| *byte != 0) {
+                return Err(self.malformed(None, "something stands behind its end"));
+            }
+        }
+        if self.rules == Rules::Strict && behind < BLOCK {
+            return Err(self.malformed(None, "its end marker is incomplete: cut off?"));
+        }
+        Ok(())
+    }
+
+    fn number(&self, field: &[u8], name: &str) -> Result<u64, TarError> {
+        number(field).ok_or_else(|| self.malformed(None, format!("its {name} is no number")))
+    }
+
+    /// Puts a header and its extensions together; `None` for bookkeeping of aufs.
+    fn member(
+        &mut self,
+        header: &Header,
+        extensions: Extensions,
+    ) -> Result<Option<Member>, TarError> {
+        let pax = extensions.pax.unwrap_or_default();
+        let raw_path = self.name(&pax, b"path", extensions.long_name, || header_path(header))?;
+        let raw_link = self.name(&pax, b"linkpath", extensions.long_link, || {
+            until_nul(&header.as_old().linkname)
+        })?;
+        let fail = |reader: &Self, reason: String| reader.malformed(Some(&raw_path), reason);
+
+        let size = self.size(header, &pax, &raw_path)?;
+        let attributes = self.attributes(header, &pax, &raw_path)?;
+        let kind = match header.as_old().linkflag {
+            // Before POSIX, a directory was a file with a slash behind its name.
+            [0] if raw_path.ends_with(b"/") => Kind::Directory,
+            [b'0' | 0] => Kind::File(size),
+            [b'1'] => Kind::Hardlink(
+                LayerPath::parse(&raw_link)
+                    .map_err(|error| fail(self, format!("its link target: {error}")))?,
+            ),
+            [b'2'] => Kind::Symlink(raw_link.clone()),
+            [b'3'] => Kind::CharDevice(self.device(header)?),
+            [b'4'] => Kind::BlockDevice(self.device(header)?),
+            [b'5'] => Kind::Directory,
+            [b'6'] => Kind::Fifo,
+            [b'S'] => return Err(fail(self, "sparse files are not supported".to_owned())),
+            other => {
+                let reason = format!("members of type {:?} are not supported", printable(&other));
+                return Err(fail(self, reason));
+            }
+        };
+        if let Kind::Symlink(target) = &kind
+            && (target.is_empty() || target.len() > MAX_PATH || target.contains(&0))
+        {
+            let reason = "its link target is empty, too long or contains a NUL";
+            return Err(fail(self, reason.to_owned()));
+        }
+        // Readers disagree on whether such a member is followed by content.
+        if !matches!(kind, Kind::File(_)) && size != 0 {
+            return Err(fail(self, format!("a {} cannot have a size", kind.noun())));
+        }
+        self.content = size;
+        self.padding = padding(size);
+
+        let path = LayerPath::parse(&raw_path).map_err(|error| fail(self, error.to_string()))?;
+        if path.is_root() && !matches!(kind, Kind::Directory) {
+            return Err(fail(self, "the root must be a directory".to_owned()));
+        }
+        let whiteout = match whiteout::meaning(&path) {
+            Ok(Meaning::Entry) => None,
+            Ok(Meaning::Whiteout(whiteout)) => Some(whiteout),
+            Ok(Meaning::Bookkeeping) if self.rules == Rules::Foreign => return Ok(None),
+            Ok(Meaning::Bookkeeping) => {
+                return Err(fail(self, "the name is reserved by aufs".to_owned()));
+            }
+            Err(error) => return Err(fail(self, error.to_string())),
+        };
+        let misshapen = match self.rules {
+            Rules::Strict => kind != Kind::File(0),
+            Rules::Foreign => kind == Kind::Directory,
+        };
+        if whiteout.is_some() && misshapen {
+            return Err(fail(self, "a whiteout must be an empty file".to_owned()));
+        }
+        let xattrs = attributes.xattrs.iter();
+        let bytes = xattrs
+            .map(|(name, value)| name.len() + value.len())
+            .sum::<usize>()
+            + raw_path.len()
+            + raw_link.len();
+        self.metadata = self.metadata.saturating_add(bytes as u64);
+        if self.metadata > self.limits.metadata {
+            return Err(fail(
+                self,
+                "its paths and attributes are too long".to_owned(),
+            ));
+        }
+        Ok(Some(Member {
+            path,
+            entry: Entry { kind, ..attributes },
+            whiteout,
+        }))
+    }
+
+    /// A name that can be in the PAX header, in a GNU extension, or in the header itself.
+    fn name(
+        &self,
+        pax: &Records,
+        key: &[u8],
+        gnu: Option<Vec<u8>>,
+        plain: impl FnOnce() -> Vec<u8>,
+    ) -> Result<Vec<u8>, TarError> {
+        // POSIX: an empty value takes back what a global header said.
+        let pax = pax.get(key).filter(|value| !value.is_empty());
+        match (pax, gnu) {
+            (Some(pax), Some(gnu)) if *pax != gnu => Err(self.malformed(
+                Some(pax),
+                "its PAX header and its GNU extension give it different names",
+            )),
+            (Some(name), _) => Ok(name.clone()),
+            (None, Some(name)) => Ok(name),
+            (None, None) => Ok(plain()),
+        }
+    }
+
+    fn size(&self, header: &Header, pax: &Records, path: &[u8]) -> Result<u64, TarError> {
+        /// The largest size that eleven octal digits can say.
+        const LARGEST: u64 = 0o777_7777_7777;
+        if pax.keys().any(|key| key.starts_with(b"GNU.sparse.")) {
+            return Err(self.malformed(Some(path), "sparse files are not supported"));
+        }
+        let plain = self.number(&header.as_old().size, "size")?;
+        let Some(text) = pax.get(b"size".as_slice()) else {
+            return Ok(plain);
+        };
+        let size = pax::decimal(text)
+            .ok_or_else(|| self.malformed(Some(path), "the size in its PAX header is no number"))?;
+        // Go writes 0 into the header where the size does not fit.
+        if size == plain || (plain == 0 && size > LARGEST) {
+            Ok(size)
+        } else {
+            Err(self.malformed(
+                Some(path),
+                format!("its header says {plain} bytes, its PAX header {size}"),
+            ))
+        }
+    }
+
+    fn attributes(
+        &self,
+        header: &Header,
+        pax: &Records,
+        path: &[u8],
+    ) -> Result<Entry<u64>, TarError> {
+        let old = header.as_old();
+        let id = |key: &str, field: &[u8]| {
+            let value = match pax.get(key.as_bytes()).filter(|text| !text.is_empty()) {
+                Some(text) => pax::decimal(text),
+                None => number(field),
+            };
+            value
+                .and_then(|value| u32::try_from(value).ok())
+                .ok_or_else(|| self.malformed(Some(path), format!("its {key} is out of range")))
+        };
+        let mtime = match pax.get(b"mtime".as_slice()).filter(|text| !text.is_empty()) {
+            Some(text) => pax::seconds(text),
+            None => signed(&old.mtime),
+        };
+        let xattrs = pax
+            .iter()
+            .filter_map(|(key, value)| {
+                let name = key
+                    .strip_prefix(pax::XATTR)
+                    .filter(|name| !name.is_empty())?;
+                Some((name.to_vec(), value.clone()))
+            })
+            .collect();
+        let mode = self.number(&old.mode, "mode")? & 0o7777;
+        Ok(Entry {
+            kind: Kind::Fifo,
+            mode: u32::try_from(mode).unwrap_or_default(),
+            uid: id("uid", &old.uid)?,
+            gid: id("gid", &old.gid)?,
+            mtime: mtime.ok_or_else(|| self.malformed(Some(path), "its time is out of range"))?,
+            xattrs,
+        })
+    }
+
+    fn device(&self, header: &Header) -> Result<Device, TarError> {
+        // GNU and POSIX headers have the numbers in the same place.
+        let part = |range| {
+            number(header.as_bytes().get(range).unwrap_or_default())
+                .filter(|part| *part <= 0o777_7777)
+                .and_then(|part| u32::try_from(part).ok())
+                .ok_or_else(|| self.malformed(None, "its device number is out of range"))
+        };
+        Ok(Device {
+            major: part(329..337)?,
+            minor: part(337..345)?,
+        })
+    }
+}
+
+impl<R: Read> Read for TarReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.content)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let buffer = buffer.get_mut(..wanted).unwrap_or_default();
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let count = self.input.read(buffer)?;
+        if count == 0 {
+            let error = self.malformed(None, "it ends inside this member: cut off?");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error));
+        }
+        self.position += count as u64;
+        self.content -= count as u64;
+        Ok(count)
+    }
+}
+
+fn padding(size: u64) -> u64 {
+    size.wrapping_neg() % BLOCK as u64
+}
+
+fn until_nul(field: &[u8]) -> Vec<u8> {
+    field
+        .split(|byte| *byte == 0)
+        .next()
+        .unwrap_or_default()
+        .to_vec()
+}
+
+fn header_path(header: &Header) -> Vec<u8> {
+    let name = until_nul(&header.as_old().name);
+    match header.as_ustar().map(|ustar| until_nul(&ustar.prefix)) {
+        Some(mut path) if !path.is_empty() => {
+            path.push(b'/');
+            path.extend_from_slice(&name);
+            path
+        }
+        _ => name,
+    }
+}
+
+/// An octal field: spaces, digits, then spaces or NULs. An empty one is zero, as in Go.
+fn octal(field: &[u8]) -> Option<u64> {
+    let start = field
+        .iter()
+        .position(|byte| *byte != b' ')
+        .unwrap_or(field.len());
+    let field = field.get(start..)?;
+    let end = field
+        .iter()
+        .position(|byte| matches!(byte, b' ' | 0))
+        .unwrap_or(field.len());
+    let (digits, rest) = field.split_at_checked(end)?;
+    if !rest.iter().all(|byte| matches!(byte, b' ' | 0)) {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |value, digit| match digit {
+        b'0'..=b'7' => value.checked_mul(8)?.checked_add(u64::from(digit - b'0')),
+        _ => None,
+    })
+}
+
+/// A field in octal or, as GNU and star do for large numbers, in base 256.
+fn signed(field: &[u8]) -> Option<i64> {
+    let (first, rest) = field.split_first()?;
+    if first & 0x80 == 0 {
+        return octal(field).and_then(|value| i64::try_from(value).ok());
+    }
+    // Two's complement of which the top bit marks the format: bit six is the sign.
+    let start = i64::from(first & 0x7f) - if first & 0x40 == 0 { 0 } else { 0x80 };
+    rest.iter().try_fold(start, |value, byte| {
+        value.checked_mul(256)?.checked_add(i64::from(*byte))
+    })
+}
+
+fn number(field: &[u8]) -> Option<u64> {
+    u64::try_from(signed(field)?).ok()
+}
