@@ -1,3 +1,60 @@
-//! Developer tasks.
+//! Developer tasks: `cargo xtask test`, `fixtures`.
+//!
+//! Add commands here which otherwise would end up as a lot of shell.
 
-fn main() {}
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a task's job is to tell the developer what it does"
+)]
+
+mod command;
+mod debian;
+mod fixtures;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Developer tasks of ohoci.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what the tests need and run all of them.
+    Test(test::Arguments),
+    /// Make real inputs for tests by hand and for measurements.
+    #[command(subcommand)]
+    Fixtures(Fixtures),
+}
+
+#[derive(Debug, Subcommand)]
+enum Fixtures {
+    /// Make the root file system of a minimal Debian, as a tar, from this machine's apt sources.
+    DebianBase {
+        /// The tar to write.
+        out: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match &arguments.task {
+        Task::Test(arguments) => test::run(arguments),
+        Task::Fixtures(Fixtures::DebianBase { out }) => fixtures::debian_base(out),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

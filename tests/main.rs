@@ -1,0 +1,9 @@
+//! Tests of the binary against real servers and real clients: one file per command or promise.
+//!
+//! One test program rather than one per file, because linking is what takes the time. A new file
+//! has to be named here; `harness::every_file_is_part_of_the_test_program` notices a forgotten one.
+
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,17 @@
+//! What integration tests share: servers, images, clients, and a way to run the binary.
+//!
+//! * [`command`]: the `ohoci` binary with a home of its own.
+//! * [`debian_registry`]: Debian's `docker-registry`, open, with passwords, tokens or certificates.
+//! * [`token_server`]: hands out the tokens, with the quirks of real ones.
+//! * [`certificates`]: an authority for HTTPS on loopback.
+//! * [`images`]: small real images, plain and odd.
+//! * [`peer`]: reads and writes a registry without any code of ohoci.
+//! * [`clients`]: skopeo, umoci and running what came out.
+
+pub(crate) mod certificates;
+pub(crate) mod clients;
+pub(crate) mod command;
+pub(crate) mod debian_registry;
+pub(crate) mod images;
+pub(crate) mod peer;
+pub(crate) mod token_server;
