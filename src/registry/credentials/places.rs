@@ -1,7 +1,8 @@
 //! Where credentials are looked for, and in which order.
 //!
-//! The order is podman's (containers-auth.json(5)) with Docker's inline variable in front. As with
-//! podman, a file that is named outright takes the place of all those that would be searched.
+//! The order is podman's (containers-auth.json(5)) with Docker's inline variable in front. A file
+//! that is named outright takes the place of all those that would be searched, as in today's
+//! podman (`getAuthFilePaths` in containers/image); podman 4.3 and skopeo 1.9 still searched on.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
