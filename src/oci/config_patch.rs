@@ -58,6 +58,9 @@ pub enum PatchError {
     /// No name for an environment variable.
     #[error("{0:?} is no name of an environment variable")]
     EnvName(String),
+    /// A variable that is set twice: the JSON form could not hold it.
+    #[error("environment variable {0} is set twice")]
+    EnvTwice(String),
     /// A value that cannot be expanded.
     #[error("environment variable {name}: {source}")]
     Expand {
@@ -114,6 +117,14 @@ impl ConfigPatch {
         *self == Self::default()
     }
 
+    /// Sets a variable; a later value of the same name takes the place of an earlier one.
+    pub fn set_env(&mut self, name: String, value: String) {
+        match self.env.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, slot)) => *slot = value,
+            None => self.env.push((name, value)),
+        }
+    }
+
     /// Checks what can be checked without a config.
     ///
     /// # Errors
@@ -125,7 +136,11 @@ impl ConfigPatch {
                 return Err(PatchError::EnvName(name.clone()));
             }
         }
+        let mut seen = BTreeSet::new();
         for (name, value) in &self.env {
+            if !seen.insert(name) {
+                return Err(PatchError::EnvTwice(name.clone()));
+            }
             if value.contains('\0') {
                 return Err(PatchError::Nul("an environment variable"));
             }
@@ -413,3 +428,6 @@ mod ordered_map {
         deserializer.deserialize_map(Pairs)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -397,3 +397,6 @@ fn put(annotations: &mut Map<String, Value>, key: &str, value: Option<String>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
