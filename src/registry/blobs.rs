@@ -1,0 +1,100 @@
+//! Reading blobs (distribution-spec, "Pulling blobs").
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use reqwest::Method;
+use reqwest::header::CONTENT_LENGTH;
+
+use super::body::Body;
+use super::download::RemoteBlob;
+use super::error::{Error, ErrorKind};
+use super::repository::{Place, Repository};
+use crate::oci::{Descriptor, Digest};
+
+impl Repository {
+    /// Reads a small blob whole, from a mirror if one has it.
+    ///
+    /// # Errors
+    /// When it is larger than `limit` bytes, is not there, or is not what the descriptor says.
+    pub async fn blob(&self, descriptor: &Descriptor, limit: u64) -> Result<Bytes, Error> {
+        let what = || format!("cannot read blob {self}@{}", descriptor.digest);
+        let places = self.places().map_err(|error| error.during(what))?;
+        let mut result = Err(Error::new(
+            ErrorKind::NotFound,
+            "there is nowhere to read from",
+        ));
+        for place in places {
+            let is_mirror = place.is_mirror;
+            result = self.blob_at(place, descriptor, limit).await;
+            match &result {
+                Err(error) if is_mirror => tracing::debug!(%error, "passing over the mirror"),
+                _ => break,
+            }
+        }
+        result.map_err(|error| error.during(what))
+    }
+
+    async fn blob_at(
+        &self,
+        place: Place,
+        descriptor: &Descriptor,
+        limit: u64,
+    ) -> Result<Bytes, Error> {
+        if descriptor.size > limit {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "it has {} bytes; at most {limit} are taken",
+                    descriptor.size
+                ),
+            ));
+        }
+        let blob = RemoteBlob::new(self.clone(), vec![place], descriptor.clone()).small();
+        let mut stream = blob.open(0).await.map_err(Error::from_io)?;
+        let mut whole = BytesMut::new();
+        while let Some(piece) = stream.next().await {
+            whole.extend_from_slice(&piece.map_err(Error::from_io)?);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// A handle from which a blob of any size can be read, again and again. Nothing is sent yet.
+    ///
+    /// What it yields from offset 0 is verified when it ends; a broken connection is resumed where
+    /// it broke.
+    #[must_use]
+    pub fn blob_body(&self, descriptor: &Descriptor) -> Arc<dyn Body> {
+        // A host that cannot be used shows when the body is opened.
+        let places = self.places().unwrap_or_default();
+        Arc::new(RemoteBlob::new(self.clone(), places, descriptor.clone()))
+    }
+
+    /// The size of a blob that the repository has; `None` when it has it not.
+    ///
+    /// # Errors
+    /// When the registry cannot be asked.
+    pub async fn blob_head(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        let what = || format!("cannot look up blob {self}@{digest}");
+        self.head_blob(digest)
+            .await
+            .map_err(|error| error.during(what))
+    }
+
+    pub(crate) async fn head_blob(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        let place = self.place()?;
+        let call = place.read(Method::HEAD, &format!("blobs/{digest}"))?;
+        let reply = self.transport().send(&place.host, call).await?;
+        match reply.status().as_u16() {
+            404 => Ok(None),
+            200..=299 => Ok(Some(
+                reply
+                    .header(CONTENT_LENGTH)
+                    .and_then(|n| n.parse().ok())
+                    .unwrap_or(0),
+            )),
+            _ => Err(reply.into_error().await),
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! One request over the wire, and the redirects that it meets.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
+};
+use reqwest::{Method, Url};
+
+use super::address::Reach;
+use super::body::ByteStream;
+use super::error::{Error, ErrorKind};
+use super::failure::{Failure, Shown, authority};
+use super::host::Host;
+use super::http::Manner;
+use super::reply::Reply;
+use super::statistics::{Counters, RateLimit};
+use super::transport::{Call, Payload, Transport};
+
+/// Most redirects that one request follows.
+const MAX_REDIRECTS: usize = 10;
+
+/// Longest `Location` that is followed, in bytes; signed URLs reach a few thousand.
+const MAX_LOCATION: usize = 32 << 10;
+
+impl Transport {
+    /// Sends a request once and returns the answer. `authorization` goes only to the registry
+    /// itself.
+    pub(crate) async fn exchange(
+        &self,
+        host: &Host,
+        call: &Call<'_>,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Reply, Failure> {
+        let permit = host.pacing.admit(call.lane).await;
+        let mut url = call.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let client = self.client_for(host, &mut url).await?;
+            let mut headers = call.headers.clone();
+            if !call.url.origin().eq(&url.origin()) {
+                headers.remove(AUTHORIZATION);
+            }
+            if let Some(value) = authorization.clone().filter(|_| host.owns(&url)) {
+                headers.insert(AUTHORIZATION, value);
+            }
+            let response = self.send_once(&client, call, &url, headers).await?;
+            let status = response.status();
+            tracing::debug!(
+                method = %call.method,
+                url = redacted(&url),
+                status = status.as_u16(),
+                "registry request"
+            );
+            let read = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
+            if host.owns(&url) {
+                self.warnings.collect(host.name(), response.headers());
+                let limit = RateLimit::parse(read("ratelimit-limit"), read("ratelimit-remaining"));
+                if let Some(limit) = limit {
+                    self.counters.rate_limit(host.name(), limit);
+                }
+            }
+            let follow = match call.method {
+                Method::GET | Method::HEAD => {
+                    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+                }
+                _ => matches!(status.as_u16(), 307 | 308),
+            };
+            let next = read(LOCATION.as_str())
+                .filter(|_| follow)
+                .map(str::to_owned);
+            let reply = Reply {
+                host: host.name().to_owned(),
+                url: url.clone(),
+                shown: Shown::Nothing,
+                response,
+                counters: self.counters.clone(),
+                idle: self.policy.idle_timeout,
+                permit: None,
+            };
+            let Some(next) = next else {
+                return Ok(Reply { permit, ..reply });
+            };
+            reply.drain().await;
+            url = resolve(&url, &next).map_err(Failure::lasting)?;
+        }
+        Err(Failure::lasting(Error::new(
+            ErrorKind::Server,
+            format!("the registry redirects more than {MAX_REDIRECTS} times"),
+        )))
+    }
+
+    /// The client for a URL, if the registry may send us there.
+    async fn client_for(&self, host: &Host, url: &mut Url) -> Result<reqwest::Client, Failure> {
+        if host.owns(url) {
+            return self.pool.get(&host.manner).map_err(Failure::lasting);
+        }
+        let refused = |why: String| Failure::lasting(Error::new(ErrorKind::Server, why));
+        // Names and passwords in a URL would become an Authorization header.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        let from = if url.host() == host.base().host() {
+            // Another port of the registry's own machine is no step further in.
+            None
+        } else {
+            let from = host.reach().await;
+            if let Some(target) = Reach::of_literal(url)
+                && !from.may_send_to(target)
+            {
+                return Err(refused(format!(
+                    "the registry sends its clients to the private address {}",
+                    authority(url)
+                )));
+            }
+            Some(from)
+        };
+        let settings = (self.settings.hosts)(&authority(url));
+        let mut manner = Manner::foreign(
+            url,
+            &settings,
+            host.settings(),
+            from.unwrap_or(Reach::Public),
+        );
+        manner.guard = from;
+        self.pool.get(&manner).map_err(Failure::lasting)
+    }
+
+    async fn send_once(
+        &self,
+        client: &reqwest::Client,
+        call: &Call<'_>,
+        url: &Url,
+        mut headers: HeaderMap,
+    ) -> Result<reqwest::Response, Failure> {
+        let mut request = reqwest::Request::new(call.method.clone(), url.clone());
+        let progress = Arc::new(Progress::default());
+        let length = match &call.payload {
+            Payload::Empty => {
+                progress.sent_all.store(true, Ordering::Relaxed);
+                0
+            }
+            Payload::Bytes(bytes) => {
+                progress.sent_all.store(true, Ordering::Relaxed);
+                self.counters.up(bytes.len());
+                *request.body_mut() = Some(bytes.clone().into());
+                bytes.len() as u64
+            }
+            Payload::Stream {
+                body,
+                offset,
+                length,
+            } => {
+                let stream = body
+                    .open(*offset)
+                    .await
+                    .map_err(|error| Failure::lasting(Error::from_io(error)))?;
+                let watched = watch(
+                    stream,
+                    *length,
+                    Arc::clone(&progress),
+                    self.counters.clone(),
+                );
+                *request.body_mut() = Some(reqwest::Body::wrap_stream(watched));
+                *length
+            }
+        };
+        if matches!(call.method, Method::POST | Method::PUT | Method::PATCH) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            if !headers.contains_key(CONTENT_TYPE) {
+                let kind = HeaderValue::from_static("application/octet-stream");
+                headers.insert(CONTENT_TYPE, kind);
+            }
+        }
+        *request.headers_mut() = headers;
+        self.counters.request(&call.method);
+        let streamed = matches!(call.payload, Payload::Stream { .. });
+        let answer = client.execute(request);
+        tokio::pin!(answer);
+        let mut seen = 0;
+        loop {
+            let done = progress.sent_all.load(Ordering::Relaxed);
+            let patience = if done && streamed {
+                self.policy.commit_timeout
+            } else {
+                self.policy.idle_timeout
+            };
+            match tokio::time::timeout(patience, &mut answer).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(error)) => {
+                    // What the body failed of is the cause; that the connection broke follows.
+                    return Err(match progress.take_failure() {
+                        Some(cause) => Failure::lasting(Error::from_io(cause)),
+                        None => Failure::of(error, url),
+                    });
+                }
+                Err(_) => {
+                    let moved = progress.bytes.load(Ordering::Relaxed);
+                    if moved == seen && done == progress.sent_all.load(Ordering::Relaxed) {
+                        return Err(Failure::stalled(&authority(url), patience.as_secs()));
+                    }
+                    seen = moved;
+                }
+            }
+        }
+    }
+}
+
+/// How far a streamed body has got.
+#[derive(Debug, Default)]
+struct Progress {
+    bytes: AtomicU64,
+    sent_all: AtomicBool,
+    failure: Mutex<Option<io::Error>>,
+}
+
+impl Progress {
+    fn fail(&self, error: io::Error) -> io::Error {
+        let copy = io::Error::new(error.kind(), error.to_string());
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        copy
+    }
+
+    fn take_failure(&self) -> Option<io::Error> {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+/// Exactly `length` bytes of a stream, counted as they leave.
+fn watch(
+    stream: ByteStream,
+    length: u64,
+    progress: Arc<Progress>,
+    counters: Counters,
+) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let state = (stream, length, progress, counters);
+    futures_util::stream::try_unfold(state, |(mut stream, left, progress, counters)| async move {
+        if left == 0 {
+            progress.sent_all.store(true, Ordering::Relaxed);
+            return Ok(None);
+        }
+        let mut piece = match stream.next().await {
+            Some(Ok(piece)) => piece,
+            Some(Err(error)) => return Err(progress.fail(error)),
+            None => {
+                let short = io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    format!("the content ends {left} bytes too early"),
+                );
+                return Err(progress.fail(short));
+            }
+        };
+        if piece.len() as u64 > left {
+            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        }
+        counters.up(piece.len());
+        let left = left - piece.len() as u64;
+        progress
+            .bytes
+            .fetch_add(piece.len() as u64, Ordering::Relaxed);
+        if left == 0 {
+            progress.sent_all.store(true, Ordering::Relaxed);
+        }
+        Ok(Some((piece, (stream, left, progress, counters))))
+    })
+}
+
+/// Where a `Location` leads from `base`: it may be absolute, relative, or lack the scheme.
+pub(crate) fn resolve(base: &Url, location: &str) -> Result<Url, Error> {
+    let refused = |why: &str| {
+        Error::new(
+            ErrorKind::Server,
+            format!("the registry sends its clients to a place that {why}"),
+        )
+    };
+    if location.is_empty() || location.len() > MAX_LOCATION {
+        return Err(refused("is no URL"));
+    }
+    let url = base.join(location).map_err(|_| refused("is no URL"))?;
+    match url.scheme() {
+        "https" => {}
+        "http" if base.scheme() == "http" => {}
+        "http" => return Err(refused("is not protected by TLS")),
+        _ => return Err(refused("is neither HTTP nor HTTPS")),
+    }
+    if !url.has_host() {
+        return Err(refused("names no host"));
+    }
+    Ok(url)
+}
+
+/// A URL for the log: signatures and session states in a query are secrets.
+pub(crate) fn redacted(url: &Url) -> String {
+    let mut shown = url.clone();
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    let keys: Vec<String> = url
+        .query_pairs()
+        .map(|(key, _)| format!("{key}=…"))
+        .collect();
+    shown.set_query(None);
+    shown.set_fragment(None);
+    if keys.is_empty() {
+        shown.to_string()
+    } else {
+        format!("{shown}?{}", keys.join("&"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(base: &str, location: &str) -> Option<String> {
+        resolve(&base.parse().unwrap(), location)
+            .ok()
+            .map(|url| url.to_string())
+    }
+
+    #[test]
+    fn locations_of_every_form() {
+        let base = "https://registry.example:5000/v2/a/blobs/uploads/?mount=x";
+        for (location, url) in [
+            (
+                "https://cdn.example/u?sig=a%2Fb%3D",
+                Some("https://cdn.example/u?sig=a%2Fb%3D"),
+            ),
+            (
+                "/v2/a/blobs/uploads/1?_state=x",
+                Some("https://registry.example:5000/v2/a/blobs/uploads/1?_state=x"),
+            ),
+            (
+                "1",
+                Some("https://registry.example:5000/v2/a/blobs/uploads/1"),
+            ),
+            ("//other.example/u", Some("https://other.example/u")),
+            (
+                "?uuid=1",
+                Some("https://registry.example:5000/v2/a/blobs/uploads/?uuid=1"),
+            ),
+            ("http://registry.example/u", None),
+            ("ftp://registry.example/u", None),
+            ("file:///etc/passwd", None),
+            ("https://", None),
+            ("https://[::", None),
+            ("", None),
+        ] {
+            assert_eq!(from(base, location).as_deref(), url, "{location}");
+        }
+        assert_eq!(from(base, &"x".repeat(100_000)), None);
+    }
+
+    #[test]
+    fn the_log_has_no_secrets() {
+        let url: Url = "https://u:p@cdn.example/b?X-Signature=abc&e=1#f"
+            .parse()
+            .unwrap();
+        assert_eq!(redacted(&url), "https://cdn.example/b?X-Signature=…&e=…");
+    }
+}

@@ -1,0 +1,289 @@
+//! Telling failures of connections apart, and refusals by status.
+
+use std::error::Error as StdError;
+use std::io;
+
+use reqwest::{StatusCode, Url};
+
+use super::address::RefusedAddress;
+use super::error::{Error, ErrorKind};
+use super::error_body::ErrorBody;
+use super::http::chain;
+
+/// A request that got no answer.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What to tell if it stays so.
+    pub(crate) error: Error,
+    /// Whether the same request may succeed later.
+    pub(crate) transient: bool,
+}
+
+impl Failure {
+    /// A failure that another attempt would repeat.
+    pub(crate) fn lasting(error: Error) -> Self {
+        Self {
+            error,
+            transient: false,
+        }
+    }
+
+    /// Nothing happened for too long.
+    pub(crate) fn stalled(host: &str, seconds: u64) -> Self {
+        Self {
+            error: Error::new(
+                ErrorKind::Unreachable,
+                format!("{host} did not answer for {seconds} s"),
+            ),
+            transient: true,
+        }
+    }
+
+    /// Why sending a request to `url`, or reading its answer, failed.
+    pub(crate) fn of(error: reqwest::Error, url: &Url) -> Self {
+        let host = authority(url);
+        let error = error.without_url();
+        let words = chain(&error);
+        let (kind, why, hint, transient) = if find::<RefusedAddress>(&error).is_some() {
+            (
+                ErrorKind::Server,
+                format!("the registry sends its clients to {host}, which has a private address"),
+                None,
+                false,
+            )
+        } else if error.is_dns() {
+            (
+                ErrorKind::Unreachable,
+                format!("there is no host {host} ({})", tail(&error)),
+                Some("check the name for a typo, and the network".to_owned()),
+                false,
+            )
+        } else if is_io(&error, io::ErrorKind::ConnectionRefused) {
+            (
+                ErrorKind::Unreachable,
+                format!("{host} refuses connections"),
+                Some("check the port, and that the registry is running".to_owned()),
+                false,
+            )
+        } else if error.is_connect() && words.contains("InvalidContentType") {
+            (
+                ErrorKind::Unreachable,
+                format!("{host} does not speak TLS"),
+                Some(format!(
+                    "if it is meant to be plain HTTP, say --plain-http {host}"
+                )),
+                false,
+            )
+        } else if error.is_connect() && words.contains("certificate") {
+            (
+                ErrorKind::Unreachable,
+                format!("the certificate of {host} is not trusted: {}", tail(&error)),
+                Some(
+                    "add its certificate authority to the configuration of that registry"
+                        .to_owned(),
+                ),
+                false,
+            )
+        } else if error.is_connect() {
+            let timed_out = error.is_timeout();
+            (
+                ErrorKind::Unreachable,
+                if timed_out {
+                    format!("connecting to {host} took too long")
+                } else {
+                    format!("cannot connect to {host}: {}", tail(&error))
+                },
+                None,
+                timed_out || is_io(&error, io::ErrorKind::ConnectionReset),
+            )
+        } else if words.contains("parsed") || words.contains("message head is too large") {
+            (
+                ErrorKind::Server,
+                format!("{host} does not answer in HTTP: {}", tail(&error)),
+                (url.scheme() == "http")
+                    .then(|| format!("if {host} speaks TLS, leave out --plain-http {host}")),
+                false,
+            )
+        } else {
+            (
+                ErrorKind::Unreachable,
+                format!("the connection to {host} broke: {}", tail(&error)),
+                None,
+                true,
+            )
+        };
+        let mut failure = Error::new(kind, why).caused_by(error);
+        if let Some(hint) = hint {
+            failure = failure.hinted(hint);
+        }
+        Self {
+            error: failure,
+            transient,
+        }
+    }
+}
+
+/// The host and port of a URL, as a person would write them.
+pub(crate) fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        // An I/O error shows what it wraps only through its own accessor.
+        if let Some(found) = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+            .and_then(|inner| inner.downcast_ref::<T>())
+        {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn is_io(error: &(dyn StdError + 'static), kind: io::ErrorKind) -> bool {
+    find::<io::Error>(error).is_some_and(|io| io.kind() == kind)
+}
+
+/// The words of the innermost cause.
+fn tail(error: &(dyn StdError + 'static)) -> String {
+    let mut last = error;
+    while let Some(next) = last.source() {
+        last = next;
+    }
+    super::error_body::printable(&last.to_string())
+}
+
+/// Who asked, for the hint of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Nobody in particular.
+    Nothing,
+    /// Somebody with credentials.
+    Credentials,
+}
+
+/// The failure that an answer with an error status means.
+pub(crate) fn refusal(host: &str, status: StatusCode, body: &ErrorBody, shown: Shown) -> Error {
+    let status_text = match status.canonical_reason() {
+        Some(reason) => format!("{} {reason}", status.as_u16()),
+        None => status.as_u16().to_string(),
+    };
+    let plain = match status.as_u16() {
+        401 | 403 => "access is denied",
+        404 if body.has(&["NAME_UNKNOWN"]) => "the repository does not exist",
+        404 if body.has(&["MANIFEST_UNKNOWN"]) => "the repository has no manifest of that name",
+        404 if body.has(&["BLOB_UNKNOWN"]) => "the repository has no such blob",
+        404 if body.has(&["BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"]) => {
+            "the registry has forgotten the upload"
+        }
+        404 => "there is no such thing in the registry",
+        429 => "too many requests",
+        408 | 500..=599 => "the registry failed",
+        _ => "the registry refuses the request",
+    };
+    let kind = match status.as_u16() {
+        401 | 403 => ErrorKind::Denied,
+        404 => ErrorKind::NotFound,
+        405 | 413 | 415 => ErrorKind::Unsupported,
+        429 => ErrorKind::RateLimited,
+        _ if body.has(&["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"]) => ErrorKind::Incomplete,
+        _ if body.has(&["UNSUPPORTED", "MANIFEST_INVALID"]) => ErrorKind::Unsupported,
+        _ => ErrorKind::Server,
+    };
+    let why = if body.words.is_empty() {
+        format!("{plain} ({status_text})")
+    } else {
+        format!("{plain}: {} ({status_text})", body.words)
+    };
+    let error = Error::new(kind, why)
+        .with_status(status.as_u16())
+        .with_code(body.codes.first().cloned());
+    match (status.as_u16(), shown) {
+        (401 | 403, Shown::Nothing) => error.hinted(format!(
+            "no credentials were sent; to log in: ohoci login {host}"
+        )),
+        (401, Shown::Credentials) => error.hinted(format!(
+            "the credentials for {host} were refused, or do not permit this; to renew them: ohoci login {host}"
+        )),
+        (403, Shown::Credentials) => error.hinted(format!(
+            "the credentials for {host} do not permit this; ask for the right, or log in as somebody else: ohoci login {host}"
+        )),
+        (400, _) if body.words.contains("HTTP request to an HTTPS server") => {
+            error.hinted(format!("{host} speaks TLS; leave out --plain-http {host}"))
+        }
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, json: &str, shown: Shown) -> Error {
+        refusal(
+            "registry.example",
+            StatusCode::from_u16(status).unwrap(),
+            &ErrorBody::parse(json.as_bytes()),
+            shown,
+        )
+    }
+
+    #[test]
+    fn what_is_missing_is_said_in_words() {
+        let unknown = |code: &str| {
+            refused(
+                404,
+                &format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#),
+                Shown::Nothing,
+            )
+            .why()
+            .to_owned()
+        };
+        assert_eq!(
+            unknown("NAME_UNKNOWN"),
+            "the repository does not exist: NAME_UNKNOWN (404 Not Found)"
+        );
+        assert!(unknown("MANIFEST_UNKNOWN").starts_with("the repository has no manifest"));
+    }
+
+    #[test]
+    fn the_hint_of_a_refusal_depends_on_what_was_shown() {
+        let hint = |status, shown| refused(status, "", shown).hint().unwrap().to_owned();
+        assert!(hint(401, Shown::Nothing).contains("ohoci login registry.example"));
+        assert!(hint(401, Shown::Credentials).contains("refused"));
+        assert!(hint(403, Shown::Credentials).contains("do not permit"));
+    }
+
+    #[test]
+    fn kinds() {
+        assert_eq!(
+            refused(429, "", Shown::Nothing).kind(),
+            ErrorKind::RateLimited
+        );
+        assert_eq!(refused(502, "", Shown::Nothing).kind(), ErrorKind::Server);
+        assert_eq!(
+            refused(413, "", Shown::Nothing).kind(),
+            ErrorKind::Unsupported
+        );
+        assert_eq!(
+            refused(
+                400,
+                r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}"#,
+                Shown::Nothing
+            )
+            .kind(),
+            ErrorKind::Incomplete
+        );
+    }
+}

@@ -1,0 +1,449 @@
+//! Sending one logical request: patience, pacing, authentication.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Method, Url};
+
+use super::body::Body;
+use super::credential::{Credential, CredentialSource};
+use super::error::{Error, ErrorKind};
+use super::failure::{Failure, Shown};
+use super::host::{Authentication, Host};
+use super::http::ClientPool;
+use super::pacing::Lane;
+use super::reply::Reply;
+use super::retry::{RetryPolicy, is_transient};
+use super::retry_after;
+use super::scope::ScopeSet;
+use super::settings::Settings;
+use super::statistics::Counters;
+use super::token::{Token, basic_of, bearer};
+use super::warning::Warnings;
+
+/// Most times that one request is sent with other credentials.
+const MAX_AUTHENTICATIONS: usize = 5;
+
+/// The body of a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Payload<'a> {
+    /// None.
+    Empty,
+    /// A small one.
+    Bytes(Bytes),
+    /// Part of something that can be opened again.
+    Stream {
+        /// What to send.
+        body: &'a dyn Body,
+        /// Where in it to begin.
+        offset: u64,
+        /// How many bytes from there.
+        length: u64,
+    },
+}
+
+/// How often a request is sent again by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// As often as the policy permits.
+    Full,
+    /// Up to this many attempts.
+    UpTo(u32),
+    /// Only where the registry says that there were too many requests; a refusal of another kind
+    /// is an answer, too.
+    Throttled,
+    /// Never: the caller has better means.
+    None,
+}
+
+/// One request to a registry.
+#[derive(Clone, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Payload<'a>,
+    /// What a token must permit, the repository asked first.
+    pub(crate) scopes: ScopeSet,
+    pub(crate) lane: Lane,
+    pub(crate) patience: Patience,
+}
+
+impl Call<'_> {
+    /// A small request without body.
+    pub(crate) fn new(method: Method, url: Url) -> Self {
+        Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            payload: Payload::Empty,
+            scopes: ScopeSet::default(),
+            lane: Lane::Small,
+            patience: Patience::Full,
+        }
+    }
+
+    /// The same with scopes.
+    pub(crate) fn scoped(mut self, scopes: ScopeSet) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    /// The same with other patience.
+    pub(crate) fn patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+}
+
+/// What all requests of a client share.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    pub(crate) policy: RetryPolicy,
+    pub(crate) counters: Counters,
+    pub(crate) warnings: Warnings,
+    pub(crate) pool: ClientPool,
+    pub(crate) settings: Settings,
+    hosts: Mutex<HashMap<String, Arc<Host>>>,
+}
+
+/// Where the authentication of one request stands.
+#[derive(Debug, Default)]
+struct Attempted {
+    /// Scopes that the registry named.
+    named: ScopeSet,
+    /// Sets of scopes to ask for, the most useful first; empty until a token is needed.
+    candidates: Vec<ScopeSet>,
+    /// Whether the first of them holds more than this request needs.
+    joined: bool,
+    /// Which of them is up.
+    candidate: usize,
+    /// The token that was sent last, and whether it came fresh from the server for this request.
+    sent: Option<(Token, bool)>,
+    /// Whether credentials have been shown in any form.
+    shown: bool,
+}
+
+impl Transport {
+    /// A transport that has not talked to anybody.
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            policy: settings.retry,
+            counters: Counters::default(),
+            warnings: Warnings::default(),
+            pool: ClientPool::new(settings.user_agent.clone(), settings.retry.connect_timeout),
+            hosts: Mutex::default(),
+            settings,
+        }
+    }
+
+    fn credentials(&self) -> &dyn CredentialSource {
+        self.settings.credentials.as_ref()
+    }
+
+    /// What is known about a host.
+    pub(crate) fn host(&self, name: &str) -> Result<Arc<Host>, Error> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.get(name) {
+            return Ok(Arc::clone(host));
+        }
+        let host = Arc::new(Host::new(name, (self.settings.hosts)(name))?);
+        hosts.insert(name.to_owned(), Arc::clone(&host));
+        Ok(host)
+    }
+
+    /// Sends a request and returns the answer, whatever its status; transient failures are
+    /// retried as far as the request permits.
+    pub(crate) async fn send(&self, host: &Host, call: Call<'_>) -> Result<Reply, Error> {
+        self.persist(host, &call, true).await
+    }
+
+    /// The same for a token server, which is shown only what the call itself carries.
+    pub(crate) fn send_unauthenticated<'a>(
+        &'a self,
+        host: &'a Host,
+        call: Call<'a>,
+    ) -> BoxFuture<'a, Result<Reply, Error>> {
+        // Boxed, because sending may need a token, and a token needs sending.
+        Box::pin(async move { self.persist(host, &call, false).await })
+    }
+
+    async fn persist(
+        &self,
+        host: &Host,
+        call: &Call<'_>,
+        authenticate: bool,
+    ) -> Result<Reply, Error> {
+        let attempts = match call.patience {
+            Patience::Full | Patience::Throttled => self.policy.attempts,
+            Patience::UpTo(most) => most.min(self.policy.attempts),
+            Patience::None => 1,
+        };
+        let mut attempt = 1;
+        loop {
+            let outcome = if authenticate {
+                self.authenticated(host, call).await
+            } else {
+                self.exchange(host, call, None).await
+            };
+            let wait = match outcome {
+                Ok(reply) => {
+                    let status = reply.status();
+                    let throttled = status.as_u16() == 429;
+                    let again = match call.patience {
+                        Patience::Throttled => throttled,
+                        _ => is_transient(status),
+                    };
+                    if !again || (attempt >= attempts && !throttled) {
+                        return Ok(reply);
+                    }
+                    let asked = retry_after::parse(reply.headers(), now);
+                    if let Some(asked) = asked.filter(|d| *d > self.policy.longest_retry_after) {
+                        let error = reply.into_error().await;
+                        return Err(later(error, asked));
+                    }
+                    let wait = asked.unwrap_or_else(|| self.policy.jittered(attempt));
+                    if throttled || asked.is_some() {
+                        host.pacing.pause_for(wait);
+                    }
+                    if attempt >= attempts {
+                        return Ok(reply);
+                    }
+                    reply.drain().await;
+                    wait
+                }
+                Err(failure) if failure.transient && attempt < attempts => {
+                    tracing::debug!(error = %failure.error, attempt, "trying again");
+                    self.policy.jittered(attempt)
+                }
+                Err(failure) => return Err(failure.error),
+            };
+            self.counters.retry();
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    /// Sends a request with whatever proof the registry is known to want, and learns what it
+    /// wants from its answer.
+    async fn authenticated(&self, host: &Host, call: &Call<'_>) -> Result<Reply, Failure> {
+        let mut attempted = Attempted::default();
+        for _ in 0..MAX_AUTHENTICATIONS {
+            // While nothing is known, one request goes ahead and the others learn from it.
+            let unknown = || host.authentication() == Authentication::Unknown;
+            let first = if unknown() {
+                Some(host.discovery.lock().await).filter(|_| unknown())
+            } else {
+                None
+            };
+            let header = self
+                .authorization(host, call, &mut attempted)
+                .await
+                .map_err(Failure::lasting)?;
+            attempted.shown |= header.is_some();
+            let mut reply = self.exchange(host, call, header).await?;
+            let named = host.learn(&reply);
+            drop(first);
+            if reply.status().is_success() && attempted.joined && attempted.candidate == 1 {
+                host.set_one_token_for_all(false);
+            }
+            if !self
+                .another(host, call, &reply, &mut attempted, &named)
+                .await
+            {
+                if matches!(reply.status().as_u16(), 401 | 403) && self.somebody(host, call).await {
+                    reply.shown = Shown::Credentials;
+                }
+                return Ok(reply);
+            }
+            reply.drain().await;
+        }
+        Err(Failure::lasting(Error::new(
+            ErrorKind::Denied,
+            "the registry keeps asking for other credentials",
+        )))
+    }
+
+    /// Whether there are credentials, for the hint of a refusal.
+    async fn somebody(&self, host: &Host, call: &Call<'_>) -> bool {
+        self.credential(host, call)
+            .await
+            .is_ok_and(|credential| !credential.is_anonymous())
+    }
+
+    async fn credential(&self, host: &Host, call: &Call<'_>) -> Result<Credential, Error> {
+        let first = call.scopes.iter().next();
+        let repository = first.as_ref().and_then(|s| s.repository_name());
+        self.credential_for(host, repository.unwrap_or_default())
+            .await
+    }
+
+    async fn credential_for(&self, host: &Host, repository: &str) -> Result<Credential, Error> {
+        self.credentials()
+            .credential(host.name(), repository)
+            .await
+            .map_err(|error| {
+                let failure = Error::new(ErrorKind::Denied, error.why().to_owned());
+                match error.hint() {
+                    Some(hint) => failure.hinted(hint),
+                    None => failure,
+                }
+                .caused_by(error)
+            })
+    }
+
+    async fn authorization(
+        &self,
+        host: &Host,
+        call: &Call<'_>,
+        attempted: &mut Attempted,
+    ) -> Result<Option<HeaderValue>, Error> {
+        let (realm, service) = match host.authentication() {
+            Authentication::Unknown | Authentication::Open => return Ok(None),
+            Authentication::Basic => {
+                let credential = self.credential(host, call).await?;
+                return Ok(match &credential {
+                    Credential::RegistryToken(token) => bearer(token),
+                    other => basic_of(other),
+                });
+            }
+            Authentication::Bearer { realm, service } => (realm, service),
+        };
+        let credential = self.credential(host, call).await?;
+        if let Credential::RegistryToken(token) = &credential {
+            return Ok(bearer(token));
+        }
+        if attempted.candidates.is_empty() {
+            self.find_candidates(host, call, &credential, attempted)
+                .await;
+        }
+        loop {
+            let Some(scopes) = attempted.candidates.get(attempted.candidate) else {
+                return Ok(None);
+            };
+            let known = host.tokens.find(scopes, &credential).is_some();
+            let more = attempted.candidate + 1 < attempted.candidates.len();
+            match self
+                .token(host, &realm, service.as_deref(), &credential, scopes)
+                .await
+            {
+                Ok(token) => {
+                    let header = bearer(&token.secret);
+                    attempted.sent = Some((token, !known));
+                    return Ok(header);
+                }
+                // A server that does not take several scopes at once may take fewer.
+                Err(error)
+                    if matches!(error.status(), Some(400 | 401 | 403 | 404 | 414))
+                        && scopes.len() > 1
+                        && more =>
+                {
+                    tracing::debug!(%error, "asking for a token for less");
+                    attempted.candidate += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Finds the sets of scopes that are worth asking for.
+    async fn find_candidates(
+        &self,
+        host: &Host,
+        call: &Call<'_>,
+        credential: &Credential,
+        attempted: &mut Attempted,
+    ) {
+        let mut wanted = call.scopes.clone();
+        wanted.merge(&attempted.named);
+        attempted.candidates.clear();
+        attempted.joined = false;
+        if let Some(joined) = host.joined(&call.scopes) {
+            // A token is for one login; scopes that need another cannot go into it.
+            let mut same = wanted.clone();
+            for scope in joined.iter() {
+                let name = scope.repository_name().unwrap_or_default();
+                let login = self.credential_for(host, name).await;
+                if login.is_ok_and(|login| login == *credential) {
+                    same.insert(scope);
+                }
+            }
+            attempted.joined = same != wanted;
+            attempted.candidates.push(same);
+        }
+        let first = call.scopes.first_only();
+        for set in [&wanted, &call.scopes, &attempted.named, &first] {
+            if !attempted.candidates.contains(set) && (!set.is_empty() || wanted.is_empty()) {
+                attempted.candidates.push(set.clone());
+            }
+        }
+    }
+
+    /// Whether a refused request is worth sending once more with other proof.
+    async fn another(
+        &self,
+        host: &Host,
+        call: &Call<'_>,
+        reply: &Reply,
+        attempted: &mut Attempted,
+        named: &ScopeSet,
+    ) -> bool {
+        let status = reply.status().as_u16();
+        match (host.authentication(), attempted.sent.take()) {
+            (Authentication::Basic, _) => {
+                status == 401 && !attempted.shown && self.somebody(host, call).await
+            }
+            // Refused without a token: now it is known where to get one.
+            (Authentication::Bearer { .. }, None) => {
+                attempted.named = named.clone();
+                status == 401 && !attempted.shown
+            }
+            (Authentication::Bearer { .. }, Some((token, fresh))) => {
+                let joined = attempted.joined && attempted.candidate == 0;
+                // Some registries answer 403 where the token lacks a scope.
+                if status != 401 && !(status == 403 && joined) {
+                    return false;
+                }
+                host.tokens.forget(&token);
+                if !call.scopes.covers(named) && !attempted.named.covers(named) {
+                    attempted.named.merge(named);
+                    attempted.candidates.clear();
+                    attempted.candidate = 0;
+                    return true;
+                }
+                // A kept token may have been revoked; a fresh one that is refused stays refused.
+                if fresh || joined {
+                    attempted.candidate += 1;
+                }
+                attempted.candidate < attempted.candidates.len()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The clock, for a `Retry-After` date whose answer carries no date of its own.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long to wait has no influence on content"
+)]
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// A refusal that says when to come back, where that is too far off to wait for.
+fn later(error: Error, wait: Duration) -> Error {
+    let seconds = wait.as_secs();
+    let span = if seconds >= 7200 {
+        format!("{} hours", seconds.div_ceil(3600))
+    } else {
+        format!("{} minutes", seconds.div_ceil(60))
+    };
+    error
+        .as_kind(ErrorKind::RateLimited)
+        .hinted(format!("the registry asks to come back in {span}"))
+}
