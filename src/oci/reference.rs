@@ -14,6 +14,23 @@ pub const DOCKER_HUB: &str = "docker.io";
 
 const MAX_NAME: usize = 255;
 
+/// Transports that ohoci has beside `docker://`.
+const TRANSPORTS: [&str; 3] = ["oci", "oci-archive", "docker-archive"];
+
+/// Transports of skopeo and podman that ohoci lacks.
+const FOREIGN_TRANSPORTS: [&str; 6] = [
+    "dir",
+    "docker-daemon",
+    "containers-storage",
+    "ostree",
+    "sif",
+    "tarball",
+];
+
+fn is_transport(scheme: &str) -> bool {
+    TRANSPORTS.contains(&scheme) || FOREIGN_TRANSPORTS.contains(&scheme)
+}
+
 /// Names an image, wherever it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reference {
@@ -281,7 +298,13 @@ impl Reference {
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, path, tag) = match self {
-            Self::Registry(reference) => return fmt::Display::fmt(reference, f),
+            Self::Registry(reference) => {
+                // Without it, a host called `oci` with a port would be read as a transport.
+                if is_transport(reference.host().split(':').next().unwrap_or_default()) {
+                    f.write_str("docker://")?;
+                }
+                return fmt::Display::fmt(reference, f);
+            }
             Self::Scratch => return f.write_str("scratch"),
             Self::Layout { path, tag } => ("oci", path, tag),
             Self::OciArchive { path, tag } => ("oci-archive", path, tag),
@@ -308,11 +331,8 @@ impl FromStr for Reference {
         let Some((scheme, rest)) = text.split_once(':') else {
             return text.parse().map(Self::Registry);
         };
-        if !matches!(scheme, "oci" | "oci-archive" | "docker-archive") {
-            if matches!(
-                scheme,
-                "dir" | "docker-daemon" | "containers-storage" | "ostree" | "sif" | "tarball"
-            ) {
+        if !TRANSPORTS.contains(&scheme) {
+            if is_transport(scheme) {
                 return Err(ReferenceError::new(
                     text,
                     format!(
@@ -377,7 +397,8 @@ fn is_host(host: &str) -> bool {
         let Some((address, port)) = rest.split_once(']') else {
             return false;
         };
-        if address.parse::<std::net::Ipv6Addr>().is_err() {
+        // Distribution's grammar has no dotted form such as `::192.0.2.33`.
+        if address.contains('.') || address.parse::<std::net::Ipv6Addr>().is_err() {
             return false;
         }
         match port.strip_prefix(':') {
@@ -455,3 +476,6 @@ fn is_component(component: &str) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
