@@ -27,7 +27,7 @@ pub(super) fn build(
     object.shift_remove("subject");
     write_config(&mut object, config);
     write_layers(input, family, layers, &mut object)?;
-    warn_of_duplicates(layers, warnings);
+    warn_of_layers(layers, warnings);
     write_annotations(input, family, &mut object, warnings);
     let bytes = Document::from_object(object).bytes().clone();
     Manifest::parse(bytes, None).map_err(|error| match error {
@@ -90,7 +90,10 @@ fn write_layers(
     Ok(())
 }
 
-fn warn_of_duplicates(layers: &[ComposedLayer], warnings: &mut Vec<String>) {
+fn warn_of_layers(layers: &[ComposedLayer], warnings: &mut Vec<String>) {
+    if layers.is_empty() {
+        warnings.push("the image has no layer; image-spec asks for at least one".to_owned());
+    }
     let is_base = |layer: &&ComposedLayer| layer.origin == LayerOrigin::Base;
     for layer in layers.iter().filter(|layer| !is_base(layer)) {
         if layers

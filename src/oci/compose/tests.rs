@@ -1,3 +1,7 @@
+//! What composing promises.
+
+mod schemas;
+
 use super::*;
 use crate::oci::annotation;
 use crate::oci::label::{self, Intent, Origin, Source};
