@@ -129,7 +129,8 @@ pub(super) async fn referrers(
     let mut after = None;
     for (key, value) in route::query(parts) {
         match key.as_str() {
-            "artifactType" => wanted = Some(value),
+            // No media type has a space in it, but many have a plus, which people forget to encode.
+            "artifactType" => wanted = Some(value.replace(' ', "+")),
             "last" => after = Some(route::digest(&value)?),
             _ => {}
         }

@@ -22,6 +22,8 @@ pub struct Options {
     pub max_blob: u64,
     /// How long an unfinished upload may lie still before it is thrown away.
     pub upload_idle: Duration,
+    /// How often such uploads are looked for.
+    pub upload_sweep: Duration,
     /// How long a client may send nothing in the middle of a request body.
     pub body_idle: Duration,
     /// How long requests in flight may take to finish after the server was told to stop.
@@ -54,6 +56,7 @@ impl Options {
             storage: storage.into(),
             max_blob: 64 << 30,
             upload_idle: Duration::from_secs(3600),
+            upload_sweep: Duration::from_secs(60),
             body_idle: Duration::from_secs(60),
             drain: Duration::from_secs(30),
             sync: true,
@@ -70,6 +73,7 @@ impl fmt::Debug for Options {
             .field("storage", &self.storage)
             .field("max_blob", &self.max_blob)
             .field("upload_idle", &self.upload_idle)
+            .field("upload_sweep", &self.upload_sweep)
             .field("body_idle", &self.body_idle)
             .field("drain", &self.drain)
             .field("sync", &self.sync)

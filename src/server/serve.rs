@@ -27,9 +27,6 @@ use super::route::{self, Route};
 use super::storage::{OpenError, Storage};
 use super::{blobs, listing, manifests, uploads};
 
-/// How often idle uploads are looked for.
-const SWEEP: Duration = Duration::from_secs(60);
-
 /// A registry that listens, but does not answer until [`Server::run_until`].
 #[derive(Debug)]
 pub struct Server {
@@ -133,7 +130,11 @@ impl Server {
             // Small answers are not to wait for acknowledgements; without it they are only slower.
             let _ = connection.set_nodelay(true);
         });
-        let drain = self.app.options.drain;
+        let Options {
+            drain,
+            upload_sweep: sweep,
+            ..
+        } = self.app.options;
         let storage = Arc::clone(&self.app.storage);
         let router = Router::new().fallback(handle).with_state(self.app);
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -150,7 +151,7 @@ impl Server {
             tokio::time::sleep(drain).await;
         };
         let sweeping = async {
-            let mut ticks = tokio::time::interval(SWEEP);
+            let mut ticks = tokio::time::interval(sweep.max(Duration::from_millis(1)));
             loop {
                 ticks.tick().await;
                 storage.sessions().sweep();
