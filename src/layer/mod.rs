@@ -3,23 +3,27 @@
 //! Synchronous: callers on a runtime run it on a blocking thread. Nothing here ever unpacks to
 //! disk.
 
+mod blob;
 pub mod compress;
 pub mod decompress;
 pub mod directory;
 pub mod entry;
+pub mod flatten;
 pub mod gzip;
 pub mod headers;
 pub mod pack;
 pub mod path;
 pub mod pax;
 pub mod source;
+mod tar_field;
 pub mod tar_read;
 pub mod tar_write;
 pub mod tree;
 pub mod whiteout;
 
 pub use entry::{Content, Device, Entry, Kind};
-pub use pack::{PackError, PackOptions, PackedLayer, pack, pack_tree};
+pub use flatten::{FlattenError, OpenLayer, flatten};
+pub use pack::{LayerFile, PackError, PackOptions, PackedLayer, pack, pack_tree};
 pub use path::LayerPath;
 pub use source::LayerSource;
 pub use tree::{Rules, Tree};

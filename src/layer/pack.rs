@@ -1,12 +1,13 @@
 //! Makes layer blobs of what is on disk, in one pass and bounded memory.
 
-use std::io::{self, BufWriter, Read, Write};
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::TempPath;
 
-use super::compress::{Compressor, Settings};
+use super::blob::{Blob, Metered, Tee, descriptor};
+use super::compress::Settings;
 use super::decompress::{DEFAULT_LIMIT, Decompressor};
 use super::directory::read_directory;
 use super::entry::{Entry, Kind};
@@ -15,8 +16,8 @@ use super::source::LayerSource;
 use super::tar_read::{Limits, Member, TarError, TarReader};
 use super::tar_write::{TarWriter, write_tree};
 use super::tree::{Rules, Tree};
-use crate::oci::media_type::{Compression, Family};
-use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
+use crate::oci::media_type::Compression;
+use crate::oci::{Descriptor, Digest};
 
 /// How to pack.
 #[derive(Clone, Copy, Debug)]
@@ -217,7 +218,7 @@ pub fn pack_tree(
 ) -> Result<PackedLayer, PackError> {
     let subject = || "the tree".to_owned();
     let fail = |error| io_error(subject(), error);
-    let blob = Blob::create(options, out_dir).map_err(fail)?;
+    let blob = Blob::create(options.settings(), out_dir).map_err(fail)?;
     let (blob, entries) = write_tree(tree, blob).map_err(|error| match error {
         super::tar_write::WriteError::Io(error) => fail(error),
         super::tar_write::WriteError::Tree(error) => PackError::new(subject(), error.to_string()),
@@ -246,20 +247,15 @@ struct Validator {
 
 impl Validator {
     fn check(&mut self, member: &Member) -> Result<(), TarError> {
-        let malformed = |reason: String| TarError::Malformed {
-            offset: 0,
-            path: Some(member.path.to_string()),
-            reason,
-        };
         if let Kind::Hardlink(target) = &member.entry.kind {
             match self.seen.get(target) {
                 None => {
-                    return Err(malformed(format!(
+                    return Err(member.refused(format!(
                         "it is a hard link to {target}, which does not come before it"
                     )));
                 }
                 Some(entry) if entry.is_directory() => {
-                    return Err(malformed(format!(
+                    return Err(member.refused(format!(
                         "it is a hard link to {target}, which is a directory"
                     )));
                 }
@@ -275,7 +271,7 @@ impl Validator {
         self.entries += 1;
         self.seen
             .insert(member.path.clone(), Entry::new(kind, 0), Rules::Strict)
-            .map_err(|error| malformed(error.to_string()))
+            .map_err(|error| member.refused(error.to_string()))
     }
 }
 
@@ -316,13 +312,13 @@ fn compress_as_is(
     options: &PackOptions,
     out_dir: &Path,
 ) -> Result<PackedLayer, TarError> {
-    let blob = Blob::create(options, out_dir)?;
-    let mut reader = TarReader::new(Tee { input, blob }, Rules::Strict, Limits::default());
+    let blob = Blob::create(options.settings(), out_dir)?;
+    let mut reader = TarReader::new(Tee::new(input, blob), Rules::Strict, Limits::default());
     let mut validator = Validator::default();
     while let Some(member) = reader.next_member()? {
         validator.check(&member)?;
     }
-    Ok(reader.into_inner().blob.finish(validator.entries)?)
+    Ok(reader.into_inner().into_blob().finish(validator.entries)?)
 }
 
 /// Writes a tar anew below a directory.
@@ -334,13 +330,8 @@ fn repack(
 ) -> Result<PackedLayer, TarError> {
     let mut reader = TarReader::new(input, Rules::Strict, Limits::default());
     let mut validator = Validator::default();
-    let mut writer = TarWriter::new(Blob::create(options, out_dir)?);
+    let mut writer = TarWriter::new(Blob::create(options.settings(), out_dir)?);
     while let Some(mut member) = reader.next_member()? {
-        let malformed = |reason: String| TarError::Malformed {
-            offset: 0,
-            path: Some(member.path.to_string()),
-            reason,
-        };
         if writer.entries() == 0 && !member.path.is_root() {
             let root = Entry {
                 mtime: options.mtime,
@@ -348,15 +339,13 @@ fn repack(
             };
             writer.append(destination, &root, &mut io::empty())?;
         } else if writer.entries() > 0 && member.path.is_root() {
-            return Err(malformed(
-                "the entry for the root must come first".to_owned(),
-            ));
+            return Err(member.refused("the entry for the root must come first"));
         }
         validator.check(&member)?;
         let moved = |path: &LayerPath| {
             destination
                 .join(path)
-                .map_err(|error| malformed(error.to_string()))
+                .map_err(|error| member.refused(error.to_string()))
         };
         let path = moved(&member.path)?;
         if let Kind::Hardlink(target) = &member.entry.kind {
@@ -368,142 +357,5 @@ fn repack(
     Ok(writer.finish()?.finish(entries)?)
 }
 
-fn descriptor(compression: Compression, digest: Digest, size: u64) -> io::Result<Descriptor> {
-    let media_type = Family::Oci
-        .layer(compression)
-        .ok_or_else(|| io::Error::other("OCI has no media type for this compression"))?;
-    Ok(Descriptor::new(media_type, digest, size))
-}
-
-/// A digest and a size, taken on the way.
-#[derive(Debug)]
-struct Meter {
-    hasher: Hasher,
-    size: u64,
-}
-
-impl Meter {
-    fn new() -> Self {
-        Self {
-            hasher: Hasher::new(Algorithm::Sha256),
-            size: 0,
-        }
-    }
-
-    fn take(&mut self, piece: &[u8]) {
-        self.hasher.update(piece);
-        self.size += piece.len() as u64;
-    }
-
-    fn finish(self) -> (Digest, u64) {
-        (self.hasher.finish(), self.size)
-    }
-}
-
-/// A reader or writer with a meter in it.
-#[derive(Debug)]
-struct Metered<T> {
-    inner: T,
-    meter: Meter,
-}
-
-impl<T> Metered<T> {
-    fn new(inner: T) -> Self {
-        Self {
-            inner,
-            meter: Meter::new(),
-        }
-    }
-
-    fn into_parts(self) -> (T, Meter) {
-        (self.inner, self.meter)
-    }
-}
-
-impl<T: Read> Read for Metered<T> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.meter.take(buffer.get(..count).unwrap_or_default());
-        Ok(count)
-    }
-}
-
-impl<T: Write> Write for Metered<T> {
-    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
-        let count = self.inner.write(content)?;
-        self.meter.take(content.get(..count).unwrap_or_default());
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
-/// Passes on what is read, and writes it into a blob.
-struct Tee<R> {
-    input: R,
-    blob: Blob,
-}
-
-impl<R: Read> Read for Tee<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(buffer)?;
-        self.blob
-            .write_all(buffer.get(..count).unwrap_or_default())?;
-        Ok(count)
-    }
-}
-
-/// A blob that is being written: takes a tar, hashes it, compresses it, hashes that.
-struct Blob {
-    tar: Metered<Compressor<Metered<BufWriter<NamedTempFile>>>>,
-    compression: Compression,
-}
-
-impl Blob {
-    fn create(options: &PackOptions, out_dir: &Path) -> io::Result<Self> {
-        let file = tempfile::Builder::new()
-            .prefix(".layer-")
-            .tempfile_in(out_dir)
-            .map_err(|error| {
-                let message = format!("cannot write into {}: {error}", out_dir.display());
-                io::Error::new(error.kind(), message)
-            })?;
-        let output = Metered::new(BufWriter::with_capacity(256 << 10, file));
-        let compressor = Compressor::new(output, options.settings())?;
-        Ok(Self {
-            tar: Metered::new(compressor),
-            compression: options.compression,
-        })
-    }
-
-    fn finish(self, entries: u64) -> io::Result<PackedLayer> {
-        let (compressor, tar) = self.tar.into_parts();
-        let (output, blob) = compressor.finish()?.into_parts();
-        let file = output
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)?;
-        let (diff_id, uncompressed_size) = tar.finish();
-        let (digest, size) = blob.finish();
-        Ok(PackedLayer {
-            descriptor: descriptor(self.compression, digest, size)?,
-            diff_id,
-            file: LayerFile::Temporary(file.into_temp_path()),
-            entries,
-            uncompressed_size,
-            created_by: String::new(),
-            notes: Vec::new(),
-        })
-    }
-}
-
-impl Write for Blob {
-    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
-        self.tar.write(content)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.tar.flush()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use tar::Header;
 use super::entry::{Device, Entry, Kind};
 use super::path::{LayerPath, MAX_PATH, printable};
 use super::pax::{self, Records};
+use super::tar_field;
 use super::tree::Rules;
 use super::whiteout::{self, Meaning, Whiteout};
 
@@ -49,6 +50,20 @@ pub struct Member {
     pub entry: Entry<u64>,
     /// What it removes, if it is a whiteout.
     pub whiteout: Option<Whiteout>,
+    /// Where its header starts in the tar, in bytes; extension headers stand before that.
+    pub offset: u64,
+}
+
+impl Member {
+    /// The error that this member is at fault, for `reason`.
+    #[must_use]
+    pub fn refused(&self, reason: impl Into<String>) -> TarError {
+        TarError::Malformed {
+            offset: self.offset,
+            path: Some(self.path.to_string()),
+            reason: reason.into(),
+        }
+    }
 }
 
 /// Why a tar cannot be read.
@@ -244,13 +259,21 @@ impl<R: Read> TarReader<R> {
                 }
                 [b'L'] => {
                     let data = self.extension(size)?;
-                    if extensions.long_name.replace(until_nul(&data)).is_some() {
+                    if extensions
+                        .long_name
+                        .replace(tar_field::until_nul(&data))
+                        .is_some()
+                    {
                         return Err(self.malformed(None, twice));
                     }
                 }
                 [b'K'] => {
                     let data = self.extension(size)?;
-                    if extensions.long_link.replace(until_nul(&data)).is_some() {
+                    if extensions
+                        .long_link
+                        .replace(tar_field::until_nul(&data))
+                        .is_some()
+                    {
                         return Err(self.malformed(None, twice));
                     }
                 }
@@ -261,12 +284,7 @@ impl<R: Read> TarReader<R> {
     }
 
     fn check(&self, header: &Header) -> Result<(), TarError> {
-        let bytes = header.as_bytes();
-        // POSIX: the sum of all bytes, with those of the checksum taken as spaces.
-        let sum: u64 = bytes.iter().map(|byte| u64::from(*byte)).sum();
-        let field = &header.as_old().cksum;
-        let blank: u64 = field.iter().map(|byte| u64::from(*byte)).sum();
-        if octal(field) != Some(sum - blank + 8 * u64::from(b' ')) {
+        if !tar_field::has_right_checksum(header) {
             let reason = if self.position == BLOCK as u64 {
                 "this is no tar: its first header has a wrong checksum"
             } else {
@@ -274,7 +292,7 @@ impl<R: Read> TarReader<R> {
             };
             return Err(self.malformed(None, reason));
         }
-        let magic = bytes.get(257..263).unwrap_or_default();
+        let magic = header.as_bytes().get(257..263).unwrap_or_default();
         if magic == b"ustar\0" && header.as_ustar().is_none() {
             return Err(self.malformed(None, "the header has an unknown version"));
         }
@@ -320,7 +338,8 @@ impl<R: Read> TarReader<R> {
     }
 
     fn number(&self, field: &[u8], name: &str) -> Result<u64, TarError> {
-        number(field).ok_or_else(|| self.malformed(None, format!("its {name} is no number")))
+        tar_field::number(field)
+            .ok_or_else(|| self.malformed(None, format!("its {name} is no number")))
     }
 
     /// Puts a header and its extensions together; `None` for bookkeeping of aufs.
@@ -330,9 +349,11 @@ impl<R: Read> TarReader<R> {
         extensions: Extensions,
     ) -> Result<Option<Member>, TarError> {
         let pax = extensions.pax.unwrap_or_default();
-        let raw_path = self.name(&pax, b"path", extensions.long_name, || header_path(header))?;
+        let raw_path = self.name(&pax, b"path", extensions.long_name, || {
+            tar_field::path(header)
+        })?;
         let raw_link = self.name(&pax, b"linkpath", extensions.long_link, || {
-            until_nul(&header.as_old().linkname)
+            tar_field::until_nul(&header.as_old().linkname)
         })?;
         let fail = |reader: &Self, reason: String| reader.malformed(Some(&raw_path), reason);
 
@@ -341,6 +362,13 @@ impl<R: Read> TarReader<R> {
         let kind = match header.as_old().linkflag {
             // Before POSIX, a directory was a file with a slash behind its name.
             [0] if raw_path.ends_with(b"/") => Kind::Directory,
+            // GNU tar still takes it for one, Go does not.
+            [b'0'] if raw_path.ends_with(b"/") => {
+                return Err(fail(
+                    self,
+                    "it is a file with a slash behind its name".to_owned(),
+                ));
+            }
             [b'0' | 0] => Kind::File(size),
             [b'1'] => Kind::Hardlink(
                 LayerPath::parse(&raw_link)
@@ -407,6 +435,7 @@ impl<R: Read> TarReader<R> {
             path,
             entry: Entry { kind, ..attributes },
             whiteout,
+            offset: self.header_at,
         }))
     }
 
@@ -464,7 +493,7 @@ impl<R: Read> TarReader<R> {
         let id = |key: &str, field: &[u8]| {
             let value = match pax.get(key.as_bytes()).filter(|text| !text.is_empty()) {
                 Some(text) => pax::decimal(text),
-                None => number(field),
+                None => tar_field::number(field),
             };
             value
                 .and_then(|value| u32::try_from(value).ok())
@@ -472,7 +501,7 @@ impl<R: Read> TarReader<R> {
         };
         let mtime = match pax.get(b"mtime".as_slice()).filter(|text| !text.is_empty()) {
             Some(text) => pax::seconds(text),
-            None => signed(&old.mtime),
+            None => tar_field::signed(&old.mtime),
         };
         let xattrs = pax
             .iter()
@@ -497,7 +526,7 @@ impl<R: Read> TarReader<R> {
     fn device(&self, header: &Header) -> Result<Device, TarError> {
         // GNU and POSIX headers have the numbers in the same place.
         let part = |range| {
-            number(header.as_bytes().get(range).unwrap_or_default())
+            tar_field::number(header.as_bytes().get(range).unwrap_or_default())
                 .filter(|part| *part <= 0o777_7777)
                 .and_then(|part| u32::try_from(part).ok())
                 .ok_or_else(|| self.malformed(None, "its device number is out of range"))
@@ -533,60 +562,5 @@ fn padding(size: u64) -> u64 {
     size.wrapping_neg() % BLOCK as u64
 }
 
-fn until_nul(field: &[u8]) -> Vec<u8> {
-    field
-        .split(|byte| *byte == 0)
-        .next()
-        .unwrap_or_default()
-        .to_vec()
-}
-
-fn header_path(header: &Header) -> Vec<u8> {
-    let name = until_nul(&header.as_old().name);
-    match header.as_ustar().map(|ustar| until_nul(&ustar.prefix)) {
-        Some(mut path) if !path.is_empty() => {
-            path.push(b'/');
-            path.extend_from_slice(&name);
-            path
-        }
-        _ => name,
-    }
-}
-
-/// An octal field: spaces, digits, then spaces or NULs. An empty one is zero, as in Go.
-fn octal(field: &[u8]) -> Option<u64> {
-    let start = field
-        .iter()
-        .position(|byte| *byte != b' ')
-        .unwrap_or(field.len());
-    let field = field.get(start..)?;
-    let end = field
-        .iter()
-        .position(|byte| matches!(byte, b' ' | 0))
-        .unwrap_or(field.len());
-    let (digits, rest) = field.split_at_checked(end)?;
-    if !rest.iter().all(|byte| matches!(byte, b' ' | 0)) {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |value, digit| match digit {
-        b'0'..=b'7' => value.checked_mul(8)?.checked_add(u64::from(digit - b'0')),
-        _ => None,
-    })
-}
-
-/// A field in octal or, as GNU and star do for large numbers, in base 256.
-fn signed(field: &[u8]) -> Option<i64> {
-    let (first, rest) = field.split_first()?;
-    if first & 0x80 == 0 {
-        return octal(field).and_then(|value| i64::try_from(value).ok());
-    }
-    // Two's complement of which the top bit marks the format: bit six is the sign.
-    let start = i64::from(first & 0x7f) - if first & 0x40 == 0 { 0 } else { 0x80 };
-    rest.iter().try_fold(start, |value, byte| {
-        value.checked_mul(256)?.checked_add(i64::from(*byte))
-    })
-}
-
-fn number(field: &[u8]) -> Option<u64> {
-    u64::try_from(signed(field)?).ok()
-}
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ use super::pax::{self, Records};
 use super::tree::{Tree, TreeError};
 
 const BLOCK: usize = 512;
+/// How many bytes of content are copied at once.
+const COPIED: usize = 128 << 10;
 /// What eleven octal digits can say at most.
 const LARGEST_SIZE: u64 = 0o777_7777_7777;
 /// What seven octal digits can say at most.
@@ -24,6 +26,7 @@ const LARGEST_ID: u32 = 0o777_7777;
 pub struct TarWriter<W> {
     output: W,
     entries: u64,
+    buffer: Vec<u8>,
 }
 
 /// Why a tree cannot be written as a tar.
@@ -40,7 +43,11 @@ pub enum WriteError {
 impl<W: Write> TarWriter<W> {
     /// A tar that starts where `output` stands.
     pub fn new(output: W) -> Self {
-        Self { output, entries: 0 }
+        Self {
+            output,
+            entries: 0,
+            buffer: vec![0; COPIED],
+        }
     }
 
     /// How many members have been written.
@@ -67,20 +74,14 @@ impl<W: Write> TarWriter<W> {
             let mut extension = blank(EntryType::XHeader, 0o644);
             set_name(&mut extension, b"PaxHeader");
             extension.set_size(data.len() as u64);
-            extension.set_cksum();
+            seal(&mut extension);
             self.output.write_all(extension.as_bytes())?;
             self.output.write_all(&data)?;
             self.pad(data.len() as u64)?;
         }
         self.output.write_all(header.as_bytes())?;
         if let Kind::File(size) = entry.kind {
-            let copied = io::copy(&mut content.take(size), &mut self.output)?;
-            if copied != size {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    format!("{path} ends after {copied} of {size} bytes"),
-                ));
-            }
+            self.copy(path, size, content)?;
             self.pad(size)?;
         }
         self.entries += 1;
@@ -94,6 +95,28 @@ impl<W: Write> TarWriter<W> {
     pub fn finish(mut self) -> io::Result<W> {
         self.output.write_all(&[0; 2 * BLOCK])?;
         Ok(self.output)
+    }
+
+    fn copy(&mut self, path: &LayerPath, size: u64, content: &mut dyn Read) -> io::Result<()> {
+        let mut left = size;
+        while left > 0 {
+            let wanted = usize::try_from(left).unwrap_or(COPIED).min(COPIED);
+            let buffer = self.buffer.get_mut(..wanted).unwrap_or_default();
+            let count = match content.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                count => count?,
+            };
+            if count == 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    format!("{path} ends {left} bytes before its end"),
+                ));
+            }
+            self.output
+                .write_all(buffer.get(..count).unwrap_or_default())?;
+            left = left.saturating_sub(count as u64);
+        }
+        Ok(())
     }
 
     fn pad(&mut self, size: u64) -> io::Result<()> {
@@ -222,7 +245,7 @@ fn header(path: &LayerPath, entry: &Entry<u64>) -> io::Result<(Header, Records)>
     {
         records.insert(b"linkpath".to_vec(), link.to_vec());
     }
-    header.set_cksum();
+    seal(&mut header);
     Ok((header, records))
 }
 
@@ -240,6 +263,16 @@ fn blank(kind: EntryType, mode: u32) -> Header {
         ustar.set_device_minor(0);
     }
     header
+}
+
+/// Puts the checksum into a header, in the form that GNU tar, Go and Python all write.
+fn seal(header: &mut Header) {
+    header.set_cksum();
+    let field = &mut header.as_old_mut().cksum;
+    if let [b'0', digits @ .., 0] = *field {
+        let [one, two, three, four, five, six] = digits;
+        *field = [one, two, three, four, five, six, 0, b' '];
+    }
 }
 
 /// Puts a name into a header; false when only its beginning fits.
