@@ -32,7 +32,7 @@ pub use target::LayoutTarget;
 const VERSION_FILE: &str = "oci-layout";
 const INDEX_FILE: &str = "index.json";
 const BLOBS: &str = "blobs";
-const VERSION_CONTENT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+pub(super) const VERSION_CONTENT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// An OCI image layout in a directory.
 #[derive(Clone, Debug)]

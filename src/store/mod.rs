@@ -1,9 +1,16 @@
 //! Places that images are read from and written to: one pair of traits, many places.
 
+mod archive;
+pub mod cache;
+pub mod docker_archive;
 pub mod error;
 pub mod layout;
+pub mod oci_archive;
+pub mod open;
 mod region;
 pub mod staged;
+mod tar_file;
+mod tar_write;
 
 use std::fmt::Debug;
 use std::sync::Arc;

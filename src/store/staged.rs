@@ -40,6 +40,10 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
 /// or the new, whole.
 pub(crate) fn publish(file: NamedTempFile, name: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
+    rename(file, name)
+}
+
+fn rename(file: NamedTempFile, name: &Path) -> io::Result<()> {
     file.persist(name).map_err(|failure| {
         io::Error::new(
             failure.error.kind(),
@@ -51,10 +55,20 @@ pub(crate) fn publish(file: NamedTempFile, name: &Path) -> io::Result<()> {
 
 /// Writes a small file at once, replacing what had its name.
 pub(crate) fn replace(name: &Path, content: &[u8]) -> io::Result<()> {
+    publish(written(name, content)?, name)
+}
+
+/// Like [`replace`], but a crash may leave an empty or torn file: for what is checked when it is
+/// read.
+pub(crate) fn replace_unsynced(name: &Path, content: &[u8]) -> io::Result<()> {
+    rename(written(name, content)?, name)
+}
+
+fn written(name: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
     let directory = name.parent().unwrap_or_else(|| Path::new("."));
     let mut file = temporary_in(directory)?;
     file.write_all(content)?;
-    publish(file, name)
+    Ok(file)
 }
 
 impl StagedFile {
@@ -129,6 +143,13 @@ impl StagedFile {
     pub fn commit(mut self, digest: &Digest, name: &Path) -> io::Result<()> {
         self.check(digest)?;
         publish(self.file, name)
+    }
+
+    /// Like [`StagedFile::commit`], but a crash may leave an empty or torn file: for what is
+    /// checked when it is read.
+    pub(crate) fn commit_unsynced(mut self, digest: &Digest, name: &Path) -> io::Result<()> {
+        self.check(digest)?;
+        rename(self.file, name)
     }
 
     /// Like [`StagedFile::commit`], and checks the size, too.

@@ -31,7 +31,7 @@ pub enum Selection {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Chosen {
     /// The manifest or index that an entry points at.
-    Entry(Descriptor),
+    Entry(Box<Descriptor>),
     /// `index.json` itself: some tools write the index of a multi-platform image there, one entry
     /// per platform and none with a name.
     WholeIndex,
@@ -174,7 +174,7 @@ impl Index {
                 if found.any(|other| digest_of(other) != digest_of(first)) {
                     return Err(ChoiceError::Ambiguous(name.clone()));
                 }
-                descriptor(first).map(Chosen::Entry)
+                entry_of(first)
             }
             Selection::Digest(digest) => {
                 let text = digest.to_string();
@@ -182,8 +182,7 @@ impl Index {
                     .iter()
                     .find(|entry| digest_of(entry) == Some(&text))
                     .ok_or_else(|| not_found(text.clone()))
-                    .and_then(descriptor)
-                    .map(Chosen::Entry)
+                    .and_then(entry_of)
             }
             Selection::Only => {
                 let entries = self.entries();
@@ -192,7 +191,7 @@ impl Index {
                     .iter()
                     .all(|entry| digest_of(entry) == digest_of(first))
                 {
-                    return descriptor(first).map(Chosen::Entry);
+                    return entry_of(first);
                 }
                 let part = |entry: &Value| {
                     name_of(entry).is_none()
@@ -261,6 +260,14 @@ impl Index {
         self.remove(|entry| digest_of(entry) == Some(&digest))
     }
 
+    /// Sorts the entries by name and digest, so that the order in which they came does not show.
+    pub(crate) fn sort(&mut self) {
+        self.edit(|entries| {
+            entries.sort_by(|a, b| (name_of(a), digest_of(a)).cmp(&(name_of(b), digest_of(b))));
+            true
+        });
+    }
+
     fn remove(&mut self, which: impl Fn(&Value) -> bool) -> bool {
         self.edit(|entries| {
             let before = entries.len();
@@ -282,8 +289,11 @@ fn digest_of(entry: &Value) -> Option<&str> {
     entry.get("digest")?.as_str()
 }
 
-fn descriptor(entry: &Value) -> Result<Descriptor, ChoiceError> {
-    Descriptor::from_json(entry).map_err(|error| ChoiceError::Broken(error.to_string()))
+fn entry_of(entry: &Value) -> Result<Chosen, ChoiceError> {
+    match Descriptor::from_json(entry) {
+        Ok(descriptor) => Ok(Chosen::Entry(Box::new(descriptor))),
+        Err(error) => Err(ChoiceError::Broken(error.to_string())),
+    }
 }
 
 fn set_name(entry: &mut Value, name: &str) {
