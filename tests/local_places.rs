@@ -332,15 +332,19 @@ async fn an_archive_is_replaced_but_reported_names_stay() {
         let reported = new.current(&Pointer::Tag("a:1".into())).await.unwrap();
         assert!(reported.is_some(), "{kind}");
         let before = std::fs::read(&path).unwrap();
+        let (descriptor, bytes) = &ordinary("c").blobs[0];
+        new.place_blob(&offer(descriptor, bytes)).await.unwrap();
         new.finish().await.unwrap();
         assert!(before == std::fs::read(&path).unwrap(), "{kind}");
         put(&*new, &ordinary("c"), &["c:1"]).await;
         new.finish().await.unwrap();
-        drop(new);
+        assert_eq!(names_in(directory.path()), ["x.tar"]);
+        put(&*new, &ordinary("d"), &["d:1"]).await;
+        new.finish().await.unwrap();
 
         let error = refusal(kind, &path, "b:1").await;
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert_eq!(error.hint(), Some("it has a:1, c:1"));
+        assert_eq!(error.hint(), Some("it has a:1, c:1, d:1"));
         let kept = source(kind, &path, "a:1").await.root().await.unwrap();
         assert_eq!(config_of(&kept), config_of(&ordinary("a").manifest));
         assert_eq!(names_in(directory.path()), ["x.tar"]);

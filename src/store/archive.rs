@@ -32,9 +32,7 @@ pub(super) struct Collection {
 #[derive(Debug, Default)]
 struct State {
     staging: Option<Arc<Staging>>,
-    /// Whether something was put that is not in the file yet.
-    changed: bool,
-    /// Names that the old file holds, and that were reported.
+    /// Names that the file holds, and that the caller knows of.
     reported: Vec<String>,
 }
 
@@ -78,7 +76,6 @@ impl Collection {
     /// The temporary layout, beside the archive.
     pub(super) fn staging(&self) -> Result<Arc<Staging>, Error> {
         let mut state = self.state();
-        state.changed = true;
         if let Some(staging) = &state.staging {
             return Ok(staging.clone());
         }
@@ -107,17 +104,20 @@ impl Collection {
         }
     }
 
-    /// What has to be written, if anything: the collection, and the names reported from the old
-    /// file.
+    /// What has to be written, if anything: the collection, and the names in the old file that
+    /// must stay.
     pub(super) fn outstanding(&self) -> Option<(Arc<Staging>, Vec<String>)> {
         let state = self.state();
-        let staging = state.staging.clone().filter(|_| state.changed)?;
+        let staging = state.staging.clone()?;
         Some((staging, state.reported.clone()))
     }
 
-    /// Notes that the file now holds everything.
-    pub(super) fn written(&self) {
-        self.state().changed = false;
+    /// Notes that the file now holds everything, with these names, and removes the collection.
+    pub(super) fn written(&self, names: Vec<String>) {
+        *self.state() = State {
+            reported: names,
+            ..State::default()
+        };
     }
 }
 

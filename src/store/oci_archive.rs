@@ -199,22 +199,28 @@ impl Target for OciArchiveTarget {
         let Some((staging, reported)) = self.collection.outstanding() else {
             return Ok(());
         };
-        let present = staging.target.layout()?.index()?.names();
+        staging.target.finish().await?;
+        let layout = staging.target.layout()?;
+        let index = layout.index()?;
+        if index.entries().is_empty() {
+            // Blobs without an image are no reason to take the old file away.
+            return Ok(());
+        }
+        let present = index.names();
         for name in reported.iter().filter(|name| !present.contains(name)) {
             if let Some((source, root)) = self.in_old_file(name).await {
                 let names = std::slice::from_ref(name);
                 copy(&source, &staging.target, &root, names, 0).await?;
             }
         }
-        staging.target.finish().await?;
-        let layout = staging.target.layout()?;
+        let names = layout.index()?.names();
         let path = self.collection.path().to_owned();
         let label = self.collection.label().to_owned();
         blocking("cannot write an archive", move || {
             write(&layout, &path, &label)
         })
         .await?;
-        self.collection.written();
+        self.collection.written(names);
         Ok(())
     }
 }

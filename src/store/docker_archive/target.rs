@@ -293,6 +293,10 @@ impl Target for DockerArchiveTarget {
         let Some((staging, reported)) = self.collection.outstanding() else {
             return Ok(());
         };
+        if self.images().is_empty() {
+            // Blobs without an image are no reason to take the old file away.
+            return Ok(());
+        }
         for name in &reported {
             let put = self.images().iter().any(|image| image.names.contains(name));
             if !put && let Some((source, root)) = self.in_old_file(name).await {
@@ -301,13 +305,18 @@ impl Target for DockerArchiveTarget {
         }
         let layout = staging.target.layout()?;
         let images = self.images().clone();
+        let names = images
+            .iter()
+            .flat_map(|image| image.names.clone())
+            .collect();
         let path = self.collection.path().to_owned();
         let label = self.collection.label().to_owned();
         blocking("cannot write an archive", move || {
             write(&layout, images, &path, &label)
         })
         .await?;
-        self.collection.written();
+        self.collection.written(names);
+        self.images().clear();
         Ok(())
     }
 }
