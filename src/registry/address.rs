@@ -221,6 +221,20 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn a_name_for_a_private_address_is_no_way_around() {
+        let resolve = async |from, trusted: &[&str]| {
+            let trusted = trusted.iter().map(|&t| t.to_owned()).collect();
+            let resolver = GuardedResolver::new(from, trusted);
+            let found = resolver.resolve("localhost".parse().unwrap()).await;
+            found.map(Iterator::count).is_ok_and(|count| count > 0)
+        };
+        assert!(!resolve(Reach::Public, &[]).await);
+        assert!(!resolve(Reach::Private, &[]).await);
+        assert!(resolve(Reach::Loopback, &[]).await);
+        assert!(resolve(Reach::Public, &["LOCALHOST"]).await);
+    }
+
     #[test]
     fn nobody_is_sent_further_in() {
         use Reach::{LinkLocal, Loopback, Private, Public};

@@ -355,6 +355,33 @@ mod tests {
         assert_eq!(from(base, &"x".repeat(100_000)), None);
     }
 
+    #[tokio::test]
+    async fn nobody_on_the_internet_sends_us_to_our_own_network() {
+        let transport = Transport::new(crate::registry::Settings::default());
+        let allowed = async |registry: &str, target: &str| {
+            let host = transport.host(registry).unwrap();
+            let mut url = target.parse().unwrap();
+            transport.client_for(&host, &mut url).await.is_ok()
+        };
+        let public = "93.184.216.34";
+        for (registry, target, fine) in [
+            (public, "https://93.184.216.35/", true),
+            (public, "https://cdn.example/", true),
+            (public, "https://93.184.216.34:8443/", true),
+            (public, "http://127.0.0.1:2375/", false),
+            (public, "https://localhost/", false),
+            (public, "https://10.0.0.1/", false),
+            (public, "https://[::ffff:192.168.0.1]/", false),
+            (public, "http://169.254.169.254/", false),
+            ("10.0.0.1:5000", "https://10.0.0.2/", true),
+            ("10.0.0.1:5000", "https://127.0.0.1/", false),
+            ("10.0.0.1:5000", "https://169.254.169.254/", false),
+            ("127.0.0.1:5000", "http://127.0.0.1:5001/", true),
+        ] {
+            assert_eq!(allowed(registry, target).await, fine, "{registry} {target}");
+        }
+    }
+
     #[test]
     fn the_log_has_no_secrets() {
         let url: Url = "https://u:p@cdn.example/b?X-Signature=abc&e=1#f"

@@ -1,0 +1,268 @@
+//! Reading and writing manifests.
+
+use ohoci::oci::media_type::{OCI_INDEX, OCI_MANIFEST};
+use ohoci::oci::{Digest, Pointer};
+use ohoci::registry::{ErrorKind, HostSettings, ManifestHead, Mirror, PutReceipt};
+
+use super::scripted_registry::{Answer, Scripted};
+use super::support::*;
+
+const GET: &str = "GET /v2/a/b/manifests/t";
+const HEAD: &str = "HEAD /v2/a/b/manifests/t";
+const PUT: &str = "PUT /v2/a/b/manifests/t";
+
+fn served() -> Answer {
+    Answer::ok(manifest().bytes().to_vec()).header("content-type", OCI_MANIFEST)
+}
+
+fn other() -> Digest {
+    Digest::of(b"something else")
+}
+
+#[tokio::test]
+async fn content_with_another_digest_is_refused() {
+    let by_digest = Pointer::Digest(other());
+    let line = format!("GET /v2/a/b/manifests/{}", other());
+    let lying = served().header("docker-content-digest", &other().to_string());
+    let server = Scripted::start([(line.as_str(), served()), (GET, lying)]).await;
+    let repository = repository(server.host());
+    for pointer in [by_digest, tag()] {
+        let error = repository.manifest(&pointer).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.why().contains(&other().to_string()), "{error}");
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_digest_that_cannot_be_checked_does_not_count() {
+    let odd = served().header("docker-content-digest", "blake3:abc");
+    let server = Scripted::start([(GET, odd)]).await;
+    repository(server.host()).manifest(&tag()).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn what_is_no_usable_manifest_is_said_in_words() {
+    for (answer, words) in [
+        (
+            Answer::ok("x".repeat(1 << 16)).endless(),
+            "larger than 4194304",
+        ),
+        (
+            Answer::ok("{}").lying_length(5 << 20),
+            "larger than 4194304",
+        ),
+        (Answer::ok("<html>"), "not valid JSON"),
+        (Answer::ok(r#"{"schemaVersion":1}"#), "schema 1"),
+        (
+            Answer::ok(manifest().bytes().to_vec()).header("content-type", OCI_INDEX),
+            "but was served as",
+        ),
+    ] {
+        let server = Scripted::start([(GET, answer)]).await;
+        let error = repository(server.host())
+            .manifest(&tag())
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.why().contains(words), "{error}");
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn a_missing_repository_and_a_missing_tag_read_differently() {
+    let mut said = Vec::new();
+    for code in ["NAME_UNKNOWN", "MANIFEST_UNKNOWN"] {
+        let server = Scripted::start([(GET, Answer::error(404, code, "unknown"))]).await;
+        let error = repository(server.host())
+            .manifest(&tag())
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(error.status(), Some(404));
+        assert_eq!(error.code(), Some(code));
+        said.push(error.why().to_owned());
+        server.finish();
+    }
+    assert_eq!(
+        said,
+        [
+            "the repository does not exist: unknown (404 Not Found)",
+            "the repository has no manifest of that name: unknown (404 Not Found)"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn looking_up_a_tag() {
+    let there = Answer::ok("x".repeat(500))
+        .header("docker-content-digest", &other().to_string())
+        .header(
+            "content-type",
+            "application/vnd.oci.image.index.v1+json; charset=utf-8",
+        );
+    let server = Scripted::start([
+        (HEAD, there),
+        (HEAD, Answer::status(200)),
+        (HEAD, Answer::status(404)),
+        (HEAD, Answer::status(403)),
+    ])
+    .await;
+    let repository = repository(server.host());
+    let tag = tag();
+    assert_eq!(
+        repository.manifest_head(&tag).await.unwrap(),
+        Some(ManifestHead {
+            digest: Some(other()),
+            media_type: Some(OCI_INDEX.to_owned()),
+            size: Some(500),
+        })
+    );
+    let head = repository.manifest_head(&tag).await.unwrap().unwrap();
+    assert_eq!(head.digest, None);
+    assert_eq!(repository.manifest_head(&tag).await.unwrap(), None);
+    let error = repository.manifest_head(&tag).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    server.finish();
+}
+
+#[tokio::test]
+async fn putting_sends_the_exact_bytes_and_type() {
+    let taken = Answer::status(201).header("oci-subject", "sha256:abc");
+    let server = Scripted::start([(PUT, taken)]).await;
+    let receipt = repository(server.host())
+        .put_manifest(&tag(), &manifest())
+        .await
+        .unwrap();
+    assert_eq!(
+        receipt,
+        PutReceipt {
+            subject: Some("sha256:abc".to_owned())
+        }
+    );
+    let seen = server.finish();
+    assert_eq!(seen[0].body, manifest().bytes().as_ref());
+    assert_eq!(seen[0].header("content-type"), Some(OCI_MANIFEST));
+}
+
+#[tokio::test]
+async fn a_manifest_that_the_registry_stores_differently_is_an_error() {
+    let changed = Answer::status(201).header("docker-content-digest", &other().to_string());
+    let server = Scripted::start([(PUT, changed)]).await;
+    let error = repository(server.host())
+        .put_manifest(&tag(), &manifest())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    server.finish();
+}
+
+#[tokio::test]
+async fn eventually_consistent_storage_gets_a_little_time() {
+    // Nexus and S3-backed registries (manifest-tool#191).
+    let blind = || Answer::error(400, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry");
+    let server =
+        Scripted::start([(PUT, blind()), (PUT, blind()), (PUT, Answer::status(201))]).await;
+    let put = repository(server.host());
+    put.put_manifest(&tag(), &manifest()).await.unwrap();
+    server.finish();
+
+    let server = Scripted::start([(PUT, blind()), (PUT, blind()), (PUT, blind())]).await;
+    let put = repository(server.host());
+    let error = put.put_manifest(&tag(), &manifest()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incomplete);
+    assert!(error.why().contains("blob unknown to registry"), "{error}");
+    server.finish();
+}
+
+#[tokio::test]
+async fn an_immutable_tag_that_is_where_it_should_be_is_no_error() {
+    // ECR answers 400, Harbor 412.
+    for status in [400, 409, 412] {
+        let refused = || Answer::error(status, "TAG_IMMUTABLE", "the tag cannot be overwritten");
+        let at = |digest: &Digest| {
+            Answer::status(200).header("docker-content-digest", &digest.to_string())
+        };
+        let same = manifest().digest().clone();
+        let server = Scripted::start([
+            (PUT, refused()),
+            (HEAD, at(&same)),
+            (PUT, refused()),
+            (HEAD, at(&other())),
+        ])
+        .await;
+        let repository = repository(server.host());
+        repository.put_manifest(&tag(), &manifest()).await.unwrap();
+        let error = repository
+            .put_manifest(&tag(), &manifest())
+            .await
+            .unwrap_err();
+        assert!(error.why().contains("cannot be overwritten"), "{error}");
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_is_tried_first_and_never_believed() {
+    let (content, config) = blob(100);
+    let manifest_line = |name: &str| format!("GET /v2/{name}/manifests/{}", manifest().digest());
+    let blob_line = |name: &str| format!("GET /v2/{name}/blobs/{}", config.digest);
+    let mirror = Scripted::start([
+        (manifest_line("cache/a/b"), Answer::ok("{}")),
+        (blob_line("cache/a/b"), Answer::status(503)),
+        (manifest_line("cache/a/b"), served()),
+        (blob_line("cache/a/b"), Answer::ok(vec![0; 100])),
+    ])
+    .await;
+    let server = Scripted::start([
+        (manifest_line("a/b"), served()),
+        (blob_line("a/b"), Answer::ok(content.clone())),
+        (blob_line("a/b"), Answer::ok(content.clone())),
+    ])
+    .await;
+    let mirror_host = mirror.host().to_owned();
+    let own_host = server.host().to_owned();
+    let client = client_for_hosts(move |host| HostSettings {
+        mirrors: if host == own_host {
+            vec![Mirror {
+                host: mirror_host.clone(),
+                prefix: "cache".to_owned(),
+            }]
+        } else {
+            Vec::new()
+        },
+        ..HostSettings::default()
+    });
+    let repository = client.repository(server.host(), "a/b");
+    let pointer = Pointer::Digest(manifest().digest().clone());
+    for _ in 0..2 {
+        repository.manifest(&pointer).await.unwrap();
+        assert_eq!(repository.blob(&config, 4096).await.unwrap(), content);
+    }
+    mirror.finish();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_mirror_that_is_not_there_is_passed_over() {
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone_host = gone.local_addr().unwrap().to_string();
+    drop(gone);
+    let server = Scripted::start([(GET, served())]).await;
+    let own_host = server.host().to_owned();
+    let client = client_for_hosts(move |host| HostSettings {
+        mirrors: (host == own_host)
+            .then(|| Mirror {
+                host: gone_host.clone(),
+                prefix: String::new(),
+            })
+            .into_iter()
+            .collect(),
+        ..HostSettings::default()
+    });
+    let repository = client.repository(server.host(), "a/b");
+    repository.manifest(&tag()).await.unwrap();
+    server.finish();
+}
