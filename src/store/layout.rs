@@ -4,13 +4,13 @@
 //! when they are whole; `index.json` is changed under an advisory lock on the directory and
 //! replaced in one step, so that readers see the old or the new one.
 
+mod blobs;
 pub mod index;
 pub mod source;
 pub mod target;
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use fs_err as fs;
@@ -20,11 +20,10 @@ use serde_json::Value;
 
 use crate::oci::digest::Algorithm;
 use crate::oci::manifest::MAX_SIZE;
-use crate::oci::{Descriptor, Digest, Document};
+use crate::oci::{Digest, Document};
 
-use super::region::{BlobFiles, FileBody, Region};
-use super::staged::{self, StagedFile};
-use super::{Body, Error, ErrorKind};
+use super::staged;
+use super::{Error, ErrorKind};
 pub use index::{Index, MAX_INDEX, Selection};
 pub use source::LayoutSource;
 pub use target::LayoutTarget;
@@ -131,136 +130,6 @@ impl Layout {
         &self.path
     }
 
-    /// Where a blob lies, if it is there.
-    #[must_use]
-    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        let mut path = self.path.join(BLOBS);
-        path.push(digest.algorithm().name());
-        path.push(digest.hex());
-        path
-    }
-
-    /// How large a blob is; `None` when it is not there.
-    ///
-    /// # Errors
-    /// When the file system does not say.
-    pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
-        match fs::metadata(self.blob_path(digest)) {
-            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failure(self.what("look into"), error)),
-        }
-    }
-
-    /// Whether the blob is there with the size that the descriptor gives. Its content is checked
-    /// when it is read.
-    ///
-    /// # Errors
-    /// When the file system does not say.
-    pub fn has(&self, descriptor: &Descriptor) -> Result<bool, Error> {
-        Ok(self.blob_size(&descriptor.digest)? == Some(descriptor.size))
-    }
-
-    /// Reads a blob of at most `max` bytes whole; `None` when it is not there.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Corrupt`] when it is larger or not what its digest says.
-    pub fn read(&self, digest: &Digest, max: u64) -> Result<Option<Bytes>, Error> {
-        let what = || format!("cannot read blob {digest} of {}", self.label());
-        let Some(region) = self.find(digest).map_err(|error| failure(what(), error))? else {
-            return Ok(None);
-        };
-        if region.length() > max {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                what(),
-                format!("it has {} bytes; at most {max} are read", region.length()),
-            ));
-        }
-        let descriptor = Descriptor::new("", digest.clone(), region.length());
-        region
-            .read_checked(&descriptor)
-            .map(Some)
-            .map_err(|error| failure(what(), error))
-    }
-
-    /// A handle from which a blob's bytes can be read.
-    #[must_use]
-    pub fn body(&self, descriptor: &Descriptor) -> Arc<dyn Body> {
-        Arc::new(FileBody::new(Arc::new(self.clone()), descriptor.clone()))
-    }
-
-    /// Begins a blob. It has no name until it is committed; dropping it removes it.
-    ///
-    /// # Errors
-    /// When no file can be created.
-    pub fn stage(&self) -> Result<StagedFile, Error> {
-        StagedFile::create_in(&self.path).map_err(|error| failure(self.what("write to"), error))
-    }
-
-    /// Gives a staged blob its name. That the blob is there already is no error.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Corrupt`] when the content does not hash to `digest`.
-    pub fn commit(&self, staged: StagedFile, digest: &Digest) -> Result<(), Error> {
-        self.blob_directory(digest)
-            .and_then(|()| staged.commit(digest, &self.blob_path(digest)))
-            .map_err(|error| failure(self.what_blob(digest), error))
-    }
-
-    /// As [`Layout::commit`], and checks the size, too.
-    pub(crate) fn commit_as(
-        &self,
-        staged: StagedFile,
-        descriptor: &Descriptor,
-    ) -> Result<(), Error> {
-        self.blob_directory(&descriptor.digest)
-            .and_then(|()| staged.commit_as(descriptor, &self.blob_path(&descriptor.digest)))
-            .map_err(|error| failure(self.what_blob(&descriptor.digest), error))
-    }
-
-    /// Puts a small blob; says whether it was new.
-    ///
-    /// # Errors
-    /// As [`Layout::commit`].
-    pub fn put(&self, descriptor: &Descriptor, content: &[u8]) -> Result<bool, Error> {
-        if self.has(descriptor)? {
-            return Ok(false);
-        }
-        let mut staged = self.stage()?;
-        staged
-            .write(content)
-            .map_err(|error| failure(self.what_blob(&descriptor.digest), error))?;
-        self.commit_as(staged, descriptor)?;
-        Ok(true)
-    }
-
-    /// Makes sure that there is a directory for blobs of that algorithm, inside the layout.
-    fn blob_directory(&self, digest: &Digest) -> io::Result<()> {
-        let mut directory = self.path.clone();
-        for part in [BLOBS, digest.algorithm().name()] {
-            directory.push(part);
-            match fs::symlink_metadata(&directory) {
-                Ok(metadata) if metadata.is_dir() => {}
-                Ok(_) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::NotADirectory,
-                        format!(
-                            "{} is no directory; nothing is written through links",
-                            directory.display()
-                        ),
-                    ));
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    fs::create_dir_all(&directory)?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
     /// Reads `index.json`.
     ///
     /// # Errors
@@ -361,22 +230,6 @@ impl Layout {
     }
 }
 
-impl BlobFiles for Layout {
-    fn find(&self, digest: &Digest) -> io::Result<Option<Region>> {
-        let path = self.blob_path(digest);
-        match fs::metadata(&path) {
-            // Asked before opening: opening a pipe would wait for its other end.
-            Ok(metadata) if !metadata.is_file() => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{} is no file", path.display()),
-            )),
-            Ok(_) => fs::File::open(&path).and_then(Region::whole).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
 /// What is wrong with an `oci-layout` file.
 pub(super) fn check_version(bytes: &Bytes) -> Result<(), (ErrorKind, String)> {
     let document = Document::parse(bytes.clone())
@@ -424,7 +277,7 @@ fn read_limited(path: &Path, max: u64) -> io::Result<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oci::media_type;
+    use crate::oci::{Descriptor, media_type};
 
     fn fresh() -> (tempfile::TempDir, Layout) {
         let directory = tempfile::tempdir().unwrap();
@@ -494,38 +347,6 @@ mod tests {
         assert_eq!(layout.index().unwrap_err().kind(), ErrorKind::Corrupt);
         fs::remove_file(&index).unwrap();
         assert_eq!(layout.index().unwrap_err().kind(), ErrorKind::Corrupt);
-    }
-
-    #[test]
-    fn a_blob_of_wrong_content_is_never_returned() {
-        let (_directory, layout) = fresh();
-        let blob = Descriptor::of("a/b", b"abc");
-        assert!(layout.put(&blob, b"abd").is_err());
-        assert!(!layout.has(&blob).unwrap());
-        assert!(layout.put(&blob, b"abc").unwrap());
-        assert!(!layout.put(&blob, b"abc").unwrap());
-        fs::write(layout.blob_path(&blob.digest), "abd").unwrap();
-        let error = layout.read(&blob.digest, 10).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt);
-        assert_eq!(
-            layout.read(&blob.digest, 2).unwrap_err().kind(),
-            ErrorKind::Corrupt
-        );
-        assert_eq!(layout.read(&Digest::of(b"no"), 10).unwrap(), None);
-        fs::remove_file(layout.blob_path(&blob.digest)).unwrap();
-        fs::create_dir(layout.blob_path(&blob.digest)).unwrap();
-        assert!(layout.read(&blob.digest, 10).is_err());
-    }
-
-    #[test]
-    fn nothing_is_written_through_a_linked_directory() {
-        let (directory, layout) = fresh();
-        let outside = directory.path().join("outside");
-        fs::create_dir(&outside).unwrap();
-        fs::remove_dir(layout.path().join("blobs/sha256")).unwrap();
-        fs_err::os::unix::fs::symlink(&outside, layout.path().join("blobs/sha256")).unwrap();
-        assert!(layout.put(&Descriptor::of("a/b", b"abc"), b"abc").is_err());
-        assert_eq!(fs::read_dir(outside).unwrap().count(), 0);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Reading an image out of a docker archive.
 //!
 //! `docker save` keeps no manifest before version 25, so one is made, the same for the same
-//! archive: Docker schema 2, with the layers as they lie there. Layers that are not compressed
-//! stay so, and registries take them; nothing is compressed again, which would give other digests
-//! with every version of the compressor. Since version 25 the archive is an OCI layout, too, and
+//! archive: an OCI manifest, with the layers as they lie there. OCI, because skopeo, podman and
+//! umoci find no Docker manifest in an OCI layout, and everything that reads a registry reads
+//! both. Layers that are not compressed stay so, and registries take them; nothing is compressed
+//! again, which would give other digests with every version of the compressor. Since version 25 the archive is an OCI layout, too, and
 //! when that layout has the image whole, its manifest is taken as it is.
 
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::oci::digest::Hasher;
 use crate::oci::manifest::MAX_SIZE;
-use crate::oci::media_type::{Compression, Family};
+use crate::oci::media_type::{self, Compression};
 use crate::oci::{Content, Descriptor, Digest, Document, Manifest};
 use crate::store::layout::target::blocking;
 use crate::store::layout::{Index, MAX_INDEX, failure};
@@ -242,18 +243,11 @@ impl Archive {
             seen.insert((name, diff_id), layer.clone());
             found.push(layer);
         }
-        // Docker's family has no type for zstd.
-        let zstd = |layer: &Layer| layer.compression == Compression::Zstd;
-        let family = if found.iter().any(zstd) {
-            Family::Oci
-        } else {
-            Family::Docker
-        };
-        let described = Descriptor::of(family.config(), config);
+        let described = Descriptor::of(media_type::OCI_CONFIG, config);
         let mut blobs = HashMap::from([(described.digest.clone(), config_region)]);
         let mut layers = Vec::new();
         for layer in found {
-            let media_type = family.layer(layer.compression).unwrap_or_default();
+            let media_type = layer.media_type;
             let size = layer.region.length();
             let descriptor = Descriptor::new(media_type, layer.digest.clone(), size);
             layers.push(Value::Object(descriptor.to_json()));
@@ -261,7 +255,7 @@ impl Archive {
         }
         let mut object = Map::new();
         object.insert("schemaVersion".to_owned(), 2.into());
-        object.insert("mediaType".to_owned(), family.manifest().into());
+        object.insert("mediaType".to_owned(), media_type::OCI_MANIFEST.into());
         object.insert("config".to_owned(), Value::Object(described.to_json()));
         object.insert("layers".to_owned(), Value::Array(layers));
         let bytes = Document::from_object(object).bytes().clone();
@@ -301,9 +295,14 @@ impl Archive {
             }
             digest
         };
+        let media_type = match compression {
+            Compression::None => media_type::OCI_LAYER,
+            Compression::Gzip => media_type::OCI_LAYER_GZIP,
+            Compression::Zstd => media_type::OCI_LAYER_ZSTD,
+        };
         Ok(Layer {
             digest,
-            compression,
+            media_type,
             region,
         })
     }
@@ -313,7 +312,7 @@ impl Archive {
 #[derive(Clone, Debug)]
 struct Layer {
     digest: Digest,
-    compression: Compression,
+    media_type: &'static str,
     region: Region,
 }
 
