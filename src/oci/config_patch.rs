@@ -285,7 +285,10 @@ impl ConfigPatch {
     fn apply_command(&self, inner: &mut Map<String, Value>) {
         let mut put = |key: &str, list: &Vec<String>| {
             if list.is_empty() {
-                inner.shift_remove(key);
+                // Docker writes null for none; that may stay.
+                if inner.get(key).is_some_and(|value| !value.is_null()) {
+                    inner.shift_remove(key);
+                }
             } else {
                 inner.insert(key.to_owned(), list.clone().into());
             }

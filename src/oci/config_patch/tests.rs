@@ -171,7 +171,7 @@ fn edits_without_effect_leave_the_config_untouched() {
         for config in [
             json!({"os": "linux"}),
             json!({"config": null}),
-            json!({"config": {"Labels": null, "Env": null}}),
+            json!({"config": {"Labels": null, "Env": null, "Entrypoint": null, "Cmd": null}}),
         ] {
             assert_eq!(
                 applied(edit.clone(), config.clone()).to_string(),
