@@ -1,7 +1,13 @@
 //! Retyping between the two media type families; digests of layers do not change by it.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
+use super::descriptor::Descriptor;
+use super::digest::Digest;
+use super::document::Document;
+use super::manifest::{Content, Manifest};
 use super::media_type::{Family, LayerKind, is_image_config, layer_kind};
 
 /// Why something has no place in a family.
@@ -13,6 +19,9 @@ pub enum ConvertError {
     /// Foreign, encrypted or unknown.
     #[error("a layer of type {0:?} cannot be moved to another manifest format")]
     Layer(String),
+    /// The retyped document is no manifest.
+    #[error("the converted manifest is invalid: {0}")]
+    Result(String),
 }
 
 /// The family's type for a layer that now has `media_type`.
@@ -76,6 +85,60 @@ pub fn retype_manifest(
         manifest.shift_remove("annotations");
     }
     Ok(())
+}
+
+/// Retypes manifests and the indexes that list them. `manifests` is in an order in which each
+/// stands behind all that it lists; so is the result. What is of the family already stays byte for
+/// byte, unless something that it lists has changed.
+///
+/// # Errors
+/// When a layer has no type in the family, or a result is no manifest any more.
+pub fn retype_all(manifests: &[Manifest], family: Family) -> Result<Vec<Manifest>, ConvertError> {
+    let mut renamed: HashMap<&Digest, Descriptor> = HashMap::new();
+    let mut converted = Vec::new();
+    for manifest in manifests {
+        let mut object = manifest.document().object().clone();
+        match manifest.content() {
+            Content::Image { .. } => {
+                if manifest.family() != family {
+                    retype_manifest(&mut object, family)?;
+                }
+            }
+            Content::Index { .. } => {
+                if manifest.family() != family {
+                    set_media_type(&mut object, family.index());
+                }
+                rename_children(&mut object, &renamed);
+            }
+        }
+        let new = if object == *manifest.document().object() {
+            manifest.clone()
+        } else {
+            Manifest::parse(Document::from_object(object).bytes().clone(), None)
+                .map_err(|error| ConvertError::Result(error.to_string()))?
+        };
+        renamed.insert(manifest.digest(), new.descriptor());
+        converted.push(new);
+    }
+    Ok(converted)
+}
+
+fn rename_children(index: &mut Map<String, Value>, renamed: &HashMap<&Digest, Descriptor>) {
+    let Some(Value::Array(entries)) = index.get_mut("manifests") else {
+        return;
+    };
+    for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
+        let digest: Option<Digest> = entry
+            .get("digest")
+            .and_then(Value::as_str)
+            .and_then(|text| text.parse().ok());
+        if let Some(new) = digest.and_then(|digest| renamed.get(&digest)) {
+            for (key, value) in new.to_json() {
+                entry.insert(key, value);
+            }
+            entry.shift_remove("data");
+        }
+    }
 }
 
 /// Sets `mediaType`, behind `schemaVersion` where it was missing.
@@ -157,5 +220,49 @@ mod tests {
             object.to_string(),
             r#"{"schemaVersion":2,"mediaType":"t","layers":[]}"#
         );
+    }
+
+    #[test]
+    fn an_index_follows_what_it_lists() {
+        let image = Manifest::parse(
+            json!({
+                "schemaVersion": 2,
+                "mediaType": DOCKER_MANIFEST,
+                "config": {"mediaType": DOCKER_CONFIG, "size": 2, "digest": Digest::of(b"{}").to_string()},
+                "layers": [],
+            })
+            .to_string(),
+            None,
+        )
+        .unwrap();
+        let mut entry = image.descriptor().to_json();
+        entry.insert(
+            "platform".to_owned(),
+            json!({"os": "linux", "architecture": "amd64"}),
+        );
+        let index = Manifest::parse(
+            json!({"schemaVersion": 2, "mediaType": DOCKER_INDEX, "manifests": [entry]})
+                .to_string(),
+            None,
+        )
+        .unwrap();
+        let manifests = [image, index];
+        let converted = retype_all(&manifests, Family::Oci).unwrap();
+        let [image, index] = converted.as_slice() else {
+            panic!("{converted:?}");
+        };
+        assert_eq!(image.media_type(), OCI_MANIFEST);
+        assert_eq!(index.media_type(), OCI_INDEX);
+        let Content::Index { manifests: listed } = index.content() else {
+            panic!("{index:?}");
+        };
+        assert_eq!(listed[0].digest, *image.digest());
+        assert_eq!(listed[0].media_type, OCI_MANIFEST);
+        assert_eq!(
+            listed[0].platform.as_ref().unwrap().to_string(),
+            "linux/amd64"
+        );
+        let same = retype_all(&manifests, Family::Docker).unwrap();
+        assert_eq!(same[1].bytes(), manifests[1].bytes());
     }
 }

@@ -10,6 +10,9 @@ use super::platform::Platform;
 /// (containers/image `internal/iolimits`, `MaxConfigBodySize`).
 pub const MAX_SIZE: u64 = 4 << 20;
 
+/// What stands for "at no particular moment": there is none to name without a clock.
+pub const NO_MOMENT: &str = "1970-01-01T00:00:00Z";
+
 /// A view of an image config.
 #[derive(Clone, Debug)]
 pub struct ImageConfig {
@@ -67,10 +70,11 @@ impl ImageConfig {
 
     /// The config of an image without layers.
     ///
-    /// It has no `created`: there is no moment that it could name without a clock.
+    /// Its `created` is [`NO_MOMENT`].
     #[must_use]
     pub fn scratch(platform: &Platform) -> Self {
-        let mut object = platform.to_json();
+        let mut object = Map::from_iter([("created".to_owned(), NO_MOMENT.into())]);
+        object.extend(platform.to_json());
         object.insert(
             "rootfs".to_owned(),
             json!({"type": "layers", "diff_ids": []}),
@@ -268,7 +272,7 @@ mod tests {
             &platform
         );
         assert_eq!(config.history(), History::Consistent);
-        assert_eq!(config.created(), None);
+        assert_eq!(config.created(), Some(NO_MOMENT));
         assert_eq!(config.diff_ids(), []);
     }
 }

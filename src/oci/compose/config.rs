@@ -6,7 +6,7 @@ use super::{AdditionSource, Base, ComposeError, Composition, in_position};
 use crate::oci::annotation;
 use crate::oci::config_patch::{ConfigPatch, PatchError};
 use crate::oci::diff::{self, Change};
-use crate::oci::image_config::{History, ImageConfig};
+use crate::oci::image_config::{History, ImageConfig, NO_MOMENT};
 use crate::oci::label::{self, INTENT_VERSION, Intent, Origin, Source};
 use crate::oci::media_type::Family;
 use crate::oci::timestamp::Timestamp;
@@ -208,12 +208,12 @@ fn extend_history(
     let created = object
         .get("created")
         .filter(|text| text.is_string())
-        .cloned();
+        .cloned()
+        // umoci reads no history entry without a date.
+        .unwrap_or_else(|| NO_MOMENT.into());
     let entry = |created_by: String| {
         let mut entry = Map::new();
-        if let Some(created) = &created {
-            entry.insert("created".to_owned(), created.clone());
-        }
+        entry.insert("created".to_owned(), created.clone());
         entry.insert("created_by".to_owned(), created_by.into());
         entry.insert("comment".to_owned(), COMMENT.into());
         entry

@@ -452,7 +452,7 @@ fn scratch_with_layers_and_without() {
     let empty = composed(&scratch);
     assert_eq!(
         empty.config.bytes().as_ref(),
-        br#"{"architecture":"arm64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"history":[]}"#
+        br#"{"created":"1970-01-01T00:00:00Z","architecture":"arm64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"history":[]}"#
     );
     assert_eq!(
         std::str::from_utf8(empty.manifest.bytes()).unwrap(),
