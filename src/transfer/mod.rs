@@ -1,1 +1,14 @@
-//! placeholder
+//! Plans what has to move where, and moves it.
+
+pub mod compose;
+pub mod copy;
+pub mod execute;
+pub mod flatten;
+pub mod inspect;
+pub mod places;
+pub mod plan;
+pub mod read;
+pub mod report;
+pub mod watch;
+
+pub use watch::{Event, Observer, Unwatched};

@@ -1,0 +1,390 @@
+//! A repository in a registry as a [`Source`] and a [`Target`].
+//!
+//! Requests are a budget: what the cache proves is not asked for, and what a manifest proves to be
+//! in a repository is not pushed there again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::cache::Cache;
+use super::{Arrival, Body, Error, ErrorKind, MAX_DOCUMENT, Offer, Origin, Source, Target};
+use crate::oci::{Content, Descriptor, Digest, Manifest, Pointer, RegistryReference, media_type};
+use crate::registry::{self, MountOutcome, Repository, UploadSession};
+
+/// An image in a registry.
+#[derive(Debug)]
+pub struct RegistrySource {
+    repository: Repository,
+    reference: RegistryReference,
+    cache: Arc<Cache>,
+}
+
+impl RegistrySource {
+    /// An image that `repository` holds under `reference`.
+    #[must_use]
+    pub fn new(repository: Repository, reference: RegistryReference, cache: Arc<Cache>) -> Self {
+        Self {
+            repository,
+            reference,
+            cache,
+        }
+    }
+
+    fn cached(&self, digest: &Digest, served_as: Option<&str>) -> Option<Manifest> {
+        let bytes = self.cache.get(digest, crate::oci::manifest::MAX_SIZE)?;
+        Manifest::parse(bytes, served_as).ok()
+    }
+
+    async fn fetch(&self, pointer: &Pointer) -> Result<Manifest, Error> {
+        let manifest = self.repository.manifest(pointer).await?;
+        self.cache.put(manifest.digest(), manifest.bytes());
+        if let Pointer::Tag(tag) = pointer {
+            self.cache.remember_reference(
+                self.reference.host(),
+                self.reference.repository(),
+                tag,
+                manifest.digest(),
+            );
+        }
+        Ok(manifest)
+    }
+}
+
+#[async_trait]
+impl Source for RegistrySource {
+    fn place(&self) -> String {
+        self.reference.to_string()
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        Some(Origin {
+            host: self.reference.host().to_owned(),
+            repository: self.reference.repository().to_owned(),
+        })
+    }
+
+    async fn root(&self) -> Result<Manifest, Error> {
+        let pointer = self.reference.pointer();
+        match &pointer {
+            Pointer::Digest(digest) => {
+                if let Some(manifest) = self.cached(digest, None) {
+                    return Ok(manifest);
+                }
+            }
+            // A tag that was read before has most likely not moved: HEAD costs the same round
+            // trip as GET, moves no bytes, and is not counted as a pull by Docker Hub.
+            Pointer::Tag(tag) => {
+                let remembered =
+                    self.cache
+                        .reference(self.reference.host(), self.reference.repository(), tag);
+                if let Some(remembered) = remembered
+                    && self.cached(&remembered, None).is_some()
+                    && let Some(head) = self.repository.manifest_head(&pointer).await?
+                    && let Some(digest) = head.digest
+                    && let Some(manifest) = self.cached(&digest, head.media_type.as_deref())
+                {
+                    return Ok(manifest);
+                }
+            }
+        }
+        self.fetch(&pointer).await
+    }
+
+    async fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest, Error> {
+        let manifest = match self.cached(&descriptor.digest, Some(&descriptor.media_type)) {
+            Some(manifest) => manifest,
+            None => {
+                self.fetch(&Pointer::Digest(descriptor.digest.clone()))
+                    .await?
+            }
+        };
+        if manifest.bytes().len() as u64 != descriptor.size {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "cannot read manifest {}@{}",
+                    self.reference.name(),
+                    descriptor.digest
+                ),
+                format!(
+                    "the index says that it has {} bytes, but it has {}",
+                    descriptor.size,
+                    manifest.bytes().len()
+                ),
+            ));
+        }
+        Ok(manifest)
+    }
+
+    async fn document(&self, descriptor: &Descriptor) -> Result<Bytes, Error> {
+        if let Some(bytes) = self.cache.get(&descriptor.digest, MAX_DOCUMENT)
+            && bytes.len() as u64 == descriptor.size
+        {
+            return Ok(bytes);
+        }
+        let bytes = self.repository.blob(descriptor, MAX_DOCUMENT).await?;
+        self.cache.put(&descriptor.digest, &bytes);
+        Ok(bytes)
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Arc<dyn Body> {
+        self.repository.blob_body(descriptor)
+    }
+}
+
+/// A repository in a registry that images are pushed to.
+#[derive(Debug)]
+pub struct RegistryTarget {
+    repository: Repository,
+    host: String,
+    name: String,
+    cache: Arc<Cache>,
+    known: Mutex<std::collections::HashSet<Digest>>,
+    prepared: Mutex<Option<tokio::task::JoinHandle<Result<UploadSession, registry::Error>>>>,
+    flights: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl RegistryTarget {
+    /// The repository `name` on `host`.
+    #[must_use]
+    pub fn new(repository: Repository, host: &str, name: &str, cache: Arc<Cache>) -> Self {
+        let known = cache.known_blobs(host, name);
+        Self {
+            repository,
+            host: host.to_owned(),
+            name: name.to_owned(),
+            cache,
+            known: Mutex::new(known),
+            prepared: Mutex::new(None),
+            flights: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Whether a manifest that this machine saw in the repository proves that the blob is there.
+    #[must_use]
+    pub fn knows(&self, digest: &Digest) -> bool {
+        lock(&self.known).contains(digest)
+    }
+
+    /// Forgets what is known: the registry says that something of it is not so.
+    pub fn forget(&self) {
+        lock(&self.known).clear();
+        self.cache.forget_blobs(&self.host, &self.name);
+    }
+
+    /// The digest that this machine last pushed to `tag`, if it remembers.
+    #[must_use]
+    pub fn remembered(&self, tag: &str) -> Option<Digest> {
+        self.cache.reference(&self.host, &self.name, tag)
+    }
+
+    /// Takes the session opened by `prepare`, if there is one and it opened.
+    async fn take_prepared(&self) -> Option<UploadSession> {
+        let task = lock(&self.prepared).take()?;
+        task.await.ok()?.ok()
+    }
+
+    fn flight(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(lock(&self.flights).entry(digest.clone()).or_default())
+    }
+
+    fn would_upload(&self, descriptor: &Descriptor, why: &[String]) -> Error {
+        let why = if why.is_empty() {
+            "no repository on this registry is known to have it".to_owned()
+        } else {
+            why.join("; ")
+        };
+        Error::new(
+            ErrorKind::WouldUpload,
+            format!(
+                "cannot put layer {} ({} bytes) into {} without moving its bytes",
+                descriptor.digest,
+                descriptor.size,
+                self.place()
+            ),
+            why,
+        )
+        .hinted("push the deps image to the same registry first, or leave out --no-upload")
+    }
+}
+
+#[async_trait]
+impl Target for RegistryTarget {
+    fn place(&self) -> String {
+        format!("{}/{}", self.host, self.name)
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        Some(Origin {
+            host: self.host.clone(),
+            repository: self.name.clone(),
+        })
+    }
+
+    async fn current(&self, pointer: &Pointer) -> Result<Option<Digest>, Error> {
+        match self.repository.manifest_head(pointer).await? {
+            None => Ok(None),
+            Some(head) => match head.digest {
+                Some(digest) => Ok(Some(digest)),
+                // A registry that leaves the header out: the content tells.
+                None => Ok(Some(
+                    self.repository.manifest(pointer).await?.digest().clone(),
+                )),
+            },
+        }
+    }
+
+    async fn prepare(&self) {
+        let repository = self.repository.clone();
+        *lock(&self.prepared) = Some(tokio::spawn(async move { repository.open_upload().await }));
+    }
+
+    async fn place_blob(&self, offer: &Offer) -> Result<Arrival, Error> {
+        let descriptor = &offer.descriptor;
+        let flight = self.flight(&descriptor.digest);
+        let _in_flight = flight.lock().await;
+        if self.knows(&descriptor.digest) {
+            return Ok(Arrival::Present);
+        }
+        let mut session = None;
+        let mut refusals = Vec::new();
+        for from in &offer.mount_from {
+            if from.host != self.host || from.repository == self.name {
+                continue;
+            }
+            match self
+                .repository
+                .mount(&descriptor.digest, Some(&from.repository))
+                .await?
+            {
+                MountOutcome::Mounted => {
+                    lock(&self.known).insert(descriptor.digest.clone());
+                    return Ok(Arrival::Mounted);
+                }
+                MountOutcome::Session(opened) => {
+                    refusals.push(format!(
+                        "the registry did not mount it from {} but offered an upload",
+                        from.repository
+                    ));
+                    if let Some(unused) = session.replace(opened) {
+                        self.repository.cancel(unused).await;
+                    }
+                }
+                MountOutcome::Refused { why, .. } => {
+                    refusals.push(format!(
+                        "mounting it from {} failed: {why}",
+                        from.repository
+                    ));
+                }
+            }
+        }
+        // A refused mount does not say that the blob is missing here; without one, asking first
+        // costs one request and may save the whole transfer.
+        if self
+            .repository
+            .blob_head(&descriptor.digest)
+            .await?
+            .is_some()
+        {
+            if let Some(unused) = session {
+                self.repository.cancel(unused).await;
+            }
+            lock(&self.known).insert(descriptor.digest.clone());
+            return Ok(Arrival::Present);
+        }
+        let Some(body) = &offer.body else {
+            if let Some(unused) = session {
+                self.repository.cancel(unused).await;
+            }
+            return Err(self.would_upload(descriptor, &refusals));
+        };
+        self.repository
+            .upload(descriptor, body.as_ref(), session)
+            .await?;
+        lock(&self.known).insert(descriptor.digest.clone());
+        Ok(offer.moved)
+    }
+
+    async fn place_document(
+        &self,
+        descriptor: &Descriptor,
+        bytes: Bytes,
+    ) -> Result<Arrival, Error> {
+        let flight = self.flight(&descriptor.digest);
+        let _in_flight = flight.lock().await;
+        if self.knows(&descriptor.digest) {
+            return Ok(Arrival::Present);
+        }
+        let session = self.take_prepared().await;
+        self.repository.upload(descriptor, &bytes, session).await?;
+        lock(&self.known).insert(descriptor.digest.clone());
+        self.cache.put(&descriptor.digest, &bytes);
+        Ok(Arrival::Uploaded)
+    }
+
+    async fn place_manifest(&self, manifest: &Manifest, tags: &[String]) -> Result<(), Error> {
+        if tags.is_empty() {
+            let pointer = Pointer::Digest(manifest.digest().clone());
+            self.repository.put_manifest(&pointer, manifest).await?;
+        }
+        for tag in tags {
+            let pointer = Pointer::Tag(tag.clone());
+            self.repository.put_manifest(&pointer, manifest).await?;
+            self.cache
+                .remember_reference(&self.host, &self.name, tag, manifest.digest());
+        }
+        // The registry took the manifest, which proves that all it lists is there.
+        let mut proven = vec![manifest.digest().clone()];
+        if let Content::Image { config, layers } = manifest.content() {
+            proven.push(config.digest.clone());
+            proven.extend(
+                layers
+                    .iter()
+                    .filter(|layer| {
+                        media_type::layer_kind(&layer.media_type) != media_type::LayerKind::Foreign
+                    })
+                    .map(|layer| layer.digest.clone()),
+            );
+        }
+        self.cache.remember_blobs(&self.host, &self.name, &proven);
+        lock(&self.known).extend(proven);
+        self.cache.put(manifest.digest(), manifest.bytes());
+        Ok(())
+    }
+
+    async fn finish(&self) -> Result<(), Error> {
+        if let Some(unused) = self.take_prepared().await {
+            self.repository.cancel(unused).await;
+        }
+        Ok(())
+    }
+}
+
+/// What is behind a lock is changed in single steps, so a panic elsewhere leaves it whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl From<registry::Error> for Error {
+    fn from(error: registry::Error) -> Self {
+        let kind = match error.kind() {
+            registry::ErrorKind::NotFound => ErrorKind::NotFound,
+            registry::ErrorKind::Denied => ErrorKind::Denied,
+            registry::ErrorKind::Unreachable => ErrorKind::Unreachable,
+            registry::ErrorKind::Corrupt => ErrorKind::Corrupt,
+            registry::ErrorKind::Unsupported => ErrorKind::Unsupported,
+            registry::ErrorKind::Incomplete => ErrorKind::Incomplete,
+            _ => ErrorKind::Server,
+        };
+        let hint = error.hint().map(str::to_owned);
+        let wrapped = Self::new(kind, error.what().to_owned(), error.why().to_owned());
+        match hint {
+            Some(hint) => wrapped.hinted(hint),
+            None => wrapped,
+        }
+        .caused_by(error)
+    }
+}

@@ -1,0 +1,289 @@
+//! Runs a compose job: read, compose, plan, deliver.
+
+mod additions;
+mod documents;
+mod needs;
+mod push;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::{join_all, try_join_all};
+
+use super::places::{Destination, Places};
+use super::plan;
+use super::read::{self, Choice, Deps, Found};
+use super::report::{ComposeReport, Cost, Named, Status, TargetReport};
+use super::watch::{Event, Observer};
+use crate::oci::config_patch::ConfigPatch;
+use crate::oci::label::Position;
+use crate::oci::{Descriptor, Digest, Pointer, Reference};
+use crate::store::{Body, Error, ErrorKind};
+
+/// What to do when a target reference exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfExists {
+    /// Move it to the new image.
+    Replace,
+    /// Leave it as it is and succeed.
+    Skip,
+    /// Leave it as it is and fail.
+    Fail,
+}
+
+/// A layer from this machine's files, packed.
+#[derive(Clone, Debug)]
+pub struct LocalLayer {
+    /// The blob.
+    pub descriptor: Descriptor,
+    /// Digest of the uncompressed tar.
+    pub diff_id: Digest,
+    /// Its bytes.
+    pub body: Arc<dyn Body>,
+    /// What it was packed from.
+    pub name: String,
+    /// `created_by` of its history entry.
+    pub created_by: String,
+}
+
+/// Everything that a compose run is asked to do.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The base image.
+    pub base: Reference,
+    /// Images whose layers and patches are added, in order.
+    pub deps: Vec<Reference>,
+    /// Take only this path out of the deps images, flattened into one layer.
+    pub deps_path: Option<String>,
+    /// Layers from this machine's files, in order, above the deps.
+    pub layers: Vec<LocalLayer>,
+    /// Where the result goes.
+    pub push: Vec<Reference>,
+    /// Which platforms.
+    pub choice: Choice,
+    /// The user's config changes.
+    pub patch: ConfigPatch,
+    /// The user's annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Where added layers go.
+    pub position: Position,
+    /// What to do when a target reference exists.
+    pub if_exists: IfExists,
+    /// Fail rather than move layer bytes.
+    pub no_upload: bool,
+    /// Do nothing but read.
+    pub dry_run: bool,
+    /// `created` of the result, RFC 3339.
+    pub created: Option<String>,
+    /// Where flattened layers are written.
+    pub work_dir: PathBuf,
+}
+
+/// Runs the job.
+///
+/// # Errors
+/// The first thing that failed. Nothing was tagged then, except in targets that were finished
+/// before the one that failed.
+pub async fn compose(
+    job: &Job,
+    places: &Places,
+    observer: &Arc<dyn Observer>,
+) -> Result<ComposeReport, Error> {
+    let started = std::time::Instant::now();
+    let destinations = places.destinations(&job.push)?;
+    let reads: Vec<&Reference> = std::iter::once(&job.base).chain(&job.deps).collect();
+    places.announce(&reads, &job.push.iter().collect::<Vec<_>>());
+
+    observer.event(&Event::Step("reading base and deps".to_owned()));
+    let ((base, deps), existing) = futures_util::try_join!(
+        read_all(job, places),
+        prepare_destinations(job, &destinations)
+    )?;
+    if let Some((reference, digest)) = existing {
+        return skipped(job, places, &destinations, &reference, digest, started);
+    }
+
+    let compositions = additions::compositions(job, places, base.as_ref(), &deps).await?;
+    let made = documents::make(job, base.as_ref(), compositions.list)?;
+    let mut warnings = compositions.warnings;
+    for image in &made.images {
+        for warning in &image.warnings {
+            if !warnings.contains(warning) {
+                warnings.push(warning.clone());
+            }
+        }
+    }
+
+    let needs = needs::needs(job, base.as_ref(), &deps, &compositions.flattened, &made);
+    let mut targets = Vec::new();
+    for destination in &destinations {
+        let moves = plan::plan(destination, &needs, job.no_upload);
+        if job.no_upload {
+            needs::forbid_moves(destination, &moves)?;
+        }
+        targets.push((destination, moves));
+    }
+
+    observer.event(&Event::Step("pushing".to_owned()));
+    let outcomes = try_join_all(
+        targets
+            .iter()
+            .map(|(destination, moves)| push::push(job, &made, destination, moves, observer)),
+    )
+    .await?;
+
+    let reports: Vec<TargetReport> = targets
+        .iter()
+        .zip(outcomes)
+        .map(|((destination, moves), outcome)| {
+            push::target_report(destination, moves, made.root.digest(), &outcome)
+        })
+        .collect();
+    let status = reports
+        .first()
+        .map_or(Status::Planned, |report| report.status);
+    Ok(ComposeReport {
+        status: if reports.iter().any(|r| r.status == Status::Pushed) {
+            Status::Pushed
+        } else {
+            status
+        },
+        reference: reports.first().map(|report| report.reference.clone()),
+        digest: made.root.digest().clone(),
+        media_type: made.root.media_type().to_owned(),
+        size: made.root.bytes().len() as u64,
+        platforms: made.images.iter().map(|i| i.platform.to_string()).collect(),
+        base: base.as_ref().map(|base| Named {
+            name: job.base.to_string(),
+            digest: base.root.digest().clone(),
+        }),
+        deps: deps
+            .iter()
+            .zip(&job.deps)
+            .map(|(deps, reference)| Named {
+                name: reference.to_string(),
+                digest: deps.root.digest().clone(),
+            })
+            .collect(),
+        layers: push::layer_reports(&made, reports.first()),
+        changes: made
+            .images
+            .first()
+            .map(|image| image.changes.clone())
+            .unwrap_or_default(),
+        targets: reports,
+        warnings,
+        cost: Cost::new(&places.client.statistics(), started.elapsed()),
+    })
+}
+
+/// Reads base and deps side by side. The deps' documents for the most likely platform are read
+/// before the base has told which it is, so that neither waits for the other.
+async fn read_all(job: &Job, places: &Places) -> Result<(Option<Found>, Vec<Deps>), Error> {
+    let base = async {
+        match &job.base {
+            Reference::Scratch => Ok(None),
+            reference => read::images(places.source(reference).await?, &job.choice)
+                .await
+                .map(Some),
+        }
+    };
+    let likely = match &job.choice {
+        Choice::Platforms(platforms) => platforms.first().cloned(),
+        Choice::Default | Choice::All => None,
+    }
+    .unwrap_or_else(read::this_machine);
+    let deps = try_join_all(job.deps.iter().map(|reference| {
+        let likely = &likely;
+        async move {
+            let source = places.source(reference).await?;
+            let deps = Deps::open(source, read::public_name(reference)).await?;
+            // Only a guess: when it is wrong, the right one is read later and says what is wrong.
+            let _ = deps.image_for(likely).await;
+            Ok::<_, Error>(deps)
+        }
+    }));
+    futures_util::try_join!(base, deps)
+}
+
+/// Opens upload sessions ahead of time, or finds out whether the target exists when that decides.
+async fn prepare_destinations(
+    job: &Job,
+    destinations: &[Destination],
+) -> Result<Option<(String, Digest)>, Error> {
+    if job.if_exists == IfExists::Replace {
+        if !job.dry_run {
+            join_all(
+                destinations
+                    .iter()
+                    .filter(|destination| !pushed_before(destination))
+                    .map(|destination| destination.target.prepare()),
+            )
+            .await;
+        }
+        return Ok(None);
+    }
+    for destination in destinations {
+        for tag in &destination.tags {
+            let pointer = Pointer::Tag(tag.clone());
+            if let Some(digest) = destination.target.current(&pointer).await? {
+                let reference = format!("{}:{tag}", destination.target.place());
+                if job.if_exists == IfExists::Fail {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        format!("will not replace {reference}"),
+                        format!("it exists, at {digest}"),
+                    )
+                    .hinted("--if-exists replace moves it; --if-exists skip leaves it"));
+                }
+                return Ok(Some((reference, digest)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether this machine remembers having pushed to the tags: then the result is likely there
+/// already, and asking comes first.
+fn pushed_before(destination: &Destination) -> bool {
+    destination.registry.as_ref().is_some_and(|registry| {
+        !destination.tags.is_empty()
+            && destination
+                .tags
+                .iter()
+                .all(|tag| registry.remembered(tag).is_some())
+    })
+}
+
+fn skipped(
+    job: &Job,
+    places: &Places,
+    destinations: &[Destination],
+    reference: &str,
+    digest: Digest,
+    started: std::time::Instant,
+) -> Result<ComposeReport, Error> {
+    let named = destinations
+        .iter()
+        .find(|destination| reference.starts_with(&destination.target.place()))
+        .map(|destination| destination.result_reference(&digest));
+    Ok(ComposeReport {
+        status: Status::Skipped,
+        reference: named,
+        digest,
+        media_type: String::new(),
+        size: 0,
+        platforms: Vec::new(),
+        base: None,
+        deps: Vec::new(),
+        layers: Vec::new(),
+        targets: Vec::new(),
+        changes: Vec::new(),
+        warnings: vec![format!(
+            "{reference} exists and was left as it is; {} was not read",
+            job.base
+        )],
+        cost: Cost::new(&places.client.statistics(), started.elapsed()),
+    })
+}

@@ -1,0 +1,96 @@
+//! Composes the documents of every platform, and the index over them.
+
+use super::Job;
+use crate::oci::compose::{self, Composed, Composition};
+use crate::oci::index::{self, Entry, NewIndex};
+use crate::oci::media_type::Family;
+use crate::oci::{Manifest, Reference};
+use crate::store::{Error, ErrorKind};
+use crate::transfer::read::{self, Choice, Found};
+
+/// The documents of a result.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) images: Vec<Composed>,
+    pub(super) root: Manifest,
+    pub(super) is_index: bool,
+}
+
+/// Composes every platform, and the index over them when the base was one.
+pub(super) fn make(
+    job: &Job,
+    base: Option<&Found>,
+    mut list: Vec<(Option<usize>, Composition)>,
+) -> Result<Made, Error> {
+    let refuse = |why: String| {
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("cannot compose on {}", job.base),
+            why,
+        )
+    };
+    let base_index = base.and_then(Found::index);
+    let is_index = list.len() > 1 || (job.choice == Choice::All && base_index.is_some());
+    let one_image_only = job
+        .push
+        .iter()
+        .find(|reference| matches!(reference, Reference::DockerArchive { .. }));
+    if let (true, Some(archive)) = (is_index, one_image_only) {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("cannot push an index to {archive}"),
+            "a docker archive holds the image of one platform",
+        )
+        .hinted("choose one with --platform, or push to an oci-archive"));
+    }
+    // Readers of OCI layouts (skopeo and umoci, for two) take OCI manifests only.
+    let into_layout = job.push.iter().any(|reference| {
+        matches!(
+            reference,
+            Reference::Layout { .. } | Reference::OciArchive { .. }
+        )
+    });
+    let family = if into_layout {
+        Some(Family::Oci)
+    } else if is_index {
+        let all: Vec<Composition> = list.iter().map(|(_, c)| c.clone()).collect();
+        Some(index::family(base_index, &all, &job.annotations))
+    } else {
+        None
+    };
+    for (_, composition) in &mut list {
+        composition.family = family;
+    }
+    let mut images = Vec::new();
+    let mut entries = Vec::new();
+    for (at, composition) in &list {
+        let composed = compose::compose(composition).map_err(|error| refuse(error.to_string()))?;
+        entries.push(Entry {
+            base_at: *at,
+            manifest: composed.manifest.descriptor(),
+            platform: composed.platform.clone(),
+        });
+        images.push(composed);
+    }
+    let Some(first) = images.first() else {
+        return Err(refuse("there is no platform to compose for".to_owned()));
+    };
+    let root = if is_index {
+        index::build(&NewIndex {
+            base: base_index,
+            base_name: read::public_name(&job.base).as_deref(),
+            base_digest: base.map(|base| base.root.digest()),
+            entries: &entries,
+            annotations: &job.annotations,
+            family: first.manifest.family(),
+        })
+        .map_err(|error| refuse(error.to_string()))?
+    } else {
+        first.manifest.clone()
+    };
+    Ok(Made {
+        images,
+        root,
+        is_index,
+    })
+}

@@ -1,0 +1,93 @@
+//! Where every layer of the result can be had.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Job;
+use super::documents::Made;
+use crate::oci::Digest;
+use crate::oci::compose::LayerOrigin;
+use crate::store::{Body, Error, ErrorKind};
+use crate::transfer::places::Destination;
+use crate::transfer::plan::{Move, Need, Role, Way};
+use crate::transfer::read::{Deps, Found};
+
+/// Every layer of the result and where it can be had.
+pub(super) fn needs(
+    job: &Job,
+    base: Option<&Found>,
+    deps: &[Deps],
+    flattened: &BTreeMap<Digest, Arc<dyn Body>>,
+    made: &Made,
+) -> Vec<Need> {
+    let mut needs = Vec::new();
+    for image in &made.images {
+        for layer in &image.layers {
+            let (source, role, local) = match layer.origin {
+                LayerOrigin::Base => (base.map(|found| &found.source), Role::Base, None),
+                LayerOrigin::Deps(at) => match flattened.get(&layer.descriptor.digest) {
+                    Some(body) => (None, Role::Deps, Some(Arc::clone(body))),
+                    None => (deps.get(at).map(|deps| &deps.source), Role::Deps, None),
+                },
+                LayerOrigin::Local(at) => (
+                    None,
+                    Role::Local,
+                    at.checked_sub(deps.len())
+                        .and_then(|at| job.layers.get(at))
+                        .map(|layer| Arc::clone(&layer.body)),
+                ),
+            };
+            let (origin, place, body) = match (source, &local) {
+                (Some(source), _) => (
+                    source.origin(),
+                    source.place(),
+                    source.blob(&layer.descriptor),
+                ),
+                (None, Some(body)) => (None, "this machine".to_owned(), Arc::clone(body)),
+                (None, None) => continue,
+            };
+            needs.push(Need {
+                descriptor: layer.descriptor.clone(),
+                role,
+                origin,
+                place,
+                local: local.is_some(),
+                body,
+            });
+        }
+    }
+    needs
+}
+
+pub(super) fn forbid_moves(destination: &Destination, moves: &[Move]) -> Result<(), Error> {
+    if destination.registry.is_none() {
+        return Ok(());
+    }
+    let refused: Vec<String> = moves
+        .iter()
+        .filter(|step| step.way.moves_bytes())
+        .map(|step| {
+            format!(
+                "{} ({} bytes): {}",
+                step.offer.descriptor.digest,
+                step.offer.descriptor.size,
+                step.way.describe()
+            )
+        })
+        .collect();
+    // Whether a layer from elsewhere happens to be in the target only the registry knows; it is
+    // asked when the plan runs, and the offer carries no bytes.
+    let certain = moves.iter().any(|step| matches!(step.way, Way::Upload));
+    if certain {
+        return Err(Error::new(
+            ErrorKind::WouldUpload,
+            format!(
+                "cannot push to {} without moving layer bytes",
+                destination.target.place()
+            ),
+            refused.join("\n  "),
+        )
+        .hinted("leave out --no-upload, or take the layer from an image in the same registry"));
+    }
+    Ok(())
+}

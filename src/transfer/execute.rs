@@ -1,0 +1,105 @@
+//! Runs a plan against one target: blobs first, then child manifests, then the tags.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::places::Destination;
+use super::plan::{Move, Way};
+use super::watch::{Event, Observer, WatchedBody};
+use crate::oci::{Descriptor, Digest, Manifest};
+use crate::store::{Arrival, Error, ErrorKind, Offer};
+
+/// How many blobs move at once. Requests beyond what a host takes wait in the client.
+const BLOBS_AT_ONCE: usize = 16;
+
+/// Everything that one target gets.
+#[derive(Debug)]
+pub struct Delivery<'a> {
+    /// The blobs, planned.
+    pub moves: &'a [Move],
+    /// Configs and other documents in memory.
+    pub documents: &'a [(Descriptor, Bytes)],
+    /// Manifests that the root lists.
+    pub children: &'a [Manifest],
+    /// What the tags will name.
+    pub root: &'a Manifest,
+}
+
+/// Delivers, and says how each blob got there.
+///
+/// # Errors
+/// The first failure; nothing is tagged then.
+pub async fn deliver(
+    delivery: &Delivery<'_>,
+    destination: &Destination,
+    observer: &Arc<dyn Observer>,
+) -> Result<HashMap<Digest, Arrival>, Error> {
+    match attempt(delivery, destination, observer, true).await {
+        // What was known of the repository is not so any more (its garbage was collected, it was
+        // made anew): ask for everything once.
+        Err(error) if error.kind() == ErrorKind::Incomplete && destination.registry.is_some() => {
+            if let Some(registry) = &destination.registry {
+                registry.forget();
+            }
+            attempt(delivery, destination, observer, false).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn attempt(
+    delivery: &Delivery<'_>,
+    destination: &Destination,
+    observer: &Arc<dyn Observer>,
+    trust_plan: bool,
+) -> Result<HashMap<Digest, Arrival>, Error> {
+    let target = &destination.target;
+    let blobs = stream::iter(delivery.moves)
+        .map(|step| async move {
+            let digest = step.offer.descriptor.digest.clone();
+            if trust_plan && matches!(step.way, Way::Present { .. }) {
+                return Ok((digest, Arrival::Present));
+            }
+            if step.way.moves_bytes() {
+                observer.event(&Event::Expect(step.offer.descriptor.size));
+            }
+            let offer = Offer {
+                body: step.offer.body.as_ref().map(|inner| {
+                    Arc::new(WatchedBody {
+                        inner: Arc::clone(inner),
+                        observer: Arc::clone(observer),
+                    }) as _
+                }),
+                ..step.offer.clone()
+            };
+            target
+                .place_blob(&offer)
+                .await
+                .map(|arrival| (digest, arrival))
+        })
+        .buffer_unordered(BLOBS_AT_ONCE)
+        .try_collect::<HashMap<_, _>>();
+    let documents = stream::iter(delivery.documents)
+        .map(|(descriptor, bytes)| async move {
+            target
+                .place_document(descriptor, bytes.clone())
+                .await
+                .map(|_| ())
+        })
+        .buffer_unordered(BLOBS_AT_ONCE)
+        .try_collect::<Vec<()>>();
+    let (arrivals, _) = futures_util::try_join!(blobs, documents)?;
+    stream::iter(delivery.children)
+        .map(|child| target.place_manifest(child, &[]))
+        .buffer_unordered(BLOBS_AT_ONCE)
+        .try_collect::<Vec<()>>()
+        .await?;
+    target
+        .place_manifest(delivery.root, &destination.tags)
+        .await?;
+    target.finish().await?;
+    Ok(arrivals)
+}

@@ -1,0 +1,205 @@
+//! Opens references: the one spot that knows which kind of reference is which kind of place.
+
+use std::sync::Arc;
+
+use super::plan::Facts;
+use crate::oci::{Digest, Reference};
+use crate::registry::{Client, Scope};
+use crate::store::cache::Cache;
+use crate::store::registry::{RegistrySource, RegistryTarget};
+use crate::store::{self, Error, ErrorKind, Origin, Source, Target};
+
+/// Everything that opening places needs.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The distribution client.
+    pub client: Client,
+    /// Documents and knowledge kept between runs.
+    pub cache: Arc<Cache>,
+}
+
+/// A place to push to, with every name that the result gets there.
+#[derive(Debug)]
+pub struct Destination {
+    /// The place.
+    pub target: Arc<dyn Target>,
+    /// The same, when it is a registry.
+    pub registry: Option<Arc<RegistryTarget>>,
+    /// The tags that the result gets; empty for a push by digest only.
+    pub tags: Vec<String>,
+    /// The references as they were asked for.
+    pub references: Vec<Reference>,
+    origin: Option<Origin>,
+}
+
+impl Facts for Destination {
+    fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    fn proof(&self, digest: &Digest) -> Option<String> {
+        self.registry
+            .as_ref()
+            .filter(|registry| registry.knows(digest))
+            .map(|_| "an image that was pushed there lists it".to_owned())
+    }
+}
+
+impl Destination {
+    /// What names the result in this place: by digest in a registry, else as it was asked for.
+    #[must_use]
+    pub fn result_reference(&self, digest: &Digest) -> String {
+        match self.references.first() {
+            Some(Reference::Registry(reference)) => reference.at(digest).to_string(),
+            Some(other) => other.to_string(),
+            None => digest.to_string(),
+        }
+    }
+}
+
+impl Places {
+    /// Opens an image for reading. Nothing is read yet.
+    ///
+    /// # Errors
+    /// When it is `scratch`, or a local place that is not there.
+    pub async fn source(&self, reference: &Reference) -> Result<Arc<dyn Source>, Error> {
+        match reference {
+            Reference::Registry(registry) => {
+                let repository = self
+                    .client
+                    .repository(registry.host(), registry.repository());
+                Ok(Arc::new(RegistrySource::new(
+                    repository,
+                    registry.clone(),
+                    Arc::clone(&self.cache),
+                )))
+            }
+            Reference::Scratch => Err(Error::new(
+                ErrorKind::Unsupported,
+                "cannot read scratch",
+                "scratch is the empty base of compose; there is nothing to read",
+            )),
+            local => store::open::open_source(local).await?.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Unsupported,
+                    format!("cannot read {local}"),
+                    "it is no local place",
+                )
+            }),
+        }
+    }
+
+    /// Opens the places to push to. References to one place are grouped, in the order given.
+    ///
+    /// # Errors
+    /// When a reference cannot be pushed to, or a local place cannot be opened.
+    pub fn destinations(&self, references: &[Reference]) -> Result<Vec<Destination>, Error> {
+        let mut groups: Vec<(String, Vec<Reference>)> = Vec::new();
+        for reference in references {
+            let key = match reference {
+                Reference::Registry(registry) => registry.name(),
+                Reference::Layout { path, .. } => format!("oci:{}", path.display()),
+                Reference::OciArchive { path, .. } => format!("oci-archive:{}", path.display()),
+                Reference::DockerArchive { path, .. } => {
+                    format!("docker-archive:{}", path.display())
+                }
+                Reference::Scratch => {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        "cannot push to scratch",
+                        "scratch is the empty base, not a place",
+                    ));
+                }
+            };
+            match groups.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, group)) => group.push(reference.clone()),
+                None => groups.push((key, vec![reference.clone()])),
+            }
+        }
+        groups
+            .into_iter()
+            .map(|(_, references)| self.destination(references))
+            .collect()
+    }
+
+    fn destination(&self, references: Vec<Reference>) -> Result<Destination, Error> {
+        let mut tags: Vec<String> = Vec::new();
+        for reference in &references {
+            let tag = match reference {
+                Reference::Registry(registry) => match (registry.tag(), registry.digest()) {
+                    (Some(tag), None) => Some(tag.to_owned()),
+                    (None, None) => Some("latest".to_owned()),
+                    (_, Some(_)) => {
+                        return Err(Error::new(
+                            ErrorKind::Unsupported,
+                            format!("cannot push to {registry}"),
+                            "a digest names content that exists; push to a tag",
+                        ));
+                    }
+                },
+                Reference::Layout { tag, .. } | Reference::OciArchive { tag, .. } => tag.clone(),
+                Reference::DockerArchive { name, .. } => name.clone(),
+                Reference::Scratch => None,
+            };
+            if let Some(tag) = tag
+                && !tags.contains(&tag)
+            {
+                tags.push(tag);
+            }
+        }
+        let registry = match references.first() {
+            Some(Reference::Registry(first)) => Some(Arc::new(RegistryTarget::new(
+                self.client.repository(first.host(), first.repository()),
+                first.host(),
+                first.repository(),
+                Arc::clone(&self.cache),
+            ))),
+            _ => None,
+        };
+        let target: Arc<dyn Target> = match (&registry, references.first()) {
+            (Some(registry), _) => Arc::clone(registry) as Arc<dyn Target>,
+            (None, Some(local)) => store::open::open_target(local).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Unsupported,
+                    format!("cannot push to {local}"),
+                    "it is no place",
+                )
+            })?,
+            (None, None) => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "cannot push",
+                    "no reference was given",
+                ));
+            }
+        };
+        Ok(Destination {
+            origin: target.origin(),
+            target,
+            registry,
+            tags,
+            references,
+        })
+    }
+
+    /// Tells the client which rights this run needs where, so that one token per registry can
+    /// carry them all.
+    pub fn announce(&self, reads: &[&Reference], writes: &[&Reference]) {
+        let read = reads
+            .iter()
+            .filter_map(|reference| reference.registry())
+            .map(|registry| (registry, false));
+        let write = writes
+            .iter()
+            .filter_map(|reference| reference.registry())
+            .map(|registry| (registry, true));
+        for (registry, push) in read.chain(write) {
+            let scope = if push {
+                Scope::push(registry.repository())
+            } else {
+                Scope::pull(registry.repository())
+            };
+            self.client.announce(registry.host(), [scope]);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Reads images: the root, the right children of an index, their configs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+
+use crate::oci::image_config::ImageConfig;
+use crate::oci::index::{self, Skipped, Wanted};
+use crate::oci::{Content, Descriptor, Digest, Document, Manifest, Platform, Reference};
+use crate::store::{Error, ErrorKind, Source};
+
+/// An image of one platform: its two documents.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Its position in the index it was chosen from.
+    pub at: Option<usize>,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The config.
+    pub config: ImageConfig,
+}
+
+/// What a reference was found to hold.
+#[derive(Debug)]
+pub struct Found {
+    /// The place it was read from.
+    pub source: Arc<dyn Source>,
+    /// What the reference names.
+    pub root: Manifest,
+    /// The chosen images.
+    pub images: Vec<Image>,
+    /// Entries of the index that are no images.
+    pub skipped: Vec<Skipped>,
+}
+
+impl Found {
+    /// The root, when it is an index.
+    #[must_use]
+    pub fn index(&self) -> Option<&Manifest> {
+        matches!(self.root.content(), Content::Index { .. }).then_some(&self.root)
+    }
+}
+
+/// Which images of a base are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The only one; of several, the one for this machine.
+    Default,
+    /// Those for these platforms.
+    Platforms(Vec<Platform>),
+    /// Every one.
+    All,
+}
+
+/// The platform of this machine, for choosing where nobody said which.
+#[must_use]
+pub fn this_machine() -> Platform {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        "powerpc64" => "ppc64le",
+        "loongarch64" => "loong64",
+        other => other,
+    };
+    Platform::new("linux", architecture)
+}
+
+/// The name that others can find an image by: only registries have one.
+#[must_use]
+pub fn public_name(reference: &Reference) -> Option<String> {
+    reference.registry().map(ToString::to_string)
+}
+
+/// Reads the images of a base.
+///
+/// # Errors
+/// When something is missing, unreadable or of a kind that cannot be composed.
+pub async fn images(source: Arc<dyn Source>, choice: &Choice) -> Result<Found, Error> {
+    let root = source.root().await?;
+    let Content::Index { .. } = root.content() else {
+        let image = image(source.as_ref(), None, root.clone()).await?;
+        check_platform(source.as_ref(), &image, choice)?;
+        return Ok(Found {
+            source,
+            root,
+            images: vec![image],
+            skipped: Vec::new(),
+        });
+    };
+    let wanted = match choice {
+        Choice::All => Wanted::All,
+        Choice::Platforms(platforms) => Wanted::Platforms(platforms.clone()),
+        Choice::Default => {
+            let all = index::children(&root).map_err(|error| cannot_choose(&source, &error))?;
+            if all.children.len() == 1 {
+                Wanted::All
+            } else {
+                Wanted::Platforms(vec![this_machine()])
+            }
+        }
+    };
+    let selection =
+        index::select(&root, &wanted).map_err(|error| cannot_choose(&source, &error))?;
+    let images = try_join_all(selection.children.iter().map(|child| {
+        let source = Arc::clone(&source);
+        async move {
+            let manifest = source.manifest(&child.descriptor).await?;
+            image(source.as_ref(), Some(child.at), manifest).await
+        }
+    }))
+    .await?;
+    Ok(Found {
+        source,
+        root,
+        images,
+        skipped: selection.skipped,
+    })
+}
+
+fn cannot_choose(source: &Arc<dyn Source>, error: &index::IndexError) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("cannot choose an image of {}", source.place()),
+        error.to_string(),
+    )
+    .hinted("name platforms with --platform, or take them all with --all-platforms")
+}
+
+fn check_platform(source: &dyn Source, image: &Image, choice: &Choice) -> Result<(), Error> {
+    let Choice::Platforms(wanted) = choice else {
+        return Ok(());
+    };
+    let there = image.config.platform();
+    match wanted.iter().find(|wanted| !wanted.selects(there)) {
+        None => Ok(()),
+        Some(missing) => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("cannot choose an image of {}", source.place()),
+            format!("there is no image for {missing}; it is one image, for {there}"),
+        )),
+    }
+}
+
+/// Reads the config of a manifest.
+async fn image(source: &dyn Source, at: Option<usize>, manifest: Manifest) -> Result<Image, Error> {
+    let config = config(source, &manifest).await?;
+    Ok(Image {
+        at,
+        manifest,
+        config,
+    })
+}
+
+async fn config(source: &dyn Source, manifest: &Manifest) -> Result<ImageConfig, Error> {
+    let refuse = |why: String| {
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("cannot use {}", source.place()),
+            why,
+        )
+    };
+    let Content::Image { config, .. } = manifest.content() else {
+        return Err(refuse(
+            "an index inside an index is not an image".to_owned(),
+        ));
+    };
+    if !crate::oci::media_type::is_image_config(&config.media_type) {
+        return Err(refuse(format!(
+            "it is an artifact of type {:?}, not an image",
+            config.media_type
+        )));
+    }
+    let bytes = source.document(config).await?;
+    let document = Document::parse(bytes).map_err(|error| refuse(format!("config: {error}")))?;
+    ImageConfig::parse(document).map_err(|error| refuse(error.to_string()))
+}
+
+/// A deps image, of which the right child is chosen for each platform.
+#[derive(Debug)]
+pub struct Deps {
+    /// The place it is read from.
+    pub source: Arc<dyn Source>,
+    /// The reference that others can find it by, if there is one.
+    pub name: Option<String>,
+    /// What the reference names.
+    pub root: Manifest,
+    read: tokio::sync::Mutex<HashMap<Digest, Image>>,
+}
+
+impl Deps {
+    /// Reads what the reference names.
+    ///
+    /// # Errors
+    /// When it is missing or unreadable.
+    pub async fn open(source: Arc<dyn Source>, name: Option<String>) -> Result<Self, Error> {
+        Ok(Self {
+            root: source.root().await?,
+            source,
+            name,
+            read: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The image that fits a platform best, read once however often it is asked for.
+    ///
+    /// # Errors
+    /// When there is none for the platform (the message lists what there is), or it is unreadable.
+    pub async fn image_for(&self, platform: &Platform) -> Result<Image, Error> {
+        let descriptor = match self.root.content() {
+            Content::Image { .. } => self.root.descriptor(),
+            Content::Index { .. } => {
+                index::best_for(&self.root, platform)
+                    .map_err(|error| {
+                        Error::new(
+                            ErrorKind::Unsupported,
+                            format!("cannot use deps {}", self.source.place()),
+                            error.to_string(),
+                        )
+                    })?
+                    .descriptor
+            }
+        };
+        let mut read = self.read.lock().await;
+        if let Some(image) = read.get(&descriptor.digest) {
+            return Ok(image.clone());
+        }
+        let manifest = self.child(&descriptor).await?;
+        let image = image(self.source.as_ref(), None, manifest).await?;
+        read.insert(descriptor.digest, image.clone());
+        Ok(image)
+    }
+
+    async fn child(&self, descriptor: &Descriptor) -> Result<Manifest, Error> {
+        if descriptor.digest == *self.root.digest() {
+            Ok(self.root.clone())
+        } else {
+            self.source.manifest(descriptor).await
+        }
+    }
+}
