@@ -1,3 +1,7 @@
 //! The `ohoci` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ohoci::cli::run(std::env::args_os())
+}

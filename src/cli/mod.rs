@@ -1,1 +1,135 @@
-//! placeholder
+//! Arguments, messages, exit codes: the only room that prints.
+
+pub mod arguments;
+pub mod compose;
+pub mod context;
+pub mod copy;
+pub mod exit_code;
+pub mod failure;
+pub mod inspect;
+pub mod login;
+pub mod output;
+mod password;
+pub mod progress;
+pub mod serve;
+pub mod size;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use arguments::RegistryArguments;
+use failure::Failure;
+
+/// Put ready-made layers on any base image: no daemon, no build, no root.
+#[derive(Parser, Debug)]
+#[command(
+    name = "ohoci",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    registry: RegistryArguments,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Compose(Box<compose::Arguments>),
+    Inspect(inspect::Arguments),
+    Copy(copy::Arguments),
+    /// A small registry for CI jobs and tests
+    #[command(subcommand)]
+    Registry(RegistryCommand),
+    Login(login::LoginArguments),
+    Logout(login::LogoutArguments),
+}
+
+#[derive(Subcommand, Debug)]
+enum RegistryCommand {
+    Serve(serve::Arguments),
+}
+
+/// The command line as data, from which reference documentation is generated.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs one command line and says how the process ends.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    output::start_log(cli.registry.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return output::failure(&Failure::new("cannot start", error.to_string()));
+        }
+    };
+    let outcome = runtime.block_on(async {
+        // A server ends well by a signal; everything else is interrupted by it.
+        if let Command::Registry(RegistryCommand::Serve(arguments)) = &cli.command {
+            return Some(serve::run(arguments).await);
+        }
+        until_interrupted(dispatch(cli)).await
+    });
+    // What still runs now (a blocked read, an abandoned upload) has nothing left to tell.
+    runtime.shutdown_background();
+    match outcome {
+        Some(Ok(code)) => ExitCode::from(code),
+        Some(Err(failure)) => output::failure(&failure),
+        None => {
+            output::note("interrupted; no tag was moved to anything incomplete");
+            ExitCode::from(exit_code::INTERRUPTED)
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<u8, Failure> {
+    let registry = cli.registry;
+    match cli.command {
+        Command::Compose(arguments) => Box::pin(compose::run(&arguments, &registry)).await,
+        Command::Inspect(arguments) => Box::pin(inspect::run(&arguments, &registry)).await,
+        Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,
+        Command::Registry(RegistryCommand::Serve(arguments)) => serve::run(&arguments).await,
+        Command::Login(arguments) => Box::pin(login::login(&arguments, &registry)).await,
+        Command::Logout(arguments) => Box::pin(login::logout(&arguments, &registry)).await,
+    }
+}
+
+/// `None` when Ctrl-C or SIGTERM came first: the work is dropped where it stands.
+async fn until_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        outcome = work => Some(outcome),
+        () = interrupted() => None,
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without handlers the signals end the process, which is what they are for.
+        _ => std::future::pending().await,
+    }
+}

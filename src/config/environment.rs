@@ -49,6 +49,9 @@ variables! {
     XDG_CONFIG_HOME;
     /// Holds ohoci's content-addressed cache, in `ohoci`; `~/.cache` by default.
     XDG_CACHE_HOME;
+    /// The directory of ohoci's cache itself, before `XDG_CACHE_HOME`. A `--cache-dir` on the
+    /// command line goes before it.
+    OHOCI_CACHE_DIR;
     /// Holds `containers/auth.json`, where podman and skopeo keep credentials until the session
     /// ends; `/run/containers/UID/auth.json` when it is not set.
     XDG_RUNTIME_DIR;

@@ -1,0 +1,265 @@
+//! Turns the command line and the project's defaults into a job.
+
+use super::arguments::{Arguments, CompressionArgument, IfExists, PositionArgument};
+use super::patch::{key_value, patch};
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::config::environment::SOURCE_DATE_EPOCH;
+use crate::config::{self, ComposeDefaults};
+use crate::layer::pack::{LayerFile, PackError, PackOptions, PackedLayer, pack};
+use crate::layer::source::LayerSource;
+use crate::oci::config_patch::ConfigPatch;
+use crate::oci::label::Position;
+use crate::oci::media_type::Compression;
+use crate::oci::timestamp::Timestamp;
+use crate::oci::{Platform, Reference};
+use crate::store::file_body::file_body;
+use crate::transfer::compose::{self, Job, LocalLayer};
+use crate::transfer::read::Choice;
+use std::collections::BTreeMap;
+
+/// The job that is asked for. Packs local layers, since their digests are part of it.
+pub(super) async fn job(arguments: &Arguments, context: &Context) -> Result<Job, Failure> {
+    let defaults = context.config.compose();
+    let base = match (&arguments.base, &defaults.base) {
+        (Some(text), _) => text.parse()?,
+        (None, Some(base)) => base.clone(),
+        (None, None) => {
+            return Err(Failure::usage("no base image is given").hinted(
+                "--base REF, or `base` below [compose] in ohoci.toml; --base scratch starts empty",
+            ));
+        }
+    };
+    let push = references(&arguments.push, &defaults.push)?;
+    if push.is_empty() && !arguments.dry_run {
+        return Err(Failure::usage("no place to push to is given")
+            .hinted("--push REF, such as registry.example/name:tag or oci:DIR:tag; or --dry-run"));
+    }
+    let created = epoch(context)?;
+    let layers = pack_all(arguments, defaults, context, created).await?;
+    Ok(Job {
+        base,
+        deps: references(&arguments.deps, &defaults.deps)?,
+        deps_path: arguments.deps_path.clone(),
+        layers,
+        push,
+        choice: choice(arguments, defaults)?,
+        patch: patch_over(defaults, patch(&arguments.patch)?)?,
+        annotations: annotations(arguments, defaults)?,
+        position: position(arguments, defaults),
+        if_exists: if_exists(arguments, defaults),
+        no_upload: arguments.no_upload || defaults.no_upload.unwrap_or_default(),
+        dry_run: arguments.dry_run,
+        created: created.map(|seconds| Timestamp::from_epoch(seconds).to_string()),
+        work_dir: context.work_dir.clone(),
+    })
+}
+
+fn references(given: &[String], defaults: &[Reference]) -> Result<Vec<Reference>, Failure> {
+    if given.is_empty() {
+        return Ok(defaults.to_vec());
+    }
+    given
+        .iter()
+        .map(|text| text.parse().map_err(Failure::from))
+        .collect()
+}
+
+fn choice(arguments: &Arguments, defaults: &ComposeDefaults) -> Result<Choice, Failure> {
+    if arguments.all_platforms {
+        return Ok(Choice::All);
+    }
+    let mut platforms: Vec<Platform> = Vec::new();
+    for text in &arguments.platform {
+        let platform = text
+            .parse()
+            .map_err(|error| Failure::usage(format!("--platform: {error}")))?;
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
+    }
+    Ok(if !platforms.is_empty() {
+        Choice::Platforms(platforms)
+    } else if !defaults.platform.is_empty() {
+        Choice::Platforms(defaults.platform.clone())
+    } else if defaults.all_platforms.unwrap_or_default() {
+        Choice::All
+    } else {
+        Choice::Default
+    })
+}
+
+fn position(arguments: &Arguments, defaults: &ComposeDefaults) -> Position {
+    match (arguments.position, defaults.position) {
+        (Some(PositionArgument::Top), _) | (None, Some(config::Position::Top) | None) => {
+            Position::Top
+        }
+        (Some(PositionArgument::Bottom), _) | (None, Some(config::Position::Bottom)) => {
+            Position::Bottom
+        }
+    }
+}
+
+fn if_exists(arguments: &Arguments, defaults: &ComposeDefaults) -> compose::IfExists {
+    match (arguments.if_exists, defaults.if_exists) {
+        (Some(IfExists::Replace), _) | (None, Some(config::IfExists::Replace) | None) => {
+            compose::IfExists::Replace
+        }
+        (Some(IfExists::Skip), _) | (None, Some(config::IfExists::Skip)) => compose::IfExists::Skip,
+        (Some(IfExists::Fail), _) | (None, Some(config::IfExists::Fail)) => compose::IfExists::Fail,
+    }
+}
+
+fn annotations(
+    arguments: &Arguments,
+    defaults: &ComposeDefaults,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut annotations = defaults.annotation.clone();
+    for text in &arguments.patch.annotation {
+        let (key, value) = key_value("--annotation", text)?;
+        annotations.insert(key, value);
+    }
+    Ok(annotations)
+}
+
+/// The flags' patch over the project's: lists add up, single values are replaced.
+fn patch_over(defaults: &ComposeDefaults, flags: ConfigPatch) -> Result<ConfigPatch, Failure> {
+    let mut env: Vec<(String, String)> = defaults
+        .env
+        .iter()
+        .filter(|(key, _)| !flags.unset_env.contains(key))
+        .filter(|(key, _)| !flags.env.iter().any(|(given, _)| given == *key))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    env.extend(flags.env);
+    let mut unset_env: Vec<String> = defaults
+        .unset_env
+        .iter()
+        .filter(|key| !env.iter().any(|(set, _)| set == *key))
+        .cloned()
+        .collect();
+    for key in flags.unset_env {
+        if !unset_env.contains(&key) {
+            unset_env.push(key);
+        }
+    }
+    let mut labels: BTreeMap<String, Option<String>> = defaults
+        .label
+        .iter()
+        .map(|(key, value)| (key.clone(), Some(value.clone())))
+        .collect();
+    labels.extend(flags.labels);
+    let patch = ConfigPatch {
+        env,
+        unset_env,
+        entrypoint: flags.entrypoint.or_else(|| defaults.entrypoint.clone()),
+        keep_cmd: flags.keep_cmd || defaults.keep_cmd.unwrap_or_default(),
+        cmd: flags.cmd.or_else(|| defaults.cmd.clone()),
+        user: flags.user.or_else(|| defaults.user.clone()),
+        working_dir: flags.working_dir.or_else(|| defaults.workdir.clone()),
+        labels,
+        exposed_ports: defaults
+            .expose
+            .iter()
+            .cloned()
+            .chain(flags.exposed_ports)
+            .collect(),
+        volumes: defaults
+            .volume
+            .iter()
+            .cloned()
+            .chain(flags.volumes)
+            .collect(),
+        stop_signal: flags.stop_signal.or_else(|| defaults.stop_signal.clone()),
+    };
+    patch
+        .check()
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(patch)
+}
+
+/// The moment that `SOURCE_DATE_EPOCH` asks for, in seconds since 1970.
+fn epoch(context: &Context) -> Result<Option<i64>, Failure> {
+    let Some(text) = context.environment.get(SOURCE_DATE_EPOCH) else {
+        return Ok(None);
+    };
+    let refuse = || {
+        Failure::usage(format!(
+            "SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"
+        ))
+    };
+    let seconds: i64 = text
+        .to_str()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(refuse)?;
+    if seconds < 0 {
+        return Err(refuse());
+    }
+    Ok(Some(seconds))
+}
+
+async fn pack_all(
+    arguments: &Arguments,
+    defaults: &ComposeDefaults,
+    context: &Context,
+    created: Option<i64>,
+) -> Result<Vec<LocalLayer>, Failure> {
+    let sources = if arguments.layer.is_empty() {
+        &defaults.layer
+    } else {
+        &arguments.layer
+    };
+    let options = PackOptions {
+        compression: match arguments.compression {
+            CompressionArgument::Gzip => Compression::Gzip,
+            CompressionArgument::Zstd => Compression::Zstd,
+        },
+        mtime: created.unwrap_or_default(),
+        ..PackOptions::default()
+    };
+    let mut layers = Vec::new();
+    for text in sources {
+        let source = LayerSource::parse(text)
+            .map_err(|error| Failure::usage(format!("--layer {text}: {error}")))?;
+        let work_dir = context.work_dir.clone();
+        // Reading, hashing and compressing keep a core busy; the network must not wait for them.
+        let packed = tokio::task::spawn_blocking(move || pack(&source, &options, &work_dir))
+            .await
+            .map_err(|error| Failure::new("cannot pack a layer", error.to_string()))?
+            .map_err(|error| pack_failure(&error))?;
+        for note in &packed.notes {
+            output::warning(&format!("--layer {text}: {note}"));
+        }
+        layers.push(local_layer(text, packed)?);
+    }
+    Ok(layers)
+}
+
+fn pack_failure(error: &PackError) -> Failure {
+    let what = format!("cannot make a layer of {}", error.subject());
+    let why = error.why().to_owned();
+    match error.io() {
+        Some(io) if io.kind() == std::io::ErrorKind::StorageFull => Failure::new(what, why).hinted(
+            "packed layers are written to the temporary directory; set TMPDIR to a larger one",
+        ),
+        _ => Failure::new(what, why),
+    }
+}
+
+fn local_layer(name: &str, packed: PackedLayer) -> Result<LocalLayer, Failure> {
+    let path = match packed.file {
+        LayerFile::Given(path) => path,
+        // It lies in the run's own directory, which is removed as a whole at the end.
+        LayerFile::Temporary(path) => path
+            .keep()
+            .map_err(|error| Failure::new("cannot keep a packed layer", error.to_string()))?,
+    };
+    Ok(LocalLayer {
+        body: file_body(path, &packed.descriptor),
+        descriptor: packed.descriptor,
+        diff_id: packed.diff_id,
+        created_by: packed.created_by,
+        name: name.to_owned(),
+    })
+}

@@ -1,0 +1,56 @@
+//! `ohoci compose`: put ready-made layers on a base image.
+
+mod arguments;
+mod job;
+mod patch;
+mod text;
+
+use std::sync::Arc;
+
+pub use arguments::Arguments;
+pub(super) use text::cost;
+
+use super::arguments::{Format, RegistryArguments};
+use super::context::Context;
+use super::exit_code;
+use super::failure::Failure;
+use super::output;
+use super::progress::Progress;
+use crate::transfer::Observer;
+use crate::transfer::compose::compose;
+
+/// Runs the command.
+pub(super) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    let context = Context::open(registry)?;
+    let progress = Progress::start();
+    let observer: Arc<dyn Observer> = Arc::clone(&progress) as _;
+    let outcome = async {
+        let job = job::job(arguments, &context).await?;
+        Box::pin(compose(&job, &context.places, &observer))
+            .await
+            .map_err(Failure::from)
+    }
+    .await;
+    progress.end();
+    context.show_server_warnings();
+    let report = outcome?;
+    for warning in &report.warnings {
+        output::warning(warning);
+    }
+    match arguments.format {
+        Format::Json => output::json(&report)?,
+        Format::Text if arguments.dry_run => output::result(&text::plan(&report)),
+        Format::Text => {
+            if let Some(reference) = &report.reference {
+                output::result(reference);
+            }
+        }
+    }
+    if arguments.stats {
+        output::note(&text::statistics(&report));
+    }
+    Ok(exit_code::DONE)
+}

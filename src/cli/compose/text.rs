@@ -1,0 +1,130 @@
+//! What people read: the plan of a dry run, the statistics at the end.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cli::size;
+use crate::oci::diff::Change;
+use crate::transfer::report::{ComposeReport, Cost, TargetReport};
+
+/// The plan and the config's changes.
+pub(super) fn plan(report: &ComposeReport) -> String {
+    let mut text = String::new();
+    if let Some(base) = &report.base {
+        let _ = writeln!(text, "base      {} ({})", base.name, base.digest);
+    } else {
+        let _ = writeln!(text, "base      scratch");
+    }
+    for deps in &report.deps {
+        let _ = writeln!(text, "deps      {} ({})", deps.name, deps.digest);
+    }
+    let _ = writeln!(text, "platforms {}", report.platforms.join(", "));
+    let _ = writeln!(
+        text,
+        "result    {} ({}, {})",
+        report.digest,
+        report.media_type,
+        size::bytes(report.size)
+    );
+    if report.targets.is_empty() {
+        let _ = writeln!(text, "\nlayers, lowest first");
+        for layer in &report.layers {
+            let _ = writeln!(
+                text,
+                "  {:<5}  {:>9}  {}",
+                role(layer.origin),
+                size::bytes(layer.size),
+                layer.digest
+            );
+        }
+    }
+    for target in &report.targets {
+        push_target(&mut text, target);
+    }
+    let _ = write!(text, "\nconfig changes");
+    if report.changes.is_empty() {
+        let _ = write!(text, ": none");
+    }
+    for change in &report.changes {
+        let _ = write!(text, "\n{}", difference(change));
+    }
+    text
+}
+
+fn push_target(text: &mut String, target: &TargetReport) {
+    let _ = writeln!(text, "\npush to {}", target.references.join(", "));
+    for layer in &target.layers {
+        let _ = writeln!(
+            text,
+            "  {:<5}  {:>9}  {}  {}",
+            role(layer.origin),
+            size::bytes(layer.size),
+            layer.digest,
+            layer.plan
+        );
+    }
+}
+
+fn role(role: crate::transfer::plan::Role) -> &'static str {
+    use crate::transfer::plan::Role;
+    match role {
+        Role::Base => "base",
+        Role::Deps => "deps",
+        Role::Local => "local",
+    }
+}
+
+fn difference(change: &Change) -> String {
+    let mut text = format!("  {}", change.path);
+    match (&change.before, &change.after) {
+        // Of a list that grew only the new entries say something.
+        (Some(Value::Array(before)), Some(Value::Array(after))) => {
+            for old in before.iter().filter(|old| !after.contains(old)) {
+                let _ = write!(text, "\n    - {old}");
+            }
+            for new in after.iter().filter(|new| !before.contains(new)) {
+                let _ = write!(text, "\n    + {new}");
+            }
+        }
+        (before, after) => {
+            if let Some(before) = before {
+                let _ = write!(text, "\n    - {before}");
+            }
+            if let Some(after) = after {
+                let _ = write!(text, "\n    + {after}");
+            }
+        }
+    }
+    text
+}
+
+/// Requests, bytes and time, on a few lines.
+pub(super) fn statistics(report: &ComposeReport) -> String {
+    cost(&report.cost)
+}
+
+/// Requests, bytes and time, on a few lines.
+pub(crate) fn cost(cost: &Cost) -> String {
+    let methods: Vec<String> = cost
+        .requests
+        .iter()
+        .map(|(method, count)| format!("{count} {method}"))
+        .collect();
+    let mut text = format!("requests  {}", cost.total_requests());
+    if !methods.is_empty() {
+        let _ = write!(text, " ({})", methods.join(", "));
+    }
+    if cost.retries > 0 {
+        let _ = write!(text, ", {} of them sent again", cost.retries);
+    }
+    let _ = write!(
+        text,
+        "\nbytes     {} up, {} down\ntime      {}",
+        size::bytes(cost.bytes_up),
+        size::bytes(cost.bytes_down),
+        size::duration(Duration::from_millis(cost.elapsed_ms))
+    );
+    text
+}

@@ -1,0 +1,170 @@
+//! What every command that touches images starts from: configuration, client, cache.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::arguments::RegistryArguments;
+use super::failure::Failure;
+use super::output;
+use crate::config::{Config, ConfigError, Environment, certificate_roots, certificates_for};
+use crate::registry::credentials::ConfiguredCredentials;
+use crate::registry::{
+    Client, Credential, CredentialError, CredentialSource, HostSettings, Mirror, RetryPolicy,
+    Settings,
+};
+use crate::store::cache::Cache;
+use crate::transfer::places::Places;
+
+/// An opened context.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Opens references.
+    pub(crate) places: Places,
+    /// What the configuration files say.
+    pub(crate) config: Config,
+    /// The process's environment.
+    pub(crate) environment: Environment,
+    /// Where files that are made on the way are written.
+    pub(crate) work_dir: PathBuf,
+    _work: tempfile::TempDir,
+}
+
+impl Context {
+    /// Reads the configuration and sets up client and cache. Touches no network.
+    pub(crate) fn open(arguments: &RegistryArguments) -> Result<Self, Failure> {
+        let environment = Environment::of_process();
+        let config = Config::load(&environment, Path::new("."))?;
+        let cache = Arc::new(cache(arguments, &environment));
+        let credentials = Arc::new(ConfiguredCredentials::new(
+            environment.clone(),
+            arguments.authfile.as_deref(),
+        ));
+        let hosts = host_settings(arguments, &environment, &config)?;
+        let client = client(hosts, credentials)?;
+        let work = tempfile::Builder::new()
+            .prefix("ohoci-")
+            .tempdir()
+            .map_err(|error| {
+                Failure::new("cannot make a temporary directory", error.to_string())
+                    .hinted("set TMPDIR to a directory that can be written")
+            })?;
+        Ok(Self {
+            places: Places { client, cache },
+            config,
+            environment,
+            work_dir: work.path().to_owned(),
+            _work: work,
+        })
+    }
+
+    /// A client that offers one credential, whatever is configured.
+    pub(crate) fn client_with(
+        arguments: &RegistryArguments,
+        credential: Credential,
+    ) -> Result<Client, Failure> {
+        let environment = Environment::of_process();
+        let config = Config::load(&environment, Path::new("."))?;
+        let hosts = host_settings(arguments, &environment, &config)?;
+        client(hosts, Arc::new(OneCredential(credential)))
+    }
+
+    /// Shows what the registries said between the lines.
+    pub(crate) fn show_server_warnings(&self) {
+        for warning in self.places.client.warnings() {
+            output::warning(&warning);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct OneCredential(Credential);
+
+#[async_trait]
+impl CredentialSource for OneCredential {
+    async fn credential(&self, _: &str, _: &str) -> Result<Credential, CredentialError> {
+        Ok(self.0.clone())
+    }
+}
+
+fn client(hosts: HostLookup, credentials: Arc<dyn CredentialSource>) -> Result<Client, Failure> {
+    Client::new(Settings {
+        hosts,
+        credentials,
+        user_agent: concat!("ohoci/", env!("CARGO_PKG_VERSION")).to_owned(),
+        retry: RetryPolicy::default(),
+    })
+    .map_err(|error| Failure::from(crate::store::Error::from(error)))
+}
+
+fn cache(arguments: &RegistryArguments, environment: &Environment) -> Cache {
+    if arguments.no_cache {
+        return Cache::disabled();
+    }
+    match arguments
+        .cache_dir
+        .clone()
+        .or_else(|| Some(environment.cache_home()?.join("ohoci")))
+    {
+        Some(directory) => Cache::new(directory),
+        None => Cache::disabled(),
+    }
+}
+
+type HostLookup = Arc<dyn Fn(&str) -> HostSettings + Send + Sync>;
+
+fn host_settings(
+    arguments: &RegistryArguments,
+    environment: &Environment,
+    config: &Config,
+) -> Result<HostLookup, Failure> {
+    for file in &arguments.ca_file {
+        if !file.is_file() {
+            return Err(Failure::usage(format!(
+                "--ca-file {}: there is no such file",
+                file.display()
+            )));
+        }
+    }
+    let roots = certificate_roots(environment);
+    let plain_http = arguments.plain_http.clone();
+    let ca_files = arguments.ca_file.clone();
+    let config = config.clone();
+    Ok(Arc::new(move |host| {
+        let own = config.registry(host);
+        let found = certificates_for(host, &roots).unwrap_or_default();
+        let mut certificate_authorities = ca_files.clone();
+        certificate_authorities.extend(own.ca);
+        certificate_authorities.extend(found.ca);
+        let identity = own.client_identity.or(found.identities.into_iter().next());
+        HostSettings {
+            plain_http: plain_http.iter().any(|named| named == host)
+                || own.plain_http.unwrap_or_default(),
+            mirrors: own
+                .mirrors
+                .into_iter()
+                .map(|mirror| Mirror {
+                    host: mirror.host,
+                    prefix: mirror.prefix,
+                })
+                .collect(),
+            certificate_authorities,
+            client_certificate: identity.map(|identity| (identity.certificate, identity.key)),
+            requests_per_second: own.requests_per_second,
+            concurrency: own.concurrency.map(|count| count.get() as usize),
+            single_post: own.single_post,
+            ..HostSettings::default()
+        }
+    }))
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let failure = Self::new("cannot use the configuration", error.to_string());
+        match error.hint() {
+            Some(hint) => failure.hinted(hint),
+            None => failure,
+        }
+    }
+}
