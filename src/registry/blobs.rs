@@ -26,10 +26,9 @@ impl Repository {
             "there is nowhere to read from",
         ));
         for place in places {
-            let is_mirror = place.is_mirror;
-            result = self.blob_at(place, descriptor, limit).await;
+            result = self.blob_at(place.clone(), descriptor, limit).await;
             match &result {
-                Err(error) if is_mirror => tracing::debug!(%error, "passing over the mirror"),
+                Err(error) if place.is_mirror => place.passed_over(error),
                 _ => break,
             }
         }

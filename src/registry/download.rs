@@ -123,7 +123,7 @@ impl RemoteBlob {
                 Ok((reply, skip)) => return Ok((at, reply, skip)),
                 Err(error) => {
                     if place.is_mirror {
-                        tracing::debug!(mirror = place.host.name(), %error, "passing over it");
+                        place.passed_over(&error);
                     }
                     last = error;
                 }
@@ -252,10 +252,14 @@ impl Download {
         if found == self.blob.descriptor.digest {
             return Ok(());
         }
-        Err(Error::new(
+        let error = Error::new(
             ErrorKind::Corrupt,
             format!("its content has the digest {found}"),
-        ))
+        );
+        if let Some(place) = self.blob.places.get(self.place).filter(|p| p.is_mirror) {
+            place.passed_over(&error);
+        }
+        Err(error)
     }
 
     async fn broken(&mut self, failure: Failure) -> Result<(), Error> {

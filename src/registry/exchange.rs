@@ -125,6 +125,9 @@ impl Transport {
             from.unwrap_or(Reach::Public),
         );
         manner.guard = from;
+        if from.is_none() {
+            manner.unverified |= host.settings().skip_tls_verify && !manner.plain;
+        }
         self.pool.get(&manner).map_err(Failure::lasting)
     }
 
@@ -231,6 +234,9 @@ impl Progress {
     }
 }
 
+/// Largest piece that is handed over at once, in bytes, so that progress shows.
+const PIECE: usize = 256 << 10;
+
 /// Exactly `length` bytes of a stream, counted as they leave.
 fn watch(
     stream: ByteStream,
@@ -238,35 +244,39 @@ fn watch(
     progress: Arc<Progress>,
     counters: Counters,
 ) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send + 'static {
-    let state = (stream, length, progress, counters);
-    futures_util::stream::try_unfold(state, |(mut stream, left, progress, counters)| async move {
-        if left == 0 {
-            progress.sent_all.store(true, Ordering::Relaxed);
-            return Ok(None);
-        }
-        let mut piece = match stream.next().await {
-            Some(Ok(piece)) => piece,
-            Some(Err(error)) => return Err(progress.fail(error)),
-            None => {
-                let short = io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    format!("the content ends {left} bytes too early"),
-                );
-                return Err(progress.fail(short));
+    let state = (stream, Bytes::new(), length);
+    futures_util::stream::try_unfold(state, move |(mut stream, mut ready, left)| {
+        let (progress, counters) = (Arc::clone(&progress), counters.clone());
+        async move {
+            if left == 0 {
+                progress.sent_all.store(true, Ordering::Relaxed);
+                return Ok(None);
             }
-        };
-        if piece.len() as u64 > left {
-            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            while ready.is_empty() {
+                ready = match stream.next().await {
+                    Some(Ok(piece)) => piece,
+                    Some(Err(error)) => return Err(progress.fail(error)),
+                    None => {
+                        let short = io::Error::new(
+                            io::ErrorKind::UnexpectedEof,
+                            format!("the content ends {left} bytes too early"),
+                        );
+                        return Err(progress.fail(short));
+                    }
+                };
+            }
+            let most = PIECE.min(usize::try_from(left).unwrap_or(usize::MAX));
+            let piece = ready.split_to(most.min(ready.len()));
+            counters.up(piece.len());
+            let left = left - piece.len() as u64;
+            progress
+                .bytes
+                .fetch_add(piece.len() as u64, Ordering::Relaxed);
+            if left == 0 {
+                progress.sent_all.store(true, Ordering::Relaxed);
+            }
+            Ok(Some((piece, (stream, ready, left))))
         }
-        counters.up(piece.len());
-        let left = left - piece.len() as u64;
-        progress
-            .bytes
-            .fetch_add(piece.len() as u64, Ordering::Relaxed);
-        if left == 0 {
-            progress.sent_all.store(true, Ordering::Relaxed);
-        }
-        Ok(Some((piece, (stream, left, progress, counters))))
     })
 }
 

@@ -211,8 +211,9 @@ pub(crate) fn refusal(host: &str, status: StatusCode, body: &ErrorBody, shown: S
         .with_code(body.codes.first().cloned());
     match (status.as_u16(), shown) {
         (401 | 403, Shown::Nothing) => error.hinted(format!(
-            "no credentials were sent; to log in: ohoci login {host}"
+            "no credentials were sent, and it may not exist; to log in: ohoci login {host}"
         )),
+        (404, _) if body.has(&["NAME_UNKNOWN"]) => error.hinted("check the name for a typo"),
         (401, Shown::Credentials) => error.hinted(format!(
             "the credentials for {host} were refused, or do not permit this; to renew them: ohoci login {host}"
         )),

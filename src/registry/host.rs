@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::WWW_AUTHENTICATE;
+use tokio::time::Instant;
 
 use super::address::Reach;
 use super::challenge::{self, Challenge};
@@ -23,6 +25,9 @@ const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
 /// Most scopes that one token is asked for: token servers limit the length of a URL.
 const SCOPES_PER_TOKEN: usize = 32;
+
+/// How long a mirror is passed over that could not be reached, or sent wrong content.
+const OUT_OF_USE: Duration = Duration::from_secs(60);
 
 /// How a registry wants to be convinced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +53,7 @@ struct Facts {
     single_post: Option<bool>,
     refused_mounts: HashSet<Option<String>>,
     one_token_for_all: Option<bool>,
+    out_of_use_until: Option<Instant>,
 }
 
 /// One registry.
@@ -272,6 +278,18 @@ impl Host {
     /// Remembers that tokens for several announced scopes are of no use here.
     pub(crate) fn set_one_token_for_all(&self, works: bool) {
         self.facts().one_token_for_all = Some(works);
+    }
+
+    /// Whether it is of no use as a mirror for now.
+    pub(crate) fn is_out_of_use(&self) -> bool {
+        self.facts()
+            .out_of_use_until
+            .is_some_and(|until| until > Instant::now())
+    }
+
+    /// Passes over it as a mirror for a while.
+    pub(crate) fn set_out_of_use(&self) {
+        self.facts().out_of_use_until = Instant::now().checked_add(OUT_OF_USE);
     }
 
     /// Whether a blob can be uploaded in one POST; `None` when that is not known.

@@ -121,7 +121,10 @@ impl ClientPool {
             .connect_timeout(self.connect_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
-            .tcp_nodelay(true);
+            .tcp_nodelay(true)
+            // Shorter than the 60 s or more that servers keep a connection, so that a request does
+            // not run into its end.
+            .pool_idle_timeout(Duration::from_secs(50));
         if manner.direct {
             builder = builder.no_proxy();
         }

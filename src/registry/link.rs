@@ -5,7 +5,7 @@ use reqwest::Url;
 use super::error::{Error, ErrorKind};
 use super::exchange::resolve;
 use super::host::Host;
-use super::reply::Reply;
+use super::reply::Whole;
 
 /// Most pages of one list that are read.
 pub(crate) const MAX_PAGES: usize = 10_000;
@@ -14,8 +14,8 @@ pub(crate) const MAX_PAGES: usize = 10_000;
 ///
 /// # Errors
 /// When it is not in the registry itself, or is the page that it was on.
-pub(crate) fn next(host: &Host, reply: &Reply) -> Result<Option<Url>, Error> {
-    let links = reply.headers().get_all(reqwest::header::LINK);
+pub(crate) fn next(host: &Host, page: &Whole) -> Result<Option<Url>, Error> {
+    let links = page.headers.get_all(reqwest::header::LINK);
     let Some(target) = links
         .iter()
         .filter_map(|value| value.to_str().ok())
@@ -23,14 +23,14 @@ pub(crate) fn next(host: &Host, reply: &Reply) -> Result<Option<Url>, Error> {
     else {
         return Ok(None);
     };
-    let url = resolve(&reply.url, &target)?;
+    let url = resolve(&page.url, &target)?;
     if !host.owns(&url) {
         return Err(Error::new(
             ErrorKind::Server,
             "the registry continues its list on another host",
         ));
     }
-    if url == reply.url {
+    if url == page.url {
         return Err(Error::new(
             ErrorKind::Server,
             "the registry's list leads back to the same page",

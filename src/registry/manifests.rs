@@ -1,12 +1,12 @@
 //! Reading and writing manifests (distribution-spec, "Pulling manifests", "Pushing manifests").
 
 use reqwest::Method;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::error::{Error, ErrorKind};
 use super::reply::Reply;
 use super::repository::{Place, Repository};
-use super::transport::Payload;
+use super::transport::{Call, Payload};
 use crate::oci::manifest::MAX_SIZE;
 use crate::oci::{Digest, Manifest, Pointer, media_type};
 
@@ -60,9 +60,7 @@ impl Repository {
             result = self.manifest_at(&place, pointer).await;
             match &result {
                 Ok(_) => break,
-                Err(error) if place.is_mirror => {
-                    tracing::debug!(mirror = place.host.name(), %error, "passing over the mirror");
-                }
+                Err(error) if place.is_mirror => place.passed_over(error),
                 Err(_) => {}
             }
         }
@@ -70,13 +68,14 @@ impl Repository {
     }
 
     async fn manifest_at(&self, place: &Place, pointer: &Pointer) -> Result<Manifest, Error> {
-        let reply = self.ask_for_manifest(place, pointer, Method::GET).await?;
-        if !reply.status().is_success() {
-            return Err(reply.into_error().await);
-        }
-        let announced = content_digest(&reply);
-        let served_as = reply.header(CONTENT_TYPE).map(str::to_owned);
-        let bytes = reply.bytes(MAX_SIZE).await.map_err(|f| f.error)?;
+        let call = manifest_call(place, pointer, Method::GET)?;
+        let answer = match self.transport().fetch(&place.host, &call, MAX_SIZE).await? {
+            Ok(answer) => answer,
+            Err(refused) => return Err(refused.into_error().await),
+        };
+        let announced = content_digest(&answer.headers);
+        let served_as = answer.header(CONTENT_TYPE);
+        let bytes = answer.body.clone();
         let wanted = match pointer {
             Pointer::Digest(digest) => Some(digest),
             Pointer::Tag(_) => announced.as_ref(),
@@ -90,21 +89,8 @@ impl Repository {
                 ),
             ));
         }
-        Manifest::parse(bytes, served_as.as_deref())
+        Manifest::parse(bytes, served_as)
             .map_err(|error| Error::new(ErrorKind::Unsupported, error.to_string()).caused_by(error))
-    }
-
-    async fn ask_for_manifest(
-        &self,
-        place: &Place,
-        pointer: &Pointer,
-        method: Method,
-    ) -> Result<Reply, Error> {
-        let mut call = place.read(method, &format!("manifests/{pointer}"))?;
-        if let Ok(accept) = HeaderValue::from_str(&media_type::ACCEPT.join(", ")) {
-            call.headers.insert(ACCEPT, accept);
-        }
-        self.transport().send(&place.host, call).await
     }
 
     /// Asks what `pointer` names now, from the registry itself; `None` when it names nothing.
@@ -120,11 +106,12 @@ impl Repository {
 
     async fn head_manifest(&self, pointer: &Pointer) -> Result<Option<ManifestHead>, Error> {
         let place = self.place()?;
-        let reply = self.ask_for_manifest(&place, pointer, Method::HEAD).await?;
+        let call = manifest_call(&place, pointer, Method::HEAD)?;
+        let reply = self.transport().send(&place.host, call).await?;
         match reply.status().as_u16() {
             404 => Ok(None),
             200..=299 => Ok(Some(ManifestHead {
-                digest: content_digest(&reply),
+                digest: content_digest(reply.headers()),
                 media_type: reply.header(CONTENT_TYPE).map(media_type::essence),
                 size: reply
                     .header(reqwest::header::CONTENT_LENGTH)
@@ -195,8 +182,16 @@ impl Repository {
     }
 }
 
+fn manifest_call(place: &Place, pointer: &Pointer, method: Method) -> Result<Call<'static>, Error> {
+    let mut call = place.read(method, &format!("manifests/{pointer}"))?;
+    if let Ok(accept) = HeaderValue::from_str(&media_type::ACCEPT.join(", ")) {
+        call.headers.insert(ACCEPT, accept);
+    }
+    Ok(call)
+}
+
 async fn receipt(reply: Reply, manifest: &Manifest) -> Result<PutReceipt, Error> {
-    let stored = content_digest(&reply);
+    let stored = content_digest(reply.headers());
     let subject = reply
         .header(HEADER_SUBJECT)
         .map(super::error_body::printable);
@@ -214,6 +209,6 @@ async fn receipt(reply: Reply, manifest: &Manifest) -> Result<PutReceipt, Error>
 }
 
 /// The digest that an answer announces, when it is one that can be verified.
-pub(crate) fn content_digest(reply: &Reply) -> Option<Digest> {
-    reply.header(CONTENT_DIGEST)?.parse().ok()
+pub(crate) fn content_digest(headers: &HeaderMap) -> Option<Digest> {
+    headers.get(CONTENT_DIGEST)?.to_str().ok()?.parse().ok()
 }

@@ -94,7 +94,7 @@ impl Repository {
         };
         match status {
             201 => {
-                let stored = content_digest(&reply);
+                let stored = content_digest(reply.headers());
                 reply.drain().await;
                 Ok(match stored {
                     Some(stored)

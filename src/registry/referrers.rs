@@ -43,22 +43,25 @@ impl Repository {
             .insert(ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
         let mut found = Vec::new();
         for page in 0..MAX_PAGES {
-            let reply = self.transport().send(&place.host, call.clone()).await?;
-            let is_index = reply
+            let answer = match self.transport().fetch(&place.host, &call, MAX_SIZE).await? {
+                Ok(answer) => answer,
+                // A registry without the API answers 404, or something that is no index.
+                Err(refused)
+                    if page == 0 && matches!(refused.status().as_u16(), 400 | 404 | 405) =>
+                {
+                    refused.drain().await;
+                    return self.listed_by_tag(subject).await;
+                }
+                Err(refused) => return Err(refused.into_error().await),
+            };
+            let is_index = answer
                 .header(CONTENT_TYPE)
                 .is_some_and(|kind| media_type::essence(kind) == media_type::OCI_INDEX);
-            let status = reply.status().as_u16();
-            // A registry without the API answers 404, or something that is no index.
-            if page == 0 && (matches!(status, 400 | 404 | 405) || (status == 200 && !is_index)) {
-                reply.drain().await;
+            if page == 0 && !is_index {
                 return self.listed_by_tag(subject).await;
             }
-            if !reply.status().is_success() {
-                return Err(reply.into_error().await);
-            }
-            let next = link::next(&place.host, &reply)?;
-            let body = reply.bytes(MAX_SIZE).await.map_err(|f| f.error)?;
-            let index = parse(body)?;
+            let next = link::next(&place.host, &answer)?;
+            let index = parse(answer.body)?;
             let before = found.len();
             found.extend(entries(&index).iter().cloned());
             if found.len() > MAX_REFERRERS {

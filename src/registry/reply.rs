@@ -28,6 +28,22 @@ pub(crate) struct Reply {
     pub(crate) permit: Option<Permit>,
 }
 
+/// An answer that was read whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Whole {
+    /// Where it came from, after any redirect.
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Whole {
+    /// A header's value, when it is visible ASCII.
+    pub(crate) fn header(&self, name: impl Into<HeaderName>) -> Option<&str> {
+        self.headers.get(name.into())?.to_str().ok()
+    }
+}
+
 impl Reply {
     /// The status.
     pub(crate) fn status(&self) -> StatusCode {
@@ -54,6 +70,15 @@ impl Reply {
             Ok(Err(error)) => Err(Failure::of(error, &self.url)),
             Err(_) => Err(Failure::stalled(&authority(&self.url), self.idle.as_secs())),
         }
+    }
+
+    /// The answer with its whole body, which may have up to `limit` bytes.
+    pub(crate) async fn whole(self, limit: u64) -> Result<Whole, Failure> {
+        Ok(Whole {
+            url: self.url.clone(),
+            headers: self.headers().clone(),
+            body: self.bytes(limit).await?,
+        })
     }
 
     /// The whole body, which may have up to `limit` bytes.

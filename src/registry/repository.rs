@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reqwest::{Method, Url};
 
 use super::client::Client;
-use super::error::Error;
+use super::error::{Error, ErrorKind};
 use super::host::Host;
 use super::scope::{Scope, ScopeSet};
 use super::transport::{Call, Transport};
@@ -66,6 +66,7 @@ impl Repository {
         let mut places = Vec::new();
         for mirror in &own.host.settings().mirrors {
             match self.client.0.host(&mirror.host) {
+                Ok(host) if host.is_out_of_use() => {}
                 Ok(host) => places.push(Place {
                     host,
                     name: mirror.repository(&self.name),
@@ -94,6 +95,14 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Notes that reading from a mirror failed, so that the next may pass over it.
+    pub(crate) fn passed_over(&self, error: &Error) {
+        tracing::debug!(mirror = self.host.name(), %error, "passing over the mirror");
+        if matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Corrupt) {
+            self.host.set_out_of_use();
+        }
+    }
+
     /// The URL of something in it.
     pub(crate) fn url(&self, rest: &str) -> Result<Url, Error> {
         self.host.url(&self.name, rest)

@@ -27,23 +27,21 @@ impl Repository {
     async fn list_tags(&self) -> Result<Vec<String>, Error> {
         let place = self.place()?;
         let mut call = place.read(Method::GET, "tags/list")?;
-        let scopes = call.scopes.clone();
         // What registries give at most; without it, many give a hundred at a time.
         call.url.set_query(Some("n=1000"));
         let mut tags = Vec::new();
         for page in 0..MAX_PAGES {
-            let reply = self.transport().send(&place.host, call.clone()).await?;
-            if page == 0 && reply.status().as_u16() == 400 && call.url.query().is_some() {
-                reply.drain().await;
-                call.url.set_query(None);
-                continue;
-            }
-            if !reply.status().is_success() {
-                return Err(reply.into_error().await);
-            }
-            let next = link::next(&place.host, &reply)?;
-            let body = reply.bytes(MAX_PAGE).await.map_err(|f| f.error)?;
-            let listed = parse(&body)?;
+            let answer = match self.transport().fetch(&place.host, &call, MAX_PAGE).await? {
+                Ok(answer) => answer,
+                Err(refused) if page == 0 && refused.status().as_u16() == 400 => {
+                    refused.drain().await;
+                    call.url.set_query(None);
+                    continue;
+                }
+                Err(refused) => return Err(refused.into_error().await),
+            };
+            let next = link::next(&place.host, &answer)?;
+            let listed = parse(&answer.body)?;
             let empty = listed.is_empty();
             tags.extend(listed);
             if tags.len() > MAX_TAGS {
@@ -56,7 +54,6 @@ impl Repository {
                 Some(next) => call.url = next,
                 None => return Ok(tags),
             }
-            call.scopes = scopes.clone();
         }
         Err(Error::new(
             ErrorKind::Server,

@@ -52,6 +52,13 @@ struct Flight {
     landing: tokio::sync::Mutex<Option<(Instant, Error)>>,
 }
 
+impl Token {
+    /// Whether it was asked for more than `scopes`.
+    pub(crate) fn holds_more_than(&self, scopes: &ScopeSet) -> bool {
+        self.scopes.len() > scopes.len()
+    }
+}
+
 impl TokenCache {
     /// A token that permits at least `scopes` and lives a little longer.
     pub(crate) fn find(&self, scopes: &ScopeSet, credential: &Credential) -> Option<Token> {

@@ -16,7 +16,7 @@ use super::failure::{Failure, Shown};
 use super::host::{Authentication, Host};
 use super::http::ClientPool;
 use super::pacing::Lane;
-use super::reply::Reply;
+use super::reply::{Reply, Whole};
 use super::retry::{RetryPolicy, is_transient};
 use super::retry_after;
 use super::scope::ScopeSet;
@@ -120,6 +120,8 @@ struct Attempted {
     candidates: Vec<ScopeSet>,
     /// Whether the first of them holds more than this request needs.
     joined: bool,
+    /// Whether a token for more than this request needs was refused.
+    joined_was_refused: bool,
     /// Which of them is up.
     candidate: usize,
     /// The token that was sent last, and whether it came fresh from the server for this request.
@@ -162,7 +164,34 @@ impl Transport {
         self.persist(host, &call, true).await
     }
 
-    /// The same for a token server, which is shown only what the call itself carries.
+    /// Sends a request and reads the answer whole if it is a success; a body that breaks off is
+    /// asked for again. An answer of another status is returned unread.
+    pub(crate) async fn fetch(
+        &self,
+        host: &Host,
+        call: &Call<'_>,
+        limit: u64,
+    ) -> Result<Result<Whole, Reply>, Error> {
+        let mut attempt = 1;
+        loop {
+            let reply = self.persist(host, call, true).await?;
+            if !reply.status().is_success() {
+                return Ok(Err(reply));
+            }
+            match reply.whole(limit).await {
+                Ok(whole) => return Ok(Ok(whole)),
+                Err(failure) if failure.transient && attempt < self.policy.attempts => {
+                    tracing::debug!(error = %failure.error, attempt, "reading again");
+                }
+                Err(failure) => return Err(failure.error),
+            }
+            self.counters.retry();
+            tokio::time::sleep(self.policy.jittered(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    /// Sends a request to a token server, which is shown only what the request itself carries.
     pub(crate) fn send_unauthenticated<'a>(
         &'a self,
         host: &'a Host,
@@ -198,7 +227,7 @@ impl Transport {
                         Patience::Throttled => throttled,
                         _ => is_transient(status),
                     };
-                    if !again || (attempt >= attempts && !throttled) {
+                    if !again {
                         return Ok(reply);
                     }
                     let asked = retry_after::parse(reply.headers(), now);
@@ -235,7 +264,9 @@ impl Transport {
         for _ in 0..MAX_AUTHENTICATIONS {
             // While nothing is known, one request goes ahead and the others learn from it.
             let unknown = || host.authentication() == Authentication::Unknown;
-            let first = if unknown() {
+            // What streams may itself wait for an answer of this host.
+            let streams = matches!(call.payload, Payload::Stream { .. });
+            let first = if unknown() && !streams {
                 Some(host.discovery.lock().await).filter(|_| unknown())
             } else {
                 None
@@ -248,7 +279,7 @@ impl Transport {
             let mut reply = self.exchange(host, call, header).await?;
             let named = host.learn(&reply);
             drop(first);
-            if reply.status().is_success() && attempted.joined && attempted.candidate == 1 {
+            if reply.status().is_success() && attempted.joined_was_refused {
                 host.set_one_token_for_all(false);
             }
             if !self
@@ -318,6 +349,12 @@ impl Transport {
             return Ok(bearer(token));
         }
         if attempted.candidates.is_empty() {
+            let known = host.tokens.find(&call.scopes, &credential);
+            if let Some(token) = known.filter(|_| attempted.named.is_empty()) {
+                let header = bearer(&token.secret);
+                attempted.sent = Some((token, false));
+                return Ok(header);
+            }
             self.find_candidates(host, call, &credential, attempted)
                 .await;
         }
@@ -343,6 +380,7 @@ impl Transport {
                         && more =>
                 {
                     tracing::debug!(%error, "asking for a token for less");
+                    attempted.joined_was_refused |= attempted.joined && attempted.candidate == 0;
                     attempted.candidate += 1;
                 }
                 Err(error) => return Err(error),
@@ -362,7 +400,8 @@ impl Transport {
         wanted.merge(&attempted.named);
         attempted.candidates.clear();
         attempted.joined = false;
-        if let Some(joined) = host.joined(&call.scopes) {
+        let joined = host.joined(&call.scopes);
+        if let Some(joined) = joined.filter(|_| !attempted.joined_was_refused) {
             // A token is for one login; scopes that need another cannot go into it.
             let mut same = wanted.clone();
             for scope in joined.iter() {
@@ -403,12 +442,18 @@ impl Transport {
                 status == 401 && !attempted.shown
             }
             (Authentication::Bearer { .. }, Some((token, fresh))) => {
-                let joined = attempted.joined && attempted.candidate == 0;
+                let joined = token.holds_more_than(&call.scopes)
+                    && !attempted.joined_was_refused
+                    && (fresh || status == 403);
                 // Some registries answer 403 where the token lacks a scope.
                 if status != 401 && !(status == 403 && joined) {
                     return false;
                 }
                 host.tokens.forget(&token);
+                attempted.joined_was_refused |= joined;
+                if attempted.candidates.is_empty() {
+                    return true;
+                }
                 if !call.scopes.covers(named) && !attempted.named.covers(named) {
                     attempted.named.merge(named);
                     attempted.candidates.clear();
@@ -443,7 +488,5 @@ fn later(error: Error, wait: Duration) -> Error {
     } else {
         format!("{} minutes", seconds.div_ceil(60))
     };
-    error
-        .as_kind(ErrorKind::RateLimited)
-        .hinted(format!("the registry asks to come back in {span}"))
+    error.hinted(format!("the registry asks to come back in {span}"))
 }

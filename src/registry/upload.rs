@@ -256,7 +256,7 @@ impl Upload<'_> {
 
     /// Checks that what was stored is what was sent.
     async fn stored(&self, reply: Reply) -> Result<(), Error> {
-        let stored = content_digest(&reply);
+        let stored = content_digest(reply.headers());
         reply.drain().await;
         let wanted: &Digest = &self.descriptor.digest;
         match stored {

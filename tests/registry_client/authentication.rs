@@ -328,6 +328,44 @@ async fn a_token_server_that_honours_one_scope_is_asked_for_less() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_good_for_one_repository_is_not_insisted_on() {
+    // Only the first of the scopes was honoured, which shows with the second repository.
+    for status in [401, 403] {
+        let narrow_c = "GET /token?service=registry.example&scope=repository%3Ac%3Apull";
+        let both = "GET /token?service=registry.example&scope=repository%3Ac%3Apull\
+                    &scope=repository%3Aa%2Fb%3Apull";
+        let c = "GET /v2/c/manifests/t";
+        let refused = Answer::challenge("repository:c:pull");
+        let mut script = vec![
+            (GET, Answer::challenge("repository:a/b:pull")),
+            (
+                "GET /token?service=registry.example&scope=repository%3Aa%2Fb%3Apull\
+                 &scope=repository%3Ac%3Apull",
+                Answer::token("only-a"),
+            ),
+            (GET, served()),
+        ];
+        if status == 401 {
+            // The token may just have expired early: it is renewed once.
+            script.extend([(c, refused.clone()), (both, Answer::token("still-only-a"))]);
+            script.push((c, refused));
+        } else {
+            script.push((c, Answer::status(403)));
+        }
+        script.extend([(narrow_c, Answer::token("c")), (c, served()), (c, served())]);
+        let server = Scripted::start(script).await;
+        let client = client();
+        client.announce(server.host(), [Scope::pull("a/b"), Scope::pull("c")]);
+        let first = client.repository(server.host(), "a/b");
+        first.manifest(&tag()).await.unwrap();
+        let second = client.repository(server.host(), "c");
+        second.manifest(&tag()).await.unwrap();
+        second.manifest(&tag()).await.unwrap();
+        server.finish();
+    }
+}
+
+#[tokio::test]
 async fn a_token_server_that_rejects_several_scopes_is_asked_for_less() {
     let server = Scripted::start([
         (GET, Answer::challenge("repository:a/b:pull")),

@@ -2,7 +2,7 @@
 
 use ohoci::oci::media_type::{OCI_INDEX, OCI_MANIFEST};
 use ohoci::oci::{Digest, Pointer};
-use ohoci::registry::{ErrorKind, HostSettings, ManifestHead, Mirror, PutReceipt};
+use ohoci::registry::{ErrorKind, HostSettings, ManifestHead, Mirror, PutReceipt, Repository};
 
 use super::scripted_registry::{Answer, Scripted};
 use super::support::*;
@@ -204,44 +204,81 @@ async fn an_immutable_tag_that_is_where_it_should_be_is_no_error() {
     }
 }
 
-#[tokio::test]
-async fn a_mirror_is_tried_first_and_never_believed() {
-    let (content, config) = blob(100);
-    let manifest_line = |name: &str| format!("GET /v2/{name}/manifests/{}", manifest().digest());
-    let blob_line = |name: &str| format!("GET /v2/{name}/blobs/{}", config.digest);
-    let mirror = Scripted::start([
-        (manifest_line("cache/a/b"), Answer::ok("{}")),
-        (blob_line("cache/a/b"), Answer::status(503)),
-        (manifest_line("cache/a/b"), served()),
-        (blob_line("cache/a/b"), Answer::ok(vec![0; 100])),
-    ])
-    .await;
-    let server = Scripted::start([
-        (manifest_line("a/b"), served()),
-        (blob_line("a/b"), Answer::ok(content.clone())),
-        (blob_line("a/b"), Answer::ok(content.clone())),
-    ])
-    .await;
-    let mirror_host = mirror.host().to_owned();
-    let own_host = server.host().to_owned();
+fn with_mirror(host: &str, mirror: &str, prefix: &str) -> Repository {
+    let mirror = Mirror {
+        host: mirror.to_owned(),
+        prefix: prefix.to_owned(),
+    };
+    let own_host = host.to_owned();
     let client = client_for_hosts(move |host| HostSettings {
-        mirrors: if host == own_host {
-            vec![Mirror {
-                host: mirror_host.clone(),
-                prefix: "cache".to_owned(),
-            }]
-        } else {
-            Vec::new()
-        },
+        mirrors: (host == own_host)
+            .then(|| mirror.clone())
+            .into_iter()
+            .collect(),
         ..HostSettings::default()
     });
-    let repository = client.repository(server.host(), "a/b");
-    let pointer = Pointer::Digest(manifest().digest().clone());
-    for _ in 0..2 {
-        repository.manifest(&pointer).await.unwrap();
-        assert_eq!(repository.blob(&config, 4096).await.unwrap(), content);
-    }
+    client.repository(host, "a/b")
+}
+
+#[tokio::test]
+async fn a_mirror_is_asked_first() {
+    let (content, config) = blob(100);
+    let mirror = Scripted::start([
+        ("GET /v2/cache/a/b/manifests/t".to_owned(), served()),
+        (
+            format!("GET /v2/cache/a/b/blobs/{}", config.digest),
+            Answer::ok(content.clone()),
+        ),
+        // Tags that are looked up to be written, and writes, are the host's own business.
+    ])
+    .await;
+    let server = Scripted::start([(HEAD, Answer::status(404)), (PUT, Answer::status(201))]).await;
+    let repository = with_mirror(server.host(), mirror.host(), "cache");
+    repository.manifest(&tag()).await.unwrap();
+    assert_eq!(repository.blob(&config, 4096).await.unwrap(), content);
+    repository.manifest_head(&tag()).await.unwrap();
+    repository.put_manifest(&tag(), &manifest()).await.unwrap();
     mirror.finish();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_mirror_is_passed_over_when_it_fails_and_never_believed() {
+    let pointer = Pointer::Digest(manifest().digest().clone());
+    let line = format!("GET /v2/a/b/manifests/{}", manifest().digest());
+    for (answer, asked_again) in [
+        (Answer::status(503), true),
+        (Answer::status(404), true),
+        (Answer::ok("{}"), false),
+        (Answer::drop_connection(), false),
+    ] {
+        let times = if asked_again { 2 } else { 1 };
+        let mirror = Scripted::start((0..times).map(|_| (line.clone(), answer.clone()))).await;
+        let server = Scripted::start([(line.clone(), served()), (line.clone(), served())]).await;
+        let repository = with_mirror(server.host(), mirror.host(), "");
+        repository.manifest(&pointer).await.unwrap();
+        repository.manifest(&pointer).await.unwrap();
+        mirror.finish();
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn a_blob_that_a_mirror_garbles_comes_from_the_host() {
+    let (content, config) = blob(100);
+    let line = format!("GET /v2/a/b/blobs/{}", config.digest);
+    let mirror = Scripted::start([(line.as_str(), Answer::ok(vec![0; 100]))]).await;
+    let server = Scripted::start([(line.as_str(), Answer::ok(content.clone()))]).await;
+    let repository = with_mirror(server.host(), mirror.host(), "");
+    assert_eq!(repository.blob(&config, 4096).await.unwrap(), content);
+    mirror.finish();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_manifest_that_breaks_off_is_read_again() {
+    let server = Scripted::start([(GET, served().cut_after(20)), (GET, served())]).await;
+    repository(server.host()).manifest(&tag()).await.unwrap();
     server.finish();
 }
 
@@ -251,18 +288,7 @@ async fn a_mirror_that_is_not_there_is_passed_over() {
     let gone_host = gone.local_addr().unwrap().to_string();
     drop(gone);
     let server = Scripted::start([(GET, served())]).await;
-    let own_host = server.host().to_owned();
-    let client = client_for_hosts(move |host| HostSettings {
-        mirrors: (host == own_host)
-            .then(|| Mirror {
-                host: gone_host.clone(),
-                prefix: String::new(),
-            })
-            .into_iter()
-            .collect(),
-        ..HostSettings::default()
-    });
-    let repository = client.repository(server.host(), "a/b");
+    let repository = with_mirror(server.host(), &gone_host, "");
     repository.manifest(&tag()).await.unwrap();
     server.finish();
 }
