@@ -392,6 +392,17 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_location_makes_it_panic_or_leave_http(location in ".{0,80}") {
+            let base: Url = "https://registry.example/v2/a/b".parse().unwrap();
+            if let Ok(url) = resolve(&base, &location) {
+                assert_eq!(url.scheme(), "https");
+                let _ = redacted(&url);
+            }
+        }
+    }
+
     #[test]
     fn the_log_has_no_secrets() {
         let url: Url = "https://u:p@cdn.example/b?X-Signature=abc&e=1#f"

@@ -74,6 +74,13 @@ impl Failure {
                 )),
                 false,
             )
+        } else if words.contains("CertificateRequired") {
+            (
+                ErrorKind::Denied,
+                format!("{host} wants a client certificate"),
+                Some("name one in the configuration of that registry".to_owned()),
+                false,
+            )
         } else if error.is_connect() && words.contains("certificate") {
             (
                 ErrorKind::Unreachable,

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod authentication;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod downloads;
 #[cfg(test)]
 mod lists;

@@ -430,6 +430,31 @@ async fn a_blob_streams_from_one_registry_into_another() {
 }
 
 #[tokio::test]
+async fn an_upload_that_is_fed_by_the_same_registry_does_not_wait_for_itself() {
+    let (content, blob) = blob(MIB);
+    let line = format!("GET /v2/source/blobs/{}", blob.digest);
+    let mut script = Vec::new();
+    for _ in 0..4 {
+        script.push((POST.to_owned(), opened("/u")));
+        script.push((line.clone(), Answer::ok(content.clone())));
+        script.push((put("/u", &blob), Answer::status(201)));
+    }
+    let server = Scripted::in_any_order(script).await;
+    let settings = HostSettings {
+        concurrency: Some(1),
+        ..HostSettings::default()
+    };
+    let client = client_with(ohoci::registry::Credential::Anonymous, settings);
+    let body = client.repository(server.host(), "source").blob_body(&blob);
+    let target = client.repository(server.host(), "a/b");
+    let all = (0..4).map(|_| target.upload(&blob, body.as_ref(), None));
+    for result in futures_util::future::join_all(all).await {
+        result.unwrap();
+    }
+    server.finish();
+}
+
+#[tokio::test]
 async fn locations_that_are_none_are_an_error_and_no_panic() {
     let (content, blob) = blob(10);
     for location in [
