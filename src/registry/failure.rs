@@ -195,6 +195,9 @@ pub(crate) fn refusal(host: &str, status: StatusCode, body: &ErrorBody, shown: S
             "the registry has forgotten the upload"
         }
         404 => "there is no such thing in the registry",
+        _ if body.has(&["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"]) => {
+            "the registry does not have something that it lists"
+        }
         429 => "too many requests",
         408 | 500..=599 => "the registry failed",
         _ => "the registry refuses the request",

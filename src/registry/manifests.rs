@@ -165,6 +165,7 @@ impl Repository {
                     return Err(error.as_kind(ErrorKind::Incomplete));
                 }
                 let wait = self.transport().policy.jittered(attempt);
+                self.transport().counters.retry();
                 tokio::time::sleep(wait).await;
                 attempt += 1;
                 continue;

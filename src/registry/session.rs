@@ -1,10 +1,12 @@
 //! An upload that a registry has opened (distribution-spec, "Pushing blobs").
 
+use std::fmt;
+
 use reqwest::header::{HeaderName, LOCATION, RANGE};
 use reqwest::{Method, Url};
 
 use super::error::{Error, ErrorKind};
-use super::exchange::resolve;
+use super::exchange::{redacted, resolve};
 use super::reply::Reply;
 use super::repository::Repository;
 use super::transport::Patience;
@@ -14,10 +16,20 @@ use crate::oci::Digest;
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
 /// An open upload: where its bytes go next.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UploadSession {
     url: Url,
     chunk_min: u64,
+}
+
+impl fmt::Debug for UploadSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whoever knows the state or the signature in the query can write to the upload.
+        f.debug_struct("UploadSession")
+            .field("url", &redacted(&self.url))
+            .field("chunk_min", &self.chunk_min)
+            .finish()
+    }
 }
 
 impl UploadSession {
@@ -159,6 +171,15 @@ mod tests {
             with_digest(&"https://r.example/u".parse().unwrap(), &digest).query(),
             Some(format!("digest={digest}").as_str())
         );
+    }
+
+    #[test]
+    fn what_lets_others_write_is_not_printed() {
+        let session = UploadSession {
+            url: "https://r.example/u?_state=hidden".parse().unwrap(),
+            chunk_min: 0,
+        };
+        assert!(!format!("{session:?}").contains("hidden"));
     }
 
     #[test]
