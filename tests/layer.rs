@@ -1,7 +1,5 @@
 //! Layers against the tools that everyone has: what they read, and what they would have written.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;

@@ -6,4 +6,12 @@
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod layer;
+#[cfg(test)]
+mod local_places;
+#[cfg(test)]
+mod registry_client;
+#[cfg(test)]
+mod server_conformance;
+#[cfg(test)]
 mod support;

@@ -8,7 +8,7 @@ use ohoci::store::ErrorKind;
 use ohoci::store::open::{open_source, place_of, tag_of};
 use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::local_places::support::*;
 
 #[tokio::test]
 async fn an_image_survives_the_way_through_every_kind_of_place() {

@@ -7,7 +7,7 @@ use ohoci::oci::{Content, Descriptor, Digest, Document, Manifest};
 use ohoci::store::ErrorKind;
 use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::local_places::support::*;
 
 #[tokio::test]
 async fn zstd_layers_are_decompressed_for_docker() {

@@ -7,7 +7,7 @@ use ohoci::oci::{Content, Pointer};
 use ohoci::store::layout::{Layout, LayoutTarget};
 use ohoci::store::{Arrival, ErrorKind, Target};
 
-use crate::support::*;
+use crate::local_places::support::*;
 
 #[tokio::test]
 async fn concurrent_pushes_to_one_layout_lose_nothing() {

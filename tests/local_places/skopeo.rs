@@ -4,7 +4,7 @@ use std::process::Command;
 
 use ohoci::oci::Content;
 
-use crate::support::*;
+use crate::local_places::support::*;
 
 /// Runs skopeo, which must be installed.
 fn skopeo(arguments: &[&str]) -> Vec<u8> {

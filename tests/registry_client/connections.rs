@@ -157,7 +157,7 @@ const IN_CHILD: &str = "OHOCI_TEST_BEHIND_PROXY";
 
 #[tokio::test]
 async fn proxies_of_the_environment_are_used_but_not_for_this_machine() {
-    let name = "connections::proxies_of_the_environment_are_used_but_not_for_this_machine";
+    let name = "registry_client::connections::proxies_of_the_environment_are_used_but_not_for_this_machine";
     if let Ok(local) = std::env::var(IN_CHILD) {
         let plain = HostSettings {
             plain_http: true,

@@ -9,7 +9,7 @@ use ohoci::oci::{Digest, media_type};
 use ohoci::server::Server;
 use serde_json::Value;
 
-use crate::support::{Registry, files, image, options};
+use crate::server_conformance::support::{Registry, files, image, options};
 
 /// Names the storage to the process that [`serve_until_killed`] runs in.
 const DIRECTORY: &str = "OHOCI_TEST_SERVER_DIRECTORY";
@@ -29,7 +29,11 @@ fn serve_until_killed() {
 
 fn start(directory: &Path) -> (Child, SocketAddr) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "crash::serve_until_killed", "--nocapture"])
+        .args([
+            "--exact",
+            "server_conformance::crash::serve_until_killed",
+            "--nocapture",
+        ])
         .env(DIRECTORY, directory)
         .stdout(Stdio::piped())
         .spawn()

@@ -3,7 +3,7 @@
 use ohoci::oci::{Digest, media_type};
 use serde_json::{Value, json};
 
-use crate::support::{Registry, descriptor, digest_of, image, index};
+use crate::server_conformance::support::{Registry, descriptor, digest_of, image, index};
 
 #[tokio::test]
 async fn tags_are_listed_in_order_and_in_pages() {
@@ -100,7 +100,7 @@ async fn referrers_are_listed_with_type_and_annotations() {
         }
         entries.push(entry);
     }
-    let listed = |answer: crate::support::Answer| {
+    let listed = |answer: crate::server_conformance::support::Answer| {
         let list = answer.json()["manifests"].as_array().unwrap().clone();
         let find = |entry: &Value| list.iter().any(|listed| listed == entry);
         entries.iter().map(find).collect::<Vec<_>>()

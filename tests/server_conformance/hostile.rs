@@ -7,7 +7,7 @@ use ohoci::oci::Digest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::{Registry, files};
+use crate::server_conformance::support::{Registry, files};
 
 /// Sends bytes as they are, and reads until the server hangs up.
 async fn raw(address: SocketAddr, request: &[u8]) -> String {

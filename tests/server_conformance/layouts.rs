@@ -7,7 +7,9 @@ use ohoci::oci::{Digest, media_type};
 use ohoci::server::{ServeError, Server};
 use serde_json::{Value, json};
 
-use crate::support::{Registry, client, descriptor, digest_of, image, index, options};
+use crate::server_conformance::support::{
+    Registry, client, descriptor, digest_of, image, index, options,
+};
 
 fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap()

@@ -4,7 +4,7 @@ use ohoci::oci::Digest;
 use ohoci::server::BasicAuth;
 use serde_json::json;
 
-use crate::support::{Registry, digest_of, index};
+use crate::server_conformance::support::{Registry, digest_of, index};
 
 #[tokio::test]
 async fn a_deleted_tag_is_gone_and_its_manifest_is_not() {

@@ -3,7 +3,7 @@
 use ohoci::oci::{Digest, media_type};
 use serde_json::json;
 
-use crate::support::{Registry, digest_of, image};
+use crate::server_conformance::support::{Registry, digest_of, image};
 
 #[tokio::test]
 async fn the_base_says_that_the_api_is_here() {

@@ -5,7 +5,9 @@ use std::os::unix::fs::MetadataExt as _;
 use ohoci::oci::{Digest, media_type};
 use serde_json::{Value, json};
 
-use crate::support::{Registry, descriptor, digest_of, files, image, index, sha512};
+use crate::server_conformance::support::{
+    Registry, descriptor, digest_of, files, image, index, sha512,
+};
 
 const OCTETS: (&str, &str) = ("content-type", "application/octet-stream");
 

@@ -470,8 +470,8 @@ fn scratch_with_layers_and_without() {
     assert_eq!(
         config["history"],
         json!([
-            {"created_by": "ohoci compose: layer site.tar", "comment": "ohoci"},
-            {"created_by": "ohoci compose: patch config.Env.PATH", "comment": "ohoci", "empty_layer": true},
+            {"created": "1970-01-01T00:00:00Z", "created_by": "ohoci compose: layer site.tar", "comment": "ohoci"},
+            {"created": "1970-01-01T00:00:00Z", "created_by": "ohoci compose: patch config.Env.PATH", "comment": "ohoci", "empty_layer": true},
         ])
     );
     assert_eq!(
