@@ -1,6 +1,6 @@
 //! Makes layer blobs of what is on disk, in one pass and bounded memory.
 
-use std::io;
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use tempfile::TempPath;
 use super::blob::{Blob, Metered, Tee, descriptor};
 use super::compress::Settings;
 use super::decompress::{DEFAULT_LIMIT, Decompressor};
-use super::directory::read_directory;
+use super::directory::{DirectoryError, read_directory};
 use super::entry::{Entry, Kind};
 use super::path::LayerPath;
 use super::source::LayerSource;
@@ -166,8 +166,10 @@ pub fn pack(
     let created_by = format!("ohoci: add layer at {}", source.destination);
     let metadata = fs_err::metadata(path).map_err(fail)?;
     if metadata.is_dir() {
-        let found =
-            read_directory(path, options.mtime).map_err(|error| PackError::of(path, &error))?;
+        let found = read_directory(path, options.mtime).map_err(|error| match error {
+            DirectoryError::Io(error) => fail(error),
+            unfit => PackError::of(path, &unfit),
+        })?;
         let tree = found
             .tree
             .moved_below(&source.destination, options.mtime)
@@ -243,9 +245,25 @@ fn io_error(subject: String, error: io::Error) -> PackError {
 struct Validator {
     seen: Tree<()>,
     entries: u64,
+    notes: Vec<String>,
 }
 
 impl Validator {
+    /// All members of a tar that is kept as it is.
+    fn check_all(&mut self, reader: &mut TarReader<impl Read>) -> Result<(), TarError> {
+        while let Some(member) = reader.next_member()? {
+            if member.path.is_root() {
+                self.notes.push(
+                    "the tar has an entry for its root, whose mode and owner replace those of the \
+                     image's root directory"
+                        .to_owned(),
+                );
+            }
+            self.check(&member)?;
+        }
+        Ok(())
+    }
+
     fn check(&mut self, member: &Member) -> Result<(), TarError> {
         if let Kind::Hardlink(target) = &member.entry.kind {
             match self.seen.get(target) {
@@ -282,9 +300,7 @@ fn keep(input: Input, path: &Path, size: u64) -> Result<PackedLayer, TarError> {
     let compression = input.compression();
     let mut reader = TarReader::new(Metered::new(input), Rules::Strict, Limits::default());
     let mut validator = Validator::default();
-    while let Some(member) = reader.next_member()? {
-        validator.check(&member)?;
-    }
+    validator.check_all(&mut reader)?;
     let (input, tar) = reader.into_inner().into_parts();
     let (_, blob) = input.into_inner().into_parts();
     let (digest, read) = blob.finish();
@@ -302,7 +318,7 @@ fn keep(input: Input, path: &Path, size: u64) -> Result<PackedLayer, TarError> {
         entries: validator.entries,
         uncompressed_size,
         created_by: String::new(),
-        notes: Vec::new(),
+        notes: validator.notes,
     })
 }
 
@@ -315,10 +331,12 @@ fn compress_as_is(
     let blob = Blob::create(options.settings(), out_dir)?;
     let mut reader = TarReader::new(Tee::new(input, blob), Rules::Strict, Limits::default());
     let mut validator = Validator::default();
-    while let Some(member) = reader.next_member()? {
-        validator.check(&member)?;
-    }
-    Ok(reader.into_inner().into_blob().finish(validator.entries)?)
+    validator.check_all(&mut reader)?;
+    let blob = reader.into_inner().into_blob();
+    Ok(PackedLayer {
+        notes: validator.notes,
+        ..blob.finish(validator.entries)?
+    })
 }
 
 /// Writes a tar anew below a directory.

@@ -91,12 +91,9 @@ pub fn seconds(text: &[u8]) -> Option<i64> {
     if !fraction.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let whole = i64::try_from(decimal(whole)?).ok()?;
-    if !negative {
-        return Some(whole);
-    }
-    let below = fraction.iter().any(|digit| *digit != b'0');
-    Some(-whole - i64::from(below))
+    let whole = i128::from(decimal(whole)?);
+    let below = i128::from(fraction.iter().any(|digit| *digit != b'0'));
+    i64::try_from(if negative { -whole - below } else { whole }).ok()
 }
 
 fn digits(number: usize) -> usize {
@@ -154,6 +151,8 @@ mod tests {
             ("", None),
             ("1.x", None),
             ("1e3", None),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("-9223372036854775808.5", None),
         ] {
             assert_eq!(seconds(text.as_bytes()), expected, "{text}");
         }

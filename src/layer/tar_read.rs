@@ -370,10 +370,11 @@ impl<R: Read> TarReader<R> {
                 ));
             }
             [b'0' | 0] => Kind::File(size),
-            [b'1'] => Kind::Hardlink(
-                LayerPath::parse(&raw_link)
-                    .map_err(|error| fail(self, format!("its link target: {error}")))?,
-            ),
+            [b'1'] => match LayerPath::parse(&raw_link) {
+                Ok(target) if !target.is_root() => Kind::Hardlink(target),
+                Ok(_) => return Err(fail(self, "it is a hard link to the root".to_owned())),
+                Err(error) => return Err(fail(self, format!("its link target: {error}"))),
+            },
             [b'2'] => Kind::Symlink(raw_link.clone()),
             [b'3'] => Kind::CharDevice(self.device(header)?),
             [b'4'] => Kind::BlockDevice(self.device(header)?),

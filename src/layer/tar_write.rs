@@ -438,8 +438,7 @@ mod tests {
                 mode,
                 uid,
                 gid,
-                // One less than the least number is what no reader can negate.
-                mtime: mtime.max(-i64::MAX),
+                mtime,
                 xattrs,
             })
     }

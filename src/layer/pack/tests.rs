@@ -175,6 +175,18 @@ fn the_bytes_of_a_tar_are_kept() {
 }
 
 #[test]
+fn a_kept_tar_that_overrides_the_base_says_so() {
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().join("tar");
+    let tar = tar(&[(".", Kind::Directory), ("a", Kind::File(1))]);
+    for compression in ALL {
+        fs_err::write(&path, compressed(&tar, compression)).unwrap();
+        let layer = pack(&at(&path, "/"), &PackOptions::default(), out.path()).unwrap();
+        assert_eq!(layer.notes.len(), 1);
+    }
+}
+
+#[test]
 fn a_tar_is_moved_below_its_destination() {
     let out = tempfile::tempdir().unwrap();
     let path = out.path().join("tar");

@@ -149,6 +149,10 @@ fn paths_and_links_that_lead_out_are_refused() {
         "leads out",
     );
     refused(&tar(&[file(".", b"")]), "root must be a directory");
+    refused(
+        &tar(&[member(&linked(b'1', "a", "./"), b"")]),
+        "link to the root",
+    );
     refused(&tar(&[file("", b"")]), "is empty");
     refused(&tar(&[member(&linked(b'2', "a", ""), b"")]), "link target");
     refused(
@@ -340,7 +344,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_tars_do_no_harm(
+    fn changed_tars_do_no_harm_and_what_is_accepted_can_be_written(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
         fix in any::<bool>(),
     ) {
@@ -365,7 +369,18 @@ proptest! {
                 block.copy_from_slice(header.as_bytes());
             }
         }
-        let _ = read(&bytes);
         let _ = read_by(Rules::Foreign, &bytes);
+        if let Ok(members) = read(&bytes) {
+            let mut writer = TarWriter::new(Vec::new());
+            for (member, content) in &members {
+                writer.append(&member.path, &member.entry, &mut content.as_slice()).unwrap();
+            }
+            let again = read(&writer.finish().unwrap()).unwrap();
+            prop_assert_eq!(again.len(), members.len());
+            for ((new, new_content), (old, old_content)) in again.iter().zip(&members) {
+                prop_assert_eq!((&new.path, &new.entry), (&old.path, &old.entry));
+                prop_assert_eq!(new_content, old_content);
+            }
+        }
     }
 }
