@@ -55,3 +55,22 @@ fn line(command: &Command) -> String {
         .collect();
     words.join(" ")
 }
+/// Runs a command in silence and returns what it wrote to standard output.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {}", line(command)))?;
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr);
+        let tail: Vec<&str> = error.trim().lines().rev().take(3).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        bail!(
+            "{} ended with {}: {}",
+            line(command),
+            output.status,
+            tail.join(" / ")
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask test`, `fixtures`.
+//! Developer tasks: `cargo xtask test`, `bench`, `fixtures`.
 //!
 //! Add commands here which otherwise would end up as a lot of shell.
 
@@ -8,6 +8,7 @@
     reason = "a task's job is to tell the developer what it does"
 )]
 
+mod bench;
 mod command;
 mod debian;
 mod fixtures;
@@ -30,9 +31,18 @@ struct Arguments {
 enum Task {
     /// Install what the tests need and run all of them.
     Test(test::Arguments),
+    /// Measure ohoci beside other tools.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Make real inputs for tests by hand and for measurements.
     #[command(subcommand)]
     Fixtures(Fixtures),
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Put a folder on a base image in a registry, with every tool that is installed.
+    Compose(bench::compose::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,6 +58,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.task {
         Task::Test(arguments) => test::run(arguments),
+        Task::Bench(Bench::Compose(arguments)) => bench::compose::run(arguments),
         Task::Fixtures(Fixtures::DebianBase { out }) => fixtures::debian_base(out),
     };
     match result {

@@ -48,6 +48,15 @@ impl Traffic {
             .count()
     }
 
+    /// Body bytes that the server sent.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.exchanges
+            .iter()
+            .map(|exchange| exchange.received)
+            .sum()
+    }
+
     /// Body bytes that clients sent.
     #[must_use]
     pub fn sent(&self) -> u64 {
