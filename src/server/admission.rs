@@ -64,8 +64,11 @@ pub(super) fn verify(manifest: &Manifest, expected: &Digest) -> Result<(), Failu
 }
 
 /// Whether everything that the manifest lists is in its repository. Its subject and foreign
-/// layers need not be.
-pub(super) fn complete(manifest: &Manifest, repository: &Repository) -> Result<(), Failure> {
+/// layers need not be. In a repository that is not there yet, there is nothing.
+pub(super) fn complete(
+    manifest: &Manifest,
+    repository: Option<&Repository>,
+) -> Result<(), Failure> {
     let listed: Vec<&Descriptor> = match manifest.content() {
         Content::Image { config, layers } => {
             let kept = layers.iter().filter(|layer| {
@@ -93,15 +96,17 @@ pub(super) fn complete(manifest: &Manifest, repository: &Repository) -> Result<(
 fn fault(
     descriptor: &Descriptor,
     manifest: &Manifest,
-    repository: &Repository,
+    repository: Option<&Repository>,
 ) -> Result<Option<(Code, String)>, Failure> {
     let digest = &descriptor.digest;
     let is_listed_manifest =
         matches!(manifest.content(), Content::Index { .. }) && is_manifest(&descriptor.media_type);
-    let size = if is_listed_manifest {
-        repository.read(|index| index.found(digest).map(|found| found.size))
-    } else {
-        repository.blob(digest)?.map(|blob| blob.size)
+    let size = match repository {
+        None => None,
+        Some(repository) if is_listed_manifest => {
+            repository.read(|index| index.found(digest).map(|found| found.size))
+        }
+        Some(repository) => repository.blob(digest)?.map(|blob| blob.size),
     };
     Ok(match size {
         Some(size) if size == descriptor.size => None,

@@ -1,6 +1,6 @@
 //! The blob endpoint.
 
-use std::io::{Seek as _, SeekFrom};
+use std::io::{self, Seek as _, SeekFrom};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -72,7 +72,12 @@ async fn read(
         let requested = asked.map_or(Requested::Whole, |asked| {
             range::requested(&asked, stored.size)
         });
-        let mut file = File::open(&stored.path)?;
+        let mut file = match File::open(&stored.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(missing(&name, &digest));
+            }
+            other => other?,
+        };
         match requested {
             Requested::Whole => Ok(stream(reply(StatusCode::OK), file, stored.size)),
             Requested::Part { first, last } => {

@@ -119,8 +119,8 @@ async fn put(
         };
         let facts = Facts::of(&manifest);
         let subject = facts.subject.clone();
+        admission::complete(&manifest, storage.find(&name)?.as_deref())?;
         let repository = storage.create(&name)?;
-        admission::complete(&manifest, &repository)?;
         repository.put_manifest(&digest, manifest.bytes(), facts, &tags)?;
         let mut reply = Reply::new(StatusCode::CREATED)
             .digest(&digest)

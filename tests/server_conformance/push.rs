@@ -346,7 +346,8 @@ async fn what_a_manifest_lists_has_to_be_there() {
         .collect();
     let of = |content: &[u8]| Value::from(Digest::of(content).to_string());
     assert_eq!(missing, [of(b"{}"), of(b"layer")]);
-    registry.head("/v2/a/manifests/v1").await.is(404);
+    let answer = registry.get("/v2/a/tags/list").await;
+    answer.refused(404, "NAME_UNKNOWN");
 
     registry.push_blob("a", b"{}").await;
     registry.push_blob("a", b"layer").await;

@@ -1,68 +1,89 @@
 //! Putting files in place whole.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Renames a finished file to its place. Across filesystems, it is copied beside its place first.
-pub(super) fn publish(from: &Path, to: &Path, sync: bool) -> io::Result<()> {
-    match fs_err::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            copy(from, to, sync)?;
-            fs_err::remove_file(from)
-        }
-        other => other,
-    }
+use fs_err::File;
+
+/// Where files are written before they get their names, and how carefully.
+#[derive(Clone, Debug)]
+pub(super) struct Staging {
+    directory: PathBuf,
+    sync: bool,
 }
 
-/// Gives a file a second name. Where the filesystem cannot, the file is copied.
-pub(super) fn share(from: &Path, to: &Path, sync: bool) -> io::Result<()> {
-    match fs_err::hard_link(from, to) {
-        Ok(()) => Ok(()),
-        Err(error) => match error.kind() {
-            io::ErrorKind::AlreadyExists => Ok(()),
-            io::ErrorKind::NotFound | io::ErrorKind::StorageFull => Err(error),
-            // Another filesystem, one without links, or a file that has all the links it may have.
-            _ => copy(from, to, sync),
-        },
+impl Staging {
+    /// `directory` is emptied at every start, so that nothing of a killed server stays behind.
+    pub(super) fn new(directory: PathBuf, sync: bool) -> Self {
+        Self { directory, sync }
     }
-}
 
-fn copy(from: &Path, to: &Path, sync: bool) -> io::Result<()> {
-    let beside = beside(to);
-    let copied = fs_err::copy(from, &beside).and_then(|_| {
-        if sync {
-            fs_err::File::open(&beside)?.sync_data()?;
-        }
-        fs_err::rename(&beside, to)
-    });
-    if copied.is_err() {
-        // The first error is the one that tells something.
-        let _ = fs_err::remove_file(&beside);
+    /// A file in the staging directory.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
-    copied
-}
 
-/// Writes a file beside its place and renames it over what is there.
-pub(super) fn replace(path: &Path, content: &[u8], sync: bool) -> io::Result<()> {
-    use std::io::Write as _;
-    let beside = beside(path);
-    let written = fs_err::File::create(&beside).and_then(|mut file| {
-        file.write_all(content)?;
-        if sync {
+    /// Renames a finished file of the staging directory to its place.
+    pub(super) fn publish(&self, file: &File, from: &Path, to: &Path) -> io::Result<()> {
+        if self.sync {
             file.sync_data()?;
         }
-        fs_err::rename(&beside, path)
-    });
-    if written.is_err() {
-        let _ = fs_err::remove_file(&beside);
+        match fs_err::rename(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                self.copy(from, to)?;
+                fs_err::remove_file(from)
+            }
+            other => other,
+        }
     }
-    written
+
+    /// Gives a file a second name. Where the filesystem cannot, the file is copied.
+    pub(super) fn share(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match fs_err::hard_link(from, to) {
+            Ok(()) => Ok(()),
+            Err(error) => match error.kind() {
+                io::ErrorKind::AlreadyExists => Ok(()),
+                io::ErrorKind::NotFound | io::ErrorKind::StorageFull => Err(error),
+                // Another filesystem, one without links, or a file that has all it may have.
+                _ => self.copy(from, to),
+            },
+        }
+    }
+
+    /// Puts a file in place of what is there.
+    pub(super) fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let from = self.path(&unique());
+        let written = File::create(&from).and_then(|mut file| {
+            file.write_all(content)?;
+            self.publish(&file, &from, path)
+        });
+        if written.is_err() {
+            // The first error is the one that tells something.
+            let _ = fs_err::remove_file(&from);
+        }
+        written
+    }
+
+    /// Copies a file to its place, by way of a file beside it: the staging directory may be on
+    /// another filesystem.
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let beside = to.with_file_name(unique());
+        let copied = fs_err::copy(from, &beside).and_then(|_| {
+            if self.sync {
+                File::open(&beside)?.sync_data()?;
+            }
+            fs_err::rename(&beside, to)
+        });
+        if copied.is_err() {
+            let _ = fs_err::remove_file(&beside);
+        }
+        copied
+    }
 }
 
-/// A name that no other writer uses, and no layout or repository has.
-fn beside(path: &Path) -> PathBuf {
-    let name = format!(".new-{:032x}", fastrand::u128(..));
-    path.with_file_name(name)
+/// A name that no other writer uses, and nothing in a layout has.
+fn unique() -> String {
+    format!(".new-{:032x}", fastrand::u128(..))
 }
 
 /// The size of a regular file; `None` when there is none.
@@ -88,13 +109,14 @@ mod tests {
     #[test]
     fn a_copy_stands_in_where_no_link_can_be_made() {
         let directory = tempfile::tempdir().unwrap();
-        let from = directory.path().join("from");
+        let staging = Staging::new(directory.path().to_owned(), true);
+        let from = staging.path("from");
         let to = directory.path().join("to");
         fs_err::write(&from, "content").unwrap();
-        copy(&from, &to, true).unwrap();
+        staging.copy(&from, &to).unwrap();
         assert_eq!(fs_err::read_to_string(&to).unwrap(), "content");
-        share(&from, &to, true).unwrap();
-        assert!(copy(&directory.path().join("absent"), &to, false).is_err());
+        staging.share(&from, &to).unwrap();
+        assert!(staging.copy(&staging.path("absent"), &to).is_err());
         assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 2);
     }
 

@@ -7,11 +7,10 @@
 //!
 //! * `index.json` lists every tag, and every manifest that has no tag and is listed by no index.
 //!   Entries that the registry cannot serve are kept as they are.
-//! * A blob is written below `.uploads`, verified, and then renamed into place: it is there whole
-//!   or not at all. Repositories share blobs by hard links.
-//! * A change to an index is acknowledged when the new `index.json` is in place. It is written
-//!   beside the old one and renamed over it; changes that arrive while one is being written share
-//!   the next. Rewriting costs less than a millisecond for thousands of tags, so that there is no
+//! * Every file is written below `.uploads`, blobs are verified there, and then it is renamed into
+//!   place: it is there whole or not at all. Repositories share blobs by hard links.
+//! * A change to an index is acknowledged when the new `index.json` is in place. Changes
+//!   that arrive while one is being written share the next. Rewriting costs less than a millisecond for thousands of tags, so that there is no
 //!   journal that a reader of the layout would have to know of.
 //! * A killed server therefore loses nothing that it acknowledged; unfinished uploads are thrown
 //!   away at the next start. With [`Options::sync`](super::Options::sync), data is flushed before

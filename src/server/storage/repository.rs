@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::oci::{Algorithm, Digest, Manifest, Pointer, manifest};
 
-use super::files;
+use super::files::{self, Staging};
 use super::index::{Facts, Found, Index};
 use super::upload::Sink;
 
@@ -19,7 +19,7 @@ const MAX_INDEX: u64 = 256 << 20;
 #[derive(Debug)]
 pub(crate) struct Repository {
     path: PathBuf,
-    sync: bool,
+    staging: Staging,
     state: RwLock<State>,
     /// The change that `index.json` has on disk. Held while it is written.
     written: Mutex<u64>,
@@ -46,7 +46,7 @@ pub(crate) struct Stored {
 
 impl Repository {
     /// Reads the repository in `path`, or makes an empty one there.
-    pub(super) fn open(path: PathBuf, sync: bool) -> io::Result<Self> {
+    pub(super) fn open(path: PathBuf, staging: Staging) -> io::Result<Self> {
         let index = path.join("index.json");
         let index = match files::size(&index)? {
             None => Index::default(),
@@ -64,7 +64,7 @@ impl Repository {
         };
         Ok(Self {
             path,
-            sync,
+            staging,
             state: RwLock::new(State { index, change: 0 }),
             written: Mutex::new(0),
             removal: RwLock::new(()),
@@ -76,12 +76,14 @@ impl Repository {
         fs_err::create_dir_all(self.path.join("blobs").join(Algorithm::Sha256.name()))?;
         let marker = self.path.join("oci-layout");
         if files::size(&marker)?.is_none() {
-            files::replace(&marker, br#"{"imageLayoutVersion":"1.0.0"}"#, self.sync)?;
+            self.staging
+                .replace(&marker, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         }
         if files::size(&self.path.join("index.json"))?.is_none() {
             let _written = lock(&self.written);
             let text = self.read(Index::text);
-            files::replace(&self.path.join("index.json"), text.as_bytes(), self.sync)?;
+            self.staging
+                .replace(&self.path.join("index.json"), text.as_bytes())?;
         }
         Ok(())
     }
@@ -110,7 +112,8 @@ impl Repository {
                 let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
                 (state.index.text(), state.change)
             };
-            files::replace(&self.path.join("index.json"), text.as_bytes(), self.sync)?;
+            self.staging
+                .replace(&self.path.join("index.json"), text.as_bytes())?;
             *written = latest;
         }
         Ok(Some(result))
@@ -156,7 +159,7 @@ impl Repository {
         if files::size(&place)? == Some(sink.size()) {
             return Ok(());
         }
-        sink.publish(&place, self.sync)
+        sink.publish(&place, &self.staging)
     }
 
     /// Stores a manifest and names it.
@@ -170,7 +173,7 @@ impl Repository {
         let _shared = self.removal.read().unwrap_or_else(PoisonError::into_inner);
         let place = self.place(digest)?;
         if read_manifest(&place)?.is_none_or(|there| there != bytes) {
-            files::replace(&place, bytes, self.sync)?;
+            self.staging.replace(&place, bytes)?;
         }
         self.write(|index| {
             index.put(digest, facts, tags);

@@ -12,7 +12,7 @@ use rustix::fs::FlockOperation;
 use crate::oci::{Algorithm, Digest};
 use crate::server::name::RepositoryName;
 
-use super::files;
+use super::files::{self, Staging};
 use super::repository::Repository;
 use super::upload::{Session, Sessions};
 
@@ -23,7 +23,7 @@ const UPLOADS: &str = ".uploads";
 #[derive(Debug)]
 pub(crate) struct Storage {
     root: PathBuf,
-    sync: bool,
+    staging: Staging,
     /// Repositories that have been asked for.
     open: Mutex<HashMap<RepositoryName, Arc<Slot>>>,
     /// Names of all repositories that were there at the start or have been asked for since.
@@ -66,14 +66,15 @@ impl Storage {
                 fs_err::remove_file(entry.path())?;
             }
         }
+        let staging = Staging::new(uploads, sync);
         let mut names = BTreeSet::new();
         discover(root, None, &mut names)?;
         Ok(Self {
             root: root.to_owned(),
-            sync,
+            staging: staging.clone(),
             open: Mutex::default(),
             names: Mutex::new(names),
-            sessions: Sessions::new(uploads, idle),
+            sessions: Sessions::new(staging, idle),
             _lock: lock,
         })
     }
@@ -111,7 +112,7 @@ impl Storage {
         if let Some(repository) = held.as_ref() {
             return Ok(Arc::clone(repository));
         }
-        let repository = Repository::open(name.directory(&self.root), self.sync)?;
+        let repository = Repository::open(name.directory(&self.root), self.staging.clone())?;
         if furnish {
             repository.furnish()?;
         }
@@ -141,7 +142,7 @@ impl Storage {
                 continue;
             }
             let place = self.create(to)?.place(digest)?;
-            match files::share(&path, &place, self.sync) {
+            match self.staging.share(&path, &place) {
                 Ok(()) => return Ok(true),
                 // It was deleted just now.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

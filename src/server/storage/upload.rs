@@ -13,7 +13,7 @@ use fs_err::os::unix::fs::FileExt as _;
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::server::name::RepositoryName;
 
-use super::files;
+use super::files::Staging;
 
 /// How many uploads may be under way at once.
 const MAX_SESSIONS: usize = 10_000;
@@ -127,13 +127,10 @@ impl Sink {
     }
 
     /// Moves the file to its place.
-    pub(super) fn publish(&mut self, place: &Path, sync: bool) -> io::Result<()> {
+    pub(super) fn publish(&mut self, place: &Path, staging: &Staging) -> io::Result<()> {
         // A failed write may have left bytes behind the end.
         self.file.set_len(self.size())?;
-        if sync {
-            self.file.sync_data()?;
-        }
-        files::publish(&self.path, place, sync)
+        staging.publish(&self.file, &self.path, place)
     }
 }
 
@@ -174,15 +171,15 @@ impl Session {
 /// All uploads under way.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    directory: PathBuf,
+    staging: Staging,
     idle: Duration,
     live: Mutex<HashMap<String, Arc<Session>>>,
 }
 
 impl Sessions {
-    pub(super) fn new(directory: PathBuf, idle: Duration) -> Self {
+    pub(super) fn new(staging: Staging, idle: Duration) -> Self {
         Self {
-            directory,
+            staging,
             idle,
             live: Mutex::default(),
         }
@@ -190,7 +187,7 @@ impl Sessions {
 
     /// A sink without a session, for an upload in one request.
     pub(crate) fn sink(&self, algorithm: Algorithm) -> io::Result<Sink> {
-        Sink::create(self.directory.join(uuid()), algorithm, Arc::default())
+        Sink::create(self.staging.path(&uuid()), algorithm, Arc::default())
     }
 
     pub(super) fn start(
@@ -203,7 +200,7 @@ impl Sessions {
         }
         let id = uuid();
         let size = Arc::default();
-        let sink = Sink::create(self.directory.join(&id), algorithm, Arc::clone(&size))?;
+        let sink = Sink::create(self.staging.path(&id), algorithm, Arc::clone(&size))?;
         let session = Arc::new(Session {
             id: id.clone(),
             repository: repository.clone(),
@@ -264,7 +261,8 @@ mod tests {
     #[test]
     fn an_upload_is_verified_in_either_algorithm_and_can_be_taken_back() {
         let directory = tempfile::tempdir().unwrap();
-        let sessions = Sessions::new(directory.path().to_owned(), Duration::ZERO);
+        let staging = Staging::new(directory.path().to_owned(), true);
+        let sessions = Sessions::new(staging.clone(), Duration::ZERO);
         let mut sink = sessions.sink(Algorithm::Sha256).unwrap();
         sink.append(b"ab").unwrap();
         let mark = sink.mark();
@@ -277,7 +275,7 @@ mod tests {
         sink.verify(&hasher.finish()).unwrap();
         assert!(sink.verify(&Digest::of(b"abd")).is_err());
         let place = directory.path().join("place");
-        sink.publish(&place, true).unwrap();
+        sink.publish(&place, &staging).unwrap();
         drop(sink);
         assert_eq!(fs_err::read(place).unwrap(), b"abc");
         assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 1);
@@ -286,7 +284,8 @@ mod tests {
     #[test]
     fn a_session_belongs_to_its_repository_and_ages() {
         let directory = tempfile::tempdir().unwrap();
-        let sessions = Sessions::new(directory.path().to_owned(), Duration::ZERO);
+        let staging = Staging::new(directory.path().to_owned(), true);
+        let sessions = Sessions::new(staging, Duration::ZERO);
         let (one, other) = (
             RepositoryName::parse("one").unwrap(),
             RepositoryName::parse("other").unwrap(),
