@@ -1,5 +1,10 @@
 //! `ohoci inspect`: what an image consists of and what it was made from.
 
+#![expect(
+    rustdoc::broken_intra_doc_links,
+    reason = "these comments are help texts, where brackets mark what may be left out"
+)]
+
 use std::fmt::Write as _;
 
 use clap::Args;

@@ -33,7 +33,7 @@ const fn program(package: &'static str, program: &'static str) -> Need {
 }
 
 /// Everything the tests use, by what for.
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 11] = [
     // Building the crates that contain C.
     program("gcc", "cc"),
     Need {
@@ -56,6 +56,11 @@ const NEEDS: [Need; 10] = [
     program("umoci", "umoci"),
     program("zstd", "zstd"),
     program("openssl", "openssl"),
+    // The JSON schemas that composed documents have to satisfy.
+    Need {
+        package: "golang-github-opencontainers-image-spec-dev",
+        sign: Sign::Package,
+    },
     // Running what was composed.
     program("bubblewrap", "bwrap"),
 ];

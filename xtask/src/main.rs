@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask test`, `bench`, `fixtures`.
+//! Developer tasks: `cargo xtask test`, `gen`, `dist`, `bench`, `fixtures`.
 //!
 //! Add commands here which otherwise would end up as a lot of shell.
 
@@ -11,7 +11,9 @@
 mod bench;
 mod command;
 mod debian;
+mod dist;
 mod fixtures;
+mod generate;
 mod test;
 
 use std::path::PathBuf;
@@ -31,6 +33,14 @@ struct Arguments {
 enum Task {
     /// Install what the tests need and run all of them.
     Test(test::Arguments),
+    /// Write the files that are generated from the code: docs/cli.md.
+    Gen {
+        /// Write nothing; fail if a file is not what would be written.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Make the archive that is given to users: binary, man pages, shell completions.
+    Dist,
     /// Measure ohoci beside other tools.
     #[command(subcommand)]
     Bench(Bench),
@@ -58,6 +68,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.task {
         Task::Test(arguments) => test::run(arguments),
+        Task::Gen { check } => generate::run(*check),
+        Task::Dist => dist::run(),
         Task::Bench(Bench::Compose(arguments)) => bench::compose::run(arguments),
         Task::Fixtures(Fixtures::DebianBase { out }) => fixtures::debian_base(out),
     };

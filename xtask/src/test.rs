@@ -27,17 +27,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
+    command::run(cargo().args(["test", "--workspace", "--doc"]))?;
+    // Tests that are ignored otherwise need packages; here they are installed.
     if nextest.is_ok_and(|status| status.success()) {
-        command::run(cargo().args(["test", "--workspace", "--doc"]))?;
         command::run(
             cargo()
-                .args(["nextest", "run", "--workspace"])
+                .args(["nextest", "run", "--workspace", "--run-ignored", "all"])
                 .args(&arguments.runner),
         )
     } else {
         command::run(
             cargo()
-                .args(["test", "--workspace"])
+                .args(["test", "--workspace", "--tests", "--", "--include-ignored"])
                 .args(&arguments.runner),
         )
     }

@@ -1,5 +1,10 @@
 //! The command line of `ohoci compose`.
 
+#![expect(
+    rustdoc::broken_intra_doc_links,
+    reason = "these comments are help texts, where brackets mark what may be left out"
+)]
+
 use clap::{Args, ValueEnum};
 
 use crate::cli::arguments::Format;
