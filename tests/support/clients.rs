@@ -14,10 +14,18 @@ pub(crate) struct Done {
     pub(crate) stderr: String,
 }
 
-/// Runs a program of a Debian package to its end.
+/// Runs a program of a Debian package to its end, with an empty home: whoever runs the tests may
+/// have credentials and settings that would change what it does.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Done {
+    let home = TempDir::new().unwrap();
     let output = Command::new(program)
         .args(arguments)
+        .env("HOME", home.path())
+        .env("XDG_CONFIG_HOME", home.path())
+        .env("XDG_DATA_HOME", home.path())
+        .env("XDG_RUNTIME_DIR", home.path())
+        .env_remove("REGISTRY_AUTH_FILE")
+        .env_remove("DOCKER_CONFIG")
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("{program} does not start ({error}); run cargo xtask test"));
