@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use testbed::{DockerRegistry, Relay, Settings};
 
 use super::inputs::{self, BASES};
-use super::table::{self, Sample};
+use super::table::{self, Sample, WORKLOADS};
 use super::tools::{self, Job, Tool, Toolbox};
 
 /// Put a folder on a base image in a registry, with every tool that is installed.
@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// The binary to measure; without it, a release build is made.
     #[arg(long)]
     ohoci: Option<PathBuf>,
+    /// Show every request of every tool's last run, with the time since the first.
+    #[arg(long)]
+    requests: bool,
     /// Write the table to this file as well.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -86,6 +89,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                     break;
                 }
             }
+            if arguments.requests {
+                for sample in samples.iter().rev().take(WORKLOADS.len()).rev() {
+                    println!("{}", table::requests(sample));
+                }
+            }
         }
     }
 
@@ -115,7 +123,7 @@ fn measure(
     samples: &mut Vec<Sample>,
 ) -> Result<()> {
     tool.forget()?;
-    for (base, workload) in BASES.iter().zip(["first", "next"]) {
+    for (base, workload) in BASES.iter().zip(WORKLOADS) {
         // A repository of its own, so that nothing is there already.
         let target = format!(
             "out/{}-{rtt}-{number}-{workload}",

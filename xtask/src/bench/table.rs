@@ -19,6 +19,9 @@ pub(crate) struct Sample {
 /// The tool that all others are compared with.
 const OURS: &str = "ohoci";
 
+/// What is measured, in the order in which it is done.
+pub(crate) const WORKLOADS: [&str; 2] = ["first", "next"];
+
 /// The table, with a line on what was measured above it and the notes below.
 pub(crate) fn markdown(samples: &[Sample], what: &str, runs: usize, notes: &[String]) -> String {
     let mut text = format!(
@@ -34,7 +37,7 @@ pub(crate) fn markdown(samples: &[Sample], what: &str, runs: usize, notes: &[Str
     }
     let times: BTreeSet<Duration> = samples.iter().map(|sample| sample.rtt).collect();
     for rtt in times {
-        for workload in ["first", "next"] {
+        for workload in WORKLOADS {
             let of = |tool: &str| -> Vec<&Sample> {
                 let same = |sample: &&Sample| {
                     sample.rtt == rtt && sample.workload == workload && sample.tool == tool
@@ -70,6 +73,32 @@ pub(crate) fn markdown(samples: &[Sample], what: &str, runs: usize, notes: &[Str
     }
     for note in notes {
         let _ = write!(text, "\n* {note}");
+    }
+    text
+}
+
+/// Every request of one run, with the time since the first.
+pub(crate) fn requests(sample: &Sample) -> String {
+    let mut text = format!(
+        "{}, {} ms, {}:\n",
+        sample.tool,
+        sample.rtt.as_millis(),
+        sample.workload
+    );
+    let start = sample.traffic.exchanges.first().map(|first| first.at);
+    for exchange in &sample.traffic.exchanges {
+        let _ = writeln!(
+            text,
+            "  {:>6.3} s  connection {:>2}  {} {} {}",
+            exchange
+                .at
+                .saturating_sub(start.unwrap_or_default())
+                .as_secs_f64(),
+            exchange.connection,
+            exchange.status,
+            exchange.method,
+            exchange.path,
+        );
     }
     text
 }
