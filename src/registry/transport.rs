@@ -266,7 +266,7 @@ impl Transport {
             let unknown = || host.authentication() == Authentication::Unknown;
             // What streams may itself wait for an answer of this host.
             let streams = matches!(call.payload, Payload::Stream { .. });
-            let first = if unknown() && !streams {
+            let first = if unknown() && !streams && self.may_want_proof(host, call).await {
                 Some(host.discovery.lock().await).filter(|_| unknown())
             } else {
                 None
@@ -300,6 +300,13 @@ impl Transport {
     }
 
     /// Whether there are credentials, for the hint of a refusal.
+    /// Whether the registry is likely to ask who we are. One that is spoken to in plain HTTP, and
+    /// for which nobody keeps a credential, is most likely open: then waiting for the answer to
+    /// the first request would only cost the others a round trip.
+    async fn may_want_proof(&self, host: &Host, call: &Call<'_>) -> bool {
+        host.base().scheme() == "https" || self.somebody(host, call).await
+    }
+
     async fn somebody(&self, host: &Host, call: &Call<'_>) -> bool {
         self.credential(host, call)
             .await

@@ -82,13 +82,45 @@ async fn many_cold_requests_share_one_refusal_and_one_token() {
     ];
     script.extend((0..8).map(|_| (GET, served())));
     let server = Scripted::start(script).await;
-    let repository = repository(server.host());
+    let repository = client_with(user(), HostSettings::default()).repository(server.host(), "a/b");
     let tag = tag();
     let all = (0..8).map(|_| repository.manifest(&tag));
     for result in futures_util::future::join_all(all).await {
         result.unwrap();
     }
     assert_eq!(server.finish().len(), 10);
+}
+
+#[tokio::test]
+async fn at_a_registry_that_is_likely_open_no_request_waits_for_another() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    // Answers nobody before both have asked.
+    let server = tokio::spawn(async move {
+        let mut asking = Vec::new();
+        while asking.len() < 2 {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            assert!(connection.read(&mut request).await.unwrap() > 0);
+            asking.push(connection);
+        }
+        for mut connection in asking {
+            let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+            connection.write_all(answer).await.unwrap();
+        }
+    });
+    let repository = repository(&host);
+    let tag = tag();
+    let both = futures_util::future::join(
+        repository.manifest_head(&tag),
+        repository.manifest_head(&tag),
+    );
+    let (one, other) = tokio::time::timeout(std::time::Duration::from_secs(20), both)
+        .await
+        .expect("one request waits for the answer to the other");
+    assert!(one.unwrap().is_none() && other.unwrap().is_none());
+    server.await.unwrap();
 }
 
 #[tokio::test]
