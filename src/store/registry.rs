@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::task::JoinHandle;
 
 use super::cache::Cache;
 use super::{Arrival, Body, Error, ErrorKind, MAX_DOCUMENT, Offer, Origin, Source, Target};
@@ -135,6 +136,12 @@ impl Source for RegistrySource {
     }
 }
 
+#[derive(Debug)]
+struct EarlyMount {
+    from: Origin,
+    task: JoinHandle<Result<MountOutcome, registry::Error>>,
+}
+
 /// A repository in a registry that images are pushed to.
 #[derive(Debug)]
 pub struct RegistryTarget {
@@ -143,7 +150,9 @@ pub struct RegistryTarget {
     name: String,
     cache: Arc<Cache>,
     known: Mutex<std::collections::HashSet<Digest>>,
-    prepared: Mutex<Option<tokio::task::JoinHandle<Result<UploadSession, registry::Error>>>>,
+    prepared: Mutex<Option<JoinHandle<Result<UploadSession, registry::Error>>>>,
+    /// Mounts that were begun before anybody asked for the blob.
+    mounts: Mutex<HashMap<Digest, EarlyMount>>,
     flights: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -159,6 +168,7 @@ impl RegistryTarget {
             cache,
             known: Mutex::new(known),
             prepared: Mutex::new(None),
+            mounts: Mutex::new(HashMap::new()),
             flights: Mutex::new(HashMap::new()),
         }
     }
@@ -179,6 +189,49 @@ impl RegistryTarget {
     #[must_use]
     pub fn remembered(&self, tag: &str) -> Option<Digest> {
         self.cache.reference(&self.host, &self.name, tag)
+    }
+
+    /// Begins to mount a blob that will be asked for. Never fails: what goes wrong shows when the
+    /// blob is placed.
+    pub fn prepare_mount(&self, digest: &Digest, from: &Origin) {
+        if from.host != self.host || from.repository == self.name || self.knows(digest) {
+            return;
+        }
+        lock(&self.mounts).entry(digest.clone()).or_insert_with(|| {
+            let (repository, digest, name) = (
+                self.repository.clone(),
+                digest.clone(),
+                from.repository.clone(),
+            );
+            EarlyMount {
+                from: from.clone(),
+                task: tokio::spawn(async move { repository.mount(&digest, Some(&name)).await }),
+            }
+        });
+    }
+
+    /// Mounts a blob, or waits for the mount that was begun.
+    async fn mount(&self, digest: &Digest, from: &Origin) -> Result<MountOutcome, Error> {
+        let early = {
+            let mut mounts = lock(&self.mounts);
+            match mounts.remove(digest) {
+                Some(early) if early.from == *from => Some(early),
+                Some(other) => {
+                    mounts.insert(digest.clone(), other);
+                    None
+                }
+                None => None,
+            }
+        };
+        if let Some(early) = early
+            && let Ok(outcome) = early.task.await
+        {
+            return Ok(outcome?);
+        }
+        Ok(self
+            .repository
+            .mount(digest, Some(&from.repository))
+            .await?)
     }
 
     /// Takes the session opened by `prepare`, if there is one and it opened.
@@ -255,11 +308,7 @@ impl Target for RegistryTarget {
             if from.host != self.host || from.repository == self.name {
                 continue;
             }
-            match self
-                .repository
-                .mount(&descriptor.digest, Some(&from.repository))
-                .await?
-            {
+            match self.mount(&descriptor.digest, from).await? {
                 MountOutcome::Mounted => {
                     lock(&self.known).insert(descriptor.digest.clone());
                     return Ok(Arrival::Mounted);
@@ -358,6 +407,12 @@ impl Target for RegistryTarget {
     async fn finish(&self) -> Result<(), Error> {
         if let Some(unused) = self.take_prepared().await {
             self.repository.cancel(unused).await;
+        }
+        let unused: Vec<EarlyMount> = lock(&self.mounts).drain().map(|(_, early)| early).collect();
+        for early in unused {
+            if let Ok(Ok(MountOutcome::Session(session))) = early.task.await {
+                self.repository.cancel(session).await;
+            }
         }
         Ok(())
     }

@@ -18,8 +18,9 @@ use super::report::{ComposeReport, Cost, Named, Status, TargetReport};
 use super::watch::{Event, Observer};
 use crate::oci::config_patch::ConfigPatch;
 use crate::oci::label::Position;
-use crate::oci::{Descriptor, Digest, Pointer, Reference};
-use crate::store::{Body, Error, ErrorKind};
+use crate::oci::media_type::{self, LayerKind};
+use crate::oci::{Content, Descriptor, Digest, Manifest, Pointer, Reference};
+use crate::store::{Body, Error, ErrorKind, Source};
 
 /// What to do when a target reference exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +98,7 @@ pub async fn compose(
 
     observer.event(&Event::Step("reading base and deps".to_owned()));
     let ((base, deps), existing) = futures_util::try_join!(
-        read_all(job, places),
+        read_all(job, places, &destinations),
         prepare_destinations(job, &destinations)
     )?;
     if let Some((reference, digest)) = existing {
@@ -179,12 +180,20 @@ pub async fn compose(
 }
 
 /// Reads base and deps side by side. The deps' documents for the most likely platform are read
-/// before the base has told which it is, so that neither waits for the other.
-async fn read_all(job: &Job, places: &Places) -> Result<(Option<Found>, Vec<Deps>), Error> {
+/// before the base has told which it is, so that neither waits for the other; and mounts begin
+/// with the manifests, beside the reading of the configs.
+async fn read_all(
+    job: &Job,
+    places: &Places,
+    destinations: &[Destination],
+) -> Result<(Option<Found>, Vec<Deps>), Error> {
+    let ahead = |source: &dyn Source, manifest: &Manifest| {
+        mount_ahead(job, destinations, source, manifest);
+    };
     let base = async {
         match &job.base {
             Reference::Scratch => Ok(None),
-            reference => read::images(places.source(reference).await?, &job.choice)
+            reference => read::images(places.source(reference).await?, &job.choice, &ahead)
                 .await
                 .map(Some),
         }
@@ -196,15 +205,49 @@ async fn read_all(job: &Job, places: &Places) -> Result<(Option<Found>, Vec<Deps
     .unwrap_or_else(read::this_machine);
     let deps = try_join_all(job.deps.iter().map(|reference| {
         let likely = &likely;
+        let ahead = &ahead;
         async move {
             let source = places.source(reference).await?;
             let deps = Deps::open(source, read::public_name(reference)).await?;
             // Only a guess: when it is wrong, the right one is read later and says what is wrong.
-            let _ = deps.image_for(likely).await;
+            let guess = deps.image_for(likely);
+            let mounts = async {
+                // Of an index it is not known yet which image is needed, and of a foreign image
+                // no layer is taken as it stands.
+                if job.deps_path.is_none() {
+                    ahead(deps.source.as_ref(), &deps.root);
+                }
+            };
+            let _ = futures_util::join!(guess, mounts);
             Ok::<_, Error>(deps)
         }
     }));
     futures_util::try_join!(base, deps)
+}
+
+/// Begins to mount an image's layers in every target where the plan can only be to mount them.
+fn mount_ahead(job: &Job, destinations: &[Destination], source: &dyn Source, manifest: &Manifest) {
+    let (Content::Image { layers, .. }, Some(origin)) = (manifest.content(), source.origin())
+    else {
+        return;
+    };
+    if job.dry_run || job.if_exists != IfExists::Replace {
+        return;
+    }
+    for destination in destinations {
+        if let Some(registry) = &destination.registry
+            && !pushed_before(destination)
+        {
+            for layer in layers {
+                if matches!(
+                    media_type::layer_kind(&layer.media_type),
+                    LayerKind::Ordinary(_)
+                ) {
+                    registry.prepare_mount(&layer.digest, &origin);
+                }
+            }
+        }
+    }
 }
 
 /// Opens upload sessions ahead of time, or finds out whether the target exists when that decides.

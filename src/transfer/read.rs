@@ -73,14 +73,21 @@ pub fn public_name(reference: &Reference) -> Option<String> {
     reference.registry().map(ToString::to_string)
 }
 
+/// Is told of each chosen image's manifest as soon as it is known, while its config is being read.
+pub type Ahead<'a> = dyn Fn(&dyn Source, &Manifest) + Send + Sync + 'a;
+
 /// Reads the images of a base.
 ///
 /// # Errors
 /// When something is missing, unreadable or of a kind that cannot be composed.
-pub async fn images(source: Arc<dyn Source>, choice: &Choice) -> Result<Found, Error> {
+pub async fn images(
+    source: Arc<dyn Source>,
+    choice: &Choice,
+    ahead: &Ahead<'_>,
+) -> Result<Found, Error> {
     let root = source.root().await?;
     let Content::Index { .. } = root.content() else {
-        let image = image(source.as_ref(), None, root.clone()).await?;
+        let image = image_and_ahead(source.as_ref(), None, root.clone(), ahead).await?;
         check_platform(source.as_ref(), &image, choice)?;
         return Ok(Found {
             source,
@@ -107,7 +114,7 @@ pub async fn images(source: Arc<dyn Source>, choice: &Choice) -> Result<Found, E
         let source = Arc::clone(&source);
         async move {
             let manifest = source.manifest(&child.descriptor).await?;
-            image(source.as_ref(), Some(child.at), manifest).await
+            image_and_ahead(source.as_ref(), Some(child.at), manifest, ahead).await
         }
     }))
     .await?;
@@ -141,6 +148,21 @@ fn check_platform(source: &dyn Source, image: &Image, choice: &Choice) -> Result
             format!("there is no image for {missing}; it is one image, for {there}"),
         )),
     }
+}
+
+/// Reads the config of a manifest. The request for it goes first, so that it gets the connection
+/// that has just become free.
+async fn image_and_ahead(
+    source: &dyn Source,
+    at: Option<usize>,
+    manifest: Manifest,
+    ahead: &Ahead<'_>,
+) -> Result<Image, Error> {
+    let known = manifest.clone();
+    let (image, ()) = futures_util::join!(image(source, at, manifest), async {
+        ahead(source, &known);
+    });
+    image
 }
 
 /// Reads the config of a manifest.
