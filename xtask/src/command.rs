@@ -32,6 +32,11 @@ pub(crate) fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_owned()
 }
 
+/// Where cargo builds, and where tasks keep what they make.
+pub(crate) fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Says what is about to run, and runs it with this task's own output.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("+ {}", line(command));

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::command::{self, cargo, output, root};
+use crate::command::{self, cargo, output, root, target};
 use crate::generate;
 
 /// Files of the repository that go along.
@@ -14,7 +14,7 @@ const FILES: [&str; 3] = ["CHANGELOG.md", "LICENSE", "README.md"];
 /// Builds the binary and packs it with its documentation into `target/dist`.
 pub(crate) fn run() -> Result<()> {
     command::run(cargo().args(["build", "--release", "--locked", "--bin", "ohoci"]))?;
-    let binary = root().join("target/release/ohoci");
+    let binary = target().join("release/ohoci");
     let version = output(Command::new(&binary).arg("--version"))?;
     let version = version
         .split_whitespace()
@@ -22,7 +22,7 @@ pub(crate) fn run() -> Result<()> {
         .context("ohoci --version says nothing")?;
     let name = format!("ohoci-{version}-{}-linux", std::env::consts::ARCH);
 
-    let dist = root().join("target/dist");
+    let dist = target().join("dist");
     let directory = dist.join(&name);
     if directory.exists() {
         fs_err::remove_dir_all(&directory)?;

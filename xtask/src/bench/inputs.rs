@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::command::{find, output, root, run};
+use crate::command::{find, output, run, target};
 use crate::fixtures;
 
 /// Repositories of the two bases: the same system, each with a small layer of its own.
@@ -161,9 +161,9 @@ fn made_up_folder(work: &Path, megabytes: usize) -> Result<PathBuf> {
 /// A Debian where one can be made, kept between measurements; otherwise a shell in an empty system.
 fn system(work: &Path) -> Result<(PathBuf, String)> {
     if find("mmdebstrap").is_some() {
-        let kept = root().join("target/bench/debian.tar");
+        let kept = target().join("bench/debian.tar");
         if !kept.exists() {
-            fs_err::create_dir_all(root().join("target/bench"))?;
+            fs_err::create_dir_all(target().join("bench"))?;
             let unfinished = kept.with_extension("unfinished.tar");
             fixtures::debian_base(&unfinished)?;
             fs_err::rename(unfinished, &kept)?;

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::docker;
 use super::inputs::{BASE_PATH, DEPS, ENTRYPOINT, Inputs};
-use crate::command::{cargo, find, output, root, run};
+use crate::command::{cargo, find, output, run, target};
 
 /// One image to make.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ pub(crate) fn all(
             Some(program) => fs_err::canonicalize(program)?,
             None => {
                 run(cargo().args(["build", "--release", "--bin", "ohoci"]))?;
-                root().join("target/release/ohoci")
+                target().join("release/ohoci")
             }
         };
         tools.push(Box::new(Ohoci {
