@@ -136,13 +136,20 @@ impl Cost {
     /// Takes the counters of a client and the time since the start.
     #[must_use]
     pub fn new(statistics: &Statistics, elapsed: Duration) -> Self {
-        Self {
+        let mut cost = Self {
             requests: statistics.requests.clone(),
             bytes_up: statistics.bytes_up,
             bytes_down: statistics.bytes_down,
             retries: statistics.retries,
-            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        }
+            elapsed_ms: 0,
+        };
+        cost.set_elapsed(elapsed);
+        cost
+    }
+
+    /// Counts the time from an earlier start.
+    pub fn set_elapsed(&mut self, elapsed: Duration) {
+        self.elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     }
 
     /// How many requests there were.

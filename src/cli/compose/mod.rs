@@ -24,6 +24,7 @@ pub(super) async fn run(
     arguments: &Arguments,
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
+    let started = std::time::Instant::now();
     let context = Context::open(registry)?;
     let progress = Progress::start();
     let observer: Arc<dyn Observer> = Arc::clone(&progress) as _;
@@ -36,7 +37,9 @@ pub(super) async fn run(
     .await;
     progress.end();
     context.show_server_warnings();
-    let report = outcome?;
+    let mut report = outcome?;
+    // Packing local layers came before the job began.
+    report.cost.set_elapsed(started.elapsed());
     for warning in &report.warnings {
         output::warning(warning);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cli::size;
+use crate::oci::annotation;
 use crate::oci::diff::Change;
 use crate::transfer::report::{ComposeReport, Cost, TargetReport};
 
@@ -44,10 +45,17 @@ pub(super) fn plan(report: &ComposeReport) -> String {
         push_target(&mut text, target);
     }
     let _ = write!(text, "\nconfig changes");
-    if report.changes.is_empty() {
+    // The record of how the image is made repeats what stands above.
+    let record = format!("config.Labels[{:?}]", annotation::INTENT);
+    let mut changes = report
+        .changes
+        .iter()
+        .filter(|change| change.path != record)
+        .peekable();
+    if changes.peek().is_none() {
         let _ = write!(text, ": none");
     }
-    for change in &report.changes {
+    for change in changes {
         let _ = write!(text, "\n{}", difference(change));
     }
     text
