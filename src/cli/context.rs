@@ -51,7 +51,7 @@ impl Context {
                     .hinted("set TMPDIR to a directory that can be written")
             })?;
         Ok(Self {
-            places: Places { client, cache },
+            places: Places::new(client, cache),
             config,
             environment,
             work_dir: work.path().to_owned(),

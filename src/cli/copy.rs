@@ -71,6 +71,7 @@ pub(super) async fn run(
     let progress = Progress::start();
     let observer: Arc<dyn Observer> = Arc::clone(&progress) as _;
     let outcome = Box::pin(copy(&job, &context.places, &observer)).await;
+    context.places.close().await;
     progress.end();
     context.show_server_warnings();
     let report = outcome?;

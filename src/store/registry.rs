@@ -3,7 +3,7 @@
 //! Requests are a budget: what the cache proves is not asked for, and what a manifest proves to be
 //! in a repository is not pushed there again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -142,17 +142,30 @@ struct EarlyMount {
     task: JoinHandle<Result<MountOutcome, registry::Error>>,
 }
 
-/// A repository in a registry that images are pushed to.
+/// How mounting a blob went.
+#[derive(Debug, Default)]
+struct Mounting {
+    mounted: bool,
+    /// What the registry opened instead.
+    session: Option<UploadSession>,
+    /// What it said, for when nothing else is possible.
+    refusals: Vec<String>,
+}
+
+/// A repository in a registry that images are pushed to. All images of a run that go there share
+/// it, so that each blob is placed once.
 #[derive(Debug)]
 pub struct RegistryTarget {
     repository: Repository,
     host: String,
     name: String,
     cache: Arc<Cache>,
-    known: Mutex<std::collections::HashSet<Digest>>,
-    prepared: Mutex<Option<JoinHandle<Result<UploadSession, registry::Error>>>>,
+    known: Mutex<HashSet<Digest>>,
+    /// Upload sessions that were opened before anybody had the content; any image may take one.
+    prepared: Mutex<VecDeque<JoinHandle<Result<UploadSession, registry::Error>>>>,
     /// Mounts that were begun before anybody asked for the blob.
     mounts: Mutex<HashMap<Digest, EarlyMount>>,
+    /// Blobs that are being placed or were: one image at a time does it, the others wait for it.
     flights: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -167,9 +180,9 @@ impl RegistryTarget {
             name: name.to_owned(),
             cache,
             known: Mutex::new(known),
-            prepared: Mutex::new(None),
-            mounts: Mutex::new(HashMap::new()),
-            flights: Mutex::new(HashMap::new()),
+            prepared: Mutex::default(),
+            mounts: Mutex::default(),
+            flights: Mutex::default(),
         }
     }
 
@@ -194,7 +207,11 @@ impl RegistryTarget {
     /// Begins to mount a blob that will be asked for. Never fails: what goes wrong shows when the
     /// blob is placed.
     pub fn prepare_mount(&self, digest: &Digest, from: &Origin) {
-        if from.host != self.host || from.repository == self.name || self.knows(digest) {
+        if from.host != self.host
+            || from.repository == self.name
+            || self.knows(digest)
+            || lock(&self.flights).contains_key(digest)
+        {
             return;
         }
         lock(&self.mounts).entry(digest.clone()).or_insert_with(|| {
@@ -210,34 +227,70 @@ impl RegistryTarget {
         });
     }
 
-    /// Mounts a blob, or waits for the mount that was begun.
-    async fn mount(&self, digest: &Digest, from: &Origin) -> Result<MountOutcome, Error> {
-        let early = {
-            let mut mounts = lock(&self.mounts);
-            match mounts.remove(digest) {
-                Some(early) if early.from == *from => Some(early),
-                Some(other) => {
-                    mounts.insert(digest.clone(), other);
-                    None
-                }
-                None => None,
-            }
-        };
-        if let Some(early) = early
-            && let Ok(outcome) = early.task.await
+    /// Mounts a blob from the first repository that the registry will link it from. The mount
+    /// that was begun goes first, whichever repository it is from.
+    async fn mount(&self, offer: &Offer) -> Result<Mounting, Error> {
+        let digest = &offer.descriptor.digest;
+        let mut mounting = Mounting::default();
+        let early = lock(&self.mounts).remove(digest);
+        let tried = early.as_ref().map(|early| early.from.clone());
+        if let Some(EarlyMount { from, task }) = early
+            && let Ok(outcome) = task.await
         {
-            return Ok(outcome?);
+            self.note(&mut mounting, &from, outcome?).await;
         }
-        Ok(self
-            .repository
-            .mount(digest, Some(&from.repository))
-            .await?)
+        for from in &offer.mount_from {
+            let useless = from.host != self.host || from.repository == self.name;
+            if mounting.mounted || useless || tried.as_ref() == Some(from) {
+                continue;
+            }
+            let outcome = self
+                .repository
+                .mount(digest, Some(&from.repository))
+                .await?;
+            self.note(&mut mounting, from, outcome).await;
+        }
+        Ok(mounting)
     }
 
-    /// Takes the session opened by `prepare`, if there is one and it opened.
+    async fn note(&self, mounting: &mut Mounting, from: &Origin, outcome: MountOutcome) {
+        match outcome {
+            MountOutcome::Mounted => mounting.mounted = true,
+            MountOutcome::Session(opened) => {
+                mounting.refusals.push(format!(
+                    "the registry did not mount it from {} but offered an upload",
+                    from.repository
+                ));
+                if let Some(unused) = mounting.session.replace(opened) {
+                    self.repository.cancel(unused).await;
+                }
+            }
+            MountOutcome::Refused { why, .. } => mounting.refusals.push(format!(
+                "mounting it from {} failed: {why}",
+                from.repository
+            )),
+        }
+    }
+
+    /// Takes a session opened by `prepare`, if there is one and it opened.
     async fn take_prepared(&self) -> Option<UploadSession> {
-        let task = lock(&self.prepared).take()?;
+        let task = lock(&self.prepared).pop_front()?;
         task.await.ok()?.ok()
+    }
+
+    /// Cancels what was begun and is not needed. No image may be under way.
+    pub async fn close(&self) {
+        while !lock(&self.prepared).is_empty() {
+            if let Some(unused) = self.take_prepared().await {
+                self.repository.cancel(unused).await;
+            }
+        }
+        let unused: Vec<EarlyMount> = lock(&self.mounts).drain().map(|(_, early)| early).collect();
+        for early in unused {
+            if let Ok(Ok(MountOutcome::Session(session))) = early.task.await {
+                self.repository.cancel(session).await;
+            }
+        }
     }
 
     fn flight(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
@@ -292,7 +345,8 @@ impl Target for RegistryTarget {
 
     async fn prepare(&self) {
         let repository = self.repository.clone();
-        *lock(&self.prepared) = Some(tokio::spawn(async move { repository.open_upload().await }));
+        let opening = tokio::spawn(async move { repository.open_upload().await });
+        lock(&self.prepared).push_back(opening);
     }
 
     async fn place_blob(&self, offer: &Offer) -> Result<Arrival, Error> {
@@ -302,33 +356,17 @@ impl Target for RegistryTarget {
         if self.knows(&descriptor.digest) {
             return Ok(Arrival::Present);
         }
-        let mut session = None;
-        let mut refusals = Vec::new();
-        for from in &offer.mount_from {
-            if from.host != self.host || from.repository == self.name {
-                continue;
+        let Mounting {
+            mounted,
+            session,
+            refusals,
+        } = self.mount(offer).await?;
+        if mounted {
+            if let Some(unused) = session {
+                self.repository.cancel(unused).await;
             }
-            match self.mount(&descriptor.digest, from).await? {
-                MountOutcome::Mounted => {
-                    lock(&self.known).insert(descriptor.digest.clone());
-                    return Ok(Arrival::Mounted);
-                }
-                MountOutcome::Session(opened) => {
-                    refusals.push(format!(
-                        "the registry did not mount it from {} but offered an upload",
-                        from.repository
-                    ));
-                    if let Some(unused) = session.replace(opened) {
-                        self.repository.cancel(unused).await;
-                    }
-                }
-                MountOutcome::Refused { why, .. } => {
-                    refusals.push(format!(
-                        "mounting it from {} failed: {why}",
-                        from.repository
-                    ));
-                }
-            }
+            lock(&self.known).insert(descriptor.digest.clone());
+            return Ok(Arrival::Mounted);
         }
         // A refused mount does not say that the blob is missing here; without one, asking first
         // costs one request and may save the whole transfer.
@@ -405,15 +443,6 @@ impl Target for RegistryTarget {
     }
 
     async fn finish(&self) -> Result<(), Error> {
-        if let Some(unused) = self.take_prepared().await {
-            self.repository.cancel(unused).await;
-        }
-        let unused: Vec<EarlyMount> = lock(&self.mounts).drain().map(|(_, early)| early).collect();
-        for early in unused {
-            if let Ok(Ok(MountOutcome::Session(session))) = early.task.await {
-                self.repository.cancel(session).await;
-            }
-        }
         Ok(())
     }
 }

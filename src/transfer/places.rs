@@ -1,21 +1,23 @@
 //! Opens references: the one spot that knows which kind of reference is which kind of place.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::plan::Facts;
-use crate::oci::{Digest, Reference};
+use crate::oci::{Digest, Reference, RegistryReference};
 use crate::registry::{Client, Scope};
 use crate::store::cache::Cache;
 use crate::store::registry::{RegistrySource, RegistryTarget};
 use crate::store::{self, Error, ErrorKind, Origin, Source, Target};
 
-/// Everything that opening places needs.
-#[derive(Clone, Debug)]
+/// Opens places, and remembers those that many images share.
+#[derive(Debug)]
 pub struct Places {
     /// The distribution client.
     pub client: Client,
     /// Documents and knowledge kept between runs.
     pub cache: Arc<Cache>,
+    targets: Mutex<BTreeMap<String, Arc<RegistryTarget>>>,
 }
 
 /// A place to push to, with every name that the result gets there.
@@ -58,6 +60,45 @@ impl Destination {
 }
 
 impl Places {
+    /// Nothing is opened yet.
+    #[must_use]
+    pub fn new(client: Client, cache: Arc<Cache>) -> Self {
+        Self {
+            client,
+            cache,
+            targets: Mutex::default(),
+        }
+    }
+
+    /// The one target for a repository in this run.
+    fn registry_target(&self, reference: &RegistryReference) -> Arc<RegistryTarget> {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let target = targets.entry(reference.name()).or_insert_with(|| {
+            Arc::new(RegistryTarget::new(
+                self.client
+                    .repository(reference.host(), reference.repository()),
+                reference.host(),
+                reference.repository(),
+                Arc::clone(&self.cache),
+            ))
+        });
+        Arc::clone(target)
+    }
+
+    /// Cancels what was begun and is not needed. No image may be under way.
+    pub async fn close(&self) {
+        let targets: Vec<_> = self
+            .targets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect();
+        for target in targets {
+            target.close().await;
+        }
+    }
+
     /// Opens an image for reading. Nothing is read yet.
     ///
     /// # Errors
@@ -148,12 +189,7 @@ impl Places {
             }
         }
         let registry = match references.first() {
-            Some(Reference::Registry(first)) => Some(Arc::new(RegistryTarget::new(
-                self.client.repository(first.host(), first.repository()),
-                first.host(),
-                first.repository(),
-                Arc::clone(&self.cache),
-            ))),
+            Some(Reference::Registry(first)) => Some(self.registry_target(first)),
             _ => None,
         };
         let target: Arc<dyn Target> = match (&registry, references.first()) {

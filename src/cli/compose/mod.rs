@@ -35,6 +35,7 @@ pub(super) async fn run(
             .map_err(Failure::from)
     }
     .await;
+    context.places.close().await;
     progress.end();
     context.show_server_warnings();
     let mut report = outcome?;
