@@ -18,6 +18,8 @@ pub struct Statistics {
     pub bytes_down: u64,
     /// Requests that were sent again because the first attempt failed.
     pub retries: u64,
+    /// Answers that said "too many requests".
+    pub throttled: u64,
     /// What is left of the limits that registries announced, by host.
     pub rate_limits: BTreeMap<String, RateLimit>,
 }
@@ -84,6 +86,11 @@ impl Counters {
     /// One more attempt at the same.
     pub(crate) fn retry(&self) {
         self.with(|s| s.retries += 1);
+    }
+
+    /// One more answer that said "too many requests".
+    pub(crate) fn throttled(&self) {
+        self.with(|s| s.throttled += 1);
     }
 
     /// Bytes of a body that went out.

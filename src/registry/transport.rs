@@ -223,6 +223,9 @@ impl Transport {
                 Ok(reply) => {
                     let status = reply.status();
                     let throttled = status.as_u16() == 429;
+                    if throttled {
+                        self.counters.throttled();
+                    }
                     let again = match call.patience {
                         Patience::Throttled => throttled,
                         _ => is_transient(status),
