@@ -77,13 +77,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut samples = Vec::new();
     let mut failures = Vec::new();
     for &rtt in &arguments.rtt {
-        let relay = Relay::start(registry.address(), Duration::from_millis(rtt))?;
         for tool in &tools {
             eprintln!("{} at {rtt} ms", tool.name());
             for number in 0..arguments.runs {
-                if let Err(error) =
-                    measure(tool.as_ref(), &relay, &registry, rtt, number, &mut samples)
-                {
+                if let Err(error) = measure(tool.as_ref(), &registry, rtt, number, &mut samples) {
                     failures.push(format!("{} at {rtt} ms: {error:#}", tool.name()));
                     eprintln!("  failed: {error:#}");
                     break;
@@ -116,18 +113,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// One run with nothing kept, and one after it on the next base.
 fn measure(
     tool: &dyn Tool,
-    relay: &Relay,
     registry: &DockerRegistry,
     rtt: u64,
     number: usize,
     samples: &mut Vec<Sample>,
 ) -> Result<()> {
     tool.forget()?;
+    // On a port of its own, so that nothing which a tool remembers of the registry helps it.
+    let round_trip = Duration::from_millis(rtt);
+    let relay = Relay::start(registry.address(), round_trip)?;
     for (base, workload) in BASES.iter().zip(WORKLOADS) {
         // A repository of its own, so that nothing is there already.
         let target = format!(
             "out/{}-{rtt}-{number}-{workload}",
-            tool.name().replace([' ', '+'], "-")
+            tool.name().replace([' ', '+', ','], "-")
         );
         let job = Job {
             registry: relay.address(),
@@ -144,7 +143,7 @@ fn measure(
         let name = tool.name().to_owned();
         samples.push(Sample {
             tool: name,
-            rtt: Duration::from_millis(rtt),
+            rtt: round_trip,
             workload,
             wall,
             traffic,

@@ -94,14 +94,20 @@ pub(crate) fn all(
             .or_else(|| find("crane"))
         {
             Some(program) => {
-                for (name, steps) in [("crane append + mutate", 2), ("crane mutate --append", 1)] {
-                    let layer = inputs.deps_gzip.clone();
+                // Compressed beforehand, which spares it most of the work, and as most people have it.
+                for (name, steps, layer) in [
+                    ("crane append + mutate", 2, &inputs.deps_gzip),
+                    ("crane append + mutate, plain tar", 2, &inputs.deps_tar),
+                    ("crane mutate --append", 1, &inputs.deps_gzip),
+                ] {
+                    let (program, layer) = (program.clone(), layer.clone());
+                    let home = work.join("crane");
                     tools.push(Box::new(Crane {
                         name,
                         steps,
-                        program: program.clone(),
+                        program,
                         layer,
-                        home: work.join("crane"),
+                        home,
                     }));
                 }
             }
@@ -259,8 +265,6 @@ impl Tool for Umoci {
     }
 
     fn forget(&self) -> Result<()> {
-        // As root, skopeo keeps what it knows about blobs in a directory that no variable moves; it is
-        // left alone, because a new registry port makes all of it useless.
         renew(&self.home)
     }
 
