@@ -186,7 +186,7 @@ async fn read_all(
     job: &Job,
     places: &Places,
     destinations: &[Destination],
-) -> Result<(Option<Found>, Vec<Deps>), Error> {
+) -> Result<(Option<Found>, Vec<Arc<Deps>>), Error> {
     let ahead = |source: &dyn Source, manifest: &Manifest| {
         mount_ahead(job, destinations, source, manifest);
     };
@@ -207,8 +207,7 @@ async fn read_all(
         let likely = &likely;
         let ahead = &ahead;
         async move {
-            let source = places.source(reference).await?;
-            let deps = Deps::open(source, read::public_name(reference)).await?;
+            let deps = places.deps(reference).await?;
             // Only a guess: when it is wrong, the right one is read later and says what is wrong.
             let guess = deps.image_for(likely);
             let mounts = async {

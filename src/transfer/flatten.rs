@@ -48,7 +48,8 @@ pub async fn flatten(
     let prefix = LayerPath::parse(path.as_bytes())
         .map_err(|error| Error::new(ErrorKind::Unsupported, what(), error.to_string()))?;
     let key = format!("{} {prefix}", image.manifest.digest());
-    if let Some(known) = known(cache, &key) {
+    let mut flattened = deps.flattened.lock().await;
+    if let Some(known) = flattened.get(&key).cloned().or_else(|| known(cache, &key)) {
         return Ok(known);
     }
     let Content::Image { layers, .. } = image.manifest.content() else {
@@ -70,7 +71,9 @@ pub async fn flatten(
         .await
         .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
         .map_err(|why| Error::new(ErrorKind::Unsupported, what(), why))?;
-    keep(cache, &key, packed, &what()).await
+    let made = keep(cache, &key, packed, &what()).await?;
+    flattened.insert(key, made.clone());
+    Ok(made)
 }
 
 /// What an earlier run kept, if all of it is still there.

@@ -1,5 +1,6 @@
 //! Plans what has to move where, and moves it.
 
+pub mod batch;
 pub mod compose;
 pub mod copy;
 pub mod execute;

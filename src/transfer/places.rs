@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::OnceCell;
+
 use super::plan::Facts;
+use super::read::{self, Deps};
 use crate::oci::{Digest, Reference, RegistryReference};
 use crate::registry::{Client, Scope};
 use crate::store::cache::Cache;
@@ -18,6 +21,7 @@ pub struct Places {
     /// Documents and knowledge kept between runs.
     pub cache: Arc<Cache>,
     targets: Mutex<BTreeMap<String, Arc<RegistryTarget>>>,
+    deps: Mutex<BTreeMap<String, Arc<OnceCell<Arc<Deps>>>>>,
 }
 
 /// A place to push to, with every name that the result gets there.
@@ -67,6 +71,7 @@ impl Places {
             client,
             cache,
             targets: Mutex::default(),
+            deps: Mutex::default(),
         }
     }
 
@@ -83,6 +88,26 @@ impl Places {
             ))
         });
         Arc::clone(target)
+    }
+
+    /// A deps image. It is read once in a run, however many images it goes into.
+    ///
+    /// # Errors
+    /// When it is missing or unreadable.
+    pub async fn deps(&self, reference: &Reference) -> Result<Arc<Deps>, Error> {
+        let cell = {
+            let mut deps = self.deps.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(deps.entry(reference.to_string()).or_default())
+        };
+        let deps = cell
+            .get_or_try_init(|| async {
+                let source = self.source(reference).await?;
+                Deps::open(source, read::public_name(reference))
+                    .await
+                    .map(Arc::new)
+            })
+            .await?;
+        Ok(Arc::clone(deps))
     }
 
     /// Cancels what was begun and is not needed. No image may be under way.

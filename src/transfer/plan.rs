@@ -9,7 +9,9 @@ use crate::oci::{Descriptor, Digest};
 use crate::store::{Arrival, Body, Offer, Origin};
 
 /// What a blob is in the image that is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// A layer of the base image.

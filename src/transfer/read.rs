@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
+use super::flatten::Flattened;
 use crate::oci::image_config::ImageConfig;
 use crate::oci::index::{self, Skipped, Wanted};
 use crate::oci::{Content, Descriptor, Digest, Document, Manifest, Platform, Reference};
@@ -209,6 +210,8 @@ pub struct Deps {
     /// What the reference names.
     pub root: Manifest,
     read: tokio::sync::Mutex<HashMap<Digest, Image>>,
+    /// What was taken out of it, by image and path. Held while it is being done.
+    pub(super) flattened: tokio::sync::Mutex<HashMap<String, Flattened>>,
 }
 
 impl Deps {
@@ -222,6 +225,7 @@ impl Deps {
             source,
             name,
             read: tokio::sync::Mutex::default(),
+            flattened: tokio::sync::Mutex::default(),
         })
     }
 

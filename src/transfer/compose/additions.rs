@@ -22,7 +22,7 @@ pub(super) async fn compositions(
     job: &Job,
     places: &Places,
     base: Option<&Found>,
-    deps: &[Deps],
+    deps: &[Arc<Deps>],
 ) -> Result<Compositions, Error> {
     let mut bases: Vec<(Option<usize>, Base, Platform)> = Vec::new();
     let mut warnings = Vec::new();
@@ -85,7 +85,7 @@ pub(super) async fn compositions(
 
 /// What scratch is composed for: the platforms asked for, else those of the first deps image, else
 /// this machine's.
-fn scratch_platforms(job: &Job, deps: &[Deps]) -> Vec<Platform> {
+fn scratch_platforms(job: &Job, deps: &[Arc<Deps>]) -> Vec<Platform> {
     let all_of_deps = || {
         let root = &deps.first()?.root;
         let children = index::children(root).ok()?.children;

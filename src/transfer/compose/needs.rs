@@ -16,7 +16,7 @@ use crate::transfer::read::{Deps, Found};
 pub(super) fn needs(
     job: &Job,
     base: Option<&Found>,
-    deps: &[Deps],
+    deps: &[Arc<Deps>],
     flattened: &BTreeMap<Digest, Arc<dyn Body>>,
     made: &Made,
 ) -> Vec<Need> {
