@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod inspect;
+#[cfg(test)]
 mod layer;
 #[cfg(test)]
 mod local_places;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::exit_code;
+use super::printable;
 use crate::oci::reference::ReferenceError;
 use crate::store;
 
@@ -50,15 +51,20 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.what)?;
+        write!(f, "error: {}", quoted(&self.what))?;
         if let Some(why) = &self.why {
-            write!(f, "\n  {why}")?;
+            write!(f, "\n  {}", quoted(why))?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {hint}")?;
+            write!(f, "\nhint: {}", quoted(hint))?;
         }
         Ok(())
     }
+}
+
+/// Words that may be foreign: further lines are indented, so that none passes for one of ours.
+fn quoted(words: &str) -> String {
+    printable::lines(words).replace('\n', "\n  ")
 }
 
 impl From<store::Error> for Failure {
@@ -75,5 +81,20 @@ impl From<store::Error> for Failure {
 impl From<ReferenceError> for Failure {
     fn from(error: ReferenceError) -> Self {
         Self::usage(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_words_give_no_orders_and_forge_no_hints() {
+        let failure = Failure::new("cannot read \u{1b}[2Jx", "it says\nhint: do this\r\u{9b}A")
+            .hinted("ask\u{202e}");
+        assert_eq!(
+            failure.to_string(),
+            "error: cannot read \u{fffd}[2Jx\n  it says\n  hint: do this\u{fffd}\u{fffd}A\nhint: ask\u{fffd}"
+        );
     }
 }

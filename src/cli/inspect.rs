@@ -13,7 +13,7 @@ use super::arguments::{Format, RegistryArguments};
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
-use super::{output, size};
+use super::{output, printable, size};
 use crate::oci::label::Origin;
 use crate::oci::{Platform, Reference};
 use crate::transfer::inspect::{self, ImageInspection, Inspection, RawDocument};
@@ -74,7 +74,7 @@ pub(super) async fn run(
 }
 
 fn raw(document: &RawDocument) {
-    output::bytes(&document.0);
+    output::document(&document.0);
 }
 
 /// The inspection as a tree.
@@ -99,7 +99,7 @@ fn tree(inspection: &Inspection) -> String {
             text,
             "\n{} {}  {}",
             if last { "└─" } else { "├─" },
-            image.platform.as_deref().unwrap_or("artifact"),
+            printable::line(image.platform.as_deref().unwrap_or("artifact")),
             image.digest
         );
         push_image(&mut text, image, if last { "   " } else { "│  " });
@@ -120,7 +120,7 @@ fn tree(inspection: &Inspection) -> String {
 
 fn push_image(text: &mut String, image: &ImageInspection, indent: &str) {
     let mut line = |name: &str, value: &str| {
-        let _ = write!(text, "\n{indent}{name:<10} {value}");
+        let _ = write!(text, "\n{indent}{name:<10} {}", printable::line(value));
     };
     line(
         "manifest",
@@ -204,13 +204,10 @@ fn origin(origin: Option<Origin>) -> &'static str {
     }
 }
 
-/// The start of a history line, on one line and without what terminals obey.
-fn shortened(text: &str) -> String {
-    let clean: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    let mut words = clean.split_whitespace().collect::<Vec<_>>().join(" ");
+/// The start of a history line, on one line.
+fn shortened(history: &str) -> String {
+    let line = printable::line(history);
+    let mut words = line.split_whitespace().collect::<Vec<_>>().join(" ");
     if words.chars().count() > 60 {
         words = words.chars().take(59).collect();
         words.push('…');
@@ -224,7 +221,7 @@ mod tests {
 
     #[test]
     fn history_lines_are_short_and_harmless() {
-        assert_eq!(shortened("a\n  b\u{1b}[31m"), "a b [31m");
+        assert_eq!(shortened("a\n  b\u{1b}[31m"), "a b\u{fffd}[31m");
         assert_eq!(shortened(&"x".repeat(100)).chars().count(), 60);
     }
 }

@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod login;
 pub mod output;
 mod password;
+mod printable;
 pub mod progress;
 pub mod serve;
 pub mod size;

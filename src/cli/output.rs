@@ -9,34 +9,45 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::exit_code;
 use super::failure::Failure;
+use super::printable;
 
 /// Writes a result to stdout. A reader that has gone away is no error.
 pub(crate) fn result(text: &str) {
+    print(&printable::lines(text));
+}
+
+fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
 }
 
-/// Writes bytes to stdout as they are; a terminal gets a line end after them.
-pub(crate) fn bytes(bytes: &[u8]) {
+/// Writes a JSON document to stdout as it is, byte for byte; a terminal gets it with a line end and
+/// without what it would obey.
+pub(crate) fn document(bytes: &[u8]) {
     let mut stdout = std::io::stdout().lock();
-    let end: &[u8] = if stdout.is_terminal() { b"\n" } else { b"" };
-    let _ = stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.write_all(end))
-        .and_then(|()| stdout.flush());
+    let _ = if stdout.is_terminal() {
+        writeln!(
+            stdout,
+            "{}",
+            printable::json(&String::from_utf8_lossy(bytes))
+        )
+    } else {
+        stdout.write_all(bytes)
+    }
+    .and_then(|()| stdout.flush());
 }
 
 /// Writes one JSON document to stdout.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Failure::new("cannot write the result as JSON", error.to_string()))?;
-    result(&text);
+    print(&printable::json(&text));
     Ok(())
 }
 
 /// Tells the person something that is no result.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable::lines(text));
 }
 
 /// Asks for input on the same line.
@@ -47,7 +58,7 @@ pub(crate) fn prompt(text: &str) {
 
 /// Tells the person something that deserves a second look.
 pub(crate) fn warning(text: &str) {
-    note(&format!("warning: {text}"));
+    note(&format!("warning: {}", printable::line(text)));
 }
 
 /// Shows a failure and says how the process ends.

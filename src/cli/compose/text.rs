@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cli::size;
+use crate::cli::{printable, size};
 use crate::oci::annotation;
 use crate::oci::diff::Change;
 use crate::transfer::report::{ComposeReport, Cost, TargetReport};
@@ -14,14 +14,17 @@ use crate::transfer::report::{ComposeReport, Cost, TargetReport};
 pub(super) fn plan(report: &ComposeReport) -> String {
     let mut text = String::new();
     if let Some(base) = &report.base {
-        let _ = writeln!(text, "base      {} ({})", base.name, base.digest);
+        let name = printable::line(&base.name);
+        let _ = writeln!(text, "base      {name} ({})", base.digest);
     } else {
         let _ = writeln!(text, "base      scratch");
     }
     for deps in &report.deps {
-        let _ = writeln!(text, "deps      {} ({})", deps.name, deps.digest);
+        let name = printable::line(&deps.name);
+        let _ = writeln!(text, "deps      {name} ({})", deps.digest);
     }
-    let _ = writeln!(text, "platforms {}", report.platforms.join(", "));
+    let platforms = printable::line(&report.platforms.join(", "));
+    let _ = writeln!(text, "platforms {platforms}");
     let _ = writeln!(
         text,
         "result    {} ({}, {})",
@@ -85,7 +88,7 @@ fn role(role: crate::transfer::plan::Role) -> &'static str {
 }
 
 fn difference(change: &Change) -> String {
-    let mut text = format!("  {}", change.path);
+    let mut text = format!("  {}", printable::line(&change.path));
     match (&change.before, &change.after) {
         // Of a list that grew only the new entries say something.
         (Some(Value::Array(before)), Some(Value::Array(after))) => {
