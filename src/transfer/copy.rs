@@ -19,7 +19,7 @@ use crate::oci::convert;
 use crate::oci::index::{self, Wanted};
 use crate::oci::media_type::{self, Family, LayerKind};
 use crate::oci::{Content, Descriptor, Digest, Manifest, Platform, Reference};
-use crate::store::{Arrival, Error, ErrorKind, Source};
+use crate::store::{Error, ErrorKind, Source};
 
 /// How deep indexes may lie in indexes.
 const MAX_DEPTH: usize = 4;
@@ -105,11 +105,7 @@ pub async fn copy(
             digest: root.digest().clone(),
             media_type: root.media_type().to_owned(),
             manifests: manifests.len(),
-            status: if arrivals.values().all(|a| *a == Arrival::Present) {
-                Status::Unchanged
-            } else {
-                Status::Pushed
-            },
+            status: Status::Pushed,
             blobs: moves
                 .iter()
                 .map(|step| TargetLayer {
@@ -138,6 +134,9 @@ pub async fn copy(
 async fn root(source: &dyn Source, job: &Job, one_image: bool) -> Result<Manifest, Error> {
     let root = source.root().await?;
     if !matches!(root.content(), Content::Index { .. }) {
+        if let Some(platform) = &job.platform {
+            read::expect_platform(source, &root, platform).await?;
+        }
         return Ok(root);
     }
     let wanted = match (&job.platform, one_image) {

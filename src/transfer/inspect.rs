@@ -217,6 +217,7 @@ async fn root(source: &dyn Source, platform: Option<&Platform>) -> Result<Manife
         return Ok(root);
     };
     if let Content::Image { .. } = root.content() {
+        read::expect_platform(source, &root, platform).await?;
         return Ok(root);
     }
     let selection = index::select(&root, &Wanted::Platforms(vec![platform.clone()]))

@@ -140,15 +140,33 @@ fn check_platform(source: &dyn Source, image: &Image, choice: &Choice) -> Result
     let Choice::Platforms(wanted) = choice else {
         return Ok(());
     };
-    let there = image.config.platform();
-    match wanted.iter().find(|wanted| !wanted.selects(there)) {
-        None => Ok(()),
-        Some(missing) => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("cannot choose an image of {}", source.place()),
-            format!("there is no image for {missing}; it is one image, for {there}"),
-        )),
+    wanted
+        .iter()
+        .try_for_each(|wanted| expect(source, &image.config, wanted))
+}
+
+/// Checks that a manifest which stands alone is the image for a platform.
+///
+/// # Errors
+/// When it is for another, is no image, or its config is unreadable.
+pub async fn expect_platform(
+    source: &dyn Source,
+    manifest: &Manifest,
+    wanted: &Platform,
+) -> Result<(), Error> {
+    expect(source, &config(source, manifest).await?, wanted)
+}
+
+fn expect(source: &dyn Source, config: &ImageConfig, wanted: &Platform) -> Result<(), Error> {
+    let there = config.platform();
+    if wanted.selects(there) {
+        return Ok(());
     }
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        format!("cannot choose an image of {}", source.place()),
+        format!("there is no image for {wanted}; it is one image, for {there}"),
+    ))
 }
 
 /// Reads the config of a manifest. The request for it goes first, so that it gets the connection
