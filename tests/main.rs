@@ -16,6 +16,8 @@ mod local_places;
 #[cfg(test)]
 mod registry_client;
 #[cfg(test)]
+mod serve;
+#[cfg(test)]
 mod server_conformance;
 #[cfg(test)]
 mod support;

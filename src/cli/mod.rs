@@ -13,15 +13,21 @@ mod password;
 mod printable;
 pub mod progress;
 pub mod serve;
+mod signals;
 pub mod size;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use arguments::RegistryArguments;
 use failure::Failure;
+use signals::Signals;
+
+/// How long abandoned work gets to remove its temporary files.
+const CLEANING_UP: Duration = Duration::from_millis(500);
 
 /// Put ready-made layers on any base image: no daemon, no build, no root.
 #[derive(Parser, Debug)]
@@ -78,6 +84,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return output::failure(&Failure::new("cannot start", error.to_string()));
         }
     };
+    let pushes = matches!(cli.command, Command::Compose(_) | Command::Copy(_));
     let outcome = runtime.block_on(async {
         // A server ends well by a signal; everything else is interrupted by it.
         if let Command::Registry(RegistryCommand::Serve(arguments)) = &cli.command {
@@ -85,13 +92,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         until_interrupted(dispatch(cli)).await
     });
-    // What still runs now (a blocked read, an abandoned upload) has nothing left to tell.
-    runtime.shutdown_background();
+    // Threads that write files remove what they leave unfinished, if they get the time; a blocked
+    // read has nothing left to tell.
+    runtime.shutdown_timeout(CLEANING_UP);
     match outcome {
         Some(Ok(code)) => ExitCode::from(code),
         Some(Err(failure)) => output::failure(&failure),
         None => {
-            output::note("interrupted; no tag was moved to anything incomplete");
+            output::note(if pushes {
+                "interrupted; no tag was moved to anything incomplete"
+            } else {
+                "interrupted"
+            });
             ExitCode::from(exit_code::INTERRUPTED)
         }
     }
@@ -111,26 +123,9 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
 
 /// `None` when Ctrl-C or SIGTERM came first: the work is dropped where it stands.
 async fn until_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut signals = Signals::take();
     tokio::select! {
         outcome = work => Some(outcome),
-        () = interrupted() => None,
-    }
-}
-
-/// Waits for Ctrl-C or SIGTERM.
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        // Without handlers the signals end the process, which is what they are for.
-        _ => std::future::pending().await,
+        () = Signals::next(&mut signals) => None,
     }
 }

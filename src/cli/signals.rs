@@ -1,0 +1,34 @@
+//! Ctrl-C and SIGTERM, which end work that is under way.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Both signals, which no longer end the process by themselves.
+#[derive(Debug)]
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Takes them over from now on. `None` when that cannot be done: then they end the process,
+    /// which is what they are for.
+    pub(super) fn take() -> Option<Self> {
+        Some(Self {
+            interrupt: signal(SignalKind::interrupt()).ok()?,
+            terminate: signal(SignalKind::terminate()).ok()?,
+        })
+    }
+
+    /// Waits for the next of either.
+    pub(super) async fn next(signals: &mut Option<Self>) {
+        match signals {
+            Some(signals) => {
+                tokio::select! {
+                    _ = signals.interrupt.recv() => {}
+                    _ = signals.terminate.recv() => {}
+                }
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
