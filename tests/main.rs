@@ -14,6 +14,8 @@ mod layer;
 #[cfg(test)]
 mod local_places;
 #[cfg(test)]
+mod login;
+#[cfg(test)]
 mod registry_client;
 #[cfg(test)]
 mod serve;

@@ -46,12 +46,12 @@ pub(super) async fn login(
         None if arguments.password_stdin => {
             return Err(Failure::usage("--password-stdin needs --username"));
         }
-        None => password::line("Username: ")?,
+        None => password::line("Username: ").await?,
     };
     let password = if arguments.password_stdin {
-        password::from_stdin()?
+        password::from_stdin().await?
     } else {
-        password::asked("Password: ")?
+        password::asked("Password: ").await?
     };
     let credential = Credential::Basic { username, password };
     let host = arguments

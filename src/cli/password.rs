@@ -1,6 +1,9 @@
-//! Reads a password without showing it.
+//! Reads a user name and a password, without showing the password.
+//!
+//! Reading blocks, and not even a signal ends it. So it has a thread of its own: an interrupted
+//! command leaves it behind, and the terminal as it was.
 
-use std::io::{BufRead as _, IsTerminal as _, Read as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, StdinLock};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
@@ -12,19 +15,28 @@ use crate::registry::Secret;
 const MAX_LENGTH: u64 = 1 << 20;
 
 /// Reads a password from stdin up to its end, without the line end.
-pub(super) fn from_stdin() -> Result<Secret, Failure> {
-    let mut text = String::new();
-    std::io::stdin()
-        .lock()
-        .take(MAX_LENGTH)
-        .read_to_string(&mut text)
+pub(super) async fn from_stdin() -> Result<Secret, Failure> {
+    let text = read(|stdin, text| stdin.take(MAX_LENGTH).read_to_string(text))
+        .await
         .map_err(|error| Failure::new("cannot read the password from stdin", error.to_string()))?;
     checked(&text)
 }
 
+/// What `work` reads from stdin.
+async fn read(
+    work: impl FnOnce(StdinLock<'static>, &mut String) -> io::Result<usize> + Send + 'static,
+) -> io::Result<String> {
+    tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        work(io::stdin().lock(), &mut text).map(|_| text)
+    })
+    .await
+    .map_err(io::Error::other)?
+}
+
 /// Asks at the terminal.
-pub(super) fn asked(prompt: &str) -> Result<Secret, Failure> {
-    let stdin = std::io::stdin();
+pub(super) async fn asked(prompt: &str) -> Result<Secret, Failure> {
+    let stdin = io::stdin();
     if !stdin.is_terminal() {
         return Err(
             Failure::usage("there is no terminal to ask for the password at")
@@ -33,17 +45,17 @@ pub(super) fn asked(prompt: &str) -> Result<Secret, Failure> {
     }
     output::prompt(prompt);
     let hidden = Hidden::start(&stdin)?;
-    let mut text = String::new();
-    let outcome = stdin.lock().take(MAX_LENGTH).read_line(&mut text);
+    let outcome = read(|stdin, text| stdin.take(MAX_LENGTH).read_line(text)).await;
     drop(hidden);
     output::note("");
-    outcome.map_err(|error| Failure::new("cannot read the password", error.to_string()))?;
+    let text =
+        outcome.map_err(|error| Failure::new("cannot read the password", error.to_string()))?;
     checked(&text)
 }
 
 /// Asks for a line that may be seen.
-pub(super) fn line(prompt: &str) -> Result<String, Failure> {
-    let stdin = std::io::stdin();
+pub(super) async fn line(prompt: &str) -> Result<String, Failure> {
+    let stdin = io::stdin();
     if !stdin.is_terminal() {
         return Err(
             Failure::usage("there is no terminal to ask for the user name at")
@@ -51,11 +63,8 @@ pub(super) fn line(prompt: &str) -> Result<String, Failure> {
         );
     }
     output::prompt(prompt);
-    let mut text = String::new();
-    stdin
-        .lock()
-        .take(MAX_LENGTH)
-        .read_line(&mut text)
+    let text = read(|stdin, text| stdin.take(MAX_LENGTH).read_line(text))
+        .await
         .map_err(|error| Failure::new("cannot read the user name", error.to_string()))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
@@ -70,12 +79,12 @@ fn checked(text: &str) -> Result<Secret, Failure> {
 
 /// A terminal that does not show what is typed, until this is dropped.
 struct Hidden<'a> {
-    terminal: &'a std::io::Stdin,
+    terminal: &'a io::Stdin,
     before: Termios,
 }
 
 impl<'a> Hidden<'a> {
-    fn start(terminal: &'a std::io::Stdin) -> Result<Self, Failure> {
+    fn start(terminal: &'a io::Stdin) -> Result<Self, Failure> {
         let fail = |error: rustix::io::Errno| {
             Failure::new(
                 "cannot hide the password at this terminal",
