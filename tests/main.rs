@@ -10,11 +10,15 @@ mod harness;
 #[cfg(test)]
 mod inspect;
 #[cfg(test)]
+mod interrupt;
+#[cfg(test)]
 mod layer;
 #[cfg(test)]
 mod local_places;
 #[cfg(test)]
 mod login;
+#[cfg(test)]
+mod messages;
 #[cfg(test)]
 mod registry_client;
 #[cfg(test)]

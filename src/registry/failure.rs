@@ -86,7 +86,7 @@ impl Failure {
                 ErrorKind::Unreachable,
                 format!("the certificate of {host} is not trusted: {}", tail(&error)),
                 Some(
-                    "add its certificate authority to the configuration of that registry"
+                    "if you trust its authority, name the authority's certificate with --ca-file"
                         .to_owned(),
                 ),
                 false,
@@ -107,8 +107,7 @@ impl Failure {
             (
                 ErrorKind::Server,
                 format!("{host} does not answer in HTTP: {}", tail(&error)),
-                (url.scheme() == "http")
-                    .then(|| format!("if {host} speaks TLS, leave out --plain-http {host}")),
+                (url.scheme() == "http").then(|| speaks_tls(&host)),
                 false,
             )
         } else {
@@ -128,6 +127,14 @@ impl Failure {
             transient,
         }
     }
+}
+
+/// What to do where plain HTTP met a server that wants TLS. Loopback hosts are talked to in plain
+/// HTTP unless something about TLS is set for them.
+fn speaks_tls(host: &str) -> String {
+    format!(
+        "if {host} speaks TLS, leave out --plain-http; if it is on this machine, name its certificate authority with --ca-file"
+    )
 }
 
 /// The host and port of a URL, as a person would write them.
@@ -231,7 +238,7 @@ pub(crate) fn refusal(host: &str, status: StatusCode, body: &ErrorBody, shown: S
             "the credentials for {host} do not permit this; ask for the right, or log in as somebody else: ohoci login {host}"
         )),
         (400, _) if body.words.contains("HTTP request to an HTTPS server") => {
-            error.hinted(format!("{host} speaks TLS; leave out --plain-http {host}"))
+            error.hinted(speaks_tls(host))
         }
         _ => error,
     }

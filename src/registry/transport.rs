@@ -316,6 +316,14 @@ impl Transport {
             .is_ok_and(|credential| !credential.is_anonymous())
     }
 
+    /// Whether there are surely no credentials. When looking for them failed, asking with them
+    /// tells why.
+    async fn nobody(&self, host: &Host, call: &Call<'_>) -> bool {
+        self.credential(host, call)
+            .await
+            .is_ok_and(|credential| credential.is_anonymous())
+    }
+
     async fn credential(&self, host: &Host, call: &Call<'_>) -> Result<Credential, Error> {
         let first = call.scopes.iter().next();
         let repository = first.as_ref().and_then(|s| s.repository_name());
@@ -444,7 +452,7 @@ impl Transport {
         let status = reply.status().as_u16();
         match (host.authentication(), attempted.sent.take()) {
             (Authentication::Basic, _) => {
-                status == 401 && !attempted.shown && self.somebody(host, call).await
+                status == 401 && !attempted.shown && !self.nobody(host, call).await
             }
             // Refused without a token: now it is known where to get one.
             (Authentication::Bearer { .. }, None) => {

@@ -52,7 +52,12 @@ impl TarFile {
     /// decompressed to a nameless file in the directory for temporary files first.
     pub(crate) fn open(path: &Path, label: &str) -> Result<Self, Error> {
         let what = || format!("cannot open {label}");
-        let metadata = fs::metadata(path).map_err(|error| failure(what(), error))?;
+        let metadata = fs::metadata(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                Error::new(ErrorKind::NotFound, what(), "there is no such file")
+            }
+            _ => failure(what(), error),
+        })?;
         if metadata.is_dir() {
             return Err(Error::new(
                 ErrorKind::Unsupported,

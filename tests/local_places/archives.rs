@@ -70,7 +70,7 @@ async fn archives_depend_on_their_images_only() {
             );
         }
         let error = refusal(kind, &one, "").await;
-        assert_eq!(error.hint(), Some("it has a:1, b:1, b:2"));
+        assert_eq!(error.hint(), Some("the names there are: a:1, b:1, b:2"));
     }
 }
 
@@ -117,7 +117,7 @@ async fn an_archive_is_replaced_but_reported_names_stay() {
 
         let error = refusal(kind, &path, "b:1").await;
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert_eq!(error.hint(), Some("it has a:1, c:1, d:1"));
+        assert_eq!(error.hint(), Some("the names there are: a:1, c:1, d:1"));
         let kept = source(kind, &path, "a:1").await.root().await.unwrap();
         assert_eq!(config_of(&kept), config_of(&ordinary("a").manifest));
         assert_eq!(names_in(directory.path()), ["x.tar"]);

@@ -50,10 +50,10 @@ async fn a_missing_tag_is_answered_with_those_there_are() {
     write("oci", &path, &ordinary("b"), &["two"]).await;
     let error = refusal("oci", &path, "three").await;
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(error.hint(), Some("it has one, two"));
+    assert_eq!(error.hint(), Some("the names there are: one, two"));
     assert_eq!(
         refusal("oci", &path, "").await.hint(),
-        Some("it has one, two")
+        Some("the names there are: one, two")
     );
     let digest = ordinary("b").manifest.digest().clone();
     let by_digest = source("oci", &path, &format!("@{digest}")).await;

@@ -5,9 +5,11 @@
 //! * [`token_server`]: hands out the tokens, with the quirks of real ones.
 //! * [`certificates`]: an authority for HTTPS on loopback.
 //! * [`images`]: small real images, plain and odd.
+//! * [`answering`]: servers whose answers a test makes up.
 //! * [`peer`]: reads and writes a registry without any code of ohoci.
 //! * [`clients`]: skopeo, umoci and running what came out.
 
+pub(crate) mod answering;
 pub(crate) mod certificates;
 pub(crate) mod clients;
 pub(crate) mod command;

@@ -158,8 +158,8 @@ pub(crate) fn names_hint(names: &[String]) -> String {
         .collect();
     let list = shown.join(", ");
     match names.len().saturating_sub(shown.len()) {
-        0 => format!("it has {list}"),
-        more => format!("it has {list} and {more} more"),
+        0 => format!("the names there are: {list}"),
+        more => format!("the names there are: {list} and {more} more"),
     }
 }
 
