@@ -27,3 +27,5 @@ mod serve;
 mod server_conformance;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod transport;

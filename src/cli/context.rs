@@ -1,14 +1,17 @@
 //! What every command that touches images starts from: configuration, client, cache.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::arguments::RegistryArguments;
 use super::failure::Failure;
 use super::output;
-use crate::config::{Config, ConfigError, Environment, certificate_roots, certificates_for};
+use crate::config::{
+    Config, ConfigError, Environment, HostCertificates, certificate_roots, certificates_for,
+};
 use crate::registry::credentials::ConfiguredCredentials;
 use crate::registry::{
     Client, Credential, CredentialError, CredentialSource, HostSettings, Mirror, RetryPolicy,
@@ -131,9 +134,15 @@ fn host_settings(
     let plain_http = arguments.plain_http.clone();
     let ca_files = arguments.ca_file.clone();
     let config = config.clone();
+    let warned = Mutex::new(HashSet::new());
     Ok(Arc::new(move |host| {
         let own = config.registry(host);
-        let found = certificates_for(host, &roots).unwrap_or_default();
+        let found = certificates_for(host, &roots).unwrap_or_else(|error| {
+            if lock(&warned).insert(host.to_owned()) {
+                output::warning(&format!("{host} is used without its certificates: {error}"));
+            }
+            HostCertificates::default()
+        });
         let mut certificate_authorities = ca_files.clone();
         certificate_authorities.extend(own.ca);
         certificate_authorities.extend(found.ca);
@@ -159,6 +168,11 @@ fn host_settings(
     }))
 }
 
+/// A set of names stays whole whatever happens to who holds it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let failure = Self::new("cannot use the configuration", error.to_string());
@@ -166,5 +180,55 @@ impl From<ConfigError> for Failure {
             Some(hint) => failure.hinted(hint),
             None => failure,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::environment::XDG_CONFIG_HOME;
+
+    #[test]
+    fn what_the_configuration_says_of_a_host_reaches_the_client() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("ohoci/config.toml");
+        fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+        fs_err::write(
+            &file,
+            r#"
+            [registry."registry.example"]
+            plain-http = true
+            mirrors = ["mirror.example/proxy"]
+            ca = ["own.pem"]
+            client-certificate = "me.cert"
+            client-key = "me.key"
+            requests-per-second = 2.5
+            concurrency = 3
+            single-post = true
+            "#,
+        )
+        .unwrap();
+        let environment = Environment::of([(XDG_CONFIG_HOME, home.path().into())]);
+        let config = Config::load(&environment, home.path()).unwrap();
+        let arguments = RegistryArguments::default();
+        let lookup = host_settings(&arguments, &environment, &config).unwrap();
+        let beside = |name: &str| home.path().join("ohoci").join(name);
+        assert_eq!(
+            lookup("registry.example"),
+            HostSettings {
+                plain_http: true,
+                mirrors: vec![Mirror {
+                    host: "mirror.example".to_owned(),
+                    prefix: "proxy".to_owned(),
+                }],
+                certificate_authorities: vec![beside("own.pem")],
+                client_certificate: Some((beside("me.cert"), beside("me.key"))),
+                requests_per_second: Some(2.5),
+                concurrency: Some(3),
+                single_post: Some(true),
+                ..HostSettings::default()
+            }
+        );
+        assert_eq!(lookup("other.example"), HostSettings::default());
     }
 }

@@ -119,6 +119,9 @@ impl RemoteBlob {
     async fn start(&self, offset: u64) -> Result<(usize, Reply, u64), Error> {
         let mut last = Error::new(ErrorKind::NotFound, "there is nowhere to read from");
         for (at, place) in self.places.iter().enumerate() {
+            if place.is_mirror && place.host.is_out_of_use() {
+                continue;
+            }
             match self.request(place, offset).await {
                 Ok((reply, skip)) => return Ok((at, reply, skip)),
                 Err(error) => {

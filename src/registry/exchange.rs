@@ -267,8 +267,16 @@ fn watch(
             }
             let most = PIECE.min(usize::try_from(left).unwrap_or(usize::MAX));
             let piece = ready.split_to(most.min(ready.len()));
-            counters.up(piece.len());
             let left = left - piece.len() as u64;
+            // A stream that finds its content wrong says so behind the last piece. Held back until
+            // then, that piece keeps the registry from taking the wrong content.
+            if left == 0
+                && ready.is_empty()
+                && let Some(Err(error)) = stream.next().await
+            {
+                return Err(progress.fail(error));
+            }
+            counters.up(piece.len());
             progress
                 .bytes
                 .fetch_add(piece.len() as u64, Ordering::Relaxed);

@@ -75,10 +75,15 @@ async fn attempt(
                 }),
                 ..step.offer.clone()
             };
-            target
-                .place_blob(&offer)
-                .await
-                .map(|arrival| (digest, arrival))
+            let arrival = match target.place_blob(&offer).await {
+                // A mirror with other content is out of use from then on; the next place may have
+                // the blob. Bytes that were passed on cannot be taken back, so all move again.
+                Err(error) if error.kind() == ErrorKind::Corrupt && offer.body.is_some() => {
+                    target.place_blob(&offer).await
+                }
+                outcome => outcome,
+            };
+            arrival.map(|arrival| (digest, arrival))
         })
         .buffer_unordered(BLOBS_AT_ONCE)
         .try_collect::<HashMap<_, _>>();

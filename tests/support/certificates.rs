@@ -70,7 +70,7 @@ impl Authority {
     }
 
     fn certify(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> Certified {
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let names = ["127.0.0.1", "localhost", "registry.example"].map(str::to_owned);
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![usage];

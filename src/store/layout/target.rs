@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::oci::media_type::{LayerKind, layer_kind};
 use crate::oci::{Content, Descriptor, Digest, Manifest, Platform, Pointer};
+use crate::registry;
 use crate::store::staged::StagedFile;
 use crate::store::{Arrival, Body, Error, ErrorKind, MAX_DOCUMENT, Offer, Target};
 
@@ -237,7 +238,11 @@ pub(crate) async fn place_in(layout: Layout, offer: &Offer, label: &str) -> Resu
     };
     let staged = receive(&**body, layout.stage()?, descriptor.size)
         .await
-        .map_err(|error| failure(&what, error))?;
+        .map_err(|error| match error.downcast::<registry::Error>() {
+            // It says itself what failed, of which kind that is, and what may help.
+            Ok(reading) => reading.into(),
+            Err(error) => failure(&what, error),
+        })?;
     blocking(&what, move || layout.commit_as(staged, &descriptor)).await?;
     Ok(offer.moved)
 }
