@@ -1,6 +1,7 @@
 //! Arguments, messages, exit codes: the only room that prints.
 
 pub mod arguments;
+pub mod batch;
 pub mod compose;
 pub mod context;
 pub mod copy;
@@ -48,6 +49,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Compose(Box<compose::Arguments>),
+    Batch(Box<batch::Arguments>),
     Inspect(inspect::Arguments),
     Copy(copy::Arguments),
     /// A small registry for CI jobs and tests
@@ -113,6 +115,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
     let registry = cli.registry;
     match cli.command {
         Command::Compose(arguments) => Box::pin(compose::run(&arguments, &registry)).await,
+        Command::Batch(arguments) => Box::pin(batch::run(&arguments, &registry)).await,
         Command::Inspect(arguments) => Box::pin(inspect::run(&arguments, &registry)).await,
         Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,
         Command::Registry(RegistryCommand::Serve(arguments)) => serve::run(&arguments).await,

@@ -52,6 +52,26 @@ pub struct Arguments {
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
 
+    /// What is put on the base, and where the result goes.
+    #[command(flatten)]
+    pub common: CommonArguments,
+
+    /// Print the plan and the config's changes; send only GET and HEAD
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// How the result is written to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+
+    /// Print requests, bytes and time on stderr at the end
+    #[arg(long)]
+    pub stats: bool,
+}
+
+/// What is put on a base, and where the result goes: what `compose` and `batch` share.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CommonArguments {
     /// Append the layers of this image and apply the config patch that it carries; repeatable
     #[arg(long, value_name = "REF")]
     pub deps: Vec<String>,
@@ -94,21 +114,9 @@ pub struct Arguments {
     #[arg(long)]
     pub no_upload: bool,
 
-    /// Print the plan and the config's changes; send only GET and HEAD
-    #[arg(long)]
-    pub dry_run: bool,
-
     /// Config changes.
     #[command(flatten)]
     pub patch: PatchArguments,
-
-    /// How the result is written to stdout
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-
-    /// Print requests, bytes and time on stderr at the end
-    #[arg(long)]
-    pub stats: bool,
 }
 
 /// Flags that change the image's config and annotations.

@@ -1,6 +1,8 @@
 //! Turns the command line and the project's defaults into a job.
 
-use super::arguments::{Arguments, CompressionArgument, IfExists, PositionArgument};
+use super::arguments::{
+    Arguments, CommonArguments, CompressionArgument, IfExists, PositionArgument,
+};
 use super::patch::{key_value, patch};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
@@ -20,7 +22,7 @@ use crate::transfer::read::Choice;
 use std::collections::BTreeMap;
 
 /// The job that is asked for. Packs local layers, since their digests are part of it.
-pub(super) async fn job(arguments: &Arguments, context: &Context) -> Result<Job, Failure> {
+pub(crate) async fn job(arguments: &Arguments, context: &Context) -> Result<Job, Failure> {
     let defaults = context.config.compose();
     let base = match (&arguments.base, &defaults.base) {
         (Some(text), _) => text.parse()?,
@@ -31,31 +33,43 @@ pub(super) async fn job(arguments: &Arguments, context: &Context) -> Result<Job,
             ));
         }
     };
-    let push = references(&arguments.push, &defaults.push)?;
+    let push = references(&arguments.common.push, &defaults.push)?;
     if push.is_empty() && !arguments.dry_run {
         return Err(Failure::usage("no place to push to is given")
             .hinted("--push REF, such as registry.example/name:tag or oci:DIR:tag; or --dry-run"));
     }
+    Ok(Job {
+        base,
+        push,
+        dry_run: arguments.dry_run,
+        ..common(&arguments.common, context).await?
+    })
+}
+
+/// What jobs of one command line have in common: all but base and target.
+pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Result<Job, Failure> {
+    let defaults = context.config.compose();
     let created = epoch(context)?;
     let layers = pack_all(arguments, defaults, context, created).await?;
     Ok(Job {
-        base,
+        base: Reference::Scratch,
         deps: references(&arguments.deps, &defaults.deps)?,
         deps_path: arguments.deps_path.clone(),
         layers,
-        push,
+        push: Vec::new(),
         choice: choice(arguments, defaults)?,
         patch: patch_over(defaults, patch(&arguments.patch)?)?,
         annotations: annotations(arguments, defaults)?,
         position: position(arguments, defaults),
         if_exists: if_exists(arguments, defaults),
         no_upload: arguments.no_upload || defaults.no_upload.unwrap_or_default(),
-        dry_run: arguments.dry_run,
+        dry_run: false,
         created: created.map(|seconds| Timestamp::from_epoch(seconds).to_string()),
         work_dir: context.work_dir.clone(),
     })
 }
 
+/// References as they were typed, else the project's.
 fn references(given: &[String], defaults: &[Reference]) -> Result<Vec<Reference>, Failure> {
     if given.is_empty() {
         return Ok(defaults.to_vec());
@@ -66,7 +80,7 @@ fn references(given: &[String], defaults: &[Reference]) -> Result<Vec<Reference>
         .collect()
 }
 
-fn choice(arguments: &Arguments, defaults: &ComposeDefaults) -> Result<Choice, Failure> {
+fn choice(arguments: &CommonArguments, defaults: &ComposeDefaults) -> Result<Choice, Failure> {
     if arguments.all_platforms {
         return Ok(Choice::All);
     }
@@ -90,7 +104,7 @@ fn choice(arguments: &Arguments, defaults: &ComposeDefaults) -> Result<Choice, F
     })
 }
 
-fn position(arguments: &Arguments, defaults: &ComposeDefaults) -> Position {
+fn position(arguments: &CommonArguments, defaults: &ComposeDefaults) -> Position {
     match (arguments.position, defaults.position) {
         (Some(PositionArgument::Top), _) | (None, Some(config::Position::Top) | None) => {
             Position::Top
@@ -101,7 +115,7 @@ fn position(arguments: &Arguments, defaults: &ComposeDefaults) -> Position {
     }
 }
 
-fn if_exists(arguments: &Arguments, defaults: &ComposeDefaults) -> compose::IfExists {
+fn if_exists(arguments: &CommonArguments, defaults: &ComposeDefaults) -> compose::IfExists {
     match (arguments.if_exists, defaults.if_exists) {
         (Some(IfExists::Replace), _) | (None, Some(config::IfExists::Replace) | None) => {
             compose::IfExists::Replace
@@ -112,7 +126,7 @@ fn if_exists(arguments: &Arguments, defaults: &ComposeDefaults) -> compose::IfEx
 }
 
 fn annotations(
-    arguments: &Arguments,
+    arguments: &CommonArguments,
     defaults: &ComposeDefaults,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let mut annotations = defaults.annotation.clone();
@@ -200,7 +214,7 @@ fn epoch(context: &Context) -> Result<Option<i64>, Failure> {
 }
 
 async fn pack_all(
-    arguments: &Arguments,
+    arguments: &CommonArguments,
     defaults: &ComposeDefaults,
     context: &Context,
     created: Option<i64>,

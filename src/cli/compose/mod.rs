@@ -7,7 +7,8 @@ mod text;
 
 use std::sync::Arc;
 
-pub use arguments::Arguments;
+pub use arguments::{Arguments, CommonArguments};
+pub(super) use job::{common, job};
 pub(super) use text::cost;
 
 use super::arguments::{Format, RegistryArguments};
@@ -29,7 +30,7 @@ pub(super) async fn run(
     let progress = Progress::start();
     let observer: Arc<dyn Observer> = Arc::clone(&progress) as _;
     let outcome = async {
-        let job = job::job(arguments, &context).await?;
+        let job = job(arguments, &context).await?;
         Box::pin(compose(&job, &context.places, &observer))
             .await
             .map_err(Failure::from)

@@ -181,9 +181,9 @@ fn times(page: &mut String, records: &[Record]) {
             plural(*count, "image")
         );
     }
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<text x=\"20\" y=\"143\">0 s</text><text x=\"780\" y=\"143\">{longest:.2} s</text></svg>\n"
+        "<text x=\"20\" y=\"143\">0 s</text><text x=\"780\" y=\"143\">{longest:.2} s</text></svg>"
     );
 }
 

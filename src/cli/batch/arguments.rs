@@ -1,0 +1,73 @@
+//! The command line of `ohoci batch`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::arguments::Format;
+use crate::cli::compose;
+
+/// Compose many images in one run.
+///
+/// Every blob that the images share moves once per repository; what one image taught is known to
+/// the next, in this run and in later ones. Exit code 3 says that some images failed or were left.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// Base images, one reference per line (# starts a comment); - reads stdin
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "plan",
+        conflicts_with = "plan"
+    )]
+    pub bases: Option<PathBuf>,
+
+    /// One compose per line, as a JSON object with compose's flags as fields; - reads stdin
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+
+    /// Where records are written, one JSON line per image as it ends
+    #[arg(long, value_name = "FILE", default_value = "ohoci-batch.jsonl")]
+    pub journal: PathBuf,
+
+    /// Go on from the journal: what is recorded as done is not looked at again
+    #[arg(long)]
+    pub resume: bool,
+
+    /// Do only what the journal records as failed
+    #[arg(long, conflicts_with = "resume")]
+    pub retry_failed: bool,
+
+    /// Start nothing new after the first failed image
+    #[arg(long)]
+    pub fail_fast: bool,
+
+    /// Start nothing new after this many failed images
+    #[arg(long, value_name = "COUNT", conflicts_with = "fail_fast")]
+    pub max_failures: Option<usize>,
+
+    /// Most images at once; fewer are when a registry wants it
+    #[arg(long, value_name = "COUNT", default_value_t = 32)]
+    pub jobs: usize,
+
+    /// How many times an image is tried before it has failed
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    pub attempts: u32,
+
+    /// Write a page about the run: what is shared, how long it took, what failed
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+
+    /// Write the summary as Markdown
+    #[arg(long, value_name = "FILE.md")]
+    pub markdown: Option<PathBuf>,
+
+    /// Everything that compose takes but its base. In --push, {registry} {repository} {name} {tag}
+    /// {digest} {short_digest} {slug} {instance_id} stand for parts of the base.
+    #[command(flatten)]
+    pub compose: compose::CommonArguments,
+
+    /// How the summary is written to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
