@@ -4,6 +4,8 @@
 //! has to be named here; `harness::every_file_is_part_of_the_test_program` notices a forgotten one.
 
 #[cfg(test)]
+mod compose;
+#[cfg(test)]
 mod copy;
 #[cfg(test)]
 mod harness;
@@ -20,7 +22,11 @@ mod login;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
+mod platforms;
+#[cfg(test)]
 mod registry_client;
+#[cfg(test)]
+mod requests;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]

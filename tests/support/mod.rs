@@ -2,11 +2,14 @@
 //!
 //! * [`command`]: the `ohoci` binary with a home of its own.
 //! * [`debian_registry`]: Debian's `docker-registry`, open, with passwords, tokens or certificates.
+//! * [`ohoci_registry`]: ohoci's own, with its log.
 //! * [`token_server`]: hands out the tokens, with the quirks of real ones.
 //! * [`certificates`]: an authority for HTTPS on loopback.
 //! * [`images`]: small real images, plain and odd.
 //! * [`answering`]: servers whose answers a test makes up.
 //! * [`peer`]: reads and writes a registry without any code of ohoci.
+//! * [`workbench`]: a registry, ohoci and a deps image together.
+//! * [`requests`]: what went over the wire, in words.
 //! * [`clients`]: skopeo, umoci and running what came out.
 
 pub(crate) mod answering;
@@ -15,5 +18,8 @@ pub(crate) mod clients;
 pub(crate) mod command;
 pub(crate) mod debian_registry;
 pub(crate) mod images;
+pub(crate) mod ohoci_registry;
 pub(crate) mod peer;
+pub(crate) mod requests;
 pub(crate) mod token_server;
+pub(crate) mod workbench;

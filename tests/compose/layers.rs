@@ -1,0 +1,246 @@
+//! `--layer`: directories and tars, where they land, and on which side of the base.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+use ohoci::oci::media_type::{Compression, Family};
+use serde_json::{Value, json};
+
+use crate::support::command::Ohoci;
+use crate::support::images::{Layer, Node, bare};
+use crate::support::peer::sha256;
+
+/// Files and their content in a layer of a layout; directories have none.
+fn files(ohoci: &Ohoci, layout: &str, descriptor: &Value) -> BTreeMap<String, String> {
+    let digest = descriptor["digest"].as_str().unwrap();
+    let hash = digest.trim_start_matches("sha256:");
+    let bytes = fs_err::read(ohoci.work().join(layout).join("blobs/sha256").join(hash)).unwrap();
+    assert_eq!(sha256(&bytes), digest);
+    let kind = descriptor["mediaType"].as_str().unwrap();
+    let mut tar = Vec::new();
+    if kind.ends_with("zstd") {
+        tar = zstd::decode_all(bytes.as_slice()).unwrap();
+    } else if kind.ends_with("gzip") {
+        GzDecoder::new(bytes.as_slice())
+            .read_to_end(&mut tar)
+            .unwrap();
+    } else {
+        tar = bytes;
+    }
+    let mut found = BTreeMap::new();
+    for entry in tar::Archive::new(tar.as_slice()).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().to_str().unwrap().to_owned();
+        let mut content = String::new();
+        entry.read_to_string(&mut content).unwrap();
+        assert_eq!(
+            found.insert(name.clone(), content),
+            None,
+            "{name} is there twice"
+        );
+    }
+    found
+}
+
+fn manifest(ohoci: &Ohoci, reference: &str) -> Value {
+    ohoci
+        .run(["inspect", "--manifest", reference])
+        .exits(0)
+        .json()
+}
+
+#[test]
+fn directories_and_tars_of_every_compression_land_where_they_are_told() {
+    let ohoci = Ohoci::new();
+    let file = || Node::File(b"content".to_vec());
+    let nodes = [("share", Node::Directory), ("share/file", file())];
+    ohoci.write("work/directory/share/file", "content");
+    for (name, compression) in [
+        ("plain.tar", Compression::None),
+        ("packed.tar.gz", Compression::Gzip),
+        ("packed.tar.zst", Compression::Zstd),
+    ] {
+        ohoci.write(
+            format!("work/{name}"),
+            Layer::pack(&nodes, compression).bytes,
+        );
+    }
+    let below = |prefix: &str| {
+        let mut all: BTreeMap<String, String> = BTreeMap::new();
+        if !prefix.is_empty() {
+            all.insert(format!("{prefix}/"), String::new());
+        }
+        let prefix = if prefix.is_empty() {
+            String::new()
+        } else {
+            format!("{prefix}/")
+        };
+        all.insert(format!("{prefix}share/"), String::new());
+        all.insert(format!("{prefix}share/file"), "content".to_owned());
+        all
+    };
+    let normal = |found: BTreeMap<String, String>| -> BTreeMap<String, String> {
+        // A directory's entry may or may not end in a slash.
+        found
+            .into_iter()
+            .map(|(name, content)| (name.trim_end_matches('/').to_owned(), content))
+            .collect()
+    };
+    for source in ["directory", "plain.tar", "packed.tar.gz", "packed.tar.zst"] {
+        for (suffix, prefix) in [("", ""), (":/", ""), (":/openhands", "openhands")] {
+            for compression in ["gzip", "zstd"] {
+                let layer = format!("{source}{suffix}");
+                ohoci
+                    .run([
+                        "compose",
+                        "--base",
+                        "scratch",
+                        "--layer",
+                        &layer,
+                        "--compression",
+                        compression,
+                        "--push",
+                        "oci:out:1",
+                    ])
+                    .exits(0);
+                let manifest = manifest(&ohoci, "oci:out:1");
+                let descriptor = &manifest["layers"][0];
+                assert_eq!(
+                    normal(files(&ohoci, "out", descriptor)),
+                    normal(below(prefix)),
+                    "{layer}"
+                );
+                let kind = descriptor["mediaType"].as_str().unwrap();
+                // What is compressed already and needs no moving is taken as it is.
+                let given = prefix.is_empty() && source.starts_with("packed");
+                if !given {
+                    assert!(kind.ends_with(compression), "{layer}: {kind}");
+                } else {
+                    let bytes = fs_err::read(ohoci.work().join(source)).unwrap();
+                    assert_eq!(descriptor["digest"], json!(sha256(&bytes)), "{layer}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_above_the_destination_but_its_parents_is_in_the_layer() {
+    let ohoci = Ohoci::new();
+    ohoci.write("work/directory/a", "a");
+    ohoci
+        .run([
+            "compose",
+            "--base",
+            "scratch",
+            "--layer",
+            "directory:/opt/tool/x",
+            "--push",
+            "oci:out:1",
+        ])
+        .exits(0);
+    let manifest = manifest(&ohoci, "oci:out:1");
+    let found: Vec<String> = files(&ohoci, "out", &manifest["layers"][0])
+        .into_keys()
+        .map(|name| name.trim_end_matches('/').to_owned())
+        .collect();
+    assert_eq!(found.last().map(String::as_str), Some("opt/tool/x/a"));
+    assert!(
+        found
+            .iter()
+            .all(|name| "opt/tool/x/a".starts_with(name.as_str())),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn position_decides_on_which_side_of_the_base_layers_go() {
+    let ohoci = Ohoci::new();
+    bare(Family::Oci, vec![])
+        .many_layers(2, Compression::Gzip)
+        .build()
+        .write_layout(&ohoci.work().join("base"), "1");
+    ohoci.write("work/one/a", "a");
+    ohoci.write("work/two/b", "b");
+    let base = manifest(&ohoci, "oci:base:1");
+    let mut added = Vec::new();
+    for (position, base_at, added_at) in [("top", 0, 2), ("bottom", 2, 0)] {
+        ohoci
+            .run([
+                "compose",
+                "--base",
+                "oci:base:1",
+                "--layer",
+                "one",
+                "--layer",
+                "two",
+                "--position",
+                position,
+                "--env",
+                "A=1",
+                "--push",
+                "oci:out:1",
+            ])
+            .exits(0);
+        let made = manifest(&ohoci, "oci:out:1");
+        let layers = made["layers"].as_array().unwrap();
+        assert_eq!(layers.len(), 4);
+        assert_eq!(
+            layers[base_at..base_at + 2],
+            base["layers"].as_array().unwrap()[..]
+        );
+        assert!(files(&ohoci, "out", &layers[added_at]).contains_key("a"));
+        assert!(files(&ohoci, "out", &layers[added_at + 1]).contains_key("b"));
+        added.push(layers[added_at..added_at + 2].to_vec());
+
+        let config = ohoci
+            .run(["inspect", "--config", "oci:out:1"])
+            .exits(0)
+            .json();
+        let history: Vec<&str> = config["history"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|entry| entry["empty_layer"] != json!(true))
+            .map(|entry| entry["created_by"].as_str().unwrap())
+            .collect();
+        assert_eq!(history[base_at], "ADD layer 0", "{history:?}");
+        assert!(history[added_at].starts_with("ohoci"), "{history:?}");
+    }
+    assert_eq!(
+        added[0], added[1],
+        "a layer's identity does not depend on where it goes"
+    );
+}
+
+#[test]
+fn a_layer_that_cannot_be_packed_says_which_and_why() {
+    let ohoci = Ohoci::new();
+    ohoci.write("work/no.tar", "this is no tar");
+    ohoci.write(
+        "work/cut.tar.gz",
+        &Layer::pack(&[("a", Node::File(vec![7; 5000]))], Compression::Gzip).bytes[..40],
+    );
+    for (layer, code) in [
+        ("not-there", 1),
+        ("no.tar", 1),
+        ("cut.tar.gz", 1),
+        ("no.tar:relative", 2),
+    ] {
+        let outcome = ohoci
+            .run([
+                "compose",
+                "--base",
+                "scratch",
+                "--layer",
+                layer,
+                "--push",
+                "oci:out:1",
+            ])
+            .exits(code);
+        let path = layer.split(':').next().unwrap();
+        assert!(outcome.stderr.contains(path), "{}", outcome.stderr);
+    }
+    assert!(!ohoci.work().join("out").exists());
+}
