@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod compose;
 #[cfg(test)]
+mod containers;
+#[cfg(test)]
 mod copy;
 #[cfg(test)]
 mod harness;
@@ -21,6 +23,8 @@ mod local_places;
 mod login;
 #[cfg(test)]
 mod messages;
+#[cfg(test)]
+mod oci_client;
 #[cfg(test)]
 mod platforms;
 #[cfg(test)]

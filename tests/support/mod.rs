@@ -10,13 +10,14 @@
 //! * [`peer`]: reads and writes a registry without any code of ohoci.
 //! * [`workbench`]: a registry, ohoci and a deps image together.
 //! * [`requests`]: what went over the wire, in words.
-//! * [`clients`]: skopeo, umoci and running what came out.
+//! * [`clients`]: skopeo, umoci and running what came out; [`docker`]: a daemon of its own.
 
 pub(crate) mod answering;
 pub(crate) mod certificates;
 pub(crate) mod clients;
 pub(crate) mod command;
 pub(crate) mod debian_registry;
+pub(crate) mod docker;
 pub(crate) mod images;
 pub(crate) mod ohoci_registry;
 pub(crate) mod peer;
