@@ -12,6 +12,8 @@ mod copy;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod image_spec;
+#[cfg(test)]
 mod inspect;
 #[cfg(test)]
 mod interrupt;

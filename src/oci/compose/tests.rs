@@ -3,7 +3,6 @@
 mod families;
 mod properties;
 mod refusals;
-mod schemas;
 
 use super::*;
 use crate::oci::annotation;
