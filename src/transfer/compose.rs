@@ -42,7 +42,8 @@ pub struct LocalLayer {
     pub diff_id: Digest,
     /// Its bytes.
     pub body: Arc<dyn Body>,
-    /// What it was packed from.
+    /// What it was packed from. It is written into the image, so it says nothing of where on this
+    /// machine that lies.
     pub name: String,
     /// `created_by` of its history entry.
     pub created_by: String,

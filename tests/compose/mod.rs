@@ -19,4 +19,6 @@ mod refusals;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod same_bytes;
+#[cfg(test)]
 mod streaming;

@@ -20,6 +20,8 @@ use crate::store::file_body::file_body;
 use crate::transfer::compose::{self, Job, LocalLayer};
 use crate::transfer::read::Choice;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
 
 /// The job that is asked for. Packs local layers, since their digests are part of it.
 pub(crate) async fn job(arguments: &Arguments, context: &Context) -> Result<Job, Failure> {
@@ -236,6 +238,7 @@ async fn pack_all(
     for text in sources {
         let source = LayerSource::parse(text)
             .map_err(|error| Failure::usage(format!("--layer {text}: {error}")))?;
+        let name = bare_name(&source.path);
         let work_dir = context.work_dir.clone();
         // Reading, hashing and compressing keep a core busy; the network must not wait for them.
         let packed = tokio::task::spawn_blocking(move || pack(&source, &options, &work_dir))
@@ -245,7 +248,7 @@ async fn pack_all(
         for note in &packed.notes {
             output::warning(&format!("--layer {text}: {note}"));
         }
-        layers.push(local_layer(text, packed)?);
+        layers.push(local_layer(name, packed)?);
     }
     Ok(layers)
 }
@@ -261,7 +264,15 @@ fn pack_failure(error: &PackError) -> Failure {
     }
 }
 
-fn local_layer(name: &str, packed: PackedLayer) -> Result<LocalLayer, Failure> {
+/// A path's last name. The image remembers it, and the same files must give the same image whichever
+/// directory they lie in.
+fn bare_name(path: &Path) -> String {
+    path.file_name()
+        .map_or(".".into(), OsStr::to_string_lossy)
+        .into_owned()
+}
+
+fn local_layer(name: String, packed: PackedLayer) -> Result<LocalLayer, Failure> {
     let path = match packed.file {
         LayerFile::Given(path) => path,
         // It lies in the run's own directory, which is removed as a whole at the end.
@@ -274,6 +285,6 @@ fn local_layer(name: &str, packed: PackedLayer) -> Result<LocalLayer, Failure> {
         descriptor: packed.descriptor,
         diff_id: packed.diff_id,
         created_by: packed.created_by,
-        name: name.to_owned(),
+        name,
     })
 }
