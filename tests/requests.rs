@@ -7,6 +7,7 @@ use ohoci::oci::media_type::{Compression, Family};
 use serde_json::{Value, json};
 use testbed::Relay;
 
+use crate::support::command::Ohoci;
 use crate::support::debian_registry::{DebianRegistry, PASSWORD, USER};
 use crate::support::images::{Image, Index, bare, busybox};
 use crate::support::ohoci_registry::OhociRegistry;
@@ -199,6 +200,33 @@ fn with_nothing_to_do_each_tag_is_looked_at_once() {
     let (report, asked) = scene.run(&["--base", &base, "--env", "A=2", "--push", "@/app:2"]);
     assert_eq!(report["status"], json!("unchanged"));
     assert_eq!(asked, ["HEAD app/manifests/2"]);
+}
+
+#[test]
+fn skip_is_one_request_where_the_tag_exists() {
+    let scene = Scene::new();
+    scene.run(&ARGUMENTS);
+    let fresh = Ohoci::new();
+    take(&scene.relay);
+    fresh
+        .run(scene.bench.expand(&[
+            "compose",
+            "--base",
+            "@/base:1",
+            "--deps",
+            "@/deps:1",
+            "--env",
+            "OTHER=1",
+            "--if-exists",
+            "skip",
+            "--push",
+            "@/app:1",
+        ]))
+        .exits(0);
+    assert_eq!(
+        scene.words().of(&take(&scene.relay)),
+        ["HEAD app/manifests/1"]
+    );
 }
 
 #[test]

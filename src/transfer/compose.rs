@@ -2,6 +2,7 @@
 
 mod additions;
 mod documents;
+mod existing;
 mod needs;
 mod push;
 
@@ -19,8 +20,8 @@ use super::watch::{Event, Observer};
 use crate::oci::config_patch::ConfigPatch;
 use crate::oci::label::Position;
 use crate::oci::media_type::{self, LayerKind};
-use crate::oci::{Content, Descriptor, Digest, Manifest, Pointer, Reference};
-use crate::store::{Body, Error, ErrorKind, Source};
+use crate::oci::{Content, Descriptor, Digest, Manifest, Reference};
+use crate::store::{Body, Error, Source};
 
 /// What to do when a target reference exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,22 +94,31 @@ pub async fn compose(
     observer: &Arc<dyn Observer>,
 ) -> Result<ComposeReport, Error> {
     let started = std::time::Instant::now();
-    let destinations = places.destinations(&job.push)?;
+    let mut destinations = places.destinations(&job.push)?;
     let reads: Vec<&Reference> = std::iter::once(&job.base).chain(&job.deps).collect();
     places.announce(&reads, &job.push.iter().collect::<Vec<_>>());
 
+    let mut left = Vec::new();
+    if job.if_exists == IfExists::Skip {
+        // Asked first and alone: where everything is there, it is all that is asked.
+        left = existing::leave(&mut destinations).await?;
+        if destinations.is_empty()
+            && let Some(first) = left.first()
+        {
+            return Ok(existing::skipped(first, &left, places, started));
+        }
+    }
+
     observer.event(&Event::Step("reading base and deps".to_owned()));
-    let ((base, deps), existing) = futures_util::try_join!(
+    let ((base, deps), ()) = futures_util::try_join!(
         read_all(job, places, &destinations),
         prepare_destinations(job, &destinations)
     )?;
-    if let Some((reference, digest)) = existing {
-        return skipped(job, places, &destinations, &reference, digest, started);
-    }
 
     let compositions = additions::compositions(job, places, base.as_ref(), &deps).await?;
     let made = documents::make(job, base.as_ref(), compositions.list)?;
     let mut warnings = compositions.warnings;
+    warnings.extend(left.iter().map(existing::Existing::warning));
     for image in &made.images {
         for warning in &image.warnings {
             if !warnings.contains(warning) {
@@ -135,13 +145,14 @@ pub async fn compose(
     )
     .await?;
 
-    let reports: Vec<TargetReport> = targets
+    let mut reports: Vec<TargetReport> = targets
         .iter()
         .zip(outcomes)
         .map(|((destination, moves), outcome)| {
             push::target_report(destination, moves, made.root.digest(), &outcome)
         })
         .collect();
+    reports.extend(left.iter().map(existing::Existing::report));
     let status = reports
         .first()
         .map_or(Status::Planned, |report| report.status);
@@ -153,8 +164,8 @@ pub async fn compose(
         },
         reference: reports.first().map(|report| report.reference.clone()),
         digest: made.root.digest().clone(),
-        media_type: made.root.media_type().to_owned(),
-        size: made.root.bytes().len() as u64,
+        media_type: Some(made.root.media_type().to_owned()),
+        size: Some(made.root.bytes().len() as u64),
         platforms: made.images.iter().map(|i| i.platform.to_string()).collect(),
         base: base.as_ref().map(|base| Named {
             name: job.base.to_string(),
@@ -231,7 +242,7 @@ fn mount_ahead(job: &Job, destinations: &[Destination], source: &dyn Source, man
     else {
         return;
     };
-    if job.dry_run || job.if_exists != IfExists::Replace {
+    if job.dry_run || job.if_exists == IfExists::Fail {
         return;
     }
     for destination in destinations {
@@ -250,41 +261,23 @@ fn mount_ahead(job: &Job, destinations: &[Destination], source: &dyn Source, man
     }
 }
 
-/// Opens upload sessions ahead of time, or finds out whether the target exists when that decides.
-async fn prepare_destinations(
-    job: &Job,
-    destinations: &[Destination],
-) -> Result<Option<(String, Digest)>, Error> {
-    if job.if_exists == IfExists::Replace {
-        if !job.dry_run {
-            join_all(
-                destinations
-                    .iter()
-                    .filter(|destination| !pushed_before(destination))
-                    .map(|destination| destination.target.prepare()),
-            )
-            .await;
-        }
-        return Ok(None);
-    }
-    for destination in destinations {
-        for tag in &destination.tags {
-            let pointer = Pointer::Tag(tag.clone());
-            if let Some(digest) = destination.target.current(&pointer).await? {
-                let reference = format!("{}:{tag}", destination.target.place());
-                if job.if_exists == IfExists::Fail {
-                    return Err(Error::new(
-                        ErrorKind::Unsupported,
-                        format!("will not replace {reference}"),
-                        format!("it exists, at {digest}"),
-                    )
-                    .hinted("--if-exists replace moves it; --if-exists skip leaves it"));
-                }
-                return Ok(Some((reference, digest)));
+/// Opens upload sessions ahead of time, or makes sure that nothing is replaced.
+async fn prepare_destinations(job: &Job, destinations: &[Destination]) -> Result<(), Error> {
+    match job.if_exists {
+        IfExists::Fail => existing::forbid(destinations).await,
+        IfExists::Replace | IfExists::Skip => {
+            if !job.dry_run {
+                join_all(
+                    destinations
+                        .iter()
+                        .filter(|destination| !pushed_before(destination))
+                        .map(|destination| destination.target.prepare()),
+                )
+                .await;
             }
+            Ok(())
         }
     }
-    Ok(None)
 }
 
 /// Whether this machine remembers having pushed to the tags: then the result is likely there
@@ -296,37 +289,5 @@ fn pushed_before(destination: &Destination) -> bool {
                 .tags
                 .iter()
                 .all(|tag| registry.remembered(tag).is_some())
-    })
-}
-
-fn skipped(
-    job: &Job,
-    places: &Places,
-    destinations: &[Destination],
-    reference: &str,
-    digest: Digest,
-    started: std::time::Instant,
-) -> Result<ComposeReport, Error> {
-    let named = destinations
-        .iter()
-        .find(|destination| reference.starts_with(&destination.target.place()))
-        .map(|destination| destination.result_reference(&digest));
-    Ok(ComposeReport {
-        status: Status::Skipped,
-        reference: named,
-        digest,
-        media_type: String::new(),
-        size: 0,
-        platforms: Vec::new(),
-        base: None,
-        deps: Vec::new(),
-        layers: Vec::new(),
-        targets: Vec::new(),
-        changes: Vec::new(),
-        warnings: vec![format!(
-            "{reference} exists and was left as it is; {} was not read",
-            job.base
-        )],
-        cost: Cost::new(&places.client.statistics(), started.elapsed()),
     })
 }

@@ -61,6 +61,35 @@ impl Destination {
             None => digest.to_string(),
         }
     }
+
+    /// The reference that stands for a tag, as it was asked for.
+    #[must_use]
+    pub fn reference_of(&self, tag: &str) -> String {
+        self.references
+            .iter()
+            .find(|reference| tag_of(reference).as_deref() == Some(tag))
+            .map_or_else(
+                || format!("{}:{tag}", self.target.place()),
+                ToString::to_string,
+            )
+    }
+
+    /// Gives up a tag, and the references that stand for it.
+    pub fn leave_out(&mut self, tag: &str) {
+        self.tags.retain(|known| known != tag);
+        self.references
+            .retain(|reference| tag_of(reference).as_deref() != Some(tag));
+    }
+}
+
+/// The tag, or what takes its place, that pushing to a reference sets.
+fn tag_of(reference: &Reference) -> Option<String> {
+    match reference {
+        Reference::Registry(registry) => Some(registry.tag().unwrap_or("latest").to_owned()),
+        Reference::Layout { tag, .. } | Reference::OciArchive { tag, .. } => tag.clone(),
+        Reference::DockerArchive { name, .. } => name.clone(),
+        Reference::Scratch => None,
+    }
 }
 
 impl Places {
@@ -191,23 +220,16 @@ impl Places {
     fn destination(&self, references: Vec<Reference>) -> Result<Destination, Error> {
         let mut tags: Vec<String> = Vec::new();
         for reference in &references {
-            let tag = match reference {
-                Reference::Registry(registry) => match (registry.tag(), registry.digest()) {
-                    (Some(tag), None) => Some(tag.to_owned()),
-                    (None, None) => Some("latest".to_owned()),
-                    (_, Some(_)) => {
-                        return Err(Error::new(
-                            ErrorKind::Unsupported,
-                            format!("cannot push to {registry}"),
-                            "a digest names content that exists; push to a tag",
-                        ));
-                    }
-                },
-                Reference::Layout { tag, .. } | Reference::OciArchive { tag, .. } => tag.clone(),
-                Reference::DockerArchive { name, .. } => name.clone(),
-                Reference::Scratch => None,
-            };
-            if let Some(tag) = tag
+            if let Some(registry) = reference.registry()
+                && registry.digest().is_some()
+            {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("cannot push to {registry}"),
+                    "a digest names content that exists; push to a tag",
+                ));
+            }
+            if let Some(tag) = tag_of(reference)
                 && !tags.contains(&tag)
             {
                 tags.push(tag);

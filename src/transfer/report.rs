@@ -35,10 +35,10 @@ pub struct ComposeReport {
     pub reference: Option<String>,
     /// Digest of the manifest or index.
     pub digest: Digest,
-    /// Its media type.
-    pub media_type: String,
-    /// Its size in bytes.
-    pub size: u64,
+    /// Its media type; `None` when the image that was left as it is was not read.
+    pub media_type: Option<String>,
+    /// Its size in bytes; `None` likewise.
+    pub size: Option<u64>,
     /// What the result runs on.
     pub platforms: Vec<String>,
     /// What it was composed on; `None` for scratch.

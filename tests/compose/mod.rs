@@ -22,3 +22,5 @@ mod report;
 mod same_bytes;
 #[cfg(test)]
 mod streaming;
+#[cfg(test)]
+mod tags;

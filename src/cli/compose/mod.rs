@@ -19,6 +19,7 @@ use super::output;
 use super::progress::Progress;
 use crate::transfer::Observer;
 use crate::transfer::compose::compose;
+use crate::transfer::report::Status;
 
 /// Runs the command.
 pub(super) async fn run(
@@ -47,7 +48,9 @@ pub(super) async fn run(
     }
     match arguments.format {
         Format::Json => output::json(&report)?,
-        Format::Text if arguments.dry_run => output::result(&text::plan(&report)),
+        Format::Text if arguments.dry_run && report.status != Status::Skipped => {
+            output::result(&text::plan(&report));
+        }
         Format::Text => {
             if let Some(reference) = &report.reference {
                 output::result(reference);

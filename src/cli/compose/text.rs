@@ -25,13 +25,11 @@ pub(super) fn plan(report: &ComposeReport) -> String {
     }
     let platforms = printable::line(&report.platforms.join(", "));
     let _ = writeln!(text, "platforms {platforms}");
-    let _ = writeln!(
-        text,
-        "result    {} ({}, {})",
-        report.digest,
-        report.media_type,
-        size::bytes(report.size)
-    );
+    let _ = write!(text, "result    {}", report.digest);
+    if let (Some(media_type), Some(size)) = (&report.media_type, report.size) {
+        let _ = write!(text, " ({media_type}, {})", size::bytes(size));
+    }
+    text.push('\n');
     if report.targets.is_empty() {
         let _ = writeln!(text, "\nlayers, lowest first");
         for layer in &report.layers {
