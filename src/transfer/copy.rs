@@ -4,7 +4,7 @@
 //! layouts.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
@@ -200,38 +200,58 @@ async fn collect(
     root: Manifest,
     manifests: &mut Vec<Manifest>,
 ) -> Result<(), Error> {
-    let mut levels = vec![vec![root]];
-    let mut seen: HashSet<Digest> = HashSet::new();
-    while let Some(level) = levels.last() {
-        let below: Vec<&Descriptor> = level
-            .iter()
-            .filter_map(|manifest| match manifest.content() {
-                Content::Index { manifests } => Some(manifests),
-                Content::Image { .. } => None,
-            })
-            .flatten()
-            .filter(|descriptor| seen.insert(descriptor.digest.clone()))
-            .collect();
+    let mut found = HashMap::from([(root.digest().clone(), root.clone())]);
+    let mut level = vec![root.clone()];
+    let mut depth = 0;
+    loop {
+        let mut below: Vec<&Descriptor> = Vec::new();
+        let mut asked: HashSet<&Digest> = HashSet::new();
+        for descriptor in level.iter().flat_map(children) {
+            if !found.contains_key(&descriptor.digest) && asked.insert(&descriptor.digest) {
+                below.push(descriptor);
+            }
+        }
         if below.is_empty() {
             break;
         }
-        if levels.len() > MAX_DEPTH {
+        depth += 1;
+        if depth > MAX_DEPTH {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 format!("cannot copy {}", source.place()),
                 format!("indexes lie in indexes more than {MAX_DEPTH} deep"),
             ));
         }
-        let next = try_join_all(
-            below
-                .into_iter()
-                .map(|descriptor| source.manifest(descriptor)),
-        )
-        .await?;
-        levels.push(next);
+        let next = try_join_all(below.into_iter().map(|child| source.manifest(child))).await?;
+        for manifest in &next {
+            found.insert(manifest.digest().clone(), manifest.clone());
+        }
+        level = next;
     }
-    manifests.extend(levels.into_iter().rev().flatten());
+    list_behind_children(&root, &mut found, manifests);
     Ok(())
+}
+
+fn children(manifest: &Manifest) -> &[Descriptor] {
+    match manifest.content() {
+        Content::Index { manifests } => manifests,
+        Content::Image { .. } => &[],
+    }
+}
+
+/// Moves a manifest behind all that it lists. One may be listed by several indexes, on several
+/// levels: it stands before the first of them.
+fn list_behind_children(
+    manifest: &Manifest,
+    found: &mut HashMap<Digest, Manifest>,
+    manifests: &mut Vec<Manifest>,
+) {
+    for child in children(manifest) {
+        if let Some(child) = found.remove(&child.digest) {
+            list_behind_children(&child, found, manifests);
+        }
+    }
+    manifests.push(manifest.clone());
 }
 
 /// Every blob that the manifests list, once. Foreign layers stay where their URLs say they are.
@@ -259,4 +279,83 @@ fn needs(source: &Arc<dyn Source>, manifests: &[Manifest]) -> Vec<Need> {
             body: source.blob(blob),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::*;
+    use crate::registry::{Client, Settings};
+    use crate::store::cache::Cache;
+    use crate::store::layout::Layout;
+    use crate::transfer::Unwatched;
+
+    fn put(layout: &Layout, media_type: &str, content: &serde_json::Value) -> Descriptor {
+        let content = Bytes::from(content.to_string());
+        let descriptor = Descriptor::of(media_type, &content);
+        layout.put(&descriptor, &content).unwrap();
+        descriptor
+    }
+
+    fn index(layout: &Layout, entries: &[&Descriptor]) -> Descriptor {
+        let entries: Vec<_> = entries.iter().map(|entry| entry.to_json()).collect();
+        let content = json!({
+            "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": entries
+        });
+        put(layout, media_type::OCI_INDEX, &content)
+    }
+
+    #[tokio::test]
+    async fn an_index_inside_an_index_is_copied_behind_what_it_lists() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::create_or_open(directory.path().join("from")).unwrap();
+        let config = put(&layout, media_type::DOCKER_CONFIG, &json!({}));
+        let image = put(
+            &layout,
+            media_type::DOCKER_MANIFEST,
+            &json!({
+                "schemaVersion": 2, "mediaType": media_type::DOCKER_MANIFEST,
+                "config": config.to_json(), "layers": []
+            }),
+        );
+        // Each lists the one before it, and all of them the image.
+        let inner = index(&layout, &[&image]);
+        let middle = index(&layout, &[&inner, &image]);
+        let outer = index(&layout, &[&middle, &inner, &image]);
+        layout
+            .update(|list| list.set(Some("a"), &outer, None))
+            .unwrap();
+        let reference = |name: &str| {
+            let path = directory.path().join(name);
+            format!("oci:{}:a", path.display())
+                .parse::<Reference>()
+                .unwrap()
+        };
+        let places = Places {
+            client: Client::new(Settings::default()).unwrap(),
+            cache: Arc::new(Cache::disabled()),
+        };
+        let job = Job {
+            from: reference("from"),
+            to: vec![reference("to")],
+            platform: None,
+            no_upload: false,
+        };
+        let observer: Arc<dyn Observer> = Arc::new(Unwatched);
+        let report = copy(&job, &places, &observer).await.unwrap();
+        assert_eq!(report.manifests, 4);
+        assert_eq!(report.status, Status::Pushed);
+        // All of it became OCI, down to the index that is listed twice.
+        let copied = places.source(&reference("to")).await.unwrap();
+        let mut manifests = Vec::new();
+        let root = copied.root().await.unwrap();
+        collect(copied.as_ref(), root, &mut manifests)
+            .await
+            .unwrap();
+        assert_eq!(manifests.len(), 4);
+        let families: Vec<Family> = manifests.iter().map(Manifest::family).collect();
+        assert_eq!(families, [Family::Oci; 4]);
+    }
 }

@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use super::places::Destination;
 use super::plan::{Move, Way};
 use super::watch::{Event, Observer, WatchedBody};
-use crate::oci::{Descriptor, Digest, Manifest};
+use crate::oci::{Content, Descriptor, Digest, Manifest};
 use crate::store::{Arrival, Error, ErrorKind, Offer};
 
 /// How many blobs move at once. Requests beyond what a host takes wait in the client.
@@ -22,7 +22,7 @@ pub struct Delivery<'a> {
     pub moves: &'a [Move],
     /// Configs and other documents in memory.
     pub documents: &'a [(Descriptor, Bytes)],
-    /// Manifests that the root lists.
+    /// Manifests that the root lists, or that they list: each behind all that it lists itself.
     pub children: &'a [Manifest],
     /// What the tags will name.
     pub root: &'a Manifest,
@@ -97,11 +97,16 @@ async fn attempt(
         .buffer_unordered(BLOBS_AT_ONCE)
         .try_collect::<Vec<()>>();
     let (arrivals, _) = futures_util::try_join!(blobs, documents)?;
-    stream::iter(delivery.children)
+    let is_image = |child: &&Manifest| matches!(child.content(), Content::Image { .. });
+    stream::iter(delivery.children.iter().filter(is_image))
         .map(|child| target.place_manifest(child, &[]))
         .buffer_unordered(BLOBS_AT_ONCE)
         .try_collect::<Vec<()>>()
         .await?;
+    // An index is refused before what it lists is there, so these wait for each other.
+    for index in delivery.children.iter().filter(|child| !is_image(child)) {
+        target.place_manifest(index, &[]).await?;
+    }
     target
         .place_manifest(delivery.root, &destination.tags)
         .await?;
