@@ -49,15 +49,25 @@ pub fn open_target(reference: &Reference) -> Option<Arc<dyn Target>> {
     })
 }
 
-/// The reference without its tag: equal for references that are to share a target. `None` when
-/// the reference is to a registry or to `scratch`.
+/// The reference without its tag and with an absolute path: equal for references that are to
+/// share a target. `None` when the reference is to a registry or to `scratch`.
 #[must_use]
 pub fn place_of(reference: &Reference) -> Option<Reference> {
     let mut place = reference.clone();
-    match &mut place {
+    let path = match &mut place {
         Reference::Registry(_) | Reference::Scratch => return None,
-        Reference::Layout { tag, .. } | Reference::OciArchive { tag, .. } => *tag = None,
-        Reference::DockerArchive { name, .. } => *name = None,
+        Reference::Layout { path, tag } | Reference::OciArchive { path, tag } => {
+            *tag = None;
+            path
+        }
+        Reference::DockerArchive { path, name } => {
+            *name = None;
+            path
+        }
+    };
+    // Without a working directory the path stays as it was given.
+    if let Ok(absolute) = std::path::absolute(&*path) {
+        *path = absolute;
     }
     Some(place)
 }

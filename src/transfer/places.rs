@@ -38,6 +38,13 @@ pub struct Destination {
     origin: Option<Origin>,
 }
 
+/// What references have in common that are to share a target.
+#[derive(PartialEq)]
+enum Spot {
+    Repository(String),
+    Local(Reference),
+}
+
 impl Facts for Destination {
     fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref()
@@ -189,22 +196,20 @@ impl Places {
     /// # Errors
     /// When a reference cannot be pushed to, or a local place cannot be opened.
     pub fn destinations(&self, references: &[Reference]) -> Result<Vec<Destination>, Error> {
-        let mut groups: Vec<(String, Vec<Reference>)> = Vec::new();
+        let mut groups: Vec<(Spot, Vec<Reference>)> = Vec::new();
         for reference in references {
             let key = match reference {
-                Reference::Registry(registry) => registry.name(),
-                Reference::Layout { path, .. } => format!("oci:{}", path.display()),
-                Reference::OciArchive { path, .. } => format!("oci-archive:{}", path.display()),
-                Reference::DockerArchive { path, .. } => {
-                    format!("docker-archive:{}", path.display())
-                }
-                Reference::Scratch => {
-                    return Err(Error::new(
-                        ErrorKind::Unsupported,
-                        "cannot push to scratch",
-                        "scratch is the empty base, not a place",
-                    ));
-                }
+                Reference::Registry(registry) => Spot::Repository(registry.name()),
+                local => match store::open::place_of(local) {
+                    Some(place) => Spot::Local(place),
+                    None => {
+                        return Err(Error::new(
+                            ErrorKind::Unsupported,
+                            "cannot push to scratch",
+                            "scratch is the empty base, not a place",
+                        ));
+                    }
+                },
             };
             match groups.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, group)) => group.push(reference.clone()),
@@ -284,5 +289,28 @@ impl Places {
             };
             self.client.announce(registry.host(), [scope]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Settings;
+
+    fn places() -> Places {
+        Places {
+            client: Client::new(Settings::default()).unwrap(),
+            cache: Arc::new(Cache::disabled()),
+        }
+    }
+
+    #[test]
+    fn references_to_one_file_share_a_target_however_it_is_spelt() {
+        let references = ["oci-archive:out.tar:a", "oci-archive:./out.tar:b"]
+            .map(|text| text.parse::<Reference>().unwrap());
+        let destinations = places().destinations(&references).unwrap();
+        let tags: Vec<&[String]> = destinations.iter().map(|d| d.tags.as_slice()).collect();
+        // Two targets would write the file twice, and the second would take the first tag away.
+        assert_eq!(tags, [["a", "b"]]);
     }
 }
