@@ -104,9 +104,38 @@ impl Repository {
             .map_err(|error| error.during(what))
     }
 
+    /// Asks what `pointer` names for somebody who is going to read it: a mirror if one has it;
+    /// `None` when it names nothing.
+    ///
+    /// # Errors
+    /// When neither a mirror nor the registry can be asked.
+    pub async fn manifest_head_to_read(
+        &self,
+        pointer: &Pointer,
+    ) -> Result<Option<ManifestHead>, Error> {
+        let what = || format!("cannot look up {}", self.named(pointer));
+        let mut result = Ok(None);
+        for place in self.places().map_err(|error| error.during(what))? {
+            result = self.head_manifest_at(&place, pointer).await;
+            match &result {
+                Ok(Some(_)) => break,
+                Err(error) if place.is_mirror => place.passed_over(error),
+                _ => {}
+            }
+        }
+        result.map_err(|error| error.during(what))
+    }
+
     async fn head_manifest(&self, pointer: &Pointer) -> Result<Option<ManifestHead>, Error> {
-        let place = self.place()?;
-        let call = manifest_call(&place, pointer, Method::HEAD)?;
+        self.head_manifest_at(&self.place()?, pointer).await
+    }
+
+    async fn head_manifest_at(
+        &self,
+        place: &Place,
+        pointer: &Pointer,
+    ) -> Result<Option<ManifestHead>, Error> {
+        let call = manifest_call(place, pointer, Method::HEAD)?;
         let reply = self.transport().send(&place.host, call).await?;
         match reply.status().as_u16() {
             404 => Ok(None),

@@ -83,7 +83,7 @@ impl Source for RegistrySource {
                         .reference(self.reference.host(), self.reference.repository(), tag);
                 if let Some(remembered) = remembered
                     && self.cached(&remembered, None).is_some()
-                    && let Some(head) = self.repository.manifest_head(&pointer).await?
+                    && let Some(head) = self.repository.manifest_head_to_read(&pointer).await?
                     && let Some(digest) = head.digest
                     && let Some(manifest) = self.cached(&digest, head.media_type.as_deref())
                 {

@@ -1,8 +1,13 @@
 //! Reading and writing manifests.
 
+use std::sync::Arc;
+
 use ohoci::oci::media_type::{OCI_INDEX, OCI_MANIFEST};
 use ohoci::oci::{Digest, Pointer};
 use ohoci::registry::{ErrorKind, HostSettings, ManifestHead, Mirror, PutReceipt, Repository};
+use ohoci::store::Source as _;
+use ohoci::store::cache::Cache;
+use ohoci::store::registry::RegistrySource;
 
 use super::scripted_registry::{Answer, Scripted};
 use super::support::*;
@@ -291,4 +296,33 @@ async fn a_mirror_that_is_not_there_is_passed_over() {
     let repository = with_mirror(server.host(), &gone_host, "");
     repository.manifest(&tag()).await.unwrap();
     server.finish();
+}
+
+#[tokio::test]
+async fn a_tag_that_was_read_through_a_mirror_is_looked_up_there_again() {
+    let mirror = Scripted::start([
+        (GET, served()),
+        (
+            HEAD,
+            Answer::status(200)
+                .header("content-type", OCI_MANIFEST)
+                .header("docker-content-digest", &manifest().digest().to_string()),
+        ),
+    ])
+    .await;
+    // Only the mirror can be reached.
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = gone.local_addr().unwrap().to_string();
+    drop(gone);
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let source = RegistrySource::new(
+            with_mirror(&host, mirror.host(), ""),
+            format!("{host}/a/b:t").parse().unwrap(),
+            Arc::new(Cache::new(directory.path())),
+        );
+        let root = source.root().await.unwrap();
+        assert_eq!(root.digest(), manifest().digest());
+    }
+    mirror.finish();
 }
