@@ -21,6 +21,8 @@ pub(crate) enum Lane {
     Upload,
     /// The body of a blob, from the registry.
     Download,
+    /// Asking for a token: a request of any other kind may be waiting for it.
+    Token,
 }
 
 /// Permission to have a request in flight; it ends when this is dropped.
@@ -33,6 +35,7 @@ pub(crate) struct Pacing {
     small: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
+    tokens: Arc<Semaphore>,
     interval: Option<Duration>,
     next: Mutex<Next>,
 }
@@ -54,6 +57,7 @@ impl Pacing {
             small: Arc::new(Semaphore::new(small)),
             uploads: Arc::new(Semaphore::new(bodies)),
             downloads: Arc::new(Semaphore::new(bodies)),
+            tokens: Arc::new(Semaphore::new(small)),
             interval: requests_per_second
                 .filter(|rate| rate.is_finite() && *rate > 0.0)
                 .and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok()),
@@ -67,6 +71,7 @@ impl Pacing {
             Lane::Small => &self.small,
             Lane::Upload => &self.uploads,
             Lane::Download => &self.downloads,
+            Lane::Token => &self.tokens,
         };
         // The semaphores are never closed.
         let permit = Arc::clone(semaphore).acquire_owned().await.ok()?;

@@ -17,6 +17,7 @@ use super::credential::{Credential, Secret};
 use super::error::{Error, ErrorKind};
 use super::failure::authority;
 use super::host::Host;
+use super::pacing::Lane;
 use super::reply::Reply;
 use super::scope::ScopeSet;
 use super::transport::{Call, Payload, Transport};
@@ -269,6 +270,7 @@ fn simple(
         url.set_query(None);
     }
     let mut call = Call::new(Method::GET, url);
+    call.lane = Lane::Token;
     call.headers
         .insert(ACCEPT, HeaderValue::from_static("application/json"));
     if !credential.is_anonymous() {
@@ -303,6 +305,7 @@ fn oauth2(
     );
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     let mut call = Call::new(Method::POST, realm.clone());
+    call.lane = Lane::Token;
     call.headers = headers;
     call.payload = Payload::Bytes(Bytes::from(form.finish()));
     call

@@ -1,6 +1,7 @@
 //! Uploading blobs: every rung of the ladder.
 
 use std::io;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -451,6 +452,42 @@ async fn an_upload_that_is_fed_by_the_same_registry_does_not_wait_for_itself() {
     for result in futures_util::future::join_all(all).await {
         result.unwrap();
     }
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_token_for_what_feeds_an_upload_does_not_wait_for_the_upload() {
+    let (content, blob) = blob(100);
+    let read = format!("GET /v2/source/blobs/{}", blob.digest);
+    let token = |scope: &str| format!("GET /token?service=registry.example&scope={scope}");
+    let server = Scripted::start([
+        (
+            POST.to_owned(),
+            Answer::challenge("repository:a/b:pull,push"),
+        ),
+        (
+            token("repository%3Aa%2Fb%3Apull%2Cpush"),
+            Answer::token("write"),
+        ),
+        (POST.to_owned(), opened("/u")),
+        (token("repository%3Asource%3Apull"), Answer::token("read")),
+        (read, Answer::ok(content.clone())),
+        (put("/u", &blob), Answer::status(201)),
+    ])
+    .await;
+    // The one small request that may be under way is the upload itself.
+    let settings = HostSettings {
+        concurrency: Some(1),
+        ..HostSettings::default()
+    };
+    let client = client_with(ohoci::registry::Credential::Anonymous, settings);
+    let body = client.repository(server.host(), "source").blob_body(&blob);
+    let target = client.repository(server.host(), "a/b");
+    let upload = target.upload(&blob, body.as_ref(), None);
+    tokio::time::timeout(Duration::from_secs(60), upload)
+        .await
+        .expect("it waits for itself")
+        .unwrap();
     server.finish();
 }
 
