@@ -86,6 +86,16 @@ impl Transport {
             };
             reply.drain().await;
             url = resolve(&url, &next).map_err(Failure::lasting)?;
+            if matches!(call.payload, Payload::Secret(_)) && url.origin() != call.url.origin() {
+                return Err(Failure::lasting(Error::new(
+                    ErrorKind::Denied,
+                    format!(
+                        "{} wants credentials to be sent on to {}",
+                        authority(&call.url),
+                        authority(&url)
+                    ),
+                )));
+            }
         }
         Err(Failure::lasting(Error::new(
             ErrorKind::Server,
@@ -145,7 +155,7 @@ impl Transport {
                 progress.sent_all.store(true, Ordering::Relaxed);
                 0
             }
-            Payload::Bytes(bytes) => {
+            Payload::Bytes(bytes) | Payload::Secret(bytes) => {
                 progress.sent_all.store(true, Ordering::Relaxed);
                 self.counters.up(bytes.len());
                 *request.body_mut() = Some(bytes.clone().into());

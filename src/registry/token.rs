@@ -307,7 +307,7 @@ fn oauth2(
     let mut call = Call::new(Method::POST, realm.clone());
     call.lane = Lane::Token;
     call.headers = headers;
-    call.payload = Payload::Bytes(Bytes::from(form.finish()));
+    call.payload = Payload::Secret(Bytes::from(form.finish()));
     call
 }
 

@@ -35,6 +35,8 @@ pub(crate) enum Payload<'a> {
     Empty,
     /// A small one.
     Bytes(Bytes),
+    /// A small one that proves who asks: it goes where it is addressed to and nowhere else.
+    Secret(Bytes),
     /// Part of something that can be opened again.
     Stream {
         /// What to send.
@@ -302,7 +304,6 @@ impl Transport {
         )))
     }
 
-    /// Whether there are credentials, for the hint of a refusal.
     /// Whether the registry is likely to ask who we are. One that is spoken to in plain HTTP, and
     /// for which nobody keeps a credential, is most likely open: then waiting for the answer to
     /// the first request would only cost the others a round trip.
@@ -310,6 +311,7 @@ impl Transport {
         host.base().scheme() == "https" || self.somebody(host, call).await
     }
 
+    /// Whether there are credentials.
     async fn somebody(&self, host: &Host, call: &Call<'_>) -> bool {
         self.credential(host, call)
             .await

@@ -527,3 +527,25 @@ async fn credentials_stay_with_the_registry_when_a_blob_is_elsewhere() {
     assert_eq!(authorizations(&storage.finish()), [None]);
     server.finish();
 }
+
+#[tokio::test]
+async fn an_identity_token_is_not_sent_on_to_another_host() {
+    let thief = Scripted::start(std::iter::empty::<(&str, Answer)>()).await;
+    let onward = format!("http://{}/token", thief.host());
+    let server = Scripted::start([
+        (GET, Answer::challenge("repository:a/b:pull")),
+        (
+            "POST /token",
+            Answer::status(307).header("location", &onward),
+        ),
+    ])
+    .await;
+    let credential = Credential::IdentityToken("refresh me".into());
+    let repository =
+        client_with(credential, HostSettings::default()).repository(server.host(), "a/b");
+    let error = repository.manifest(&tag()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    assert!(error.why().contains(thief.host()), "{error}");
+    server.finish();
+    assert_eq!(thief.finish().len(), 0);
+}
