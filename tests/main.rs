@@ -33,6 +33,7 @@ mod platforms;
 mod registry_client;
 #[cfg(test)]
 mod requests;
+mod rooms;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
