@@ -161,7 +161,7 @@ pub struct PatchArguments {
     #[arg(long, value_name = "KEY=VALUE")]
     pub annotation: Vec<String>,
 
-    /// Declare a port: PORT[-PORT][/tcp|udp|sctp]; repeatable
+    /// Declare a port: PORT[/tcp|udp|sctp]; repeatable
     #[arg(long, value_name = "PORT")]
     pub expose: Vec<String>,
 
