@@ -33,6 +33,7 @@ mod platforms;
 mod registry_client;
 #[cfg(test)]
 mod requests;
+#[cfg(test)]
 mod rooms;
 #[cfg(test)]
 mod serve;

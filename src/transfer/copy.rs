@@ -333,10 +333,10 @@ mod tests {
                 .parse::<Reference>()
                 .unwrap()
         };
-        let places = Places {
-            client: Client::new(Settings::default()).unwrap(),
-            cache: Arc::new(Cache::disabled()),
-        };
+        let places = Places::new(
+            Client::new(Settings::default()).unwrap(),
+            Arc::new(Cache::disabled()),
+        );
         let job = Job {
             from: reference("from"),
             to: vec![reference("to")],

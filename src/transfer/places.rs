@@ -298,10 +298,10 @@ mod tests {
     use crate::registry::Settings;
 
     fn places() -> Places {
-        Places {
-            client: Client::new(Settings::default()).unwrap(),
-            cache: Arc::new(Cache::disabled()),
-        }
+        Places::new(
+            Client::new(Settings::default()).unwrap(),
+            Arc::new(Cache::disabled()),
+        )
     }
 
     #[test]
