@@ -21,6 +21,11 @@ impl Docker {
     ///
     /// It has no network for containers, and pulls from loopback over plain HTTP without being told.
     pub(crate) fn start() -> Result<Self, String> {
+        // Debian 13 has the client in a package of its own, docker-cli.
+        Command::new("docker")
+            .arg("--version")
+            .output()
+            .map_err(|error| format!("docker, the client: {error}"))?;
         let home = TempDir::new().unwrap();
         let log = home.path().join("log");
         let file = std::fs::File::create(&log).unwrap();
@@ -34,12 +39,7 @@ impl Docker {
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()
-            .unwrap_or_else(|error| {
-                panic!(
-                    "dockerd of the Debian package docker.io does not start ({error}); run cargo \
-                     xtask test"
-                )
-            });
+            .map_err(|error| format!("dockerd of the Debian package docker.io: {error}"))?;
         let mut docker = Self { daemon, home };
         let deadline = Instant::now() + PATIENCE;
         while docker.run(&["version"]).is_err() {
@@ -58,7 +58,7 @@ impl Docker {
     /// which shows nothing of a test that succeeds.
     pub(crate) fn missing(test: &str, reason: &str) {
         let text =
-            format!("\nATTENTION: {test} did WITHOUT DOCKER, dockerd does not start: {reason}\n");
+            format!("\nATTENTION: {test} did WITHOUT DOCKER, which does not start: {reason}\n");
         std::io::stderr().write_all(text.as_bytes()).unwrap();
     }
 
