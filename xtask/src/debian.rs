@@ -33,7 +33,7 @@ const fn program(package: &'static str, program: &'static str) -> Need {
 }
 
 /// Everything the tests use, by what for.
-const NEEDS: [Need; 11] = [
+const NEEDS: [Need; 13] = [
     // Building the crates that contain C.
     program("gcc", "cc"),
     Need {
@@ -63,6 +63,8 @@ const NEEDS: [Need; 11] = [
     },
     // Running what was composed.
     program("bubblewrap", "bwrap"),
+    program("buildah", "buildah"),
+    program("docker.io", "dockerd"),
 ];
 
 /// Sees to it that every package of [`NEEDS`] is installed.
