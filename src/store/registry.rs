@@ -4,10 +4,12 @@
 //! in a repository is not pushed there again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
 use super::cache::Cache;
@@ -142,6 +144,9 @@ struct EarlyMount {
     task: JoinHandle<Result<MountOutcome, registry::Error>>,
 }
 
+/// From how many images on a repository's tags are listed instead of asked for one by one.
+const LIST_FROM: usize = 8;
+
 /// How mounting a blob went.
 #[derive(Debug, Default)]
 struct Mounting {
@@ -165,6 +170,10 @@ pub struct RegistryTarget {
     prepared: Mutex<VecDeque<JoinHandle<Result<UploadSession, registry::Error>>>>,
     /// Mounts that were begun before anybody asked for the blob.
     mounts: Mutex<HashMap<Digest, EarlyMount>>,
+    /// How many images of this run go here.
+    images: AtomicUsize,
+    /// The repository's tags as they were when first asked for; `None` when it does not tell.
+    listed: OnceCell<Option<HashSet<String>>>,
     /// Blobs that are being placed or were: one image at a time does it, the others wait for it.
     flights: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -182,6 +191,8 @@ impl RegistryTarget {
             known: Mutex::new(known),
             prepared: Mutex::default(),
             mounts: Mutex::default(),
+            images: AtomicUsize::new(0),
+            listed: OnceCell::new(),
             flights: Mutex::default(),
         }
     }
@@ -196,6 +207,27 @@ impl RegistryTarget {
     pub fn forget(&self) {
         lock(&self.known).clear();
         self.cache.forget_blobs(&self.host, &self.name);
+    }
+
+    /// Says that one more image of this run goes here.
+    pub fn expect_image(&self) {
+        self.images.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the repository lists a tag, where asking for the list once is cheaper than asking
+    /// for each of the images that go here; `None` where it is not, or where there is no list.
+    pub async fn lists(&self, tag: &str) -> Option<bool> {
+        if self.images.load(Ordering::Relaxed) < LIST_FROM {
+            return None;
+        }
+        let listed = self
+            .listed
+            .get_or_init(|| async {
+                let tags = self.repository.tags().await.ok()?;
+                Some(tags.into_iter().collect())
+            })
+            .await;
+        listed.as_ref().map(|tags| tags.contains(tag))
     }
 
     /// The digest that this machine last pushed to `tag`, if it remembers.

@@ -146,6 +146,14 @@ impl Places {
         Ok(Arc::clone(deps))
     }
 
+    /// Says that one more image of this run goes to these references. Repositories that many go to
+    /// are then asked for their tags once, instead of for each image.
+    pub fn expect(&self, references: &[Reference]) {
+        for reference in references.iter().filter_map(Reference::registry) {
+            self.registry_target(reference).expect_image();
+        }
+    }
+
     /// Cancels what was begun and is not needed. No image may be under way.
     pub async fn close(&self) {
         let targets: Vec<_> = self

@@ -46,6 +46,11 @@ pub struct Arguments {
     #[arg(long, value_name = "COUNT", conflicts_with = "fail_fast")]
     pub max_failures: Option<usize>,
 
+    /// Ask for every target tag whether it still names what was last pushed to it; without this,
+    /// a repository that many images go to is asked for its list of tags once
+    #[arg(long)]
+    pub verify_targets: bool,
+
     /// Most images at once; fewer are when a registry wants it
     #[arg(long, value_name = "COUNT", default_value_t = 32)]
     pub jobs: usize,

@@ -46,6 +46,7 @@ pub(super) async fn run(
             } else {
                 arguments.max_failures
             },
+            verify_targets: arguments.verify_targets,
         },
         &context.places,
         &watch,

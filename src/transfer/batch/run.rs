@@ -36,6 +36,9 @@ pub struct Options {
     pub attempts: u32,
     /// After how many failed images nothing new is started.
     pub max_failures: Option<usize>,
+    /// Ask of each image that is likely there already whether its tag still names it, instead of
+    /// listing a repository's tags once.
+    pub verify_targets: bool,
 }
 
 /// Is told how a batch goes.
@@ -77,6 +80,9 @@ pub async fn run(
             .chain(&item.job.deps)
             .collect();
         places.announce(&reads, &item.job.push.iter().collect::<Vec<_>>());
+        if !options.verify_targets {
+            places.expect(&item.job.push);
+        }
     }
     let mut queue = Queue::default();
     for item in items {

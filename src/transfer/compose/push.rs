@@ -86,6 +86,13 @@ async fn is_there(destination: &Destination, digest: &Digest) -> Result<bool, Er
         return Ok(false);
     }
     for tag in &destination.tags {
+        // In a large batch the list of tags, asked for once, says that the tag has not gone; that
+        // it still names what this machine gave it is taken on trust.
+        match registry.lists(tag).await {
+            Some(true) => continue,
+            Some(false) => return Ok(false),
+            None => {}
+        }
         let current = destination
             .target
             .current(&Pointer::Tag(tag.clone()))
