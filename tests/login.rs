@@ -137,7 +137,13 @@ fn a_wrong_password_is_told_and_not_kept() {
                 "{}",
                 outcome.stderr
             );
-            assert!(outcome.stderr.contains("refused"), "{}", outcome.stderr);
+            assert!(
+                outcome
+                    .stderr
+                    .ends_with("\nhint: check the user name and the password; nothing was kept\n"),
+                "{}",
+                outcome.stderr
+            );
             assert!(
                 !outcome.stderr.contains("wrong password"),
                 "{}",

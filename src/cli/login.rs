@@ -10,7 +10,7 @@ use super::{output, password};
 use crate::config::Environment;
 use crate::oci::reference::DOCKER_HUB;
 use crate::registry::credentials::CredentialStore;
-use crate::registry::{Credential, CredentialError};
+use crate::registry::{Credential, CredentialError, ErrorKind};
 
 /// Check credentials with a registry and keep them where Docker's and podman's tools look.
 #[derive(Args, Clone, Debug)]
@@ -60,10 +60,15 @@ pub(super) async fn login(
         .next()
         .unwrap_or(&arguments.registry);
     let client = Context::client_with(registry, credential.clone())?;
-    client
-        .authenticate(host)
-        .await
-        .map_err(|error| Failure::from(crate::store::Error::from(error)))?;
+    client.authenticate(host).await.map_err(|error| {
+        let refused = error.kind() == ErrorKind::Denied;
+        let failure = Failure::from(crate::store::Error::from(error));
+        if refused {
+            failure.hinted("check the user name and the password; nothing was kept")
+        } else {
+            failure
+        }
+    })?;
     let store = CredentialStore::new(Environment::of_process(), registry.authfile.as_deref());
     let keeper = store.login(&arguments.registry, &credential).await?;
     output::note(&format!(
