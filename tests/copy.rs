@@ -357,6 +357,11 @@ fn within_a_registry_blobs_are_mounted_and_no_byte_of_them_moves() {
         blobs.iter().all(|blob| blob["arrival"] == "mounted"),
         "{report}"
     );
+    // Base and deps are compose's words.
+    assert!(
+        blobs.iter().all(|blob| blob["origin"].is_null()),
+        "{report}"
+    );
     assert_eq!(report["bytesUp"], json!(image.manifest.len()));
     assert_eq!(
         report["requests"],

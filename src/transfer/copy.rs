@@ -13,13 +13,13 @@ use super::execute::{self, Delivery};
 use super::places::{Destination, Places};
 use super::plan::{self, Need, Role};
 use super::read;
-use super::report::{Cost, Status, TargetLayer};
+use super::report::{Cost, Status};
 use super::watch::{Event, Observer};
 use crate::oci::convert;
 use crate::oci::index::{self, Wanted};
 use crate::oci::media_type::{self, Family, LayerKind};
 use crate::oci::{Content, Descriptor, Digest, Manifest, Platform, Reference};
-use crate::store::{Error, ErrorKind, Source};
+use crate::store::{Arrival, Error, ErrorKind, Source};
 
 /// How deep indexes may lie in indexes.
 const MAX_DEPTH: usize = 4;
@@ -52,10 +52,23 @@ pub struct CopyReport {
     /// How the run ended.
     pub status: Status,
     /// Every blob, and how it got into the first target.
-    pub blobs: Vec<TargetLayer>,
+    pub blobs: Vec<CopiedBlob>,
     /// Requests, bytes and time.
     #[serde(flatten)]
     pub cost: Cost,
+}
+
+/// A blob's way into the first target.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct CopiedBlob {
+    /// The blob.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What was planned, in words.
+    pub plan: String,
+    /// How it got there.
+    pub arrival: Option<Arrival>,
 }
 
 /// Copies.
@@ -108,10 +121,9 @@ pub async fn copy(
             status: Status::Pushed,
             blobs: moves
                 .iter()
-                .map(|step| TargetLayer {
+                .map(|step| CopiedBlob {
                     digest: step.offer.descriptor.digest.clone(),
                     size: step.offer.descriptor.size,
-                    origin: step.role,
                     plan: step.way.describe(),
                     arrival: arrivals.get(&step.offer.descriptor.digest).copied(),
                 })
