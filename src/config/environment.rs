@@ -191,6 +191,15 @@ mod tests {
     }
 
     #[test]
+    fn the_guide_has_every_variable_with_its_meaning() {
+        let guide = include_str!("../../docs/guide.md");
+        for variable in ALL {
+            let row = format!("| `{}` | {} |", variable.name, variable.meaning);
+            assert!(guide.contains(&row), "docs/guide.md has no {row}");
+        }
+    }
+
+    #[test]
     fn base_directories_default_to_the_home_directory_and_ignore_relative_paths() {
         let unset = Environment::of([(HOME, "/home/me".into())]);
         assert_eq!(unset.config_home(), Some("/home/me/.config".into()));
