@@ -86,7 +86,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return output::failure(&Failure::new("cannot start", error.to_string()));
         }
     };
-    let pushes = matches!(cli.command, Command::Compose(_) | Command::Copy(_));
+    let pushes = matches!(
+        cli.command,
+        Command::Compose(_) | Command::Batch(_) | Command::Copy(_)
+    );
     let outcome = runtime.block_on(async {
         // A server ends well by a signal; everything else is interrupted by it.
         if let Command::Registry(RegistryCommand::Serve(arguments)) = &cli.command {
