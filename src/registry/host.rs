@@ -51,7 +51,8 @@ pub(crate) enum Authentication {
 #[derive(Debug, Default)]
 struct Facts {
     single_post: Option<bool>,
-    refused_mounts: HashSet<Option<String>>,
+    /// Into which repository, and from which (or without naming one).
+    refused_mounts: HashSet<(String, Option<String>)>,
     one_token_for_all: Option<bool>,
     out_of_use_until: Option<Instant>,
 }
@@ -302,18 +303,22 @@ impl Host {
         self.facts().single_post = Some(works);
     }
 
-    /// Whether mounts from a repository (or without naming one) have been refused for good.
-    pub(crate) fn refuses_mounts_from(&self, repository: Option<&str>) -> bool {
+    /// Whether mounts from a repository (or without naming one) into another have been refused
+    /// for good.
+    pub(crate) fn refuses_mounts(&self, into: &str, from: Option<&str>) -> bool {
         self.facts()
             .refused_mounts
-            .contains(&repository.map(str::to_owned))
+            .contains(&(into.to_owned(), from.map(str::to_owned)))
     }
 
-    /// Remembers that mounts from there are refused.
-    pub(crate) fn set_mounts_refused(&self, repository: Option<&str>) {
+    /// Remembers that such mounts are refused. It says nothing of other targets: who may not
+    /// write to one may write to the next.
+    pub(crate) fn set_mounts_refused(&self, into: &str, from: Option<&str>) {
         let mut facts = self.facts();
         if facts.refused_mounts.len() < 100_000 {
-            facts.refused_mounts.insert(repository.map(str::to_owned));
+            facts
+                .refused_mounts
+                .insert((into.to_owned(), from.map(str::to_owned)));
         }
     }
 }

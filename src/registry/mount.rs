@@ -51,7 +51,7 @@ impl Repository {
 
     async fn try_mount(&self, digest: &Digest, from: Option<&str>) -> Result<MountOutcome, Error> {
         let place = self.place()?;
-        if place.host.refuses_mounts_from(from) {
+        if place.host.refuses_mounts(self.name(), from) {
             return Ok(MountOutcome::Refused {
                 status: None,
                 why: "the registry has refused such mounts before".to_owned(),
@@ -79,7 +79,7 @@ impl Repository {
             // No token for both repositories: the blob can still be uploaded.
             Err(error) => {
                 if error.kind() == ErrorKind::Denied {
-                    place.host.set_mounts_refused(from);
+                    place.host.set_mounts_refused(self.name(), from);
                 }
                 return Ok(MountOutcome::Refused {
                     status: error.status(),
@@ -120,7 +120,7 @@ impl Repository {
             }
             _ => {
                 if matches!(status, 400 | 401 | 403 | 404 | 405) {
-                    place.host.set_mounts_refused(from);
+                    place.host.set_mounts_refused(self.name(), from);
                 }
                 Ok(refused(reply.into_error().await.why().to_owned()))
             }

@@ -96,6 +96,26 @@ async fn no_refusal_is_an_error_and_a_clear_one_is_remembered() {
 }
 
 #[tokio::test]
+async fn a_refusal_for_one_target_says_nothing_of_the_next() {
+    let (_, layer) = blob(3);
+    let into_a = line(&layer.digest, Some("base"));
+    let into_c = into_a.replace("/v2/a/b/", "/v2/c/");
+    let server = Scripted::start([
+        (into_a, Answer::error(403, "DENIED", "not yours")),
+        (into_c, Answer::status(201)),
+    ])
+    .await;
+    let client = client();
+    let mount = async |target: &str| {
+        let repository = client.repository(server.host(), target);
+        repository.mount(&layer.digest, Some("base")).await.unwrap()
+    };
+    assert!(matches!(mount("a/b").await, MountOutcome::Refused { .. }));
+    assert!(matches!(mount("c").await, MountOutcome::Mounted));
+    server.finish();
+}
+
+#[tokio::test]
 async fn a_mount_that_is_not_permitted_is_a_refusal() {
     // Harbor, for a source in a project that does not exist (harbor#17097).
     let (_, layer) = blob(3);
