@@ -24,6 +24,12 @@ impl ConfigError {
         }
     }
 
+    /// Adds what may help.
+    pub(super) fn hinted(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
     /// What the parser found wrong with `text`, the content of the file at `path`.
     pub(super) fn parse(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         Self {

@@ -49,9 +49,12 @@ impl Config {
     /// Reads the user's file and, in `directory`, the project's. A file that is not there is
     /// empty. Paths in a file are relative to the directory that the file is in.
     ///
+    /// Of registries a project may say only how fast they are asked, not how they are reached:
+    /// its file may come with a clone of a stranger's repository.
+    ///
     /// # Errors
     /// When a file cannot be read, is larger than 1 MiB, or has something in it that is not
-    /// known or not possible.
+    /// known, not possible or not permitted.
     pub fn load(environment: &Environment, directory: &Path) -> Result<Self, ConfigError> {
         let mut user = match user_file(environment) {
             Some(path) => read::<UserFile>(&path)?,
@@ -60,8 +63,20 @@ impl Config {
         if let Some(home) = user_file(environment).as_deref().and_then(Path::parent) {
             resolve(&mut user.registry, home);
         }
-        let mut project = read::<ProjectFile>(&directory.join(PROJECT_FILE))?;
-        resolve(&mut project.registry, directory);
+        let project_file = directory.join(PROJECT_FILE);
+        let mut project = read::<ProjectFile>(&project_file)?;
+        for (host, table) in &project.registry {
+            if let Some(key) = table.reaches_elsewhere() {
+                return Err(ConfigError::new(
+                    &project_file,
+                    format!("[registry.\"{host}\"] sets `{key}`, which a project may not"),
+                )
+                .hinted(
+                    "whoever wrote the project would decide where your credentials go; say it in \
+                     your own ohoci/config.toml",
+                ));
+            }
+        }
         project.compose.resolve(directory);
         Ok(Self {
             user: user.registry,
@@ -253,24 +268,40 @@ mod tests {
                 [registry."*"]
                 concurrency = 3
                 single-post = true
-                mirrors = ["two.example"]
                 [registry."registry.example"]
-                plain-http = false
-                mirrors = []
+                requests-per-second = 2.5
                 "#,
             )
             .load()
             .unwrap();
         let special = config.registry("registry.example");
         assert_eq!(special.concurrency, NonZeroU32::new(2));
-        assert_eq!(special.requests_per_second, Some(1.5));
+        assert_eq!(special.requests_per_second, Some(2.5));
         assert_eq!(special.single_post, Some(true));
-        assert_eq!(special.plain_http, Some(false));
-        assert_eq!(special.mirrors, []);
+        assert_eq!(special.plain_http, Some(true));
         let other = config.registry("other.example");
         assert_eq!(other.concurrency, NonZeroU32::new(3));
-        assert_eq!(other.mirrors.len(), 1);
-        assert_eq!(other.mirrors.first().unwrap().to_string(), "two.example");
+        assert_eq!(other.requests_per_second, Some(1.5));
+        assert_eq!(other.mirrors.first().unwrap().to_string(), "one.example");
+    }
+
+    #[test]
+    fn a_project_does_not_say_how_registries_are_reached() {
+        for line in [
+            "plain-http = true",
+            "mirrors = [\"elsewhere.example\"]",
+            "ca = [\"ca.pem\"]",
+            "client-certificate = \"c\"\nclient-key = \"k\"",
+        ] {
+            let (text, hint) = Machine::new()
+                .project(&format!("[registry.\"registry.example\"]\n{line}\n"))
+                .complaint();
+            assert!(
+                text.starts_with("project/ohoci.toml: [registry.\"registry.example\"] sets `"),
+                "{text}"
+            );
+            assert!(hint.unwrap().contains("ohoci/config.toml"));
+        }
     }
 
     #[test]

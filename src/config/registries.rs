@@ -120,6 +120,18 @@ impl RegistryTable {
         }
     }
 
+    /// The first setting here that decides how a registry is reached or who is trusted for it.
+    pub(super) fn reaches_elsewhere(&self) -> Option<&'static str> {
+        [
+            ("plain-http", self.plain_http.is_some()),
+            ("mirrors", self.mirrors.is_some()),
+            ("ca", self.ca.is_some()),
+            ("client-certificate", self.client_identity.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(key, is_set)| is_set.then_some(key))
+    }
+
     /// Sets in `settings` what this table sets.
     pub(super) fn apply_to(&self, settings: &mut RegistrySettings) {
         fn set<T: Clone>(target: &mut T, value: Option<&T>) {
@@ -144,6 +156,12 @@ pub(super) type RegistryTables = BTreeMap<HostKey, RegistryTable>;
 /// A host as it stands in references, or [`EVERY_HOST`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HostKey(String);
+
+impl std::fmt::Display for HostKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl std::borrow::Borrow<str> for HostKey {
     fn borrow(&self) -> &str {

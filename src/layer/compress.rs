@@ -140,6 +140,26 @@ mod tests {
             .collect()
     }
 
+    /// A layer that was packed before must come out the same, or it is another blob. When this
+    /// fails, a compressor library has changed what it makes: a matter for the change log.
+    #[test]
+    fn the_compressors_make_what_they_always_made() {
+        for (compression, expected) in [
+            (Compression::Gzip, "43744b96a01d"),
+            (Compression::Zstd, "bf613713b38c"),
+        ] {
+            let settings = Settings {
+                compression,
+                level: None,
+                threads: NonZeroUsize::MIN,
+            };
+            let mut compressor = Compressor::new(Vec::new(), settings).unwrap();
+            compressor.write_all(&content()).unwrap();
+            let digest = crate::oci::Digest::of(&compressor.finish().unwrap());
+            assert_eq!(digest.short(), expected, "{compression:?}");
+        }
+    }
+
     fn pack(content: &[u8], compression: Compression, threads: usize, piece: usize) -> Vec<u8> {
         let settings = Settings {
             compression,

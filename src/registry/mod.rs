@@ -43,6 +43,8 @@ mod transport;
 mod warning;
 
 pub use body::{Body, ByteStream};
+#[doc(hidden)]
+pub use challenge::count_challenges;
 pub use client::Client;
 pub use credential::{Credential, CredentialError, CredentialSource, NoCredentials, Secret};
 pub use error::{Error, ErrorKind};

@@ -119,10 +119,17 @@ impl Repository {
                 })
             }
             _ => {
-                if matches!(status, 400 | 401 | 403 | 404 | 405) {
+                let error = reply.into_error().await;
+                // A 404 may be about this one blob, unless it says that the repository is missing.
+                let for_good = match status {
+                    400 | 401 | 403 | 405 => true,
+                    404 => error.code() == Some("NAME_UNKNOWN"),
+                    _ => false,
+                };
+                if for_good {
                     place.host.set_mounts_refused(self.name(), from);
                 }
-                Ok(refused(reply.into_error().await.why().to_owned()))
+                Ok(refused(error.why().to_owned()))
             }
         }
     }

@@ -7,8 +7,6 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
-
 use super::execute::{self, Delivery};
 use super::places::{Destination, Places};
 use super::plan::{self, Need, Role};
@@ -234,7 +232,7 @@ async fn collect(
                 format!("indexes lie in indexes more than {MAX_DEPTH} deep"),
             ));
         }
-        let next = try_join_all(below.into_iter().map(|child| source.manifest(child))).await?;
+        let next = read::each(&source.place(), &below, |child| source.manifest(child)).await?;
         for manifest in &next {
             found.insert(manifest.digest().clone(), manifest.clone());
         }

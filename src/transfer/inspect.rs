@@ -1,6 +1,5 @@
 //! Looks at an image: what it consists of and what it was made from.
 
-use futures_util::future::try_join_all;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -144,19 +143,15 @@ pub async fn inspect(
                     index::SkipReason::UnknownType => "unknown",
                 },
             }));
-            try_join_all(
-                all.children
-                    .iter()
-                    .map(|child| source.manifest(&child.descriptor)),
-            )
+            read::each(&source.place(), &all.children, |child| {
+                source.manifest(&child.descriptor)
+            })
             .await?
         }
     };
-    let images = try_join_all(
-        manifests
-            .iter()
-            .map(|manifest| image(source.as_ref(), manifest)),
-    )
+    let images = read::each(&source.place(), &manifests, |manifest| {
+        image(source.as_ref(), manifest)
+    })
     .await?;
     Ok(Inspection {
         reference: reference.to_string(),

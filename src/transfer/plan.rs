@@ -3,6 +3,7 @@
 //! Planning is a function of facts to data: `--dry-run` prints the plan that the executor would
 //! run.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::oci::{Descriptor, Digest};
@@ -105,22 +106,21 @@ impl Way {
 ///
 /// With `forbid_upload`, offers carry no bytes, so that whatever the registry answers, none move.
 pub fn plan(facts: &dyn Facts, needs: &[Need], forbid_upload: bool) -> Vec<Move> {
-    let mut seen = std::collections::HashSet::new();
+    // The same blob may be needed twice and lie in several repositories: any may serve.
+    let mut lies_in: HashMap<&Digest, Vec<Origin>> = HashMap::new();
+    for need in needs {
+        let origins = lies_in.entry(&need.descriptor.digest).or_default();
+        if let (Some(target), Some(origin)) = (facts.origin(), &need.origin)
+            && target.host == origin.host
+            && !origins.contains(origin)
+        {
+            origins.push(origin.clone());
+        }
+    }
     needs
         .iter()
-        .filter(|need| seen.insert(need.descriptor.digest.clone()))
-        .map(|need| {
-            // The same blob may be needed twice and lie in several repositories: any may serve.
-            let mut mount_from: Vec<Origin> = Vec::new();
-            for other in needs {
-                if other.descriptor.digest == need.descriptor.digest
-                    && let (Some(target), Some(origin)) = (facts.origin(), &other.origin)
-                    && target.host == origin.host
-                    && !mount_from.contains(origin)
-                {
-                    mount_from.push(origin.clone());
-                }
-            }
+        .filter_map(|need| Some((need, lies_in.remove(&need.descriptor.digest)?)))
+        .map(|(need, mount_from)| {
             let own = facts
                 .origin()
                 .is_some_and(|target| mount_from.contains(target));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::flatten::Flattened;
 use crate::oci::image_config::ImageConfig;
@@ -41,6 +41,39 @@ impl Found {
     pub fn index(&self) -> Option<&Manifest> {
         matches!(self.root.content(), Content::Index { .. }).then_some(&self.root)
     }
+}
+
+/// How many documents are read at once.
+const AT_ONCE: usize = 16;
+
+/// How many entries of an index are read. Real ones list a few dozen; a hostile one fits tens of
+/// thousands into its 4 MiB, each of which may name documents of megabytes.
+const MAX_CHILDREN: usize = 1024;
+
+/// Does something for each entry of an index, a few at a time, in their order.
+pub(super) async fn each<'a, T, R, F>(
+    place: &str,
+    entries: &'a [T],
+    read: impl Fn(&'a T) -> F,
+) -> Result<Vec<R>, Error>
+where
+    F: Future<Output = Result<R, Error>>,
+{
+    if entries.len() > MAX_CHILDREN {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("cannot read {place}"),
+            format!(
+                "it lists {} images; at most {MAX_CHILDREN} are read",
+                entries.len()
+            ),
+        ));
+    }
+    stream::iter(entries)
+        .map(read)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
 }
 
 /// Which images of a base are wanted.
@@ -111,13 +144,13 @@ pub async fn images(
     };
     let selection =
         index::select(&root, &wanted).map_err(|error| cannot_choose(&source, &error))?;
-    let images = try_join_all(selection.children.iter().map(|child| {
+    let images = each(&source.place(), &selection.children, |child| {
         let source = Arc::clone(&source);
         async move {
             let manifest = source.manifest(&child.descriptor).await?;
             image_and_ahead(source.as_ref(), Some(child.at), manifest, ahead).await
         }
-    }))
+    })
     .await?;
     Ok(Found {
         source,
@@ -282,5 +315,23 @@ impl Deps {
         } else {
             self.source.manifest(descriptor).await
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_index_of_thousands_is_not_read() {
+        let read = |number: &usize| {
+            let number = *number;
+            async move { Ok::<_, Error>(number) }
+        };
+        let few: Vec<usize> = (0..MAX_CHILDREN).collect();
+        assert_eq!(each("x", &few, read).await.unwrap(), few);
+        let many: Vec<usize> = (0..=MAX_CHILDREN).collect();
+        let refused = each("x", &many, read).await.unwrap_err();
+        assert!(refused.why().contains("1025 images"), "{refused}");
     }
 }

@@ -52,16 +52,20 @@ pub(crate) async fn job(arguments: &Arguments, context: &Context) -> Result<Job,
 pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Result<Job, Failure> {
     let defaults = context.config.compose();
     let created = epoch(context)?;
-    let layers = pack_all(arguments, defaults, context, created).await?;
+    // What is wrong with the command line is said before minutes go into packing.
+    let deps = references(&arguments.deps, &defaults.deps)?;
+    let choice = choice(arguments, defaults)?;
+    let patch = patch_over(defaults, patch(&arguments.patch)?)?;
+    let annotations = annotations(arguments, defaults)?;
     Ok(Job {
         base: Reference::Scratch,
-        deps: references(&arguments.deps, &defaults.deps)?,
+        deps,
         deps_path: arguments.deps_path.clone(),
-        layers,
+        layers: pack_all(arguments, defaults, context, created).await?,
         push: Vec::new(),
-        choice: choice(arguments, defaults)?,
-        patch: patch_over(defaults, patch(&arguments.patch)?)?,
-        annotations: annotations(arguments, defaults)?,
+        choice,
+        patch,
+        annotations,
         position: position(arguments, defaults),
         if_exists: if_exists(arguments, defaults),
         no_upload: arguments.no_upload || defaults.no_upload.unwrap_or_default(),
