@@ -5,6 +5,7 @@
 //! documents. The rooms, from the bottom up (each imports only what stands above it in this list):
 //!
 //! * [`oci`]: documents and the functions over them; no I/O, no clock, no randomness.
+//! * [`openhands`]: what OpenHands expects of images, such as their tags; as pure as `oci`.
 //! * [`config`]: files and environment variables that say how ohoci behaves.
 //! * [`registry`]: the distribution client.
 //! * [`layer`]: file trees, tar in and out, compression.
@@ -17,6 +18,7 @@ pub mod cli;
 pub mod config;
 pub mod layer;
 pub mod oci;
+pub mod openhands;
 pub mod registry;
 pub mod server;
 pub mod store;

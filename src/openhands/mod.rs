@@ -1,0 +1,3 @@
+//! What OpenHands expects of images; pure functions.
+
+pub mod tags;
