@@ -42,4 +42,6 @@ mod server_conformance;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tags;
+#[cfg(test)]
 mod transport;

@@ -16,6 +16,7 @@ pub mod progress;
 pub mod serve;
 mod signals;
 pub mod size;
+pub mod tags;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ enum Command {
     Batch(Box<batch::Arguments>),
     Inspect(inspect::Arguments),
     Copy(copy::Arguments),
+    Tags(Box<tags::Arguments>),
     /// A small registry for CI jobs and tests
     #[command(subcommand)]
     Registry(RegistryCommand),
@@ -121,6 +123,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Batch(arguments) => Box::pin(batch::run(&arguments, &registry)).await,
         Command::Inspect(arguments) => Box::pin(inspect::run(&arguments, &registry)).await,
         Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,
+        Command::Tags(arguments) => tags::run(&arguments),
         Command::Registry(RegistryCommand::Serve(arguments)) => serve::run(&arguments).await,
         Command::Login(arguments) => Box::pin(login::login(&arguments, &registry)).await,
         Command::Logout(arguments) => Box::pin(login::logout(&arguments, &registry)).await,

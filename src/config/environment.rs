@@ -78,6 +78,20 @@ variables! {
     SSL_CERT_DIR;
     /// The time, in seconds since 1970, that images and files are said to be created at.
     SOURCE_DATE_EPOCH;
+    /// The commit of OpenHands' software-agent-sdk that agent-server and benchmark tags name.
+    SDK_SHA;
+    /// That commit, where `SDK_SHA` is not set; agent-server tags only.
+    GITHUB_SHA;
+    /// The ref of the software-agent-sdk that agent-server tags name.
+    SDK_REF;
+    /// That ref, where `SDK_REF` is not set.
+    GITHUB_REF;
+    /// What the tags of finished benchmark images begin with, in the place of the commit and the
+    /// Dockerfile's hash.
+    IMAGE_TAG_PREFIX;
+    /// The repository of OpenHands' V0 runtime images, by which a base that is one already is
+    /// recognized.
+    OH_RUNTIME_RUNTIME_IMAGE_REPO;
 }
 
 type Lookup = dyn Fn(&str) -> Option<OsString> + Send + Sync;

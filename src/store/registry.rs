@@ -345,7 +345,7 @@ impl RegistryTarget {
             ),
             why,
         )
-        .hinted("put it into any repository of this registry first, or leave out --no-upload")
+        .hinted("push the deps image to the same registry first, or leave out --no-upload")
     }
 }
 

@@ -7,7 +7,7 @@ mod text;
 
 use std::sync::Arc;
 
-pub use arguments::{Arguments, CommonArguments};
+pub use arguments::{Arguments, CommonArguments, PositionArgument};
 pub(super) use job::{common, job};
 pub(super) use text::cost;
 
