@@ -12,10 +12,12 @@
 //! * [`store`]: one pair of traits, many places: registry, OCI layout, archives, local cache.
 //! * [`server`]: a small registry that keeps its repositories as OCI layouts.
 //! * [`transfer`]: plans what has to move where, and moves it.
+//! * [`deps`]: turns packages into the layers of a prefix that works on any base.
 //! * [`cli`]: arguments, messages, exit codes; the only room that prints.
 
 pub mod cli;
 pub mod config;
+pub mod deps;
 pub mod layer;
 pub mod oci;
 pub mod openhands;
