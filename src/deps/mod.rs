@@ -3,7 +3,11 @@
 //! The rooms, from the bottom up (each imports only what stands above it in this list):
 //!
 //! * [`place`]: where a package's files go below the prefix.
+//! * [`relocate`]: edits that make programs and scripts work there.
+//! * [`audit`]: gates and reports over the finished trees.
 //!
 //! No program of a package ever runs, and nothing is ever unpacked onto disk.
 
+pub mod audit;
 pub mod place;
+pub mod relocate;

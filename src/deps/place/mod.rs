@@ -15,6 +15,7 @@ mod shortcuts;
 pub use certificates::add_certificates;
 pub use directories::{Destination, LOADER, destination};
 pub use glob::{Glob, GlobError};
+pub(in crate::deps) use link::resolve;
 pub use link::{Link, relative};
 pub use machine::Machine;
 pub use placer::{Layout, PlaceError, Placed, Placer};

@@ -1,0 +1,21 @@
+//! Looks over finished layers: gates that a build has to pass, and reports for people.
+//!
+//! Layers are trees whose paths start at the image's root, as they are unpacked.
+
+mod duplicates;
+mod files;
+mod finding;
+mod html;
+mod licences;
+mod locations;
+mod programs;
+mod report;
+mod sizes;
+mod squarify;
+mod treemap;
+
+pub use finding::{Finding, Rule, Severity};
+pub use licences::{Licence, licences_in};
+pub use report::{Audit, Layer, LayerSummary, Options, Tolerated, audit};
+pub use sizes::{Size, by_folder, by_package};
+pub use treemap::treemap;
