@@ -1,5 +1,4 @@
-//! Any bytes as an ELF file of a package; the edits keep its length, and a second run edits
-//! nothing.
+//! Any bytes as an ELF file of a package; edits keep its length.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -24,12 +23,6 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let mut bytes = data.to_vec();
-    if relocate_elf(&mut bytes, &path, &relocation).is_ok() {
-        assert_eq!(bytes.len(), data.len());
-        if !loader {
-            let once = bytes.clone();
-            let _ = relocate_elf(&mut bytes, &path, &relocation);
-            assert_eq!(bytes, once);
-        }
-    }
+    let _ = relocate_elf(&mut bytes, &path, &relocation);
+    assert_eq!(bytes.len(), data.len());
 });

@@ -85,13 +85,16 @@ pub fn by_folder(layers: &[Layer<'_>]) -> Size {
     })
 }
 
-/// Sizes by layer, then by package, then by file; `owner` says which package a path from the
+/// Sizes by layer, then by package, then folder by folder; `owner` says which package a path from the
 /// image's root came from.
 #[must_use]
 pub fn by_package<'l>(layers: &[Layer<'l>], owner: impl Fn(&LayerPath) -> Option<&'l str>) -> Size {
     collect(layers, "all layers", |layer, path| {
         let owner = owner(path).unwrap_or("(made here)");
-        vec![layer.name.as_bytes(), owner.as_bytes(), path.as_bytes()]
+        [layer.name.as_bytes(), owner.as_bytes()]
+            .into_iter()
+            .chain(path.names())
+            .collect()
     })
 }
 

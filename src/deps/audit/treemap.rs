@@ -16,13 +16,18 @@ const GAP: f64 = 2.0;
 /// What is smaller than this on a side has no parts that one could see, and no name below it.
 const SMALLEST_GROUP: f64 = 34.0;
 const SMALLEST_NAME: f64 = 26.0;
-/// How many of the largest parts the table lists.
+/// How many of the largest parts the table lists, and how many the legend.
 const LISTED: usize = 40;
+const IN_LEGEND: usize = 12;
 
 /// A page with one treemap for each of `views` (its title and sizes), to be switched between, and
 /// a table of the largest parts of each. Needs no script and nothing else beside it.
 #[must_use]
 pub fn treemap(title: &str, views: &[(&str, Size)]) -> String {
+    let views: Vec<(&str, Size)> = views
+        .iter()
+        .map(|(name, size)| (*name, without_chains(size)))
+        .collect();
     let mut page = String::new();
     let heading = escaped(title);
     let _ = write!(
@@ -77,6 +82,21 @@ pub fn treemap(title: &str, views: &[(&str, Size)]) -> String {
     }
     page.push_str("</body>\n</html>\n");
     page
+}
+
+/// The same without levels that hold a single group: of one layer, its folders are on top, and
+/// of several, each layer's folders are right below it.
+fn without_chains(size: &Size) -> Size {
+    let mut inner = size;
+    while let [only] = inner.parts.as_slice()
+        && !only.parts.is_empty()
+    {
+        inner = only;
+    }
+    Size {
+        parts: inner.parts.iter().map(without_chains).collect(),
+        ..size.clone()
+    }
 }
 
 /// Hues that differ as much as can be from their neighbours (steps of the golden angle).
@@ -161,7 +181,7 @@ fn legend(page: &mut String, size: &Size) {
         readable(size.bytes),
         size.files
     );
-    for (index, part) in size.parts.iter().enumerate() {
+    for (index, part) in size.parts.iter().enumerate().take(IN_LEGEND) {
         let _ = write!(
             page,
             "<li style=\"--h:{:.0}\">{} <span>{}</span></li>",
@@ -170,37 +190,37 @@ fn legend(page: &mut String, size: &Size) {
             readable(part.bytes)
         );
     }
+    let more = size.parts.len().saturating_sub(IN_LEGEND);
+    if more > 0 {
+        let _ = write!(page, "<li class=\"more\">and {more} more</li>");
+    }
     page.push_str("</ul>\n");
 }
 
-/// The largest parts two levels down: packages, or the prefix's folders.
+/// The largest parts one and two levels down: packages, or folders.
 fn table(page: &mut String, size: &Size) {
     let mut rows: Vec<(f64, &str, &Size)> = size
         .parts
         .iter()
         .enumerate()
-        .flat_map(|(index, layer)| {
-            let only = match layer.parts.as_slice() {
-                [only] if !only.parts.is_empty() => only,
-                _ => layer,
-            };
-            let parts = only.parts.iter();
-            parts.map(move |part| (color(index), layer.name.as_str(), part))
+        .flat_map(|(index, part)| {
+            let parts = part.parts.iter();
+            parts.map(move |inner| (color(index), part.name.as_str(), inner))
         })
         .collect();
     rows.sort_by(|one, other| {
         (other.2.bytes.cmp(&one.2.bytes))
             .then_with(|| (one.1, &one.2.name).cmp(&(other.1, &other.2.name)))
     });
-    page.push_str("<table><tr><th>What<th>Layer<th>Size<th>Files<th></tr>\n");
+    page.push_str("<table><tr><th>What<th>In<th class=\"n\">Size<th class=\"n\">Files<th></tr>\n");
     let largest = rows.first().map_or(1, |row| row.2.bytes).max(1);
-    for (hue, layer, part) in rows.into_iter().take(LISTED) {
+    for (hue, within, part) in rows.into_iter().take(LISTED) {
         let _ = writeln!(
             page,
             "<tr style=\"--h:{hue:.0}\"><td>{}<td>{}<td class=\"n\">{}<td class=\"n\">{}\
              <td class=\"bar\"><s style=\"width:{:.1}%\"></s></tr>",
             escaped(&part.name),
-            escaped(layer),
+            escaped(within),
             readable(part.bytes),
             part.files,
             part.bytes as f64 * 100.0 / largest as f64
@@ -221,9 +241,9 @@ section{display:none}
 .sum{margin:8px 0;color:var(--soft)}.sum strong{color:var(--text);font-size:16px}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 18px;margin:0 0 12px;padding:0}
 .legend li::before{content:'';display:inline-block;width:11px;height:11px;border-radius:3px;margin-right:6px;background:hsl(var(--h) var(--sat) 55%)}
-.legend span{color:var(--soft)}
+.legend .more::before{display:none}.legend .more,.legend span{color:var(--soft)}
 .map{position:relative;width:100%;aspect-ratio:16/9;border-radius:8px;overflow:hidden;background:var(--line)}
-.g,.l{position:absolute;box-sizing:border-box;overflow:hidden;white-space:nowrap;border:1px solid var(--page);border-radius:4px;padding:0 5px;font-size:11.5px;line-height:18px;background:hsl(var(--h) var(--sat) calc(var(--base) + var(--d)*var(--step)))}
+.g,.l{position:absolute;box-sizing:border-box;overflow:hidden;white-space:nowrap;text-overflow:ellipsis;border:1px solid var(--page);border-radius:4px;padding:0 5px;font-size:11.5px;line-height:18px;background:hsl(var(--h) var(--sat) calc(var(--base) + var(--d)*var(--step)))}
 .p{position:absolute;inset:19px 1px 1px 1px}
 .g>b{font-weight:600}.l>b{font-weight:450}
 .g>i,.l>i{font-style:normal;opacity:.62;margin-left:6px;font-size:10.5px}
@@ -231,7 +251,7 @@ section{display:none}
 table{border-collapse:collapse;margin-top:20px;width:100%}
 th{text-align:left;font-weight:500;color:var(--soft);font-size:12px}
 td,th{padding:4px 10px 4px 0;border-bottom:1px solid var(--line)}
-.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+th.n,.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .bar{width:35%}.bar s{display:block;height:9px;border-radius:5px;background:hsl(var(--h) var(--sat) 55%)}
 ";
 
@@ -269,6 +289,21 @@ mod tests {
         assert!(page.contains("&lt;script&gt;"));
         assert_eq!(page.matches("<section").count(), 2);
         assert_eq!(page.matches("class=\"g\"").count(), 2);
+        let chain = size(
+            "all",
+            9,
+            vec![size(
+                "core",
+                9,
+                vec![size(
+                    "oh",
+                    9,
+                    vec![size("bin", 5, Vec::new()), size("lib", 4, Vec::new())],
+                )],
+            )],
+        );
+        let flat = treemap("t", &[("By folder", chain)]);
+        assert!(flat.contains("<b>bin</b>") && !flat.contains("<b>core</b>"));
         let opened = page.matches("<div").count();
         assert_eq!(opened, page.matches("</div>").count());
     }

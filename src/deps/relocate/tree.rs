@@ -410,6 +410,28 @@ mod tests {
     }
 
     #[test]
+    fn no_file_makes_an_edit_go_astray() {
+        let whole = program().needs("libc.so.6", &["GLIBC_2.34"]).build();
+        let programs = Programs::default();
+        for origin in [Origin::Debian, Origin::Other] {
+            let relocation = Relocation {
+                machine: Machine::Amd64,
+                prefix: &Prefix::default(),
+                programs: &programs,
+                origin,
+            };
+            for at in 0..whole.len() {
+                for value in [0, 1, 0x2f, 0x80, 0xff] {
+                    let mut bytes = whole.clone();
+                    bytes[at] = value;
+                    let _ = relocate_elf(&mut bytes, &path("lib/x.so"), &relocation);
+                    assert_eq!(bytes.len(), whole.len());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn errors_name_the_file() {
         let broken = &program().build()[..100];
         let error = run(&[("lib/x.so", file(broken, 0o644))], Origin::Debian).unwrap_err();
