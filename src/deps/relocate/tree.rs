@@ -200,30 +200,44 @@ pub struct ElfEdits {
 /// Edits one ELF file in place; `path` is below the prefix and tells the loader and libraries
 /// whose places are known.
 ///
-/// Files for other machines and object files are left as they are.
+/// Files for other machines and object files are left as they are, and so are broken ones that
+/// are not Debian's: test data of a wheel may be broken on purpose.
 ///
 /// # Errors
-/// See [`relocate`]. The bytes may be edited in part then.
+/// See [`relocate`]. The bytes may be edited in part then, and when nothing is said to be edited.
 pub fn relocate_elf(
     bytes: &mut [u8],
     path: &LayerPath,
     relocation: &Relocation<'_>,
 ) -> Result<ElfEdits, RelocateError> {
+    match edit_elf(bytes, path, relocation) {
+        Ok(done) => Ok(done),
+        Err(Reason::Elf(error)) if relocation.origin == Origin::Other => Ok(ElfEdits {
+            edits: Vec::new(),
+            kept: vec![error.to_string()],
+        }),
+        Err(reason) => Err(RelocateError::new(path, reason)),
+    }
+}
+
+fn edit_elf(
+    bytes: &mut [u8],
+    path: &LayerPath,
+    relocation: &Relocation<'_>,
+) -> Result<ElfEdits, Reason> {
     let Relocation {
         machine, prefix, ..
     } = *relocation;
-    let fail = |reason: Reason| RelocateError::new(path, reason);
     let mut done = ElfEdits::default();
     let elf = match Elf::parse(bytes) {
         Ok(elf) if elf.machine == machine.elf() && elf.kind == ElfKind::Loadable => elf,
         Ok(_) | Err(ElfError::OtherClass) => return Ok(done),
-        Err(error) => return Err(fail(error.into())),
+        Err(error) => return Err(error.into()),
     };
-    let found = interpreter::find(&elf, machine, prefix).map_err(|error| fail(error.into()))?;
-    let is_static = found == Found::None
-        && elf
-            .dynamic()
-            .is_ok_and(|dynamic| dynamic.is_none_or(|dynamic| dynamic.needed.is_empty()));
+    let found = interpreter::find(&elf, machine, prefix)?;
+    let dynamic = elf.dynamic()?;
+    let alone = dynamic.is_none_or(|dynamic| dynamic.needed.is_empty());
+    let is_static = found == Found::None && alone;
     match found {
         Found::None | Found::Done => {}
         Found::Other(other) => done.kept.push(format!("names the interpreter {other}")),
@@ -235,25 +249,18 @@ pub fn relocate_elf(
     }
     if relocation.origin == Origin::Debian {
         if path.as_bytes() == LOADER.as_bytes() {
-            let edits = loader::edit(bytes, machine, prefix).map_err(|error| fail(error.into()))?;
-            done.push(EditKind::Loader, edits);
+            done.push(EditKind::Loader, loader::edit(bytes, machine, prefix)?);
             return Ok(done);
         }
         if is_static {
-            done.push(
-                EditKind::Loader,
-                loader::edit_static(bytes, machine, prefix),
-            );
+            let edits = loader::edit_static(bytes, machine, prefix);
+            done.push(EditKind::Loader, edits);
         }
-        let edits =
-            strings::edit(bytes, path, machine, prefix).map_err(|error| fail(error.into()))?;
+        let edits = strings::edit(bytes, path, machine, prefix)?;
         done.push(EditKind::CompiledInPath, edits);
     }
-    let elf = Elf::parse(bytes).map_err(|error| fail(error.into()))?;
-    let places = search_path::find(&elf, machine, prefix)
-        .map_err(|error| fail(error.into()))?
-        .map_err(|error| fail(error.into()))?;
-    for (old, place) in places {
+    let elf = Elf::parse(bytes)?;
+    for (old, place) in search_path::find(&elf, machine, prefix)?? {
         overwrite(bytes, place.offset, &place.bytes);
         done.edits.push((EditKind::SearchPath, old, 1));
     }
@@ -436,6 +443,8 @@ mod tests {
         let broken = &program().build()[..100];
         let error = run(&[("lib/x.so", file(broken, 0o644))], Origin::Debian).unwrap_err();
         assert!(error.to_string().starts_with("/lib/x.so: "), "{error}");
+        let other = run(&[("x/x.so", file(broken, 0o644))], Origin::Other).unwrap();
+        assert_eq!((other.edits.len(), other.kept.len()), (0, 1));
         let loader = ElfBuilder::amd64().build();
         let entries = [("lib/ld-linux-oh", file(&loader, 0o755))];
         let error = run(&entries, Origin::Debian).unwrap_err().to_string();
