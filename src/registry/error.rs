@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The kinds of failure that callers tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,7 @@ struct Inner {
     hint: Option<String>,
     status: Option<u16>,
     code: Option<String>,
+    come_back_in: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -54,6 +56,7 @@ impl Error {
             hint: None,
             status: None,
             code: None,
+            come_back_in: None,
             source: None,
         }))
     }
@@ -85,6 +88,13 @@ impl Error {
     #[must_use]
     pub fn with_code(mut self, code: Option<String>) -> Self {
         self.0.code = code;
+        self
+    }
+
+    /// Adds how long the registry wants to be left alone, which is longer than anybody waits.
+    #[must_use]
+    pub fn put_off(mut self, wait: Duration) -> Self {
+        self.0.come_back_in = Some(wait);
         self
     }
 
@@ -136,6 +146,13 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
+    }
+
+    /// How long the registry wants to be left alone, when it said so and that is too long to wait
+    /// for.
+    #[must_use]
+    pub fn come_back_in(&self) -> Option<Duration> {
+        self.0.come_back_in
     }
 
     /// As an I/O error, from which [`Error::from_io`] gets it back.

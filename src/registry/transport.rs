@@ -508,5 +508,7 @@ fn later(error: Error, wait: Duration) -> Error {
     } else {
         format!("{} minutes", seconds.div_ceil(60))
     };
-    error.hinted(format!("the registry asks to come back in {span}"))
+    error
+        .hinted(format!("the registry asks to come back in {span}"))
+        .put_off(wait)
 }

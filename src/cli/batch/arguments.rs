@@ -23,7 +23,11 @@ pub struct Arguments {
     pub bases: Option<PathBuf>,
 
     /// One compose per line, as a JSON object with compose's flags as fields; - reads stdin
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["CommonArguments", "PatchArguments"]
+    )]
     pub plan: Option<PathBuf>,
 
     /// Where records are written, one JSON line per image as it ends

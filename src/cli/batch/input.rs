@@ -1,6 +1,6 @@
 //! What a batch is asked to make: bases from a list, or whole jobs from a plan.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,15 +23,14 @@ const MAX_INPUT: u64 = 256 << 20;
 pub(super) async fn items(arguments: &Arguments, context: &Context) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::new();
     if let Some(path) = &arguments.plan {
-        if !arguments.compose.push.is_empty() {
-            return Err(Failure::usage(
-                "--push goes with --bases; each line of a --plan names its own",
-            ));
-        }
         let text = read(path)?;
+        let mut seen = HashSet::new();
         for (at, line) in lines(&text) {
             let place = format!("{}:{at}", path.display());
-            items.push(planned(line, &place, context).await?);
+            let item = planned(line, &place, context).await?;
+            if seen.insert(item.key.clone()) {
+                items.push(item);
+            }
         }
     } else if let Some(path) = &arguments.bases {
         let text = read(path)?;
@@ -55,13 +54,14 @@ async fn from_bases(
     let templates = templates(arguments, context)?;
     let shared = compose::common(&arguments.compose, context).await?;
     let mut items: Vec<Item> = Vec::new();
+    let mut seen = HashSet::new();
     for (at, line) in lines(text) {
         let at_line = |error: String| Failure::usage(format!("{}:{at}: {error}", path.display()));
         let base: Reference = line.parse().map_err(|error| at_line(format!("{error}")))?;
         let Some(registry) = base.registry().cloned() else {
             return Err(at_line(format!("{base} is not in a registry")));
         };
-        if items.iter().any(|item| item.job.base == base) {
+        if !seen.insert(base.to_string()) {
             continue;
         }
         let digest = if templates.iter().any(Template::needs_digest) && registry.digest().is_none()
@@ -72,11 +72,14 @@ async fn from_bases(
         } else {
             None
         };
-        let push = templates
+        let mut push = templates
             .iter()
             .map(|template| template.expand(&registry, digest.as_ref()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| at_line(error.to_string()))?;
+        if push.is_empty() {
+            push = context.config.compose().push.clone();
+        }
         items.push(item(Job {
             base,
             push,
@@ -114,6 +117,9 @@ async fn planned(line: &str, place: &str, context: &Context) -> Result<Item, Fai
     let arguments = compose::Arguments::from_arg_matches(&matches)
         .map_err(|error| at_line(first_line(&error.to_string())))?;
     let job = compose::job(&arguments, context).await?;
+    if job.dry_run {
+        return Err(at_line("dry_run is for compose alone".to_owned()));
+    }
     Ok(item(job))
 }
 
@@ -186,20 +192,27 @@ fn key(job: &Job) -> String {
 
 /// No two images may land on one reference.
 fn check_targets(items: &[Item]) -> Result<(), Failure> {
-    let mut seen: HashMap<String, &str> = HashMap::new();
+    let mut seen: HashMap<String, &Item> = HashMap::new();
     for item in items {
         for target in &item.job.push {
-            if let Some(other) = seen.insert(target.to_string(), &item.base)
-                && other != item.base
-            {
-                return Err(Failure::usage(format!(
-                    "{other} and {} would both become {target}",
+            let Some(other) = seen.insert(target.to_string(), item) else {
+                continue;
+            };
+            if other.key == item.key {
+                continue;
+            }
+            return Err(if other.base == item.base {
+                Failure::usage(format!(
+                    "two different images on {} would both become {target}",
                     item.base
                 ))
-                .hinted(
-                    "tell them apart in --push, with {name}, {tag}, {slug} or {short_digest}",
-                ));
-            }
+            } else {
+                Failure::usage(format!(
+                    "{} and {} would both become {target}",
+                    other.base, item.base
+                ))
+                .hinted("tell them apart in --push, with {name}, {tag}, {slug} or {short_digest}")
+            });
         }
     }
     Ok(())

@@ -65,6 +65,13 @@ impl<T> Queue<T> {
         Some((host.clone(), item))
     }
 
+    /// Starts nothing of this host any more.
+    pub fn stop(&mut self, host: &str, why: &str) {
+        if let Some(waiting) = self.hosts.get_mut(host) {
+            waiting.stopped.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
     /// An image of this host is done, one way or the other.
     pub fn done(&mut self, host: &str) {
         if let Some(waiting) = self.hosts.get_mut(host) {

@@ -1,5 +1,6 @@
 //! Runs many compose jobs: fair between hosts, as many at once as the registries take.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use super::pace::Pace;
 use super::queue::Queue;
 use super::record::{Record, RecordStatus};
+use crate::registry;
 use crate::store::{Error, ErrorKind};
 use crate::transfer::compose::{Job, compose};
 use crate::transfer::places::Places;
@@ -118,7 +120,18 @@ pub async fn run(
         queue.done(&this.host);
         pace.done(took, places.client.statistics().throttled);
         this.spent += took;
+        let come_back = result.as_ref().err().and_then(put_off);
+        if let Some(why) = &come_back {
+            queue.stop(&this.host, why);
+        }
         match &result {
+            Err(_) if come_back.is_some() => {
+                let host = this.host.clone();
+                queue.push(
+                    &host,
+                    (this.item, this.attempt, Some((this.started_at, this.spent))),
+                );
+            }
             Err(error) if this.attempt < options.attempts && may_pass(error) => {
                 let host = this.host.clone();
                 queue.push(
@@ -161,6 +174,15 @@ async fn one(
     let started = Instant::now();
     let result = Box::pin(compose(&this.item.job, places, observer)).await;
     (this, result, started.elapsed())
+}
+
+/// What a registry says that wants to be left alone for longer than anybody waits: the images that
+/// are left would only be told the same.
+fn put_off(error: &Error) -> Option<String> {
+    let refusal = error.source()?.downcast_ref::<registry::Error>()?;
+    refusal.come_back_in()?;
+    let hint = refusal.hint().unwrap_or_default();
+    Some(format!("{error}; {hint}, with --resume"))
 }
 
 /// Whether trying again may help: not when the image or the rights are wrong.
