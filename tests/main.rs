@@ -4,6 +4,8 @@
 //! has to be named here; `harness::every_file_is_part_of_the_test_program` notices a forgotten one.
 
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod compose;
 #[cfg(test)]
 mod containers;

@@ -6,6 +6,7 @@
 //! * [`token_server`]: hands out the tokens, with the quirks of real ones.
 //! * [`certificates`]: an authority for HTTPS on loopback.
 //! * [`images`]: small real images, plain and odd.
+//! * [`faulty_proxy`]: a registry that misbehaves at random.
 //! * [`answering`]: servers whose answers a test makes up.
 //! * [`peer`]: reads and writes a registry without any code of ohoci.
 //! * [`workbench`]: a registry, ohoci and a deps image together.
@@ -18,6 +19,7 @@ pub(crate) mod clients;
 pub(crate) mod command;
 pub(crate) mod debian_registry;
 pub(crate) mod docker;
+pub(crate) mod faulty_proxy;
 pub(crate) mod images;
 pub(crate) mod ohoci_registry;
 pub(crate) mod peer;
