@@ -8,6 +8,7 @@
     reason = "a task's job is to tell the developer what it does"
 )]
 
+mod bases;
 mod bench;
 mod command;
 mod debian;
@@ -15,6 +16,7 @@ mod dist;
 mod fixtures;
 mod generate;
 mod test;
+mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +55,8 @@ enum Task {
 enum Bench {
     /// Put a folder on a base image in a registry, with every tool that is installed.
     Compose(bench::compose::Arguments),
+    /// Compose on hundreds of bases, beside other tools and what the registry sustains.
+    Batch(bench::batch::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,6 +66,8 @@ enum Fixtures {
         /// The tar to write.
         out: PathBuf,
     },
+    /// Push base images that are shaped like SWE-bench's and print their references.
+    Bases(bases::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -71,7 +77,9 @@ fn main() -> ExitCode {
         Task::Gen { check } => generate::run(*check),
         Task::Dist => dist::run(),
         Task::Bench(Bench::Compose(arguments)) => bench::compose::run(arguments),
+        Task::Bench(Bench::Batch(arguments)) => bench::batch::run(arguments),
         Task::Fixtures(Fixtures::DebianBase { out }) => fixtures::debian_base(out),
+        Task::Fixtures(Fixtures::Bases(arguments)) => bases::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

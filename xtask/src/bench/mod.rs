@@ -1,13 +1,18 @@
 //! `cargo xtask bench`: ohoci beside other tools, on the same registry in one run.
 //!
-//! * [`compose`]: the measurement itself.
+//! * [`compose`]: one image, at several round-trip times.
+//! * [`batch`]: hundreds of images, and what the registry sustains (`replay`).
 //! * `inputs`: the images and the layer that every tool gets.
 //! * `tools`: what each tool is told to do.
 //! * `docker`: a Docker daemon of our own.
+//! * `process`: time and memory of a program.
 //! * `table`: medians and Markdown.
 
+pub(crate) mod batch;
 pub(crate) mod compose;
 mod docker;
 mod inputs;
+mod process;
+mod replay;
 mod table;
 mod tools;

@@ -109,7 +109,7 @@ fn median<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
     values.get(values.len() / 2).copied()
 }
 
-fn bytes(number: u64) -> String {
+pub(crate) fn bytes(number: u64) -> String {
     match number {
         0..10_000 => format!("{number} B"),
         10_000..1_000_000 => format!("{:.1} kB", number as f64 / 1e3),

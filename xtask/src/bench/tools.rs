@@ -76,23 +76,13 @@ pub(crate) fn all(
     let mut missing = Vec::new();
 
     if wanted("ohoci") {
-        let program = match ohoci {
-            Some(program) => fs_err::canonicalize(program)?,
-            None => {
-                run(cargo().args(["build", "--release", "--bin", "ohoci"]))?;
-                target().join("release/ohoci")
-            }
-        };
         tools.push(Box::new(Ohoci {
-            program,
+            program: ohoci_program(ohoci)?,
             home: work.join("ohoci"),
         }));
     }
     if wanted("crane") {
-        match std::env::var_os("OHOCI_BENCH_CRANE")
-            .map(PathBuf::from)
-            .or_else(|| find("crane"))
-        {
+        match crane_program() {
             Some(program) => {
                 // Compressed beforehand, which spares it most of the work, and as most people have it.
                 for (name, steps, layer) in [
@@ -111,8 +101,7 @@ pub(crate) fn all(
                     }));
                 }
             }
-            None => missing
-                .push("crane is neither on the path nor named by OHOCI_BENCH_CRANE".to_owned()),
+            None => missing.push(NO_CRANE.to_owned()),
         }
     }
     if wanted("skopeo") {
@@ -144,6 +133,35 @@ pub(crate) fn all(
         }
     }
     Ok(Toolbox { tools, missing })
+}
+
+/// Why crane is not measured.
+pub(crate) const NO_CRANE: &str = "crane is neither on the path nor named by OHOCI_BENCH_CRANE";
+
+fn crane_program() -> Option<PathBuf> {
+    std::env::var_os("OHOCI_BENCH_CRANE")
+        .map(PathBuf::from)
+        .or_else(|| find("crane"))
+}
+
+/// crane in the way that takes it the fewest requests, where it is installed.
+pub(crate) fn crane(layer: &Path, home: &Path) -> Option<Box<dyn Tool>> {
+    Some(Box::new(Crane {
+        name: "crane mutate --append",
+        steps: 1,
+        program: crane_program()?,
+        layer: layer.to_owned(),
+        home: home.to_owned(),
+    }))
+}
+
+/// The given binary, or a release build.
+pub(crate) fn ohoci_program(given: Option<&Path>) -> Result<PathBuf> {
+    if let Some(program) = given {
+        return Ok(fs_err::canonicalize(program)?);
+    }
+    run(cargo().args(["build", "--release", "--bin", "ohoci"]))?;
+    Ok(target().join("release/ohoci"))
 }
 
 /// Deletes a tool's directory and makes it anew.

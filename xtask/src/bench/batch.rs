@@ -1,0 +1,367 @@
+//! Composes on hundreds of bases, beside other tools and what the registry itself sustains.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testbed::{DockerRegistry, Relay, Settings, Traffic};
+
+use super::docker;
+use super::inputs::{DEPS, ENTRYPOINT};
+use super::process::{self, Run};
+use super::replay::Recording;
+use super::table::bytes;
+use super::tools::{self, Job, Tool, at_home, renew};
+use crate::bases::{self, Base, Layer, noise, put_image, put_layer};
+use crate::wire::Connection;
+
+/// Compose on hundreds of bases that are shaped like SWE-bench's, in the real docker-registry.
+///
+/// All images go into one repository, a tag each. At each round-trip time ohoci starts with an
+/// empty home and does in turn: everything for the first time; the same again; the same with
+/// --resume; and everything with new deps on the bases by digest. crane and docker build do the
+/// first images of the same list, one after the other, in the same run. Then, without the relay,
+/// everything for the first time once more, beside the same requests sent again by a load
+/// generator: what the registry sustains.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// How many bases.
+    #[arg(long, default_value_t = 500)]
+    images: usize,
+    /// Round-trip times to add, in milliseconds.
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 20])]
+    rtt: Vec<u64>,
+    /// How many images crane does.
+    #[arg(long, default_value_t = 20)]
+    crane_images: usize,
+    /// How many images docker build does.
+    #[arg(long, default_value_t = 5)]
+    docker_images: usize,
+    /// Size of the deps layer, in MB.
+    #[arg(long, default_value_t = 20)]
+    size: usize,
+    /// Connections of the load generator; the best result counts.
+    #[arg(long, value_delimiter = ',', default_values_t = [4, 16, 32])]
+    connections: Vec<usize>,
+    /// Runs of what is compared with the load generator; the best counts on both sides.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// The binary to measure; without it, a release build is made.
+    #[arg(long)]
+    ohoci: Option<PathBuf>,
+    /// Write the table to this file as well.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+struct Row {
+    rtt: Option<u64>,
+    what: String,
+    images: usize,
+    traffic: Option<Traffic>,
+    wall: Duration,
+    memory: Option<u64>,
+}
+
+struct Scene {
+    registry: DockerRegistry,
+    work: TempDir,
+    bases: Vec<Base>,
+    program: PathBuf,
+}
+
+/// Measures and prints the table.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.images == 0 || arguments.runs == 0 {
+        bail!("--images and --runs must be at least 1");
+    }
+    let registry =
+        DockerRegistry::start(&Settings::default()).context("the registry to measure against")?;
+    let work = TempDir::with_prefix("bench-")?;
+    let program = tools::ohoci_program(arguments.ohoci.as_deref())?;
+    eprintln!("pushing {} bases", arguments.images);
+    let bases = bases::push(arguments.images, registry.address(), "swebench", None)?;
+    let layer = push_deps(registry.address(), arguments.size)?;
+    let layer_file = work.path().join("deps.tar.gz");
+    fs_err::write(&layer_file, layer)?;
+    let scene = Scene {
+        registry,
+        work,
+        bases,
+        program,
+    };
+
+    let mut rows = Vec::new();
+    let mut notes = Vec::new();
+    let mut recording = None;
+    for &rtt in &arguments.rtt {
+        eprintln!("ohoci at {rtt} ms");
+        let traffic = scene.ohoci(rtt, &mut rows)?;
+        if recording.is_none() {
+            let target = format!("out-{rtt}/runtime");
+            let address = scene.registry.address();
+            recording = Some(Recording::new(&traffic, address, &target)?);
+        }
+        let home = scene.work.path().join("crane");
+        match tools::crane(&layer_file, &home) {
+            Some(crane) => {
+                scene.loop_over(crane.as_ref(), rtt, arguments.crane_images, &mut rows)?;
+            }
+            None => notes.push(tools::NO_CRANE.to_owned()),
+        }
+        if arguments.docker_images > 0 {
+            match docker::start(&scene.work.path().join("docker")) {
+                Ok(docker) => {
+                    scene.loop_over(&docker, rtt, arguments.docker_images, &mut rows)?;
+                }
+                Err(error) => notes.push(format!("docker is not measured: {error:#}")),
+            }
+        }
+    }
+    if let Some(recording) = recording {
+        let note = scene.throughput(&recording, arguments, &mut rows)?;
+        notes.push(note);
+    }
+    notes.dedup();
+    let text = markdown(&rows, arguments, &notes);
+    println!("{text}");
+    if let Some(out) = &arguments.out {
+        fs_err::write(out, &text)?;
+    }
+    Ok(())
+}
+
+/// Pushes two versions of the deps image; returns the first one's layer.
+fn push_deps(registry: SocketAddr, megabytes: usize) -> Result<Vec<u8>> {
+    let mut connection = Connection::open(registry)?;
+    let mut first = Vec::new();
+    for (seed, tags) in [(7, ["v1", "latest"].as_slice()), (8, &["v2"])] {
+        let layer = Layer::of_files(&[
+            ("openhands/bin/tool", b"#!/bin/sh\nexec \"$@\"\n", 0o755),
+            (
+                "openhands/lib/data",
+                &noise(seed, megabytes * 1_000_000),
+                0o644,
+            ),
+        ])?;
+        put_layer(&mut connection, DEPS, &layer, None)?;
+        for tag in tags {
+            put_image(&mut connection, DEPS, tag, &[&layer], &json!({}))?;
+        }
+        if first.is_empty() {
+            first = layer.bytes;
+        }
+    }
+    Ok(first)
+}
+
+impl Scene {
+    /// The four things a batch is used for; returns what passed in the first of them.
+    fn ohoci(&self, rtt: u64, rows: &mut Vec<Row>) -> Result<Traffic> {
+        let relay = Relay::start(self.registry.address(), Duration::from_millis(rtt))?;
+        let home = self.work.path().join("ohoci");
+        renew(&home)?;
+        let address = relay.address();
+        let target = format!("out-{rtt}/runtime");
+        let mut seen = None;
+        for (what, pinned, deps, resume) in [
+            ("first time", false, "v1", false),
+            ("nothing changed", false, "v1", false),
+            ("--resume of a finished run", false, "v1", true),
+            ("new deps, bases by digest", true, "v2", false),
+        ] {
+            drop(relay.take_traffic());
+            let run = self.batch(&home, address, &target, pinned, deps, resume)?;
+            let traffic = relay.take_traffic();
+            if seen.is_none() {
+                seen = Some(traffic.clone());
+            }
+            rows.push(Row {
+                rtt: Some(rtt),
+                what: format!("ohoci batch: {what}"),
+                images: self.bases.len(),
+                traffic: Some(traffic),
+                wall: run.wall,
+                memory: Some(run.memory),
+            });
+        }
+        seen.context("nothing was measured")
+    }
+
+    fn batch(
+        &self,
+        home: &Path,
+        address: SocketAddr,
+        target: &str,
+        pinned: bool,
+        deps: &str,
+        resume: bool,
+    ) -> Result<Run> {
+        let mut list = String::new();
+        for base in &self.bases {
+            let suffix = if pinned {
+                format!("@{}", base.digest)
+            } else {
+                ":latest".to_owned()
+            };
+            let _ = writeln!(list, "{address}/{}{suffix}", base.repository);
+        }
+        fs_err::write(home.join("bases"), list)?;
+        let mut command = at_home(&self.program, home);
+        command.args(["batch", "--bases", "bases", "--format", "json"]);
+        command.args(["--deps", &format!("{address}/{DEPS}:{deps}")]);
+        command.args(["--push", &format!("{address}/{target}:{{name}}")]);
+        command.args(["--env", "PATH=/openhands/bin:${PATH}"]);
+        command.args(["--entrypoint", ENTRYPOINT]);
+        if resume {
+            command.arg("--resume");
+        }
+        let run = process::watched(&mut command, home)?;
+        let summary: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
+        if run.code != Some(0) || summary["total"] != json!(self.bases.len()) {
+            bail!(
+                "ohoci ended with {:?}: {}{}",
+                run.code,
+                run.stdout,
+                run.stderr
+            );
+        }
+        Ok(run)
+    }
+
+    /// The first images of the list with another tool, one after the other.
+    fn loop_over(
+        &self,
+        tool: &dyn Tool,
+        rtt: u64,
+        images: usize,
+        rows: &mut Vec<Row>,
+    ) -> Result<()> {
+        let relay = Relay::start(self.registry.address(), Duration::from_millis(rtt))?;
+        tool.forget()?;
+        eprintln!("{} at {rtt} ms", tool.name());
+        let start = Instant::now();
+        let bases = self.bases.iter().take(images);
+        let count = bases.len();
+        for base in bases {
+            let name = base.repository.rsplit('/').next().unwrap_or_default();
+            let family = tool.name().split(' ').next().unwrap_or_default();
+            let target = format!("{family}-{rtt}/{name}");
+            let job = Job {
+                registry: relay.address(),
+                base: &base.repository,
+                target: &target,
+            };
+            tool.prepare(&job)?;
+            tool.run(&job)?;
+        }
+        rows.push(Row {
+            rtt: Some(rtt),
+            what: format!("{}, one by one", tool.name()),
+            images: count,
+            traffic: Some(relay.take_traffic()),
+            wall: start.elapsed(),
+            memory: None,
+        });
+        Ok(())
+    }
+
+    /// ohoci and the load generator by turns, without a relay between.
+    fn throughput(
+        &self,
+        recording: &Recording,
+        arguments: &Arguments,
+        rows: &mut Vec<Row>,
+    ) -> Result<String> {
+        let address = self.registry.address();
+        let home = self.work.path().join("direct");
+        let mut ours: Option<Run> = None;
+        let mut best: Option<(Duration, usize)> = None;
+        for number in 0..arguments.runs {
+            eprintln!("ohoci and the load generator, {}", number + 1);
+            renew(&home)?;
+            let target = format!("direct-{number}/runtime");
+            let run = self.batch(&home, address, &target, false, "v1", false)?;
+            if ours.as_ref().is_none_or(|best| run.wall < best.wall) {
+                ours = Some(run);
+            }
+            for &connections in &arguments.connections {
+                let from = format!("out-{}/runtime", arguments.rtt.first().unwrap_or(&0));
+                let into = format!("replay-{number}-{connections}/runtime");
+                let wall = recording.replay(address, &from, &into, connections)?;
+                if best.is_none_or(|(best, _)| wall < best) {
+                    best = Some((wall, connections));
+                }
+            }
+        }
+        let ours = ours.context("nothing was measured")?;
+        let (wall, connections) = best.context("--connections is empty")?;
+        rows.push(Row {
+            rtt: None,
+            what: "ohoci batch: first time".to_owned(),
+            images: self.bases.len(),
+            traffic: None,
+            wall: ours.wall,
+            memory: Some(ours.memory),
+        });
+        rows.push(Row {
+            rtt: None,
+            what: format!("the same requests replayed, {connections} connections"),
+            images: self.bases.len(),
+            traffic: None,
+            wall,
+            memory: None,
+        });
+        Ok(format!(
+            "Without the relay, ohoci reaches {:.0} % of what the registry sustains: {:.0} of {:.0} requests per second.",
+            wall.as_secs_f64() / ours.wall.as_secs_f64() * 100.0,
+            per_second(recording.requests(), ours.wall),
+            per_second(recording.requests(), wall),
+        ))
+    }
+}
+
+fn per_second(count: usize, wall: Duration) -> f64 {
+    count as f64 / wall.as_secs_f64()
+}
+
+fn markdown(rows: &[Row], arguments: &Arguments, notes: &[String]) -> String {
+    let mut text = format!(
+        "{} bases shaped like SWE-bench's, a deps layer of {} MB.\n\n\
+         | RTT | what | images | wall | images/s | requests per image | sent | received | peak memory |\n\
+         |---:|---|---:|---:|---:|---:|---:|---:|---:|\n",
+        arguments.images, arguments.size
+    );
+    for row in rows {
+        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
+        let traffic = row.traffic.as_ref();
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {:.2} s | {:.1} | {} | {} | {} | {} |",
+            row.rtt
+                .map_or("no relay".to_owned(), |rtt| format!("{rtt} ms")),
+            row.what,
+            row.images,
+            row.wall.as_secs_f64(),
+            per_second(row.images, row.wall),
+            or_dash(traffic.map(|traffic| format!(
+                "{:.2}",
+                traffic.exchanges.len() as f64 / row.images as f64
+            ))),
+            or_dash(traffic.map(|traffic| bytes(traffic.sent()))),
+            or_dash(traffic.map(|traffic| bytes(traffic.received()))),
+            or_dash(row.memory.map(bytes)),
+        );
+    }
+    for note in notes {
+        let _ = write!(text, "\n* {note}");
+    }
+    text
+}
