@@ -2,12 +2,14 @@
 //!
 //! The rooms, from the bottom up (each imports only what stands above it in this list):
 //!
+//! * [`archive`]: tars, zips and directories as trees, and the spool that holds their contents.
 //! * [`place`]: where a package's files go below the prefix.
 //! * [`relocate`]: edits that make programs and scripts work there.
 //! * [`audit`]: gates and reports over the finished trees.
 //!
 //! No program of a package ever runs, and nothing is ever unpacked onto disk.
 
+pub mod archive;
 pub mod audit;
 pub mod place;
 pub mod relocate;
