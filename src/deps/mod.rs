@@ -3,6 +3,7 @@
 //! The rooms, from the bottom up (each imports only what stands above it in this list):
 //!
 //! * [`archive`]: tars, zips and directories as trees, and the spool that holds their contents.
+//! * [`python`]: wheels and source distributions as trees, resolution, indexes.
 //! * [`place`]: where a package's files go below the prefix.
 //! * [`relocate`]: edits that make programs and scripts work there.
 //! * [`audit`]: gates and reports over the finished trees.
@@ -12,4 +13,5 @@
 pub mod archive;
 pub mod audit;
 pub mod place;
+pub mod python;
 pub mod relocate;
