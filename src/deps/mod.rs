@@ -4,6 +4,7 @@
 //!
 //! * [`archive`]: tars, zips and directories as trees, and the spool that holds their contents.
 //! * [`python`]: wheels and source distributions as trees, resolution, indexes.
+//! * [`npm`]: lockfiles and tarballs as trees, resolution, registries.
 //! * [`place`]: where a package's files go below the prefix.
 //! * [`relocate`]: edits that make programs and scripts work there.
 //! * [`audit`]: gates and reports over the finished trees.
@@ -12,6 +13,7 @@
 
 pub mod archive;
 pub mod audit;
+pub mod npm;
 pub mod place;
 pub mod python;
 pub mod relocate;
