@@ -64,16 +64,18 @@ async fn a_mount_that_opens_an_upload_saves_the_next_request() {
 
 #[tokio::test]
 async fn no_refusal_is_an_error_and_a_clear_one_is_remembered() {
-    for (status, remembered) in [
-        (400, true),
-        (403, true),
-        (404, true),
-        (405, true),
-        (500, false),
-        (503, false),
+    for (status, code, remembered) in [
+        (400, "UNSUPPORTED", true),
+        (403, "DENIED", true),
+        (404, "NAME_UNKNOWN", true),
+        // Of another blob the registry may know more.
+        (404, "BLOB_UNKNOWN", false),
+        (405, "UNSUPPORTED", true),
+        (500, "UNKNOWN", false),
+        (503, "UNAVAILABLE", false),
     ] {
         let (_, layer) = blob(3);
-        let refused = || Answer::error(status, "UNSUPPORTED", "no mounts here");
+        let refused = || Answer::error(status, code, "no mounts here");
         let times = if remembered { 1 } else { 2 };
         let server =
             Scripted::start((0..times).map(|_| (line(&layer.digest, Some("base")), refused())))
