@@ -12,6 +12,8 @@ mod containers;
 #[cfg(test)]
 mod copy;
 #[cfg(test)]
+mod deps;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod image_spec;

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod compose;
 pub mod context;
 pub mod copy;
+pub mod deps;
 pub mod exit_code;
 pub mod failure;
 pub mod inspect;
@@ -54,6 +55,9 @@ enum Command {
     Inspect(inspect::Arguments),
     Copy(copy::Arguments),
     Tags(Box<tags::Arguments>),
+    /// Ready-made layers from packages
+    #[command(subcommand)]
+    Deps(deps::DepsCommand),
     /// A small registry for CI jobs and tests
     #[command(subcommand)]
     Registry(RegistryCommand),
@@ -124,6 +128,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Inspect(arguments) => Box::pin(inspect::run(&arguments, &registry)).await,
         Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,
         Command::Tags(arguments) => tags::run(&arguments),
+        Command::Deps(command) => Box::pin(deps::run(&command, &registry)).await,
         Command::Registry(RegistryCommand::Serve(arguments)) => serve::run(&arguments).await,
         Command::Login(arguments) => Box::pin(login::login(&arguments, &registry)).await,
         Command::Logout(arguments) => Box::pin(login::logout(&arguments, &registry)).await,

@@ -1,10 +1,10 @@
-//! What is wrong with a configuration file, and where in it.
+//! What is wrong with a TOML file that a person wrote, and where in it.
 
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// A configuration file that cannot be used.
+/// A TOML file that cannot be used: a configuration, or a recipe or lock of layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     path: PathBuf,
@@ -15,7 +15,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// The file at `path` cannot be used because of `why`.
-    pub(super) fn new(path: &Path, why: impl Into<String>) -> Self {
+    pub(crate) fn new(path: &Path, why: impl Into<String>) -> Self {
         Self {
             path: path.to_owned(),
             position: None,
@@ -24,14 +24,23 @@ impl ConfigError {
         }
     }
 
+    /// What stands at `span` of `text`, the content of the file at `path`, cannot be used because
+    /// of `why`.
+    pub(crate) fn at(path: &Path, text: &str, span: &Range<usize>, why: impl Into<String>) -> Self {
+        Self {
+            position: Some(line_and_column(text, span)),
+            ..Self::new(path, why)
+        }
+    }
+
     /// Adds what may help.
-    pub(super) fn hinted(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hinted(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// What the parser found wrong with `text`, the content of the file at `path`.
-    pub(super) fn parse(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+    pub(crate) fn parse(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         Self {
             path: path.to_owned(),
             position: error.span().map(|span| line_and_column(text, &span)),
@@ -92,8 +101,20 @@ fn near_name(message: &str) -> Option<String> {
     }
     let mut names = message.split('`').skip(1).step_by(2);
     let met = names.next()?;
-    let limit = met.chars().count().div_ceil(3);
+    did_you_mean(met, names)
+}
+
+/// A hint at the one of `names` that is most like `met`, when any is like it.
+pub(crate) fn did_you_mean<'a>(
+    met: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    let length = met.chars().count();
+    let limit = length.div_ceil(3);
     names
+        .into_iter()
+        // Names come by the ten thousand: what differs in length alone needs no table.
+        .filter(|name| name.chars().count().abs_diff(length) <= limit)
         .map(|name| (distance(met, name), name))
         .filter(|(distance, _)| *distance <= limit)
         .min()

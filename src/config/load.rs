@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::environment::Environment;
 use super::error::ConfigError;
+use super::mirrors::{MirrorTable, PackageMirrors};
 use super::project::ComposeDefaults;
 use super::registries::{EVERY_HOST, RegistrySettings, RegistryTable, RegistryTables};
 
@@ -30,18 +31,21 @@ pub struct Config {
     user: RegistryTables,
     project: RegistryTables,
     compose: ComposeDefaults,
+    mirrors: PackageMirrors,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct UserFile {
     registry: RegistryTables,
+    mirrors: MirrorTable,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct ProjectFile {
     registry: RegistryTables,
+    mirrors: MirrorTable,
     compose: ComposeDefaults,
 }
 
@@ -78,10 +82,14 @@ impl Config {
             }
         }
         project.compose.resolve(directory);
+        let mut mirrors = PackageMirrors::default();
+        user.mirrors.apply_to(&mut mirrors);
+        project.mirrors.apply_to(&mut mirrors);
         Ok(Self {
             user: user.registry,
             project: project.registry,
             compose: project.compose,
+            mirrors,
         })
     }
 
@@ -100,6 +108,12 @@ impl Config {
             }
         }
         settings
+    }
+
+    /// Where packages are taken from; the project's lists replace the user's.
+    #[must_use]
+    pub fn mirrors(&self) -> &PackageMirrors {
+        &self.mirrors
     }
 
     /// What the project wants of `ohoci compose`.

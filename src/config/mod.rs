@@ -4,6 +4,7 @@ pub mod certificates;
 pub mod environment;
 pub mod error;
 pub mod load;
+pub mod mirrors;
 pub mod project;
 pub mod registries;
 
@@ -11,5 +12,6 @@ pub use certificates::{HostCertificates, certificate_roots, certificates_for};
 pub use environment::{Environment, Variable};
 pub use error::ConfigError;
 pub use load::{Config, PROJECT_FILE, user_file};
+pub use mirrors::{PackageMirrors, Snapshot};
 pub use project::{ComposeDefaults, IfExists, Position};
 pub use registries::{ClientIdentity, Mirror, RegistrySettings};

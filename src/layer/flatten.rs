@@ -1,13 +1,14 @@
 //! What a stack of layers finally holds below one path, as one tree.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::decompress::Decompressor;
 use super::entry::{Content, Entry, Kind};
 use super::path::LayerPath;
+use super::spool::{Spool, SpoolError};
 use super::tar_read::{Limits, Member, TarError, TarReader};
 use super::tree::{Rules, Tree, TreeError, remove_below};
 use super::whiteout::Whiteout;
@@ -110,7 +111,7 @@ pub fn flatten(
                             }
                         }
                     }
-                    _ => Arc::new(spool.take(&member, &mut layer)?),
+                    _ => Arc::new(keep(&mut spool, &member, &mut layer)?),
                 };
                 put(&mut upper, member.path, inode, index)?;
             }
@@ -223,7 +224,7 @@ fn fetch(
         let mut latest = Inodes::new();
         while let Some(member) = layer.next_member()? {
             if here.contains(&member.path) {
-                let inode = Arc::new(spool.take(&member, &mut layer)?);
+                let inode = Arc::new(keep(spool, &member, &mut layer)?);
                 latest.insert(member.path, inode);
             }
         }
@@ -329,57 +330,17 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// File contents, one behind the other in an unnamed file.
-struct Spool {
-    file: Arc<fs_err::File>,
-    output: BufWriter<fs_err::File>,
-    end: u64,
-}
-
-impl Spool {
-    fn create(directory: &Path) -> io::Result<Self> {
-        let file = tempfile::tempfile_in(directory)?;
-        let file = fs_err::File::from_parts(file, directory.join("(spool)"));
-        Ok(Self {
-            output: BufWriter::with_capacity(256 << 10, file.try_clone()?),
-            file: Arc::new(file),
-            end: 0,
+/// Keeps what `layer` is at, if it has content.
+fn keep(spool: &mut Spool, member: &Member, layer: &mut Layer<'_>) -> Result<Entry, FlattenError> {
+    spool
+        .take(&member.entry, &mut layer.reader)
+        .map_err(|error| match error {
+            SpoolError::Read(error) => FlattenError::Layer {
+                number: layer.index + 1,
+                error: error.into(),
+            },
+            SpoolError::Write(error) => FlattenError::Spool(error),
         })
-    }
-
-    /// Keeps what `layer` is at, if it has content.
-    fn take(&mut self, member: &Member, layer: &mut Layer<'_>) -> Result<Entry, FlattenError> {
-        let offset = self.end;
-        if let Kind::File(size) = member.entry.kind {
-            let mut left = size;
-            let mut buffer = [0; 64 << 10];
-            while left > 0 {
-                let count =
-                    layer
-                        .reader
-                        .read(&mut buffer)
-                        .map_err(|error| FlattenError::Layer {
-                            number: layer.index + 1,
-                            error: error.into(),
-                        })?;
-                self.output
-                    .write_all(buffer.get(..count).unwrap_or_default())
-                    .map_err(FlattenError::Spool)?;
-                left = left.saturating_sub(count as u64);
-            }
-            self.end += size;
-        }
-        let content = |size| Content::Region {
-            file: Arc::clone(&self.file),
-            offset,
-            size,
-        };
-        Ok(member.entry.clone().map_content(content))
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.output.flush()
-    }
 }
 
 #[cfg(test)]

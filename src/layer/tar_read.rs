@@ -52,6 +52,8 @@ pub struct Member {
     pub whiteout: Option<Whiteout>,
     /// Where its header starts in the tar, in bytes; extension headers stand before that.
     pub offset: u64,
+    /// Whether its path began with a slash, which is taken to be the same path without it.
+    pub is_absolute: bool,
 }
 
 impl Member {
@@ -437,6 +439,7 @@ impl<R: Read> TarReader<R> {
             entry: Entry { kind, ..attributes },
             whiteout,
             offset: self.header_at,
+            is_absolute: raw_path.starts_with(b"/"),
         }))
     }
 

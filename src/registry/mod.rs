@@ -26,14 +26,14 @@ pub mod statistics;
 pub mod tags;
 pub mod upload;
 
-mod address;
+pub(crate) mod address;
 mod challenge;
 mod download;
 mod error_body;
 mod exchange;
 mod failure;
 mod host;
-mod http;
+pub(crate) mod http;
 mod link;
 mod pacing;
 mod reply;

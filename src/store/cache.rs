@@ -145,6 +145,20 @@ impl Cache {
         self.note("write", StagedFile::create_in(&directory))
     }
 
+    /// Goes on with a blob that an earlier run did not finish, or begins it. Dropping it leaves it
+    /// for the next run, unless another process is at it, too; then it is as [`Cache::stage`]
+    /// makes it.
+    #[must_use]
+    pub fn resume(&self, digest: &Digest) -> Option<StagedFile> {
+        let directory = self.state.root.as_ref()?.join("unfinished");
+        self.note("write", create(&directory))?;
+        let name = format!("{}-{}", digest.algorithm().name(), digest.hex());
+        match self.note("write", StagedFile::resume_in(&directory, &name))? {
+            Some(staged) => Some(staged),
+            None => self.stage(),
+        }
+    }
+
     /// Keeps a staged blob, when it hashes to the digest, and says where it lies.
     #[must_use = "without the path it is not known whether the blob was kept"]
     pub fn insert_file(&self, staged: StagedFile, digest: &Digest) -> Option<PathBuf> {

@@ -1,10 +1,11 @@
 //! A file that is hashed while it is written, and gets its name only when it is right.
 
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use fs_err as fs;
+use rustix::fs::FlockOperation;
 use tempfile::NamedTempFile;
 
 use crate::oci::digest::{Algorithm, Hasher};
@@ -84,6 +85,60 @@ impl StagedFile {
         })
     }
 
+    /// A file of that name in `directory`, which lasts when it is dropped, so that a later run can
+    /// go on where this one stops. What an earlier run left in it has been taken already. `None`
+    /// when another process is writing it.
+    ///
+    /// # Errors
+    /// When it cannot be opened or read.
+    pub(crate) fn resume_in(directory: &Path, name: &str) -> io::Result<Option<Self>> {
+        let path = directory.join(name);
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        // Who had the lock until now may have finished the file and given it its name.
+        let (opened, named) = (file.metadata()?, fs::metadata(&path));
+        if named.is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
+            let path = tempfile::TempPath::try_from_path(path)?;
+            let mut file = NamedTempFile::from_parts(file.into_file(), path);
+            file.disable_cleanup(true);
+            let mut staged = Self {
+                file,
+                hasher: Hasher::new(Algorithm::Sha256),
+                size: 0,
+            };
+            staged.take_what_is_there()?;
+            return Ok(Some(staged));
+        }
+        Ok(None)
+    }
+
+    fn take_what_is_there(&mut self) -> io::Result<()> {
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            match self.file.as_file_mut().read(&mut buffer)? {
+                0 => return Ok(()),
+                count => {
+                    self.hasher.update(buffer.get(..count).unwrap_or_default());
+                    self.size += count as u64;
+                }
+            }
+        }
+    }
+
+    /// Removes the file.
+    pub fn discard(mut self) {
+        self.file.disable_cleanup(false);
+    }
+
     /// Takes the next piece.
     ///
     /// # Errors
@@ -127,6 +182,8 @@ impl StagedFile {
         if found == *digest {
             Ok(())
         } else {
+            // Nothing that a later run could go on with.
+            self.file.disable_cleanup(false);
             Err(Mismatch::Digest {
                 expected: digest.clone(),
                 found,
@@ -168,6 +225,26 @@ impl StagedFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_later_run_goes_on_and_two_do_not_write_the_same_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let resume = || StagedFile::resume_in(directory.path(), "part").unwrap();
+        let mut first = resume().unwrap();
+        first.write(b"ab").unwrap();
+        assert!(resume().is_none());
+        drop(first);
+        let mut second = resume().unwrap();
+        assert_eq!(second.size(), 2);
+        second.write(b"c").unwrap();
+        let name = directory.path().join("blob");
+        second.commit_unsynced(&Digest::of(b"abc"), &name).unwrap();
+        assert_eq!(fs::read(&name).unwrap(), b"abc");
+        let third = resume().unwrap();
+        assert_eq!(third.size(), 0);
+        third.discard();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn only_right_content_gets_a_name() {

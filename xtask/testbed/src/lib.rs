@@ -1,10 +1,15 @@
 //! Servers that tests and measurements start for themselves, on free loopback ports.
 //!
+//! * `debian` (a feature): archives of Debian packages, with their signatures.
 //! * [`docker_registry`]: the registry of Debian's `docker-registry` package.
 //! * [`relay`]: a delaying, counting relay in front of a plain-HTTP server.
+//! * [`file_server`]: files over HTTP, with the faults of real mirrors.
 //! * [`http`]: reads requests and answers out of the bytes that pass a relay.
 
+#[cfg(feature = "debian")]
+pub mod debian;
 pub mod docker_registry;
+pub mod file_server;
 pub mod http;
 pub mod relay;
 

@@ -1,0 +1,250 @@
+//! `ohoci deps lock`: what a recipe comes to, written down.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{fetcher, hosts, now, recipe, unusable};
+use crate::cli::arguments::{Format, RegistryArguments};
+use crate::cli::context::Context;
+use crate::cli::exit_code;
+use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::cli::progress::Progress;
+use crate::cli::size::bytes;
+use crate::config::ConfigError;
+use crate::config::error::did_you_mean;
+use crate::deps::lock::{self, Changes, Lock};
+use crate::deps::locking::{self, Locked, LockingError, Means};
+use crate::deps::recipe::Recipe;
+
+/// Resolve a recipe to names, versions, sizes and digests, and write them down beside it
+///
+/// Package hosts come from this machine's own apt configuration or from `[mirrors]` in ohoci's;
+/// the lock names none. Prints the path of the lock.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// The profile or feature, such as layers/minimal.toml
+    #[arg(value_name = "RECIPE")]
+    pub recipe: PathBuf,
+
+    /// Ask no mirror and write nothing; end with 4 when the lock is not that of the recipe
+    #[arg(long, conflicts_with = "update")]
+    pub check: bool,
+
+    /// Look only for newer versions of this package, and of what is built from the same source;
+    /// repeatable
+    #[arg(long, value_name = "NAME")]
+    pub update: Vec<String>,
+
+    /// How the result is written to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// The result as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    lock: String,
+    written: bool,
+    packages: usize,
+    platforms: Vec<PlatformReport>,
+    changes: &'a Changes,
+    notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct PlatformReport {
+    platform: String,
+    packages: usize,
+    bytes: u64,
+}
+
+pub(super) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    let recipe = recipe(&arguments.recipe)?;
+    let path = recipe.lock_path();
+    let old = match lock::read(&path) {
+        // A lock that is made anew may have been damaged before.
+        Err(_) if !arguments.check && arguments.update.is_empty() => None,
+        read => read.map_err(|error| unusable("cannot use the lock", &[error]))?,
+    };
+    if arguments.check {
+        return Ok(check(&recipe, old.as_ref(), arguments.format));
+    }
+    let update = update(arguments, old.as_ref())?;
+    let context = Context::open(registry)?;
+    let progress = Progress::start();
+    let locked = locking::lock(
+        &recipe,
+        old.as_ref().filter(|_| !update.is_empty()),
+        &update,
+        Means {
+            fetcher: &fetcher(&context, registry, &progress),
+            debian: &hosts(&context),
+            now: now(),
+        },
+    )
+    .await;
+    progress.end();
+    let Locked { lock, notes } = locked.map_err(|error| failure(&recipe, error))?;
+    let changes = Changes::between(old.as_ref(), &lock);
+    let lock = locking::settle(old, lock);
+    let written = lock::write(&path, &lock)
+        .map_err(|error| Failure::new("cannot write the lock", error.to_string()))?;
+    for note in &notes {
+        output::warning(note);
+    }
+    let platforms = platforms(&recipe, &lock);
+    match arguments.format {
+        Format::Json => output::json(&Report {
+            lock: path.display().to_string(),
+            written,
+            packages: lock.debian.len(),
+            platforms,
+            changes: &changes,
+            notes: &notes,
+        })?,
+        Format::Text => {
+            tell(&changes, &platforms);
+            output::result(&path.display().to_string());
+        }
+    }
+    Ok(exit_code::DONE)
+}
+
+fn platforms(recipe: &Recipe, lock: &Lock) -> Vec<PlatformReport> {
+    let platforms = recipe.platforms.iter().map(|platform| {
+        let platform = platform.to_string();
+        let files = lock
+            .debian
+            .iter()
+            .filter_map(|package| package.file_for(&platform));
+        let sizes: Vec<u64> = files.map(|file| file.size).collect();
+        PlatformReport {
+            platform,
+            packages: sizes.len(),
+            bytes: sizes.iter().sum(),
+        }
+    });
+    platforms.collect()
+}
+
+fn tell(changes: &Changes, platforms: &[PlatformReport]) {
+    for (sign, list) in [
+        ('+', &changes.added),
+        ('-', &changes.removed),
+        ('~', &changes.changed),
+    ] {
+        for change in list {
+            let versions = match (change.from.join(", "), change.to.join(", ")) {
+                (from, to) if from.is_empty() || from == to => to,
+                (from, to) if to.is_empty() => from,
+                (from, to) => format!("{from} → {to}"),
+            };
+            output::note(&format!("{sign} {} {versions}", change.name));
+        }
+    }
+    for platform in platforms {
+        output::note(&format!(
+            "{}: {} packages, {}",
+            platform.platform,
+            platform.packages,
+            bytes(platform.bytes)
+        ));
+    }
+}
+
+/// Packages to update, each of which must be in the lock.
+fn update(arguments: &Arguments, old: Option<&Lock>) -> Result<BTreeSet<String>, Failure> {
+    let Some(old) = old else {
+        return match arguments.update.first() {
+            None => Ok(BTreeSet::new()),
+            Some(_) => Err(Failure::usage("there is no lock yet that could be updated")
+                .hinted("leave out --update to make one")),
+        };
+    };
+    let names: BTreeSet<&str> = old
+        .debian
+        .iter()
+        .map(|package| package.name.as_str())
+        .collect();
+    for name in &arguments.update {
+        if !names.contains(name.as_str()) {
+            let failure = Failure::usage(format!("--update {name}: it is not in the lock"));
+            return Err(match did_you_mean(name, names) {
+                Some(hint) => failure.hinted(hint),
+                None => failure,
+            });
+        }
+    }
+    Ok(arguments.update.iter().cloned().collect())
+}
+
+fn check(recipe: &Recipe, lock: Option<&Lock>, format: Format) -> u8 {
+    let reasons = match lock {
+        None => vec!["there is none".to_owned()],
+        Some(lock) => lock::stale(recipe, lock),
+    };
+    if format == Format::Json {
+        // Strings always can be written.
+        let _ = output::json(&serde_json::json!({ "fresh": reasons.is_empty(), "stale": reasons }));
+    }
+    if reasons.is_empty() {
+        return exit_code::DONE;
+    }
+    let path = recipe.lock_path();
+    for reason in reasons {
+        output::note(&format!("{}: {reason}", path.display()));
+    }
+    exit_code::WANTING
+}
+
+fn failure(recipe: &Recipe, error: LockingError) -> Failure {
+    let what = format!("cannot lock {}", recipe.source.path().display());
+    match error {
+        LockingError::Recipe(errors) => unusable(&what, &errors),
+        LockingError::Repository(error) => repository(&what, &error),
+        error => Failure::new(what, error.to_string()),
+    }
+}
+
+fn repository(what: &str, error: &crate::deps::debian::repository::RepositoryError) -> Failure {
+    use crate::deps::debian::repository::RepositoryError;
+    let failure = Failure::new(what, error.to_string());
+    match error {
+        RepositoryError::NoMirror { .. } => failure.hinted(
+            "mirrors come from apt's configuration of this machine, or from `debian` below \
+             [mirrors] in ohoci.toml; keys from apt's, or from `keyring` in the recipe",
+        ),
+        _ => failure,
+    }
+}
+
+/// Reads the lock of a recipe, which must be there and be the recipe's.
+pub(super) fn current(recipe: &Recipe) -> Result<Lock, Failure> {
+    let path = recipe.lock_path();
+    let hint = format!("ohoci deps lock {}", recipe.source.path().display());
+    let lock = lock::read(&path)
+        .map_err(|error: ConfigError| unusable("cannot use the lock", &[error]).hinted(&hint))?
+        .ok_or_else(|| {
+            Failure::new(
+                format!("there is no lock {}", path.display()),
+                "nothing was locked yet",
+            )
+            .hinted(&hint)
+        })?;
+    let reasons = lock::stale(recipe, &lock);
+    if reasons.is_empty() {
+        return Ok(lock);
+    }
+    let what = format!(
+        "{} is not the lock of its recipe any longer",
+        path.display()
+    );
+    Err(Failure::new(what, reasons.join("\n")).hinted(hint))
+}

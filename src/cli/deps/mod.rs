@@ -1,0 +1,91 @@
+//! `ohoci deps`: ready-made layers from packages.
+
+pub mod fetch;
+pub mod lock;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use clap::Subcommand;
+
+use super::arguments::RegistryArguments;
+use super::context::Context;
+use super::failure::Failure;
+use super::progress::Progress;
+use crate::config::ConfigError;
+use crate::deps::fetch::Fetcher;
+use crate::deps::hosts::DebianHosts;
+use crate::deps::recipe::Recipe;
+use crate::store::cache::Cache;
+use crate::transfer::Observer;
+
+/// What can be done with layers.
+#[derive(Subcommand, Clone, Debug)]
+pub(super) enum DepsCommand {
+    Lock(lock::Arguments),
+    Fetch(fetch::Arguments),
+}
+
+/// Runs the command.
+pub(super) async fn run(
+    command: &DepsCommand,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    match command {
+        DepsCommand::Lock(arguments) => Box::pin(lock::run(arguments, registry)).await,
+        DepsCommand::Fetch(arguments) => Box::pin(fetch::run(arguments, registry)).await,
+    }
+}
+
+fn recipe(path: &Path) -> Result<Recipe, Failure> {
+    Recipe::load(path).map_err(|error| {
+        unusable(
+            &format!("cannot use the recipe {}", path.display()),
+            &[error],
+        )
+    })
+}
+
+/// A failure for what is wrong in files that a person wrote.
+fn unusable(what: &str, errors: &[ConfigError]) -> Failure {
+    if let [error] = errors {
+        let failure = Failure::new(what, error.to_string());
+        return match error.hint() {
+            Some(hint) => failure.hinted(hint),
+            None => failure,
+        };
+    }
+    let lines: Vec<String> = errors
+        .iter()
+        .map(|error| match error.hint() {
+            Some(hint) => format!("{error}\n  {hint}"),
+            None => error.to_string(),
+        })
+        .collect();
+    Failure::new(what, lines.join("\n"))
+}
+
+fn hosts(context: &Context) -> DebianHosts {
+    DebianHosts::read(Path::new("/"), context.config.mirrors())
+}
+
+/// Downloads into the cache, or where there is none, next to what else is made on the way.
+fn fetcher(context: &Context, registry: &RegistryArguments, progress: &Arc<Progress>) -> Fetcher {
+    let cache = if registry.no_cache {
+        Arc::new(Cache::new(context.work_dir.join("packages")))
+    } else {
+        Arc::clone(&context.places.cache)
+    };
+    Fetcher::new(cache, Arc::clone(progress) as Arc<dyn Observer>)
+}
+
+/// The time, in seconds since 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whether a signature counts is a question of the time"
+)]
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,10 @@
+//! Files of mirrors, into the cache: side by side, resumed where they broke off, verified.
+
+pub mod error;
+pub mod fetcher;
+pub mod many;
+mod request;
+
+pub use error::{FetchError, FetchErrorKind, Refusal};
+pub use fetcher::Fetcher;
+pub use many::{Fetched, Wanted};

@@ -1,0 +1,132 @@
+//! Downloading what a lock names.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::fetch::{FetchError, FetchErrorKind, Fetched, Fetcher, Wanted};
+use super::hosts::{DebianHosts, Mirror};
+use super::lock::Lock;
+use super::lock::file::line_of;
+use super::recipe::{Feature, Recipe};
+use crate::config::PackageMirrors;
+use crate::oci::Platform;
+
+/// Files that could not be had.
+#[derive(Debug)]
+pub struct Missing {
+    /// Each with where the lock names it, and why it could not be had.
+    pub files: Vec<MissingFile>,
+}
+
+/// A file that could not be had.
+#[derive(Debug)]
+pub struct MissingFile {
+    /// What it is.
+    pub name: String,
+    /// The line of the lock that names it.
+    pub line: Option<usize>,
+    /// Why it could not be had.
+    pub error: FetchError,
+}
+
+impl Missing {
+    /// Whether all that is wrong is that mirrors have moved on.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let mut files = self.files.iter();
+        files.all(|file| file.error.kind() == FetchErrorKind::Gone)
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, file) in self.files.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            match file.line {
+                Some(line) => write!(f, "{} (line {line}): {}", file.name, file.error.why())?,
+                None => write!(f, "{}: {}", file.name, file.error.why())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// Downloads the Debian packages that a lock names for these platforms, as far as they are not in
+/// the cache yet. `path` is the lock's file.
+///
+/// # Errors
+/// The files that could not be had.
+pub async fn fetch_debian(
+    recipe: &Recipe,
+    lock: &Lock,
+    path: &Path,
+    platforms: &[Platform],
+    fetcher: &Fetcher,
+    places: Places<'_>,
+) -> Result<Fetched, Missing> {
+    let first = recipe.features.iter().find_map(Feature::debian);
+    let first = first
+        .map(|debian| debian.suite.as_str())
+        .unwrap_or_default();
+    let mut mirrors: BTreeMap<&str, Arc<[Mirror]>> = BTreeMap::new();
+    let mut wanted = Vec::new();
+    for platform in platforms {
+        let name = platform.to_string();
+        for package in &lock.debian {
+            let Some(file) = package.file_for(&name) else {
+                continue;
+            };
+            let suite = package.suite.as_deref().unwrap_or(first);
+            let mirrors = mirrors
+                .entry(suite)
+                .or_insert_with(|| places.mirrors(lock, suite).into());
+            wanted.push(Wanted {
+                name: format!("{} {} for {platform}", package.name, package.version),
+                file: file.clone(),
+                mirrors: Arc::clone(mirrors),
+            });
+        }
+    }
+    fetcher.all(&wanted).await.map_err(|failed| Missing {
+        files: failed
+            .into_iter()
+            .map(|(wanted, error)| MissingFile {
+                line: line_of(path, &wanted.file.path),
+                name: wanted.name,
+                error,
+            })
+            .collect(),
+    })
+}
+
+/// Where files of Debian archives may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// What the machine knows.
+    pub hosts: &'a DebianHosts,
+    /// What the configuration says.
+    pub configured: &'a PackageMirrors,
+}
+
+impl Places<'_> {
+    /// The mirrors, and behind them the archive as it was when it was locked.
+    fn mirrors(&self, lock: &Lock, suite: &str) -> Vec<Mirror> {
+        let mut mirrors = self.hosts.mirrors(suite);
+        if let Some(release) = lock.release.get(suite) {
+            let time = release.date.replace(['-', ':'], "");
+            let snapshots = self.configured.debian_snapshots.iter();
+            mirrors.extend(
+                snapshots
+                    .filter_map(|snapshot| snapshot.at(&time))
+                    .map(Mirror::new),
+            );
+        }
+        mirrors
+    }
+}

@@ -1,0 +1,11 @@
+//! What a recipe came to: names, versions, sizes, digests. No hosts.
+
+pub mod changes;
+pub mod document;
+pub mod file;
+pub mod inputs;
+
+pub use changes::{Change, Changes, stale};
+pub use document::{DebianPackage, Lock, LockedFeature, LockedFile, Release};
+pub use file::{is_relative, read, write};
+pub use inputs::inputs_of;

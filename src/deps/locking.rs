@@ -1,0 +1,227 @@
+//! Making a lock: everything that a recipe asks for, resolved against what mirrors have now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::debian::architecture;
+use super::debian::freeze::{freeze, frozen};
+use super::debian::index::Index;
+use super::debian::repository::{Repository, RepositoryError, read_keyring};
+use super::debian::resolve::{Available, resolve};
+use super::fetch::Fetcher;
+use super::hosts::DebianHosts;
+use super::lock::{Lock, LockedFeature, Release, inputs_of};
+use super::recipe::{Debian, Feature, Recipe};
+use crate::config::ConfigError;
+use crate::oci::Platform;
+use crate::transfer::Event;
+
+/// What a lock is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Means<'a> {
+    /// Downloads what has to be looked at.
+    pub fetcher: &'a Fetcher,
+    /// Where Debian archives are.
+    pub debian: &'a DebianHosts,
+    /// The time, in seconds since 1970.
+    pub now: i64,
+}
+
+/// A new lock.
+#[derive(Clone, Debug)]
+pub struct Locked {
+    /// The lock.
+    pub lock: Lock,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+/// Why there is no new lock.
+#[derive(Debug, thiserror::Error)]
+pub enum LockingError {
+    /// The recipe asks for what cannot be.
+    #[error("{}", all(.0))]
+    Recipe(Vec<ConfigError>),
+    /// An archive cannot be used.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// An archive's index cannot be used.
+    #[error("the index of {suite} cannot be used: {why}")]
+    Index {
+        /// The distribution.
+        suite: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The old lock is damaged, or lacks what is to be updated.
+    #[error("{0}")]
+    OldLock(String),
+}
+
+fn all(errors: &[ConfigError]) -> String {
+    let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    words.join("\n")
+}
+
+/// Resolves a recipe. With `old`, the packages that it has stay as they are, but for those in
+/// `update` and what is built from the same sources.
+///
+/// # Errors
+/// See [`LockingError`].
+pub async fn lock(
+    recipe: &Recipe,
+    old: Option<&Lock>,
+    update: &BTreeSet<String>,
+    means: Means<'_>,
+) -> Result<Locked, LockingError> {
+    let mut lock = Lock::new(recipe.name.as_str(), &recipe.platforms);
+    let mut notes = Vec::new();
+    for feature in &recipe.features {
+        refuse_unknown_sources(feature)?;
+        lock.feature.push(LockedFeature {
+            name: feature.name.get_ref().as_str().to_owned(),
+            inputs: inputs_of(feature),
+        });
+    }
+    // All features take from the same archive, as loading the recipe has checked.
+    if let Some(debian) = recipe.features.iter().find_map(Feature::debian) {
+        let archive = Archive::read(recipe, debian, means).await?;
+        let found = archive.resolve(recipe, debian, old, update)?;
+        lock.release = archive.releases;
+        lock.debian = found.packages;
+        notes = found.notes;
+    }
+    lock.sort();
+    Ok(Locked { lock, notes })
+}
+
+/// Says that a recipe needs what this version cannot lock, rather than leaving it out.
+fn refuse_unknown_sources(feature: &Feature) -> Result<(), LockingError> {
+    let other = [
+        ("[python]", feature.python.is_some()),
+        ("[npm]", feature.npm.is_some()),
+    ];
+    match other.iter().find(|(_, is_there)| *is_there) {
+        None => Ok(()),
+        Some((table, _)) => {
+            let why = format!("{table} cannot be locked yet");
+            let error = feature.source.error_at(feature.name.span(), why);
+            Err(LockingError::Recipe(vec![error]))
+        }
+    }
+}
+
+/// The indexes of an archive's distributions.
+struct Archive {
+    releases: BTreeMap<String, Release>,
+    /// Distribution, architecture, and the content of an index.
+    texts: Vec<(String, &'static str, String)>,
+}
+
+impl Archive {
+    async fn read(
+        recipe: &Recipe,
+        debian: &Debian,
+        means: Means<'_>,
+    ) -> Result<Self, LockingError> {
+        let keyring = debian.keyring.as_deref().map(read_keyring).transpose()?;
+        let mut architectures = BTreeSet::new();
+        for platform in &recipe.platforms {
+            architectures.insert(architecture_of(recipe, platform)?);
+        }
+        let mut archive = Self {
+            releases: BTreeMap::new(),
+            texts: Vec::new(),
+        };
+        for suite in debian.suites() {
+            let step = Event::Step(format!("reading {suite}"));
+            means.fetcher.observer().event(&step);
+            let candidates = means.debian.candidates(suite.as_str());
+            let repository = Repository::open(
+                means.fetcher,
+                suite.as_str(),
+                &candidates,
+                keyring.as_ref(),
+                means.now,
+            )
+            .await?;
+            let date = repository.date().to_string();
+            archive
+                .releases
+                .insert(suite.as_str().to_owned(), Release { date });
+            for component in &debian.components {
+                let indexes = architectures.iter().map(async |architecture| {
+                    let texts = repository
+                        .packages(means.fetcher, component.as_str(), architecture)
+                        .await?;
+                    Ok::<_, RepositoryError>((*architecture, texts))
+                });
+                for (architecture, texts) in futures_util::future::try_join_all(indexes).await? {
+                    let of = |text| (suite.as_str().to_owned(), architecture, text);
+                    archive.texts.extend(texts.into_iter().map(of));
+                }
+            }
+        }
+        Ok(archive)
+    }
+
+    fn resolve(
+        &self,
+        recipe: &Recipe,
+        debian: &Debian,
+        old: Option<&Lock>,
+        update: &BTreeSet<String>,
+    ) -> Result<super::debian::resolve::Resolution, LockingError> {
+        let kept: Vec<_> = recipe
+            .platforms
+            .iter()
+            .map(|platform| {
+                let kept = old.map(|old| frozen(old, &platform.to_string(), update));
+                kept.unwrap_or_default()
+            })
+            .collect();
+        let mut available = Vec::new();
+        for (platform, kept) in recipe.platforms.iter().zip(&kept) {
+            let architecture = architecture_of(recipe, platform)?;
+            let mut index = Index::new();
+            for (suite, of, text) in &self.texts {
+                if *of == architecture {
+                    index
+                        .add(text, suite, architecture)
+                        .map_err(|error| LockingError::Index {
+                            suite: suite.clone(),
+                            why: error.to_string(),
+                        })?;
+                }
+            }
+            freeze(&mut index, kept, debian.suite.as_str())
+                .map_err(|error| LockingError::OldLock(error.to_string()))?;
+            available.push(Available { platform, index });
+        }
+        resolve(recipe, &available).map_err(LockingError::Recipe)
+    }
+}
+
+fn architecture_of(recipe: &Recipe, platform: &Platform) -> Result<&'static str, LockingError> {
+    architecture::of_platform(platform).ok_or_else(|| {
+        let why = format!("Debian has no port to {platform}");
+        LockingError::Recipe(vec![ConfigError::new(recipe.source.path(), why)])
+    })
+}
+
+/// What an old lock keeps of a new one that differs in nothing but when archives were made: no
+/// change at all is easier to review than one that changes nothing.
+#[must_use]
+pub fn settle(old: Option<Lock>, new: Lock) -> Lock {
+    match old {
+        Some(old)
+            if old.debian == new.debian
+                && old.feature == new.feature
+                && old.platforms == new.platforms
+                && old.recipe == new.recipe
+                && old.release.keys().eq(new.release.keys()) =>
+        {
+            old
+        }
+        _ => new,
+    }
+}

@@ -1,0 +1,92 @@
+//! A feature: one layer, and where its content comes from.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::debian::Debian;
+use super::name::FeatureName;
+use super::source_file::SourceFile;
+use super::sources::{Archive, Directory, Image, Npm, Python};
+use super::values::parsed_list;
+use crate::oci::Platform;
+use crate::oci::config_patch::ConfigPatch;
+
+/// A feature, as it stands in `layers/NAME.toml`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Feature {
+    /// Its name, which is also that of its file.
+    pub name: Spanned<FeatureName>,
+    /// What it is for, in a sentence.
+    #[serde(default)]
+    pub description: String,
+    /// Features whose layers it needs below its own.
+    #[serde(default)]
+    pub requires: Vec<Spanned<FeatureName>>,
+    /// The platforms that it can be built for; empty is any.
+    #[serde(default, deserialize_with = "parsed_list")]
+    pub platforms: Vec<Platform>,
+    /// Packages of a Debian archive.
+    pub debian: Option<Spanned<Debian>>,
+    /// Python packages.
+    pub python: Option<Python>,
+    /// npm packages.
+    pub npm: Option<Npm>,
+    /// Archives.
+    #[serde(default)]
+    pub archive: Vec<Archive>,
+    /// Paths in images.
+    #[serde(default)]
+    pub image: Vec<Image>,
+    /// Directories.
+    #[serde(default)]
+    pub directory: Vec<Directory>,
+    /// What composing with this feature changes in the image's config.
+    #[serde(default)]
+    pub patch: ConfigPatch,
+    /// Programs of ours that start those of the feature.
+    #[serde(default)]
+    pub wrapper: Vec<Wrapper>,
+    /// The file that all this stands in.
+    #[serde(skip)]
+    pub source: SourceFile,
+}
+
+/// A program in the prefix's `bin`: a `[[wrapper]]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Wrapper {
+    /// What it is called there.
+    pub name: String,
+    /// The file, relative to the recipe's file.
+    pub from: PathBuf,
+}
+
+impl Feature {
+    /// What it takes from a Debian archive.
+    #[must_use]
+    pub fn debian(&self) -> Option<&Debian> {
+        self.debian.as_ref().map(Spanned::get_ref)
+    }
+
+    /// Makes paths relative to `directory`.
+    pub(super) fn resolve(&mut self, directory: &Path) {
+        if let Some(debian) = &mut self.debian {
+            debian.get_mut().resolve(directory);
+        }
+        if let Some(npm) = &mut self.npm {
+            npm.resolve(directory);
+        }
+        for archive in &mut self.archive {
+            archive.resolve(directory);
+        }
+        for from in &mut self.directory {
+            from.resolve(directory);
+        }
+        for wrapper in &mut self.wrapper {
+            wrapper.from = directory.join(&wrapper.from);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What a person asks for: features and profiles, one TOML file each.
+
+pub mod debian;
+pub mod feature;
+pub mod load;
+pub mod name;
+pub mod pattern;
+pub mod profile;
+pub mod source_file;
+pub mod sources;
+mod values;
+
+pub use debian::Debian;
+pub use feature::{Feature, Wrapper};
+pub use load::Recipe;
+pub use name::{FeatureName, PackageName};
+pub use pattern::Pattern;
+pub use profile::Profile;
+pub use source_file::SourceFile;
+pub use sources::{Archive, Directory, Image, Npm, Python};
