@@ -43,8 +43,10 @@ pub(super) async fn asked(prompt: &str) -> Result<Secret, Failure> {
                 .hinted("--password-stdin reads it from stdin"),
         );
     }
-    output::prompt(prompt);
+    // Going silent throws away what was typed so far, so it comes before the prompt: an answer to the
+    // prompt, however quick, must not be lost.
     let hidden = Hidden::start(&stdin)?;
+    output::prompt(prompt);
     let outcome = read(|stdin, text| stdin.take(MAX_LENGTH).read_line(text)).await;
     drop(hidden);
     output::note("");
