@@ -6,7 +6,7 @@ use super::record::Record;
 use super::summary::{SharedLayer, Summary, shared_layers};
 use crate::transfer::plan::Role;
 
-/// How many layers have a row of their own; the rest is added up in a last row.
+/// How many shared layers have a row of their own; the others are added up.
 const ROWS: usize = 40;
 
 const STYLE: &str = "\
@@ -17,20 +17,23 @@ const STYLE: &str = "\
 *{box-sizing:border-box}body{margin:0;background:var(--back);color:var(--ink);\
 font:15px/1.5 system-ui,sans-serif}main{max-width:72rem;margin:0 auto;padding:2rem 1rem}\
 h1{font-size:1.5rem;margin:0 0 1rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}\
-p{color:var(--soft);margin:.25rem 0 1rem}.tiles{display:flex;flex-wrap:wrap;gap:.75rem}\
-.tile{background:var(--paper);border:1px solid var(--line);border-radius:.5rem;padding:.6rem 1rem;\
-min-width:8rem}.tile b{display:block;font-size:1.4rem;font-variant-numeric:tabular-nums}\
+p{color:var(--soft);margin:.25rem 0 1rem}.tiles{display:grid;gap:.75rem;\
+grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr))}.whole{background:var(--line);\
+border-radius:.3rem;margin-bottom:1rem}.whole div{height:1.4rem;border-radius:.3rem;\
+background:var(--good);min-width:2px}\
+.tile{background:var(--paper);border:1px solid var(--line);border-radius:.5rem;padding:.6rem 1rem}\
+.tile b{display:block;font-size:1.4rem;font-variant-numeric:tabular-nums}\
 .tile span{color:var(--soft);font-size:.85rem}.good b{color:var(--good)}.bad b{color:var(--bad)}\
 .map{background:var(--paper);border:1px solid var(--line);border-radius:.5rem;padding:1rem}\
-.row{display:grid;grid-template-columns:9rem 1fr 12rem;gap:.75rem;align-items:center;\
+.row{display:grid;grid-template-columns:11rem 1fr 12rem;gap:.75rem;align-items:center;\
 font-size:.85rem;padding:.1rem 0}.row code{color:var(--soft)}\
 .bar{height:.9rem;border-radius:.2rem;min-width:2px}.base{background:var(--base)}\
 .deps{background:var(--deps)}.local{background:var(--local)}.rest{background:var(--soft)}\
 .row span{text-align:right;font-variant-numeric:tabular-nums}.key i{display:inline-block;\
 width:.8rem;height:.8rem;border-radius:.2rem;margin:0 .3rem 0 1rem;vertical-align:-.1rem}\
-table{border-collapse:collapse;width:100%;background:var(--paper);border:1px solid var(--line)}\
-td,th{text-align:left;padding:.35rem .6rem;border-top:1px solid var(--line);vertical-align:top;\
-overflow-wrap:anywhere}svg{width:100%;height:9rem;background:var(--paper);\
+table{border-collapse:separate;border-spacing:0;border-radius:.5rem;width:100%;background:var(--paper);border:1px solid var(--line)}\
+td{text-align:left;padding:.35rem .8rem;border-top:1px solid var(--line);vertical-align:top;\
+overflow-wrap:anywhere}td:first-child{width:45%}tr:first-child td{border-top:0}svg{width:100%;height:9rem;background:var(--paper);\
 border:1px solid var(--line);border-radius:.5rem}svg rect{fill:var(--base)}\
 svg text{fill:var(--soft);font-size:11px}";
 
@@ -45,10 +48,10 @@ pub fn html(records: &[Record], summary: &Summary) -> String {
         summary.total + summary.left
     );
     tiles(&mut page, summary);
-    map(&mut page, &shared_layers(records), summary);
-    times(&mut page, records);
     table(&mut page, "Failed", &summary.failures);
     table(&mut page, "Not started", &summary.not_started);
+    map(&mut page, &shared_layers(records), summary);
+    times(&mut page, records);
     let slowest: Vec<(String, String)> = summary
         .slowest
         .iter()
@@ -92,27 +95,41 @@ fn map(page: &mut String, layers: &[SharedLayer], summary: &Summary) {
     let _ = write!(
         page,
         "<h2>What the images share</h2>\n<p>If every image had its own copy of its layers they \
-         would take {}; stored once each they take {}. A bar is as long as a layer's bytes times \
-         the images that have it. <span class=\"key\"><i class=\"base\"></i>base\
-         <i class=\"deps\"></i>deps<i class=\"local\"></i>local</span></p>\n<div class=\"map\">",
+         would take {}. Stored once each they take {}, this part of it:</p>\n\
+         <div class=\"whole\"><div style=\"width:{:.2}%\"></div></div>\n\
+         <p>Below, a bar is as long as a layer's bytes times the images that have it.\
+         <span class=\"key\">",
         bytes(summary.layer_bytes),
-        bytes(summary.unique_layer_bytes)
+        bytes(summary.unique_layer_bytes),
+        share(summary.unique_layer_bytes, summary.layer_bytes.max(1))
     );
+    for role in [Role::Base, Role::Deps, Role::Local] {
+        if layers.iter().any(|layer| layer.origin == role) {
+            let class = class(role);
+            let _ = write!(page, "<i class=\"{class}\"></i>{class}");
+        }
+    }
+    page.push_str("</span></p>\n<div class=\"map\">");
     let weight = |layer: &SharedLayer| layer.size.saturating_mul(layer.images as u64);
-    let (shown, rest) = layers.split_at(layers.len().min(ROWS));
-    let rest_weight = rest.iter().map(weight).fold(0, u64::saturating_add);
+    let total = |layers: &[&SharedLayer]| {
+        let weights = layers.iter().map(|layer| weight(layer));
+        weights.fold(0, u64::saturating_add)
+    };
+    let (shared, single): (Vec<_>, Vec<_>) = layers.iter().partition(|layer| layer.images > 1);
+    let (shown, rest) = shared.split_at(shared.len().min(ROWS));
+    let sums = [
+        (rest.len(), total(rest), "more that are shared"),
+        (single.len(), total(&single), "of one image each"),
+    ];
     let most = shown
         .first()
-        .map(weight)
+        .map(|layer| weight(layer))
+        .into_iter()
+        .chain(sums.iter().map(|(_, weight, _)| *weight))
+        .max()
         .unwrap_or_default()
-        .max(rest_weight)
         .max(1);
     for layer in shown {
-        let class = match layer.origin {
-            Role::Base => "base",
-            Role::Deps => "deps",
-            Role::Local => "local",
-        };
         row(
             page,
             &format!(
@@ -120,22 +137,26 @@ fn map(page: &mut String, layers: &[SharedLayer], summary: &Summary) {
                 layer.digest,
                 layer.digest.short()
             ),
-            class,
+            class(layer.origin),
             share(weight(layer), most),
             &format!("{} × {}", bytes(layer.size), plural(layer.images, "image")),
         );
     }
-    if !rest.is_empty() {
-        let name = format!("{} more", rest.len());
-        row(
-            page,
-            &name,
-            "rest",
-            share(rest_weight, most),
-            &bytes(rest_weight),
-        );
+    for (count, weight, what) in sums {
+        if count > 0 {
+            let name = format!("{count} {what}");
+            row(page, &name, "rest", share(weight, most), &bytes(weight));
+        }
     }
     page.push_str("</div>\n");
+}
+
+fn class(role: Role) -> &'static str {
+    match role {
+        Role::Base => "base",
+        Role::Deps => "deps",
+        Role::Local => "local",
+    }
 }
 
 fn row(page: &mut String, name: &str, class: &str, percent: f64, text: &str) {
