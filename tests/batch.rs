@@ -203,7 +203,7 @@ fn requests_are_those_of_one_image_times_the_images_and_what_is_shared_moves_onc
         (&again["built"], &again["skipped"]),
         (&json!(0), &json!(40))
     );
-    assert!(sent.len() as f64 / 40.0 <= 2.05, "{} requests", sent.len());
+    assert!(sent.len() as f64 / 40.0 <= 1.1, "{} requests", sent.len());
 
     let resumed = scene.summary(&arguments, &["--resume"]);
     assert_eq!(requests(&resumed), 0);
@@ -564,7 +564,6 @@ fn a_registry_that_fails_at_random_gets_every_image_once_and_right() {
     let faults = proxy.faults();
     let injected: usize = faults.values().sum();
     assert!(injected > 60 && faults.len() == 7, "{faults:?}");
-    println!("{faults:?}");
     let summary = outcome.exits(0).json();
     assert_eq!(
         (&summary["total"], &summary["built"]),
@@ -592,7 +591,7 @@ fn a_registry_that_fails_at_random_gets_every_image_once_and_right() {
 #[test]
 fn killed_at_any_moment_a_resumed_run_ends_where_an_undisturbed_one_does() {
     let mut relay = None;
-    let scene = Scene::new(30, |registry| {
+    let scene = Scene::new(40, |registry| {
         // Slow enough that there is always something under way.
         let started = Relay::start(registry.address(), Duration::from_millis(6)).unwrap();
         let host = started.address().to_string();
@@ -610,22 +609,18 @@ fn killed_at_any_moment_a_resumed_run_ends_where_an_undisturbed_one_does() {
     };
     let arguments = scene.arguments("killed");
     let mut random = fastrand::Rng::with_seed(9);
-    let mut before = 0;
-    let mut rounds = 0;
-    // At least ten times; on a busy machine as often as it takes until something is there, and no
-    // more often once most of it is.
-    while rounds < 60 && (rounds < 10 || before == 0) && before < 20 {
-        rounds += 1;
+    for round in 0..10 {
         let mut child = scene
             .ohoci
             .command()
             .args(&arguments)
-            .args(["--resume", "--jobs", "4"])
+            .args(["--resume", "--jobs", "3"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let moment = random.usize(1..40);
+        // From before the first request to after the fourth image or so.
+        let moment = random.usize(0..36);
         let mut seen = 0;
         while seen < moment && child.try_wait().unwrap().is_none() {
             thread::sleep(Duration::from_millis(1));
@@ -635,13 +630,13 @@ fn killed_at_any_moment_a_resumed_run_ends_where_an_undisturbed_one_does() {
         child.wait().unwrap();
         // Whatever has a name is what it will be.
         for (made, expected) in scene.tags("killed").iter().zip(&calm) {
-            assert!(made.is_none() || made == expected, "round {rounds}");
+            assert!(made.is_none() || made == expected, "round {round}");
         }
-        before = scene.tags("killed").into_iter().flatten().count();
     }
-    assert!((1..30).contains(&before), "{before} were there");
+    let before = scene.tags("killed").into_iter().flatten().count();
+    assert!((1..40).contains(&before), "{before} were there");
     let summary = scene.summary(&arguments, &["--resume"]);
-    assert_eq!(summary["total"], json!(30));
+    assert_eq!(summary["total"], json!(40));
     assert_eq!(scene.tags("killed"), calm);
     for digest in calm {
         scene.is_whole("killed", &digest.unwrap());
