@@ -103,14 +103,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut recording = None;
     for &rtt in &arguments.rtt {
         eprintln!("ohoci at {rtt} ms");
-        let traffic = scene.ohoci(rtt, &mut rows)?;
-        if recording.is_none() {
-            let target = format!("out-{rtt}/runtime");
-            let address = scene.registry.address();
-            recording = Some(Recording::new(&traffic, address, &target)?);
-        }
+        let recorded = scene.ohoci(rtt, &mut rows)?;
+        recording.get_or_insert(recorded);
         let home = scene.work.path().join("crane");
         match tools::crane(&layer_file, &home) {
+            Some(_) if arguments.crane_images == 0 => {}
             Some(crane) => {
                 scene.loop_over(crane.as_ref(), rtt, arguments.crane_images, &mut rows)?;
             }
@@ -163,8 +160,8 @@ fn push_deps(registry: SocketAddr, megabytes: usize) -> Result<Vec<u8>> {
 }
 
 impl Scene {
-    /// The four things a batch is used for; returns what passed in the first of them.
-    fn ohoci(&self, rtt: u64, rows: &mut Vec<Row>) -> Result<Traffic> {
+    /// The four things a batch is used for; returns what was sent in the first of them.
+    fn ohoci(&self, rtt: u64, rows: &mut Vec<Row>) -> Result<Recording> {
         let relay = Relay::start(self.registry.address(), Duration::from_millis(rtt))?;
         let home = self.work.path().join("ohoci");
         renew(&home)?;
@@ -181,7 +178,8 @@ impl Scene {
             let run = self.batch(&home, address, &target, pinned, deps, resume)?;
             let traffic = relay.take_traffic();
             if seen.is_none() {
-                seen = Some(traffic.clone());
+                // Now, since the tags will move on.
+                seen = Some(Recording::new(&traffic, self.registry.address(), &target)?);
             }
             rows.push(Row {
                 rtt: Some(rtt),
@@ -250,14 +248,14 @@ impl Scene {
         let start = Instant::now();
         let bases = self.bases.iter().take(images);
         let count = bases.len();
+        let family = tool.name().split(' ').next().unwrap_or_default();
+        let target = format!("{family}-{rtt}/runtime");
         for base in bases {
-            let name = base.repository.rsplit('/').next().unwrap_or_default();
-            let family = tool.name().split(' ').next().unwrap_or_default();
-            let target = format!("{family}-{rtt}/{name}");
             let job = Job {
                 registry: relay.address(),
                 base: &base.repository,
                 target: &target,
+                tag: base.repository.rsplit('/').next().unwrap_or_default(),
             };
             tool.prepare(&job)?;
             tool.run(&job)?;

@@ -132,6 +132,7 @@ fn measure(
             registry: relay.address(),
             base,
             target: &target,
+            tag: "latest",
         };
         tool.prepare(&job)?;
         drop(relay.take_traffic());

@@ -170,7 +170,8 @@ fn send(connection: &mut Connection, step: &Step, from: &str, into: &str) -> Res
         Step::Plain { method, target } => {
             let target = target.replacen(&format!("/v2/{from}/"), &format!("/v2/{into}/"), 1);
             let answer = connection.send(method, &target, "", &[])?;
-            if answer.status >= 300 {
+            let mount = *method == "POST";
+            if answer.status >= 300 || (mount && answer.status != 201) {
                 bail!("{method} {target}: {}", answer.status);
             }
         }

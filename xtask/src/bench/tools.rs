@@ -17,8 +17,9 @@ pub(crate) struct Job<'a> {
     pub(crate) registry: SocketAddr,
     /// Repository of the base.
     pub(crate) base: &'a str,
-    /// Repository to push to.
+    /// Repository to push to, and the tag.
     pub(crate) target: &'a str,
+    pub(crate) tag: &'a str,
 }
 
 impl Job<'_> {
@@ -31,7 +32,7 @@ impl Job<'_> {
     }
 
     pub(crate) fn target(&self) -> String {
-        format!("{}/{}:latest", self.registry, self.target)
+        format!("{}/{}:{}", self.registry, self.target, self.tag)
     }
 
     /// The job as a Dockerfile.
