@@ -57,6 +57,8 @@ enum Bench {
     Compose(bench::compose::Arguments),
     /// Compose on hundreds of bases, beside other tools and what the registry sustains.
     Batch(bench::batch::Arguments),
+    /// Let Docker pull images that were composed with the deps layer at the bottom and at the top.
+    Pull(bench::pull::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Task::Dist => dist::run(),
         Task::Bench(Bench::Compose(arguments)) => bench::compose::run(arguments),
         Task::Bench(Bench::Batch(arguments)) => bench::batch::run(arguments),
+        Task::Bench(Bench::Pull(arguments)) => bench::pull::run(arguments),
         Task::Fixtures(Fixtures::DebianBase { out }) => fixtures::debian_base(out),
         Task::Fixtures(Fixtures::Bases(arguments)) => bases::run(arguments),
     };

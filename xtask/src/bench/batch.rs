@@ -136,7 +136,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Pushes two versions of the deps image; returns the first one's layer.
-fn push_deps(registry: SocketAddr, megabytes: usize) -> Result<Vec<u8>> {
+pub(super) fn push_deps(registry: SocketAddr, megabytes: usize) -> Result<Vec<u8>> {
     let mut connection = Connection::open(registry)?;
     let mut first = Vec::new();
     for (seed, tags) in [(7, ["v1", "latest"].as_slice()), (8, &["v2"])] {

@@ -79,6 +79,16 @@ impl Docker {
             .env_remove("DOCKER_CONTEXT");
         command
     }
+
+    /// Pulls an image.
+    pub(super) fn pull(&self, reference: &str) -> Result<()> {
+        output(self.command().args(["pull", "--quiet", reference])).map(drop)
+    }
+
+    /// Removes every image.
+    pub(super) fn forget_all(&self) -> Result<()> {
+        output(self.command().args(["system", "prune", "--all", "--force"])).map(drop)
+    }
 }
 
 impl Tool for Docker {
@@ -91,7 +101,7 @@ impl Tool for Docker {
             self.command()
                 .args(["builder", "prune", "--all", "--force"]),
         )?;
-        output(self.command().args(["system", "prune", "--all", "--force"])).map(drop)
+        self.forget_all()
     }
 
     fn prepare(&self, job: &Job) -> Result<()> {

@@ -2,6 +2,7 @@
 //!
 //! * [`compose`]: one image, at several round-trip times.
 //! * [`batch`]: hundreds of images, and what the registry sustains (`replay`).
+//! * [`pull`]: what the position of the shared layer costs a node that pulls.
 //! * `inputs`: the images and the layer that every tool gets.
 //! * `tools`: what each tool is told to do.
 //! * `docker`: a Docker daemon of our own.
@@ -13,6 +14,7 @@ pub(crate) mod compose;
 mod docker;
 mod inputs;
 mod process;
+pub(crate) mod pull;
 mod replay;
 mod table;
 mod tools;
