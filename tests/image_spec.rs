@@ -109,6 +109,7 @@ fn compositions() -> Vec<Composition> {
             patch: None,
             name: Some("registry.example/deps:1".to_owned()),
             digest: Some(Digest::of(b"deps")),
+            path: None,
             platform: None,
             created: Some("2024-01-01T00:00:00Z".to_owned()),
         }

@@ -34,6 +34,8 @@ mod oci_client;
 #[cfg(test)]
 mod platforms;
 #[cfg(test)]
+mod recompose;
+#[cfg(test)]
 mod registry_client;
 #[cfg(test)]
 mod requests;

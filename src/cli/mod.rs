@@ -10,14 +10,17 @@ pub mod exit_code;
 pub mod failure;
 pub mod inspect;
 pub mod login;
+pub mod outdated;
 pub mod output;
 mod password;
 mod printable;
 pub mod progress;
+pub mod rebase;
 pub mod serve;
 mod signals;
 pub mod size;
 pub mod tags;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -53,6 +56,9 @@ enum Command {
     Compose(Box<compose::Arguments>),
     Batch(Box<batch::Arguments>),
     Inspect(inspect::Arguments),
+    Outdated(outdated::Arguments),
+    Rebase(rebase::Arguments),
+    Verify(verify::Arguments),
     Copy(copy::Arguments),
     Tags(Box<tags::Arguments>),
     /// Ready-made layers from packages
@@ -94,7 +100,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let pushes = matches!(
         cli.command,
-        Command::Compose(_) | Command::Batch(_) | Command::Copy(_)
+        Command::Compose(_) | Command::Batch(_) | Command::Copy(_) | Command::Rebase(_)
     );
     let outcome = runtime.block_on(async {
         // A server ends well by a signal; everything else is interrupted by it.
@@ -126,6 +132,9 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Compose(arguments) => Box::pin(compose::run(&arguments, &registry)).await,
         Command::Batch(arguments) => Box::pin(batch::run(&arguments, &registry)).await,
         Command::Inspect(arguments) => Box::pin(inspect::run(&arguments, &registry)).await,
+        Command::Outdated(arguments) => Box::pin(outdated::run(&arguments, &registry)).await,
+        Command::Rebase(arguments) => Box::pin(rebase::run(&arguments, &registry)).await,
+        Command::Verify(arguments) => Box::pin(verify::run(&arguments, &registry)).await,
         Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,
         Command::Tags(arguments) => tags::run(&arguments),
         Command::Deps(command) => Box::pin(deps::run(&command, &registry)).await,

@@ -87,6 +87,8 @@ pub struct Addition {
     pub name: Option<String>,
     /// What the name resolved to: the index, if it was one.
     pub digest: Option<Digest>,
+    /// The only path that was taken out of the source; `None` is all of it.
+    pub path: Option<String>,
     /// What the layers were made for; `None` is any.
     pub platform: Option<Platform>,
     /// When the source was made, RFC 3339.

@@ -42,6 +42,9 @@ pub struct Source {
     /// What the name resolved to: an index, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
+    /// The only path that was taken out of it; `None` is all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 /// What an image was composed from: enough to compose it again, on this or another base.
@@ -223,10 +226,12 @@ mod tests {
             base: Some(Source {
                 name: Some("registry.example/base:1".to_owned()),
                 digest: Some(Digest::of(b"base")),
+                path: None,
             }),
             deps: vec![Source {
                 name: Some("registry.example/deps:1".to_owned()),
                 digest: Some(Digest::of(b"deps")),
+                path: Some("/openhands".to_owned()),
             }],
             local: vec![Source::default()],
             patch: ConfigPatch {

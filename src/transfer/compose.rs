@@ -6,6 +6,8 @@ mod existing;
 mod needs;
 mod push;
 
+pub(super) use documents::Made;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use super::report::{ComposeReport, Cost, Named, Status, TargetReport};
 use super::watch::{Event, Observer};
 use crate::oci::config_patch::ConfigPatch;
 use crate::oci::label::Position;
-use crate::oci::media_type::{self, LayerKind};
+use crate::oci::media_type::{self, Family, LayerKind};
 use crate::oci::{Content, Descriptor, Digest, Manifest, Reference};
 use crate::store::{Body, Error, Source};
 
@@ -34,7 +36,16 @@ pub enum IfExists {
     Fail,
 }
 
-/// A layer from this machine's files, packed.
+/// Where the bytes of a [`LocalLayer`] are.
+#[derive(Clone, Debug)]
+pub enum LayerBytes {
+    /// In a file of this machine.
+    File(Arc<dyn Body>),
+    /// In the image that it is taken over from.
+    Image(Arc<dyn Source>),
+}
+
+/// A layer of whoever composes: packed from this machine's files, now or for an earlier image.
 #[derive(Clone, Debug)]
 pub struct LocalLayer {
     /// The blob.
@@ -42,12 +53,22 @@ pub struct LocalLayer {
     /// Digest of the uncompressed tar.
     pub diff_id: Digest,
     /// Its bytes.
-    pub body: Arc<dyn Body>,
+    pub from: LayerBytes,
     /// What it was packed from. It is written into the image, so it says nothing of where on this
     /// machine that lies.
     pub name: String,
     /// `created_by` of its history entry.
     pub created_by: String,
+}
+
+/// Digests at which base and deps are read, whatever their references name now. The result names
+/// them as the references do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pins {
+    /// Of the base.
+    pub base: Option<Digest>,
+    /// Of the deps images, in order; where there is none, the reference is followed.
+    pub deps: Vec<Option<Digest>>,
 }
 
 /// Everything that a compose run is asked to do.
@@ -57,6 +78,8 @@ pub struct Job {
     pub base: Reference,
     /// Images whose layers and patches are added, in order.
     pub deps: Vec<Reference>,
+    /// Where references are not followed.
+    pub pins: Pins,
     /// Take only this path out of the deps images, flattened into one layer.
     pub deps_path: Option<String>,
     /// Layers from this machine's files, in order, above the deps.
@@ -79,6 +102,8 @@ pub struct Job {
     pub dry_run: bool,
     /// `created` of the result, RFC 3339.
     pub created: Option<String>,
+    /// The result's family; `None` chooses the one that fits base, layers and targets.
+    pub family: Option<Family>,
     /// Where flattened layers are written.
     pub work_dir: PathBuf,
 }
@@ -191,6 +216,19 @@ pub async fn compose(
     })
 }
 
+/// The documents that the job makes; nothing is pushed, whatever it says of targets.
+pub(super) async fn documents(job: &Job, places: &Places) -> Result<Made, Error> {
+    places.announce(
+        &std::iter::once(&job.base)
+            .chain(&job.deps)
+            .collect::<Vec<_>>(),
+        &[],
+    );
+    let (base, deps) = read_all(job, places, &[]).await?;
+    let compositions = additions::compositions(job, places, base.as_ref(), &deps).await?;
+    documents::make(job, base.as_ref(), compositions.list)
+}
+
 /// Reads base and deps side by side. The deps' documents for the most likely platform are read
 /// before the base has told which it is, so that neither waits for the other; and mounts begin
 /// with the manifests, beside the reading of the configs.
@@ -205,9 +243,13 @@ async fn read_all(
     let base = async {
         match &job.base {
             Reference::Scratch => Ok(None),
-            reference => read::images(places.source(reference).await?, &job.choice, &ahead)
-                .await
-                .map(Some),
+            reference => {
+                let pin = job.pins.base.as_ref();
+                let source = places.source_at(reference, pin).await?;
+                let found = read::images(source, &job.choice, &ahead).await?;
+                read::expect_pin(reference, pin, &found.root)?;
+                Ok(Some(found))
+            }
         }
     };
     let likely = match &job.choice {
@@ -215,11 +257,12 @@ async fn read_all(
         Choice::Default | Choice::All => None,
     }
     .unwrap_or_else(read::this_machine);
-    let deps = try_join_all(job.deps.iter().map(|reference| {
+    let deps = try_join_all(job.deps.iter().enumerate().map(|(at, reference)| {
+        let pin = job.pins.deps.get(at).and_then(Option::as_ref);
         let likely = &likely;
         let ahead = &ahead;
         async move {
-            let deps = places.deps(reference).await?;
+            let deps = places.deps_at(reference, pin).await?;
             // Only a guess: when it is wrong, the right one is read later and says what is wrong.
             let guess = deps.image_for(likely);
             let mounts = async {

@@ -277,6 +277,7 @@ async fn image(source: &dyn Source, manifest: &Manifest) -> Result<ImageInspecti
             Some(label::Source {
                 name: Some(name),
                 digest: named(annotation::BASE_DIGEST).and_then(|digest| digest.parse().ok()),
+                path: None,
             })
         });
     Ok(ImageInspection {
@@ -330,7 +331,10 @@ fn runtime(config: &serde_json::Map<String, Value>) -> Runtime {
 }
 
 /// What made each layer, when the history has exactly one entry for each.
-fn layer_history(config: &serde_json::Map<String, Value>, layers: usize) -> Vec<Option<String>> {
+pub(super) fn layer_history(
+    config: &serde_json::Map<String, Value>,
+    layers: usize,
+) -> Vec<Option<String>> {
     let entries: Vec<Option<String>> = config
         .get("history")
         .and_then(Value::as_array)

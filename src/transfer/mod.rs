@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod places;
 pub mod plan;
 pub mod read;
+pub mod recompose;
 pub mod report;
 pub mod watch;
 

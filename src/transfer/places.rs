@@ -21,7 +21,7 @@ pub struct Places {
     /// Documents and knowledge kept between runs.
     pub cache: Arc<Cache>,
     targets: Mutex<BTreeMap<String, Arc<RegistryTarget>>>,
-    deps: Mutex<BTreeMap<String, Arc<OnceCell<Arc<Deps>>>>>,
+    deps: Mutex<BTreeMap<(String, Option<Digest>), Arc<OnceCell<Arc<Deps>>>>>,
 }
 
 /// A place to push to, with every name that the result gets there.
@@ -131,16 +131,30 @@ impl Places {
     /// # Errors
     /// When it is missing or unreadable.
     pub async fn deps(&self, reference: &Reference) -> Result<Arc<Deps>, Error> {
+        self.deps_at(reference, None).await
+    }
+
+    /// A deps image at a digest, under the name that the reference gives it. It is read once in a
+    /// run, however many images it goes into.
+    ///
+    /// # Errors
+    /// When it is missing or unreadable, or a local place holds another by now.
+    pub async fn deps_at(
+        &self,
+        reference: &Reference,
+        pin: Option<&Digest>,
+    ) -> Result<Arc<Deps>, Error> {
         let cell = {
             let mut deps = self.deps.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(deps.entry(reference.to_string()).or_default())
+            let key = (reference.to_string(), pin.cloned());
+            Arc::clone(deps.entry(key).or_default())
         };
         let deps = cell
             .get_or_try_init(|| async {
-                let source = self.source(reference).await?;
-                Deps::open(source, read::public_name(reference))
-                    .await
-                    .map(Arc::new)
+                let source = self.source_at(reference, pin).await?;
+                let deps = Deps::open(source, read::public_name(reference)).await?;
+                read::expect_pin(reference, pin, &deps.root)?;
+                Ok::<_, Error>(Arc::new(deps))
             })
             .await?;
         Ok(Arc::clone(deps))
@@ -165,6 +179,23 @@ impl Places {
             .collect();
         for target in targets {
             target.close().await;
+        }
+    }
+
+    /// Opens an image for reading, in a registry at a digest if one is given. Nothing is read yet.
+    ///
+    /// # Errors
+    /// As [`source`](Self::source).
+    pub async fn source_at(
+        &self,
+        reference: &Reference,
+        pin: Option<&Digest>,
+    ) -> Result<Arc<dyn Source>, Error> {
+        match (reference, pin) {
+            (Reference::Registry(registry), Some(pin)) => {
+                self.source(&Reference::Registry(registry.at(pin))).await
+            }
+            _ => self.source(reference).await,
         }
     }
 

@@ -190,6 +190,25 @@ pub async fn expect_platform(
     expect(source, &config(source, manifest).await?, wanted)
 }
 
+/// Checks that what was read is what was to be read: local places cannot be asked by digest.
+///
+/// # Errors
+/// When the digest is another.
+pub fn expect_pin(
+    reference: &Reference,
+    pin: Option<&Digest>,
+    root: &Manifest,
+) -> Result<(), Error> {
+    match pin {
+        Some(pin) if pin != root.digest() => Err(Error::new(
+            ErrorKind::NotFound,
+            format!("cannot read {reference} at {pin}"),
+            format!("it is {} now", root.digest()),
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn expect(source: &dyn Source, config: &ImageConfig, wanted: &Platform) -> Result<(), Error> {
     let there = config.platform();
     if wanted.selects(there) {

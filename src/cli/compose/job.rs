@@ -17,7 +17,7 @@ use crate::oci::media_type::Compression;
 use crate::oci::timestamp::Timestamp;
 use crate::oci::{Platform, Reference};
 use crate::store::file_body::file_body;
-use crate::transfer::compose::{self, Job, LocalLayer};
+use crate::transfer::compose::{self, Job, LayerBytes, LocalLayer, Pins};
 use crate::transfer::read::Choice;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -60,6 +60,7 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
     Ok(Job {
         base: Reference::Scratch,
         deps,
+        pins: Pins::default(),
         deps_path: arguments.deps_path.clone(),
         layers: pack_all(arguments, defaults, context, created).await?,
         push: Vec::new(),
@@ -71,6 +72,7 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
         no_upload: arguments.no_upload || defaults.no_upload.unwrap_or_default(),
         dry_run: false,
         created: created.map(|seconds| Timestamp::from_epoch(seconds).to_string()),
+        family: None,
         work_dir: context.work_dir.clone(),
     })
 }
@@ -285,7 +287,7 @@ fn local_layer(name: String, packed: PackedLayer) -> Result<LocalLayer, Failure>
             .map_err(|error| Failure::new("cannot keep a packed layer", error.to_string()))?,
     };
     Ok(LocalLayer {
-        body: file_body(path, &packed.descriptor),
+        from: LayerBytes::File(file_body(path, &packed.descriptor)),
         descriptor: packed.descriptor,
         diff_id: packed.diff_id,
         created_by: packed.created_by,

@@ -6,10 +6,11 @@ mod patch;
 mod text;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 pub use arguments::{Arguments, CommonArguments, PositionArgument};
 pub(super) use job::{common, job};
-pub(super) use text::cost;
+pub(super) use text::{cost, difference};
 
 use super::arguments::{Format, RegistryArguments};
 use super::context::Context;
@@ -18,7 +19,7 @@ use super::failure::Failure;
 use super::output;
 use super::progress::Progress;
 use crate::transfer::Observer;
-use crate::transfer::compose::compose;
+use crate::transfer::compose::{Job, compose};
 use crate::transfer::report::Status;
 
 /// Runs the command.
@@ -26,29 +27,49 @@ pub(super) async fn run(
     arguments: &Arguments,
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let context = Context::open(registry)?;
+    let view = View {
+        format: arguments.format,
+        stats: arguments.stats,
+    };
+    run_job(&context, job(arguments, &context), view, started).await
+}
+
+/// How the result of a job is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    pub(super) format: Format,
+    pub(super) stats: bool,
+}
+
+/// Makes a job, runs it and shows what came of it.
+pub(super) async fn run_job(
+    context: &Context,
+    job: impl Future<Output = Result<Job, Failure>>,
+    view: View,
+    started: Instant,
+) -> Result<u8, Failure> {
     let progress = Progress::start();
     let observer: Arc<dyn Observer> = Arc::clone(&progress) as _;
     let outcome = async {
-        let job = job(arguments, &context).await?;
-        Box::pin(compose(&job, &context.places, &observer))
-            .await
-            .map_err(Failure::from)
+        let job = job.await?;
+        let report = Box::pin(compose(&job, &context.places, &observer)).await?;
+        Ok::<_, Failure>((job.dry_run, report))
     }
     .await;
     context.places.close().await;
     progress.end();
     context.show_server_warnings();
-    let mut report = outcome?;
+    let (dry_run, mut report) = outcome?;
     // Packing local layers came before the job began.
     report.cost.set_elapsed(started.elapsed());
     for warning in &report.warnings {
         output::warning(warning);
     }
-    match arguments.format {
+    match view.format {
         Format::Json => output::json(&report)?,
-        Format::Text if arguments.dry_run && report.status != Status::Skipped => {
+        Format::Text if dry_run && report.status != Status::Skipped => {
             output::result(&text::plan(&report));
         }
         Format::Text => {
@@ -57,7 +78,7 @@ pub(super) async fn run(
             }
         }
     }
-    if arguments.stats {
+    if view.stats {
         output::note(&text::statistics(&report));
     }
     Ok(exit_code::DONE)

@@ -85,7 +85,8 @@ fn role(role: crate::transfer::plan::Role) -> &'static str {
     }
 }
 
-fn difference(change: &Change) -> String {
+/// A change: where, and what was there before and after.
+pub(crate) fn difference(change: &Change) -> String {
     let mut text = format!("  {}", printable::line(&change.path));
     match (&change.before, &change.after) {
         // Of a list that grew only the new entries say something.

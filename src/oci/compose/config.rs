@@ -107,6 +107,7 @@ fn intent(input: &Composition, base: &ImageConfig) -> Intent {
             .map(|addition| Source {
                 name: addition.name.clone(),
                 digest: addition.digest.clone(),
+                path: addition.path.clone(),
             })
             .collect()
     };
@@ -131,6 +132,7 @@ fn intent(input: &Composition, base: &ImageConfig) -> Intent {
             Base::Image(base) => Some(Source {
                 name: base.name.clone(),
                 digest: Some(base.named_digest().clone()),
+                path: None,
             }),
             Base::Scratch(_) => None,
         },

@@ -115,6 +115,7 @@ fn deps(layers: Vec<Layer>) -> Addition {
         patch: None,
         name: Some("registry.example/deps:1".to_owned()),
         digest: Some(digest("deps")),
+        path: None,
         platform: Some(Platform::new("linux", "amd64")),
         created: None,
     }
@@ -499,14 +500,17 @@ fn the_intent_is_recorded_and_a_stale_one_removed() {
             base: Some(Source {
                 name: Some(BASE_NAME.to_owned()),
                 digest: Some(digest("index")),
+                path: None,
             }),
             deps: vec![Source {
                 name: Some("registry.example/deps:1".to_owned()),
                 digest: Some(digest("deps")),
+                path: None,
             }],
             local: vec![Source {
                 name: Some("site.tar".to_owned()),
                 digest: None,
+                path: None,
             }],
             patch: input.patch,
             annotations: BTreeMap::new(),

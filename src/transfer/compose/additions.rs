@@ -70,7 +70,7 @@ pub(super) async fn compositions(
                 patch: job.patch.clone(),
                 annotations: job.annotations.clone(),
                 position: job.position,
-                family: None,
+                family: job.family,
                 created: job.created.clone(),
                 record_intent: true,
             },
@@ -169,6 +169,7 @@ async fn deps_addition(
         patch,
         name: deps.name.clone(),
         digest: Some(deps.root.digest().clone()),
+        path: job.deps_path.clone(),
         platform: Some(image.config.platform().clone()),
         created: image.config.created().map(str::to_owned),
     })
@@ -185,6 +186,7 @@ fn local_addition(layer: &LocalLayer) -> Addition {
         patch: None,
         name: Some(layer.name.clone()),
         digest: None,
+        path: None,
         platform: None,
         created: None,
     }

@@ -10,9 +10,9 @@ use crate::transfer::read::{self, Choice, Found};
 
 /// The documents of a result.
 #[derive(Debug)]
-pub(super) struct Made {
-    pub(super) images: Vec<Composed>,
-    pub(super) root: Manifest,
+pub(in crate::transfer) struct Made {
+    pub(in crate::transfer) images: Vec<Composed>,
+    pub(in crate::transfer) root: Manifest,
     pub(super) is_index: bool,
 }
 
@@ -50,7 +50,9 @@ pub(super) fn make(
             Reference::Layout { .. } | Reference::OciArchive { .. }
         )
     });
-    let family = if into_layout {
+    let family = if job.family.is_some() {
+        job.family
+    } else if into_layout {
         Some(Family::Oci)
     } else if is_index {
         let all: Vec<Composition> = list.iter().map(|(_, c)| c.clone()).collect();

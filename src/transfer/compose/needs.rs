@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Job;
 use super::documents::Made;
+use super::{Job, LayerBytes};
 use crate::oci::Digest;
 use crate::oci::compose::LayerOrigin;
 use crate::store::{Body, Error, ErrorKind};
@@ -23,21 +23,22 @@ pub(super) fn needs(
     let mut needs = Vec::new();
     for image in &made.images {
         for layer in &image.layers {
-            let (source, role, local) = match layer.origin {
+            let (source, role, file) = match layer.origin {
                 LayerOrigin::Base => (base.map(|found| &found.source), Role::Base, None),
                 LayerOrigin::Deps(at) => match flattened.get(&layer.descriptor.digest) {
                     Some(body) => (None, Role::Deps, Some(Arc::clone(body))),
                     None => (deps.get(at).map(|deps| &deps.source), Role::Deps, None),
                 },
-                LayerOrigin::Local(at) => (
-                    None,
-                    Role::Local,
-                    at.checked_sub(deps.len())
-                        .and_then(|at| job.layers.get(at))
-                        .map(|layer| Arc::clone(&layer.body)),
-                ),
+                LayerOrigin::Local(at) => {
+                    let layer = at.checked_sub(deps.len()).and_then(|at| job.layers.get(at));
+                    match layer.map(|layer| &layer.from) {
+                        Some(LayerBytes::File(body)) => (None, Role::Local, Some(Arc::clone(body))),
+                        Some(LayerBytes::Image(source)) => (Some(source), Role::Local, None),
+                        None => (None, Role::Local, None),
+                    }
+                }
             };
-            let (origin, place, body) = match (source, &local) {
+            let (origin, place, body) = match (source, &file) {
                 (Some(source), _) => (
                     source.origin(),
                     source.place(),
@@ -51,7 +52,7 @@ pub(super) fn needs(
                 role,
                 origin,
                 place,
-                local: local.is_some(),
+                local: file.is_some(),
                 body,
             });
         }
