@@ -216,6 +216,23 @@ fn a_rebased_image_is_what_composing_anew_gives() {
 }
 
 #[test]
+fn a_machine_that_knows_nothing_mounts_only_what_the_old_image_lacks() {
+    let scene = Scene::new();
+    scene.move_base();
+    let newer = scene.bench.pull("base", "1").layers()[1].to_owned();
+    let elsewhere = Workbench::new(&scene.bench.host, scene.registry.peer());
+    scene.registry.take_requests();
+    elsewhere
+        .run(&["rebase", "@/app:1", "--no-upload"])
+        .exits(0);
+    let mut asked = Words::default()
+        .name(&newer, "newer")
+        .of(&scene.registry.take_requests());
+    asked.retain(|line| line.contains("mount="));
+    assert_eq!(asked, ["POST app/blobs/uploads/?mount=<newer>&from=base"]);
+}
+
+#[test]
 fn either_side_can_be_kept() {
     let scene = Scene::new();
     let first = scene.pull("1");
@@ -513,7 +530,14 @@ fn new_deps_for_a_remembered_image_cost_three_requests() {
     for tag in ["a", "b"] {
         let target = format!("@/app:{tag}");
         bench.composed(&[
-            "--base", "@/base:1", "--deps", "@/deps:1", "--push", &target,
+            "--base",
+            "@/base:1",
+            "--deps",
+            "@/deps:1",
+            "--label",
+            &format!("for={tag}"),
+            "--push",
+            &target,
         ]);
     }
     bench.ohoci.write("work/newer/bin/tool", "#!/bin/sh\n");

@@ -203,6 +203,11 @@ impl RegistryTarget {
         lock(&self.known).contains(digest)
     }
 
+    /// Takes a manifest that the repository was found to hold as proof of its layers.
+    pub fn learn(&self, manifest: &Manifest) {
+        lock(&self.known).extend(layers_proven_by(manifest).cloned());
+    }
+
     /// Forgets what is known: the registry says that something of it is not so.
     pub fn forget(&self) {
         lock(&self.known).clear();
@@ -457,17 +462,10 @@ impl Target for RegistryTarget {
         }
         // The registry took the manifest, which proves that all it lists is there.
         let mut proven = vec![manifest.digest().clone()];
-        if let Content::Image { config, layers } = manifest.content() {
+        if let Content::Image { config, .. } = manifest.content() {
             proven.push(config.digest.clone());
-            proven.extend(
-                layers
-                    .iter()
-                    .filter(|layer| {
-                        media_type::layer_kind(&layer.media_type) != media_type::LayerKind::Foreign
-                    })
-                    .map(|layer| layer.digest.clone()),
-            );
         }
+        proven.extend(layers_proven_by(manifest).cloned());
         self.cache.remember_blobs(&self.host, &self.name, &proven);
         lock(&self.known).extend(proven);
         self.cache.put(manifest.digest(), manifest.bytes());
@@ -477,6 +475,18 @@ impl Target for RegistryTarget {
     async fn finish(&self) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// The layers that a repository has when it has the manifest: registries do not hold foreign ones.
+fn layers_proven_by(manifest: &Manifest) -> impl Iterator<Item = &Digest> {
+    let layers = match manifest.content() {
+        Content::Image { layers, .. } => layers.as_slice(),
+        Content::Index { .. } => &[],
+    };
+    layers
+        .iter()
+        .filter(|layer| media_type::layer_kind(&layer.media_type) != media_type::LayerKind::Foreign)
+        .map(|layer| &layer.digest)
 }
 
 /// What is behind a lock is changed in single steps, so a panic elsewhere leaves it whole.

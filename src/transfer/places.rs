@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use super::plan::Facts;
 use super::read::{self, Deps};
-use crate::oci::{Digest, Reference, RegistryReference};
+use crate::oci::{Digest, Manifest, Reference, RegistryReference};
 use crate::registry::{Client, Scope};
 use crate::store::cache::Cache;
 use crate::store::registry::{RegistrySource, RegistryTarget};
@@ -124,6 +124,14 @@ impl Places {
             ))
         });
         Arc::clone(target)
+    }
+
+    /// Takes a manifest that was read from a reference's repository as proof that its layers are
+    /// there, should anything be pushed there.
+    pub fn learn(&self, reference: &Reference, manifest: &Manifest) {
+        if let Reference::Registry(registry) = reference {
+            self.registry_target(registry).learn(manifest);
+        }
     }
 
     /// A deps image. It is read once in a run, however many images it goes into.

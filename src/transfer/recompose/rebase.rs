@@ -58,6 +58,9 @@ pub struct Rebase {
 /// that composed it had.
 pub async fn rebase_job(asked: &Rebase, places: &Places) -> Result<Job, Error> {
     let recorded = recorded::read(places, &asked.reference, asked.remembered).await?;
+    for image in &recorded.images {
+        places.learn(&recorded.reference, &image.manifest);
+    }
     job(&recorded, &asked.base, &asked.deps, &asked.work_dir)
 }
 
