@@ -13,6 +13,9 @@ use crate::store::cache::Cache;
 use crate::store::registry::{RegistrySource, RegistryTarget};
 use crate::store::{self, Error, ErrorKind, Origin, Source, Target};
 
+/// A reference, and the digest that it is read at.
+type DepsKey = (String, Option<Digest>);
+
 /// Opens places, and remembers those that many images share.
 #[derive(Debug)]
 pub struct Places {
@@ -21,7 +24,7 @@ pub struct Places {
     /// Documents and knowledge kept between runs.
     pub cache: Arc<Cache>,
     targets: Mutex<BTreeMap<String, Arc<RegistryTarget>>>,
-    deps: Mutex<BTreeMap<(String, Option<Digest>), Arc<OnceCell<Arc<Deps>>>>>,
+    deps: Mutex<BTreeMap<DepsKey, Arc<OnceCell<Arc<Deps>>>>>,
 }
 
 /// A place to push to, with every name that the result gets there.
