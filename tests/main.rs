@@ -30,6 +30,8 @@ mod login;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
+mod named;
+#[cfg(test)]
 mod oci_client;
 #[cfg(test)]
 mod platforms;

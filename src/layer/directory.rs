@@ -55,6 +55,19 @@ pub enum DirectoryError {
 /// When something cannot be read, is a device, or has a name that a layer would take for a
 /// whiteout.
 pub fn read_directory(root: &Path, mtime: i64) -> Result<DirectoryTree, DirectoryError> {
+    read_directory_of(root, mtime, &|_, _| true)
+}
+
+/// The same, of what `keep` says of a path, and of whether it is a directory. What is below a
+/// directory that is left out is not looked at.
+///
+/// # Errors
+/// As [`read_directory`].
+pub fn read_directory_of(
+    root: &Path,
+    mtime: i64,
+    keep: &dyn Fn(&LayerPath, bool) -> bool,
+) -> Result<DirectoryTree, DirectoryError> {
     let mut tree = Tree::new();
     let mut notes = Vec::new();
     let mut inodes: HashMap<(u64, u64), LayerPath> = HashMap::new();
@@ -85,13 +98,16 @@ pub fn read_directory(root: &Path, mtime: i64) -> Result<DirectoryTree, Director
             let path = LayerPath::parse(name)
                 .and_then(|name| in_layer.join(&name))
                 .map_err(|error| unfit(&child, error.to_string()))?;
+            let metadata = fs_err::symlink_metadata(&child)?;
+            if !keep(&path, metadata.is_dir()) {
+                continue;
+            }
             if whiteout::is_reserved(&path) {
                 return Err(unfit(
                     &child,
                     "a name that begins with `.wh.` would remove files instead of adding one",
                 ));
             }
-            let metadata = fs_err::symlink_metadata(&child)?;
             let kind = metadata.file_type();
             let mode = metadata.mode() & 0o7777;
             if kind.is_dir() {

@@ -9,7 +9,7 @@ use tempfile::TempPath;
 use super::blob::{Blob, Metered, Tee, descriptor};
 use super::compress::Settings;
 use super::decompress::{DEFAULT_LIMIT, Decompressor};
-use super::directory::{DirectoryError, read_directory};
+use super::directory::{DirectoryError, read_directory_of};
 use super::entry::{Entry, Kind};
 use super::path::LayerPath;
 use super::source::LayerSource;
@@ -141,7 +141,7 @@ impl PackError {
 
 /// Makes a layer of a directory or a tar. What it is shows in its content, not in its name.
 ///
-/// A directory is packed reproducibly (see [`read_directory`] and [`write_tree`]); its own entry
+/// A directory is packed reproducibly (see [`read_directory_of`] and [`write_tree`]); its own entry
 /// becomes that of the destination, and nothing is written for directories above the destination,
 /// nor for `/`: it would override what the base says about them.
 ///
@@ -166,21 +166,7 @@ pub fn pack(
     let created_by = format!("ohoci: add layer at {}", source.destination);
     let metadata = fs_err::metadata(path).map_err(fail)?;
     if metadata.is_dir() {
-        let found = read_directory(path, options.mtime).map_err(|error| match error {
-            DirectoryError::Io(error) => fail(error),
-            unfit => PackError::of(path, &unfit),
-        })?;
-        let tree = found
-            .tree
-            .moved_below(&source.destination, options.mtime)
-            .map_err(|error| PackError::of(path, &error))?;
-        let mut layer =
-            pack_tree(tree, created_by, options, out_dir).map_err(|error| PackError {
-                subject: path.display().to_string(),
-                ..error
-            })?;
-        layer.notes = found.notes;
-        return Ok(layer);
+        return pack_directory(source, options, out_dir, &|_, _| true);
     }
     if !metadata.is_file() {
         return Err(PackError::new(
@@ -206,6 +192,35 @@ pub fn pack(
         Err(TarError::Io(error)) => Err(fail(error)),
         Err(error) => Err(PackError::of(path, &error)),
     }
+}
+
+/// Makes a layer of what `keep` says of a directory, as [`pack`] does; it is asked of each path
+/// below it, and whether that is a directory.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_directory(
+    source: &LayerSource,
+    options: &PackOptions,
+    out_dir: &Path,
+    keep: &dyn Fn(&LayerPath, bool) -> bool,
+) -> Result<PackedLayer, PackError> {
+    let path = &source.path;
+    let found = read_directory_of(path, options.mtime, keep).map_err(|error| match error {
+        DirectoryError::Io(error) => io_error(path.display().to_string(), error),
+        unfit => PackError::of(path, &unfit),
+    })?;
+    let tree = found
+        .tree
+        .moved_below(&source.destination, options.mtime)
+        .map_err(|error| PackError::of(path, &error))?;
+    let created_by = format!("ohoci: add layer at {}", source.destination);
+    let mut layer = pack_tree(tree, created_by, options, out_dir).map_err(|error| PackError {
+        subject: path.display().to_string(),
+        ..error
+    })?;
+    layer.notes = found.notes;
+    Ok(layer)
 }
 
 /// Makes a layer of a tree.

@@ -9,9 +9,11 @@ pub mod report;
 pub mod run;
 pub mod summary;
 pub mod template;
+pub mod work;
 
 pub use journal::Journal;
 pub use record::{Record, RecordStatus};
 pub use run::{Item, Options, Outcome, Watcher, run};
 pub use summary::Summary;
 pub use template::Template;
+pub use work::{Rebasing, Work};

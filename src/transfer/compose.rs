@@ -5,8 +5,10 @@ mod documents;
 mod existing;
 mod needs;
 mod push;
+mod reuse;
 
 pub(super) use documents::Made;
+pub use reuse::{ReuseOrder, Reused};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -96,6 +98,8 @@ pub struct Job {
     pub position: Position,
     /// What to do when a target reference exists.
     pub if_exists: IfExists,
+    /// Earlier images that leave less to do. The tags that exist then stay as they are.
+    pub reuse: Option<ReuseOrder>,
     /// Fail rather than move layer bytes.
     pub no_upload: bool,
     /// Do nothing but read.
@@ -119,12 +123,29 @@ pub async fn compose(
     observer: &Arc<dyn Observer>,
 ) -> Result<ComposeReport, Error> {
     let started = std::time::Instant::now();
+    let pinned;
+    let (job, reused) = match &job.reuse {
+        None => (job, None),
+        Some(order) => {
+            observer.event(&Event::Step("looking for an earlier image".to_owned()));
+            places.announce(&[], &job.push.iter().collect::<Vec<_>>());
+            match reuse::look(order, job, places).await? {
+                reuse::Outcome::Done { reference, digest } => {
+                    return Ok(existing::done(reference, digest, places, started));
+                }
+                reuse::Outcome::Pinned(job, reused) => {
+                    pinned = job;
+                    (&*pinned, Some(reused))
+                }
+            }
+        }
+    };
     let mut destinations = places.destinations(&job.push)?;
     let reads: Vec<&Reference> = std::iter::once(&job.base).chain(&job.deps).collect();
     places.announce(&reads, &job.push.iter().collect::<Vec<_>>());
 
     let mut left = Vec::new();
-    if job.if_exists == IfExists::Skip {
+    if job.if_exists == IfExists::Skip || job.reuse.is_some() {
         // Asked first and alone: where everything is there, it is all that is asked.
         left = existing::leave(&mut destinations).await?;
         if destinations.is_empty()
@@ -143,7 +164,9 @@ pub async fn compose(
     let compositions = additions::compositions(job, places, base.as_ref(), &deps).await?;
     let made = documents::make(job, base.as_ref(), compositions.list)?;
     let mut warnings = compositions.warnings;
-    warnings.extend(left.iter().map(existing::Existing::warning));
+    if reused.is_none() {
+        warnings.extend(left.iter().map(existing::Existing::warning));
+    }
     for image in &made.images {
         for warning in &image.warnings {
             if !warnings.contains(warning) {
@@ -212,6 +235,7 @@ pub async fn compose(
             .unwrap_or_default(),
         targets: reports,
         warnings,
+        reused,
         cost: Cost::new(&places.client.statistics(), started.elapsed()),
     })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::compose::Reused;
 use super::plan::Role;
 use crate::oci::Digest;
 use crate::oci::diff::Change;
@@ -53,6 +54,9 @@ pub struct ComposeReport {
     pub changes: Vec<Change>,
     /// What deserves a second look.
     pub warnings: Vec<String>,
+    /// What an earlier image left to do, where one was looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reused: Option<Reused>,
     /// Requests, bytes and time.
     #[serde(flatten)]
     pub cost: Cost,

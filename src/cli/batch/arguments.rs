@@ -17,8 +17,8 @@ pub struct Arguments {
     #[arg(
         long,
         value_name = "FILE",
-        required_unless_present = "plan",
-        conflicts_with = "plan"
+        required_unless_present_any = ["plan", "rebase"],
+        conflicts_with_all = ["plan", "rebase"]
     )]
     pub bases: Option<PathBuf>,
 
@@ -29,6 +29,26 @@ pub struct Arguments {
         conflicts_with_all = ["CommonArguments", "PatchArguments"]
     )]
     pub plan: Option<PathBuf>,
+
+    /// Composed images to make anew from their own records, one reference per line; - reads stdin.
+    /// Each goes back to its own tag unless --push says otherwise. Of compose's flags it takes
+    /// --deps, which replaces the recorded deps images, --push and --no-upload
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["plan", "PatchArguments", "deps_path", "layer", "code", "compression",
+            "tag_scheme", "platform", "all_platforms", "position", "if_exists"]
+    )]
+    pub rebase: Option<PathBuf>,
+
+    /// With --rebase: keep each base as it was then, although its reference may name another by
+    /// now
+    #[arg(long, requires = "rebase")]
+    pub keep_base: bool,
+
+    /// With --rebase: keep the deps images as they were then
+    #[arg(long, requires = "rebase", conflicts_with = "deps")]
+    pub keep_deps: bool,
 
     /// Where records are written, one JSON line per image as it ends
     #[arg(long, value_name = "FILE", default_value = "ohoci-batch.jsonl")]
@@ -51,7 +71,8 @@ pub struct Arguments {
     pub max_failures: Option<usize>,
 
     /// Ask for every target tag whether it still names what was last pushed to it; without this,
-    /// a repository that many images go to is asked for its list of tags once
+    /// a repository that many images go to is asked for its list of tags once. With --rebase, ask
+    /// what each image's tag names now, although this machine pushed it
     #[arg(long)]
     pub verify_targets: bool,
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::{Args as _, FromArgMatches as _};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Map, Value};
 
 use super::arguments::Arguments;
@@ -13,11 +14,14 @@ use crate::cli::compose;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::oci::{Digest, Reference};
-use crate::transfer::batch::{Item, Template};
-use crate::transfer::compose::Job;
+use crate::transfer::batch::{Item, Template, Work};
+use crate::transfer::compose::{Job, Pins};
 
 /// Largest list of bases or plan that is read, in bytes.
 const MAX_INPUT: u64 = 256 << 20;
+
+/// Bases that are looked at side by side, where their digests are part of their targets.
+const READ_AHEAD: usize = 16;
 
 /// Every image to make, checked: no two go to one reference.
 pub(super) async fn items(arguments: &Arguments, context: &Context) -> Result<Vec<Item>, Failure> {
@@ -32,6 +36,8 @@ pub(super) async fn items(arguments: &Arguments, context: &Context) -> Result<Ve
                 items.push(item);
             }
         }
+    } else if let Some(path) = &arguments.rebase {
+        items = super::rebase::items(&read(path)?, path, arguments, context)?;
     } else if let Some(path) = &arguments.bases {
         let text = read(path)?;
         items = from_bases(&text, path, arguments, context).await?;
@@ -52,8 +58,9 @@ async fn from_bases(
     context: &Context,
 ) -> Result<Vec<Item>, Failure> {
     let templates = templates(arguments, context)?;
+    let tagging = compose::Tagging::new(&arguments.compose, context)?;
     let shared = compose::common(&arguments.compose, context).await?;
-    let mut items: Vec<Item> = Vec::new();
+    let mut bases = Vec::new();
     let mut seen = HashSet::new();
     for (at, line) in lines(text) {
         let at_line = |error: String| Failure::usage(format!("{}:{at}: {error}", path.display()));
@@ -61,39 +68,50 @@ async fn from_bases(
         let Some(registry) = base.registry().cloned() else {
             return Err(at_line(format!("{base} is not in a registry")));
         };
-        if !seen.insert(base.to_string()) {
-            continue;
+        if seen.insert(base.to_string()) {
+            bases.push((at, line, base, registry));
         }
-        let digest = if templates.iter().any(Template::needs_digest) && registry.digest().is_none()
-        {
-            context.places.announce(&[&base], &[]);
-            let source = context.places.source(&base).await?;
-            Some(source.root().await?.digest().clone())
-        } else {
-            None
-        };
-        let mut push = templates
-            .iter()
-            .map(|template| template.expand(&registry, digest.as_ref()))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| at_line(error.to_string()))?;
-        if push.is_empty() {
-            push = context.config.compose().push.clone();
-        }
-        items.push(item(Job {
-            base,
-            push,
-            ..shared.clone()
-        }));
     }
-    Ok(items)
+    let (templates, shared, tagging) = (&templates, &shared, &tagging);
+    let items = bases
+        .into_iter()
+        .map(|(at, line, base, registry)| async move {
+            let at_line =
+                |error: String| Failure::usage(format!("{}:{at}: {error}", path.display()));
+            let mut pins = Pins::default();
+            let digest =
+                if templates.iter().any(Template::needs_digest) && registry.digest().is_none() {
+                    context.places.announce(&[&base], &[]);
+                    let source = context.places.source(&base).await?;
+                    // What the name says is then what is composed, whatever moves meanwhile.
+                    pins.base = Some(source.root().await?.digest().clone());
+                    pins.base.clone()
+                } else {
+                    None
+                };
+            let mut push = templates
+                .iter()
+                .map(|template| template.expand(&registry, digest.as_ref()))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| at_line(error.to_string()))?;
+            if push.is_empty() {
+                push = context.config.compose().push.clone();
+            }
+            let mut job = Job {
+                base,
+                push,
+                pins,
+                ..shared.clone()
+            };
+            if let Some(tagging) = tagging {
+                job = tagging.apply(line, job, context).await?;
+            }
+            Ok(item(job))
+        });
+    stream::iter(items).buffered(READ_AHEAD).try_collect().await
 }
 
-fn templates(arguments: &Arguments, context: &Context) -> Result<Vec<Template>, Failure> {
-    if arguments.compose.push.is_empty() && context.config.compose().push.is_empty() {
-        return Err(Failure::usage("no place to push to is given")
-            .hinted("--push TEMPLATE, such as registry.example/runtime:{name}"));
-    }
+pub(super) fn parsed_templates(arguments: &Arguments) -> Result<Vec<Template>, Failure> {
     arguments
         .compose
         .push
@@ -102,6 +120,14 @@ fn templates(arguments: &Arguments, context: &Context) -> Result<Vec<Template>, 
             Template::parse(text).map_err(|error| Failure::usage(format!("--push: {error}")))
         })
         .collect()
+}
+
+fn templates(arguments: &Arguments, context: &Context) -> Result<Vec<Template>, Failure> {
+    if arguments.compose.push.is_empty() && context.config.compose().push.is_empty() {
+        return Err(Failure::usage("no place to push to is given")
+            .hinted("--push TEMPLATE, such as registry.example/runtime:{name}"));
+    }
+    parsed_templates(arguments)
 }
 
 /// A line of a plan: compose's flags as the fields of an object.
@@ -163,7 +189,7 @@ fn item(job: Job) -> Item {
             .registry()
             .map_or_else(String::new, |registry| registry.host().to_owned()),
         key: key(&job),
-        job: Arc::new(job),
+        work: Work::Compose(Arc::new(job)),
     }
 }
 
@@ -185,6 +211,14 @@ fn key(job: &Job) -> String {
         job.annotations,
         job.position,
         job.created,
+        job.pins.base.as_ref().map(ToString::to_string),
+        job.pins
+            .deps
+            .iter()
+            .flatten()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        format!("{:?}", job.family),
     ])
     .to_string();
     Digest::of(text.as_bytes()).short().to_owned()
@@ -194,7 +228,7 @@ fn key(job: &Job) -> String {
 fn check_targets(items: &[Item]) -> Result<(), Failure> {
     let mut seen: HashMap<String, &Item> = HashMap::new();
     for item in items {
-        for target in &item.job.push {
+        for target in item.work.push() {
             let Some(other) = seen.insert(target.to_string(), item) else {
                 continue;
             };
@@ -219,7 +253,7 @@ fn check_targets(items: &[Item]) -> Result<(), Failure> {
 }
 
 /// Lines with something on them, counted from 1, without comments.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines()
         .enumerate()
         .map(|(at, line)| (at + 1, line.trim()))

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod input;
+mod rebase;
 mod text;
 mod watch;
 

@@ -5,9 +5,12 @@
     reason = "these comments are help texts, where brackets mark what may be left out"
 )]
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 use crate::cli::arguments::Format;
+use crate::cli::tags::SchemeName;
 
 /// What to do when the target reference exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -86,6 +89,12 @@ pub struct CommonArguments {
     #[arg(long, value_name = "PATH[:DEST]")]
     pub layer: Vec<String>,
 
+    /// Append the project's source as a layer of its own below /openhands/code: all of DIR but
+    /// hidden directories, `__pycache__` and `*.pyc`. With --tag-scheme v0: what the source tag is
+    /// a hash of, and images under the source, lock and versioned tags are used again
+    #[arg(long, value_name = "DIR")]
+    pub code: Option<PathBuf>,
+
     /// How layers from directories and plain tars are compressed
     #[arg(long, value_enum, default_value_t)]
     pub compression: CompressionArgument,
@@ -93,6 +102,15 @@ pub struct CommonArguments {
     /// Where the result goes; repeatable for more tags and more places
     #[arg(long, value_name = "REF")]
     pub push: Vec<String>,
+
+    /// Name results by a scheme of `ohoci tags`; --push then names repositories without tags
+    #[arg(long, value_enum, value_name = "SCHEME", hide_possible_values = false)]
+    pub tag_scheme: Option<SchemeName>,
+
+    /// What the scheme's tags depend on: a flag of `ohoci tags` without its dashes, such as
+    /// sha=abc1234 or no-browser; repeatable
+    #[arg(long, value_name = "KEY[=VALUE]", requires = "tag_scheme")]
+    pub tag_input: Vec<String>,
 
     /// Compose for this platform (os/arch[/variant]); repeatable, several make an index
     #[arg(long, value_name = "PLATFORM")]

@@ -4,18 +4,22 @@ use super::arguments::{
     Arguments, CommonArguments, CompressionArgument, IfExists, PositionArgument,
 };
 use super::patch::{key_value, patch};
+use super::tagging::Tagging;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::output;
+use crate::cli::tags::SchemeName;
 use crate::config::environment::SOURCE_DATE_EPOCH;
 use crate::config::{self, ComposeDefaults};
-use crate::layer::pack::{LayerFile, PackError, PackOptions, PackedLayer, pack};
+use crate::layer::pack::{LayerFile, PackError, PackOptions, PackedLayer, pack, pack_directory};
+use crate::layer::path::LayerPath;
 use crate::layer::source::LayerSource;
 use crate::oci::config_patch::ConfigPatch;
 use crate::oci::label::Position;
 use crate::oci::media_type::Compression;
 use crate::oci::timestamp::Timestamp;
 use crate::oci::{Platform, Reference};
+use crate::openhands::tags::dirhash::{ignores_directory, ignores_file};
 use crate::store::file_body::file_body;
 use crate::transfer::compose::{self, Job, LayerBytes, LocalLayer, Pins};
 use crate::transfer::read::Choice;
@@ -40,12 +44,18 @@ pub(crate) async fn job(arguments: &Arguments, context: &Context) -> Result<Job,
         return Err(Failure::usage("no place to push to is given")
             .hinted("--push REF, such as registry.example/name:tag or oci:DIR:tag; or --dry-run"));
     }
-    Ok(Job {
+    let tagging = Tagging::new(&arguments.common, context)?;
+    let typed = arguments.base.clone().unwrap_or_else(|| base.to_string());
+    let job = Job {
         base,
         push,
         dry_run: arguments.dry_run,
         ..common(&arguments.common, context).await?
-    })
+    };
+    match tagging {
+        None => Ok(job),
+        Some(tagging) => tagging.apply(&typed, job, context).await,
+    }
 }
 
 /// What jobs of one command line have in common: all but base and target.
@@ -69,6 +79,7 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
         annotations,
         position: position(arguments, defaults),
         if_exists: if_exists(arguments, defaults),
+        reuse: None,
         no_upload: arguments.no_upload || defaults.no_upload.unwrap_or_default(),
         dry_run: false,
         created: created.map(|seconds| Timestamp::from_epoch(seconds).to_string()),
@@ -256,7 +267,46 @@ async fn pack_all(
         }
         layers.push(local_layer(name, packed)?);
     }
+    if let Some(directory) = &arguments.code {
+        let source = LayerSource::parse(format!("{}:{CODE}", directory.display()))
+            .map_err(|error| Failure::usage(format!("--code: {error}")))?;
+        let only_hashed = arguments.tag_scheme == Some(SchemeName::V0);
+        let work_dir = context.work_dir.clone();
+        let packed = tokio::task::spawn_blocking(move || {
+            pack_directory(&source, &options, &work_dir, &|path, is_directory| {
+                is_code(path, is_directory, only_hashed)
+            })
+        })
+        .await
+        .map_err(|error| Failure::new("cannot pack the code", error.to_string()))?
+        .map_err(|error| pack_failure(&error))?;
+        for note in &packed.notes {
+            output::warning(&format!("--code {}: {note}", directory.display()));
+        }
+        layers.push(local_layer("code".to_owned(), packed)?);
+    }
     Ok(layers)
+}
+
+/// Where the project's source lies in an image.
+const CODE: &str = "/openhands/code";
+
+/// Whether a path below the project's folder goes into the image: with `only_hashed`, what V0's
+/// source and lock tags are hashes of, so that no other change hides behind a tag that exists.
+fn is_code(path: &LayerPath, is_directory: bool, only_hashed: bool) -> bool {
+    let name = String::from_utf8_lossy(path.name());
+    let is_wanted = if is_directory {
+        !ignores_directory(&name)
+    } else {
+        !ignores_file(&name)
+    };
+    let mut names = path.names();
+    let first = names.next().unwrap_or_default();
+    let is_hashed = match names.next() {
+        None if !is_directory => [&b"pyproject.toml"[..], b"poetry.lock"].contains(&first),
+        _ => first == b"openhands",
+    };
+    is_wanted && (is_hashed || !only_hashed)
 }
 
 fn pack_failure(error: &PackError) -> Failure {

@@ -3,6 +3,7 @@
 mod arguments;
 mod job;
 mod patch;
+mod tagging;
 mod text;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Instant;
 
 pub use arguments::{Arguments, CommonArguments, PositionArgument};
 pub(super) use job::{common, job};
+pub(super) use tagging::Tagging;
 pub(super) use text::{cost, difference};
 
 use super::arguments::{Format, RegistryArguments};

@@ -206,7 +206,7 @@ impl SchemeArguments {
             SchemeName::V0 => self.v0(environment, repository).map(Scheme::V0),
             SchemeName::V1 => self.v1(environment).map(Scheme::V1),
             SchemeName::Bench => self.bench(environment).map(Scheme::Bench),
-            SchemeName::Content => self.content().map(Scheme::Content),
+            SchemeName::Content => self.content().map(Box::new).map(Scheme::Content),
         }
     }
 
@@ -373,6 +373,7 @@ impl SchemeArguments {
                 Some(PositionArgument::Bottom) => Position::Bottom,
             },
             patch,
+            ..content::Inputs::default()
         })
     }
 

@@ -6,10 +6,13 @@
 //! `top`:
 //!
 //! ```json
-//! {"version":1,"base":"sha256:…","deps":["sha256:…"],"position":"bottom","patch":{…}}
+//! {"version":1,"base":"sha256:…","deps":["sha256:…"],"position":"bottom","patch":{…},
+//!  "path":"/openhands","annotations":{…},"platforms":["linux/arm64"],"created":"…"}
 //! ```
 //!
-//! `patch` is the canonical form of [`ConfigPatch`].
+//! `patch` is the canonical form of [`ConfigPatch`]; `base` is left out for `scratch`.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -34,18 +37,35 @@ pub struct Inputs {
     pub position: Position,
     /// What changes in the config.
     pub patch: ConfigPatch,
+    /// The only path that is taken out of the deps images.
+    pub path: Option<String>,
+    /// The manifest's annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// What the image is for, where that is chosen: `linux/arm64`, or `all`.
+    pub platforms: Vec<String>,
+    /// `created` of the config, where one was asked for.
+    pub created: Option<String>,
 }
 
 #[derive(Serialize)]
 struct Document<'a> {
     version: u64,
-    base: &'a Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<&'a Digest>,
     #[serde(skip_serializing_if = "<[Digest]>::is_empty")]
     deps: &'a [Digest],
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<Position>,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch: Option<&'a ConfigPatch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    platforms: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<&'a str>,
 }
 
 impl Inputs {
@@ -62,18 +82,22 @@ impl Inputs {
         let digest = digest.parse().map_err(|_| TagError::NoBaseDigest {
             base: base.chars().take(300).collect(),
         })?;
-        Ok(vec![self.tag(&digest)])
+        Ok(vec![self.tag(Some(&digest))])
     }
 
-    /// The tag for a base.
+    /// The tag for a base; `None` is `scratch`.
     #[must_use]
-    pub fn tag(&self, base: &Digest) -> String {
+    pub fn tag(&self, base: Option<&Digest>) -> String {
         let document = Document {
             version: VERSION,
             base,
             deps: &self.deps,
             position: Some(self.position).filter(|&position| position != Position::Top),
             patch: Some(&self.patch).filter(|patch| **patch != ConfigPatch::default()),
+            path: self.path.as_deref(),
+            annotations: &self.annotations,
+            platforms: &self.platforms,
+            created: self.created.as_deref(),
         };
         // Only a map with keys that are no strings can fail, and there is none.
         let text = serde_json::to_string(&document).unwrap_or_default();
@@ -93,6 +117,7 @@ mod tests {
                 env: vec![("A".to_owned(), "b".to_owned())],
                 ..ConfigPatch::default()
             },
+            ..Inputs::default()
         }
     }
 
@@ -100,41 +125,59 @@ mod tests {
     #[test]
     fn the_format_stays() {
         assert_eq!(
-            Inputs::default().tag(&Digest::of(b"base")),
+            Inputs::default().tag(Some(&Digest::of(b"base"))),
             "oh-19c6ea5af97ff8f1"
         );
-        assert_eq!(inputs().tag(&Digest::of(b"base")), "oh-14e5e9d3d98df892");
+        assert_eq!(
+            inputs().tag(Some(&Digest::of(b"base"))),
+            "oh-14e5e9d3d98df892"
+        );
         let bottom = Inputs {
             position: Position::Bottom,
             ..inputs()
         };
-        assert_eq!(bottom.tag(&Digest::of(b"base")), "oh-7c751ca1a92d869d");
+        assert_eq!(
+            bottom.tag(Some(&Digest::of(b"base"))),
+            "oh-7c751ca1a92d869d"
+        );
     }
 
     #[test]
     fn each_input_changes_the_tag() {
         let base = Digest::of(b"base");
-        let tag = inputs().tag(&base);
-        assert_ne!(inputs().tag(&Digest::of(b"moved")), tag);
+        let tag = inputs().tag(Some(&base));
+        assert_ne!(inputs().tag(Some(&Digest::of(b"moved"))), tag);
         let reordered = |deps: &[&[u8]]| Inputs {
             deps: deps.iter().map(|content| Digest::of(content)).collect(),
             ..inputs()
         };
         assert_ne!(
-            reordered(&[b"a", b"b"]).tag(&base),
-            reordered(&[b"b", b"a"]).tag(&base)
+            reordered(&[b"a", b"b"]).tag(Some(&base)),
+            reordered(&[b"b", b"a"]).tag(Some(&base))
         );
         let patched = Inputs {
             patch: ConfigPatch::default(),
             ..inputs()
         };
-        assert_ne!(patched.tag(&base), tag);
+        assert_ne!(patched.tag(Some(&base)), tag);
+        assert_ne!(inputs().tag(None), tag);
+        let more: [fn(&mut Inputs); 4] = [
+            |inputs| inputs.path = Some("/openhands".to_owned()),
+            |inputs| drop(inputs.annotations.insert("a".to_owned(), "b".to_owned())),
+            |inputs| inputs.platforms.push("linux/arm64".to_owned()),
+            |inputs| inputs.created = Some("2026-01-01T00:00:00Z".to_owned()),
+        ];
+        for change in more {
+            let mut changed = inputs();
+            change(&mut changed);
+            assert_ne!(changed.tag(Some(&base)), tag);
+        }
     }
 
     #[test]
     fn a_base_is_known_by_its_digest_alone() {
         let digest = Digest::of(b"base");
-        let tag = vec![inputs().tag(&digest)];
+        let tag = vec![inputs().tag(Some(&digest))];
         for base in [
             digest.to_string(),
             format!("registry.example/a@{digest}"),

@@ -12,7 +12,7 @@ pub enum Scheme {
     /// Evaluation images of the benchmarks.
     Bench(bench::Inputs),
     /// By the digests of everything that goes in.
-    Content(content::Inputs),
+    Content(Box<content::Inputs>),
 }
 
 /// Why there are no tags.
@@ -173,7 +173,7 @@ mod tests {
             v0_inputs().prop_map(Scheme::V0),
             v1_inputs().prop_map(Scheme::V1),
             bench_inputs().prop_map(Scheme::Bench),
-            Just(Scheme::Content(content::Inputs::default())),
+            Just(Scheme::Content(Box::default())),
         ]
     }
 

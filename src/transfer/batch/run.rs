@@ -10,9 +10,10 @@ use futures_util::stream::FuturesUnordered;
 use super::pace::Pace;
 use super::queue::Queue;
 use super::record::{Record, RecordStatus};
+use super::work::Work;
 use crate::registry;
 use crate::store::{Error, ErrorKind};
-use crate::transfer::compose::{Job, compose};
+use crate::transfer::compose::compose;
 use crate::transfer::places::Places;
 use crate::transfer::watch::{Observer, Unwatched};
 
@@ -25,8 +26,8 @@ pub struct Item {
     pub host: String,
     /// Says what is asked for: equal for equal jobs.
     pub key: String,
-    /// The job.
-    pub job: Arc<Job>,
+    /// What is done.
+    pub work: Work,
 }
 
 /// When to stop, and how hard to try.
@@ -78,12 +79,10 @@ pub async fn run(
     watcher: &dyn Watcher,
 ) -> Outcome {
     for item in &items {
-        let reads: Vec<_> = std::iter::once(&item.job.base)
-            .chain(&item.job.deps)
-            .collect();
-        places.announce(&reads, &item.job.push.iter().collect::<Vec<_>>());
+        let push = item.work.push();
+        places.announce(&item.work.reads(), &push.iter().collect::<Vec<_>>());
         if !options.verify_targets {
-            places.expect(&item.job.push);
+            places.expect(push);
         }
     }
     let mut queue = Queue::default();
@@ -172,7 +171,11 @@ async fn one(
     Duration,
 ) {
     let started = Instant::now();
-    let result = Box::pin(compose(&this.item.job, places, observer)).await;
+    let result = async {
+        let job = this.item.work.job(places).await?;
+        Box::pin(compose(&job, places, observer)).await
+    }
+    .await;
     (this, result, started.elapsed())
 }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use futures_util::future::try_join_all;
 
+use super::Reused;
 use crate::oci::{Digest, Pointer};
 use crate::store::{Error, ErrorKind};
 use crate::transfer::places::{Destination, Places};
@@ -83,6 +84,25 @@ async fn find(destinations: &[Destination]) -> Result<Vec<Vec<Existing>>, Error>
     .await
 }
 
+/// The report of a run in which an earlier image is all that was wanted.
+pub(super) fn done(
+    reference: String,
+    digest: Digest,
+    places: &Places,
+    started: Instant,
+) -> ComposeReport {
+    let target = TargetReport {
+        reference: reference.clone(),
+        references: vec![reference.clone()],
+        status: Status::Skipped,
+        layers: Vec::new(),
+    };
+    ComposeReport {
+        reused: Some(Reused::Source),
+        ..unread(reference, digest, vec![target], places, started)
+    }
+}
+
 /// The report of a run in which every reference existed.
 pub(super) fn skipped(
     first: &Existing,
@@ -91,18 +111,38 @@ pub(super) fn skipped(
     started: Instant,
 ) -> ComposeReport {
     ComposeReport {
+        warnings: all.iter().map(Existing::warning).collect(),
+        ..unread(
+            first.by_digest.clone(),
+            first.digest.clone(),
+            all.iter().map(Existing::report).collect(),
+            places,
+            started,
+        )
+    }
+}
+
+fn unread(
+    reference: String,
+    digest: Digest,
+    targets: Vec<TargetReport>,
+    places: &Places,
+    started: Instant,
+) -> ComposeReport {
+    ComposeReport {
         status: Status::Skipped,
-        reference: Some(first.by_digest.clone()),
-        digest: first.digest.clone(),
+        reference: Some(reference),
+        digest,
         media_type: None,
         size: None,
         platforms: Vec::new(),
         base: None,
         deps: Vec::new(),
         layers: Vec::new(),
-        targets: all.iter().map(Existing::report).collect(),
+        targets,
         changes: Vec::new(),
-        warnings: all.iter().map(Existing::warning).collect(),
+        warnings: Vec::new(),
+        reused: None,
         cost: Cost::new(&places.client.statistics(), started.elapsed()),
     }
 }

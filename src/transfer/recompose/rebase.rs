@@ -119,6 +119,7 @@ pub fn job(
         annotations: intent.annotations,
         position: intent.position,
         if_exists: IfExists::Replace,
+        reuse: None,
         no_upload: false,
         dry_run: false,
         created: intent.created,
