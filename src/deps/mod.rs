@@ -16,11 +16,19 @@
 //! * [`place`]: where a package's files go below the prefix.
 //! * [`relocate`]: edits that make programs and scripts work there.
 //! * [`audit`]: gates and reports over the finished trees.
+//! * [`contents`]: what a layer says of itself.
+//! * [`assemble`]: from a lock and cached files to the finished trees of one platform.
+//! * [`sbom`]: bills of materials from a lock.
+//! * [`built`], [`comparison`]: deps images read back, and what changed between two.
 //!
 //! No program of a package ever runs, and nothing is ever unpacked onto disk.
 
 pub mod archive;
+pub mod assemble;
 pub mod audit;
+pub mod built;
+pub mod comparison;
+pub mod contents;
 pub mod deb822;
 pub mod debian;
 pub mod fetch;
@@ -33,3 +41,4 @@ pub mod place;
 pub mod python;
 pub mod recipe;
 pub mod relocate;
+pub mod sbom;

@@ -24,7 +24,7 @@ use super::watch::{Event, Observer};
 use crate::oci::config_patch::ConfigPatch;
 use crate::oci::label::Position;
 use crate::oci::media_type::{self, Family, LayerKind};
-use crate::oci::{Content, Descriptor, Digest, Manifest, Reference};
+use crate::oci::{Content, Descriptor, Digest, Manifest, Platform, Reference};
 use crate::store::{Body, Error, Source};
 
 /// What to do when a target reference exists.
@@ -61,6 +61,8 @@ pub struct LocalLayer {
     pub name: String,
     /// `created_by` of its history entry.
     pub created_by: String,
+    /// The only platform that it is for; `None` is every one.
+    pub platform: Option<Platform>,
 }
 
 /// Digests at which base and deps are read, whatever their references name now. The result names

@@ -1,7 +1,9 @@
 //! `ohoci deps` against mirrors that the tests serve themselves, with keys of their own.
 
+mod build;
 mod fetch;
 mod lock;
+mod look;
 mod trust;
 mod versions;
 

@@ -213,7 +213,7 @@ fn patch_over(defaults: &ComposeDefaults, flags: ConfigPatch) -> Result<ConfigPa
 }
 
 /// The moment that `SOURCE_DATE_EPOCH` asks for, in seconds since 1970.
-fn epoch(context: &Context) -> Result<Option<i64>, Failure> {
+pub(crate) fn epoch(context: &Context) -> Result<Option<i64>, Failure> {
     let Some(text) = context.environment.get(SOURCE_DATE_EPOCH) else {
         return Ok(None);
     };
@@ -309,7 +309,7 @@ fn is_code(path: &LayerPath, is_directory: bool, only_hashed: bool) -> bool {
     is_wanted && (is_hashed || !only_hashed)
 }
 
-fn pack_failure(error: &PackError) -> Failure {
+pub(crate) fn pack_failure(error: &PackError) -> Failure {
     let what = format!("cannot make a layer of {}", error.subject());
     let why = error.why().to_owned();
     match error.io() {
@@ -328,7 +328,7 @@ fn bare_name(path: &Path) -> String {
         .into_owned()
 }
 
-fn local_layer(name: String, packed: PackedLayer) -> Result<LocalLayer, Failure> {
+pub(crate) fn local_layer(name: String, packed: PackedLayer) -> Result<LocalLayer, Failure> {
     let path = match packed.file {
         LayerFile::Given(path) => path,
         // It lies in the run's own directory, which is removed as a whole at the end.
@@ -342,5 +342,6 @@ fn local_layer(name: String, packed: PackedLayer) -> Result<LocalLayer, Failure>
         diff_id: packed.diff_id,
         created_by: packed.created_by,
         name,
+        platform: None,
     })
 }

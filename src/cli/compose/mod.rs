@@ -9,8 +9,8 @@ mod text;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use arguments::{Arguments, CommonArguments, PositionArgument};
-pub(super) use job::{common, job};
+pub use arguments::{Arguments, CommonArguments, CompressionArgument, PositionArgument};
+pub(super) use job::{common, epoch, job, local_layer, pack_failure};
 pub(super) use tagging::Tagging;
 pub(super) use text::{cost, difference};
 

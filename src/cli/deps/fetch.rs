@@ -77,7 +77,7 @@ pub(super) async fn run(
 }
 
 /// The platforms that are asked for, which must be among the recipe's.
-fn platforms(asked: &[String], recipe: &Recipe) -> Result<Vec<Platform>, Failure> {
+pub(super) fn platforms(asked: &[String], recipe: &Recipe) -> Result<Vec<Platform>, Failure> {
     if asked.is_empty() {
         return Ok(recipe.platforms.clone());
     }

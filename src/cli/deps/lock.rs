@@ -77,21 +77,8 @@ pub(super) async fn run(
         return Ok(check(&recipe, old.as_ref(), arguments.format));
     }
     let update = update(arguments, old.as_ref())?;
-    let context = Context::open(registry)?;
-    let progress = Progress::start();
-    let locked = locking::lock(
-        &recipe,
-        old.as_ref().filter(|_| !update.is_empty()),
-        &update,
-        Means {
-            fetcher: &fetcher(&context, registry, &progress),
-            debian: &hosts(&context),
-            now: now(),
-        },
-    )
-    .await;
-    progress.end();
-    let Locked { lock, notes } = locked.map_err(|error| failure(&recipe, error))?;
+    let frozen = old.as_ref().filter(|_| !update.is_empty());
+    let Locked { lock, notes } = resolved(&recipe, frozen, &update, registry).await?;
     let changes = Changes::between(old.as_ref(), &lock);
     let lock = locking::settle(old, lock);
     let written = lock::write(&path, &lock)
@@ -115,6 +102,42 @@ pub(super) async fn run(
         }
     }
     Ok(exit_code::DONE)
+}
+
+async fn resolved(
+    recipe: &Recipe,
+    old: Option<&Lock>,
+    update: &BTreeSet<String>,
+    registry: &RegistryArguments,
+) -> Result<Locked, Failure> {
+    let context = Context::open(registry)?;
+    let progress = Progress::start();
+    let locked = locking::lock(
+        recipe,
+        old,
+        update,
+        Means {
+            fetcher: &fetcher(&context, registry, &progress),
+            debian: &hosts(&context),
+            now: now(),
+        },
+    )
+    .await;
+    progress.end();
+    locked.map_err(|error| failure(recipe, error))
+}
+
+/// Makes the lock of a recipe that has none, or one that is not its own any longer.
+pub(super) async fn anew(recipe: &Recipe, registry: &RegistryArguments) -> Result<Lock, Failure> {
+    let Locked { lock, notes } = resolved(recipe, None, &BTreeSet::new(), registry).await?;
+    let path = recipe.lock_path();
+    lock::write(&path, &lock)
+        .map_err(|error| Failure::new("cannot write the lock", error.to_string()))?;
+    for note in &notes {
+        output::warning(note);
+    }
+    output::note(&format!("wrote {}", path.display()));
+    Ok(lock)
 }
 
 fn platforms(recipe: &Recipe, lock: &Lock) -> Vec<PlatformReport> {

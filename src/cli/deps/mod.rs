@@ -1,7 +1,12 @@
 //! `ohoci deps`: ready-made layers from packages.
 
+pub mod audit;
+pub mod build;
+pub mod diff;
 pub mod fetch;
+mod images;
 pub mod lock;
+mod selection;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +30,9 @@ use crate::transfer::Observer;
 pub(super) enum DepsCommand {
     Lock(lock::Arguments),
     Fetch(fetch::Arguments),
+    Build(build::Arguments),
+    Audit(audit::Arguments),
+    Diff(diff::Arguments),
 }
 
 /// Runs the command.
@@ -35,6 +43,9 @@ pub(super) async fn run(
     match command {
         DepsCommand::Lock(arguments) => Box::pin(lock::run(arguments, registry)).await,
         DepsCommand::Fetch(arguments) => Box::pin(fetch::run(arguments, registry)).await,
+        DepsCommand::Build(arguments) => Box::pin(build::run(arguments, registry)).await,
+        DepsCommand::Audit(arguments) => Box::pin(audit::run(arguments, registry)).await,
+        DepsCommand::Diff(arguments) => Box::pin(diff::run(arguments, registry)).await,
     }
 }
 

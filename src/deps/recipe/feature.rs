@@ -46,12 +46,25 @@ pub struct Feature {
     /// What composing with this feature changes in the image's config.
     #[serde(default)]
     pub patch: ConfigPatch,
+    /// Symlinks below the prefix that maintainer scripts would have made, or that are wanted.
+    #[serde(default)]
+    pub link: Vec<LinkTable>,
     /// Programs of ours that start those of the feature.
     #[serde(default)]
     pub wrapper: Vec<Wrapper>,
     /// The file that all this stands in.
     #[serde(skip)]
     pub source: SourceFile,
+}
+
+/// A symlink below the prefix: a `[[link]]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LinkTable {
+    /// Where it stands, such as `tools/bin/sh`.
+    pub at: String,
+    /// What it leads to, such as `tools/bin/dash`.
+    pub to: String,
 }
 
 /// A program in the prefix's `bin`: a `[[wrapper]]` table.

@@ -61,7 +61,9 @@ pub(super) async fn compositions(
                 deps_addition(job, places, deps, &platform, &mut flattened, &mut warnings).await?,
             );
         }
-        additions.extend(job.layers.iter().map(local_addition));
+        let fits =
+            |layer: &&LocalLayer| layer.platform.as_ref().is_none_or(|only| *only == platform);
+        additions.extend(job.layers.iter().filter(fits).map(local_addition));
         list.push((
             at,
             Composition {

@@ -29,8 +29,10 @@ pub(super) fn needs(
                     Some(body) => (None, Role::Deps, Some(Arc::clone(body))),
                     None => (deps.get(at).map(|deps| &deps.source), Role::Deps, None),
                 },
-                LayerOrigin::Local(at) => {
-                    let layer = at.checked_sub(deps.len()).and_then(|at| job.layers.get(at));
+                LayerOrigin::Local(_) => {
+                    let digest = &layer.descriptor.digest;
+                    let mut layers = job.layers.iter();
+                    let layer = layers.find(|known| known.descriptor.digest == *digest);
                     match layer.map(|layer| &layer.from) {
                         Some(LayerBytes::File(body)) => (None, Role::Local, Some(Arc::clone(body))),
                         Some(LayerBytes::Image(source)) => (Some(source), Role::Local, None),

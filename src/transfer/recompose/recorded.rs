@@ -250,6 +250,7 @@ impl Recorded {
                 diff_id: carried.diff_id,
                 name: carried.name,
                 created_by: carried.created_by,
+                platform: None,
                 from: LayerBytes::Image(Arc::clone(&self.source)),
             })
             .collect())

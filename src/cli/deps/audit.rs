@@ -1,0 +1,205 @@
+//! `ohoci deps audit`: what a deps image holds, needs and weighs.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::images::{Wanted, read};
+use crate::cli::arguments::{Format, RegistryArguments};
+use crate::cli::context::Context;
+use crate::cli::exit_code;
+use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::cli::printable;
+use crate::cli::size::bytes;
+use crate::deps::audit::{
+    Audit, Layer, Options, Severity, Size, audit, by_folder, by_package, treemap,
+};
+use crate::deps::built::BuiltImage;
+use crate::deps::place::Prefix;
+use crate::oci::Platform;
+
+/// Parts of at least one part in that many of the whole are shown.
+const SHOWN_PART: u64 = 200;
+/// How deep the tree of sizes goes.
+const DEPTH: usize = 4;
+
+/// Look over a deps image or a directory: does everything in it work on any base?
+///
+/// Checks that every program's loader and libraries and every script's interpreter are below the
+/// prefix, and more; says what the layers need of the kernel, and which glibc they bring. Exit code
+/// 4 says that something is wrong.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// A deps image (any kind of reference), or a directory that is unpacked at the root
+    #[arg(value_name = "REF|DIR")]
+    pub subject: String,
+
+    /// Only this platform of an index; a directory's platform
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<Platform>,
+
+    /// Where the layers stand
+    #[arg(long, value_name = "DIR", default_value = "/openhands")]
+    pub prefix: Prefix,
+
+    /// Show what takes the room, by package and folder
+    #[arg(long)]
+    pub sizes: bool,
+
+    /// Write a page that shows what takes the room
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+
+    /// How the result is written to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Serialize)]
+struct Report {
+    platform: String,
+    #[serde(flatten)]
+    audit: Audit,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sizes: Option<Size>,
+}
+
+pub(super) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    let context = Context::open(registry)?;
+    let wanted = Wanted {
+        platform: arguments.platform.as_ref(),
+        prefix: &arguments.prefix,
+    };
+    let images = read(&arguments.subject, wanted, &context).await?;
+    context.show_server_warnings();
+    let mut reports = Vec::new();
+    let mut views = Vec::new();
+    for image in &images {
+        let layers = layers(image);
+        let options = Options {
+            machine: image.machine,
+            prefix: arguments.prefix.clone(),
+            also: Vec::new(),
+            tolerated: Vec::new(),
+        };
+        let audit = audit(&layers, &options).map_err(|error| {
+            Failure::new(
+                format!("cannot look over {}", arguments.subject),
+                error.to_string(),
+            )
+        })?;
+        let owners = image.owners(&arguments.prefix);
+        let sizes = by_package(&layers, |path| owners.get(path).map(String::as_str));
+        if arguments.report.is_some() {
+            views.push((format!("{} by package", image.platform), sizes.clone()));
+            views.push((format!("{} by folder", image.platform), by_folder(&layers)));
+        }
+        reports.push(Report {
+            platform: image.platform.to_string(),
+            audit,
+            sizes: arguments.sizes.then_some(sizes),
+        });
+    }
+    if let Some(path) = &arguments.report {
+        write_page(path, &arguments.subject, &views)?;
+    }
+    match arguments.format {
+        Format::Json => output::json(&reports)?,
+        Format::Text => output::result(text(&reports).trim_end()),
+    }
+    let passed = reports.iter().all(|report| report.audit.passed());
+    Ok(if passed {
+        exit_code::DONE
+    } else {
+        exit_code::WANTING
+    })
+}
+
+fn layers(image: &BuiltImage) -> Vec<Layer<'_>> {
+    image
+        .layers
+        .iter()
+        .map(|layer| Layer {
+            name: &layer.name,
+            tree: &layer.tree,
+        })
+        .collect()
+}
+
+fn write_page(path: &Path, title: &str, views: &[(String, Size)]) -> Result<(), Failure> {
+    let views: Vec<(&str, Size)> = views
+        .iter()
+        .map(|(name, size)| (name.as_str(), size.clone()))
+        .collect();
+    fs_err::write(path, treemap(title, &views))
+        .map_err(|error| Failure::new("cannot write the report", error.to_string()))
+}
+
+fn text(reports: &[Report]) -> String {
+    let mut text = String::new();
+    for report in reports {
+        let _ = writeln!(text, "{}", report.platform);
+        for layer in &report.audit.layers {
+            let _ = write!(
+                text,
+                "  {}: {} entries, {}, {} programs and libraries",
+                printable::line(&layer.name),
+                layer.entries,
+                bytes(layer.bytes),
+                layer.elf_files
+            );
+            if let Some(glibc) = &layer.glibc {
+                let _ = write!(text, ", glibc {glibc} (its own)");
+            }
+            if let Some(kernel) = &layer.kernel {
+                let _ = write!(text, ", Linux {kernel} or newer");
+            }
+            text.push('\n');
+        }
+        for finding in &report.audit.findings {
+            let severity = match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+                Severity::Note => "note",
+            };
+            let _ = writeln!(
+                text,
+                "  {severity}: {} {}",
+                printable::line(&finding.file),
+                printable::line(&finding.what)
+            );
+        }
+        if report.audit.passed() {
+            let _ = writeln!(text, "  works on any base");
+        } else {
+            let errors = report.audit.count(Severity::Error);
+            let _ = writeln!(text, "  {errors} errors: it would not work on every base");
+        }
+        if let Some(sizes) = &report.sizes {
+            tree(
+                &mut text,
+                &sizes.pruned(sizes.bytes / SHOWN_PART, DEPTH),
+                "  ",
+            );
+        }
+    }
+    text
+}
+
+fn tree(text: &mut String, size: &Size, indent: &str) {
+    let _ = writeln!(
+        text,
+        "{indent}{:>9}  {}",
+        bytes(size.bytes),
+        printable::line(&size.name)
+    );
+    for part in &size.parts {
+        tree(text, part, &format!("{indent}  "));
+    }
+}
