@@ -14,6 +14,8 @@ mod copy;
 #[cfg(test)]
 mod deps;
 #[cfg(test)]
+mod fit;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod image_spec;

@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod batch;
+pub mod check;
 pub mod compose;
 pub mod context;
 pub mod copy;
@@ -59,6 +60,7 @@ enum Command {
     Outdated(outdated::Arguments),
     Rebase(rebase::Arguments),
     Verify(verify::Arguments),
+    Check(check::Arguments),
     Copy(copy::Arguments),
     Tags(Box<tags::Arguments>),
     /// Ready-made layers from packages
@@ -135,6 +137,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Outdated(arguments) => Box::pin(outdated::run(&arguments, &registry)).await,
         Command::Rebase(arguments) => Box::pin(rebase::run(&arguments, &registry)).await,
         Command::Verify(arguments) => Box::pin(verify::run(&arguments, &registry)).await,
+        Command::Check(arguments) => Box::pin(check::run(&arguments, &registry)).await,
         Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,
         Command::Tags(arguments) => tags::run(&arguments),
         Command::Deps(command) => Box::pin(deps::run(&command, &registry)).await,

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use futures_util::future::{join_all, try_join_all};
 
+use super::fit::{self, Fit};
 use super::places::{Destination, Places};
 use super::plan;
 use super::read::{self, Choice, Deps, Found};
@@ -100,6 +101,8 @@ pub struct Job {
     pub position: Position,
     /// What to do when a target reference exists.
     pub if_exists: IfExists,
+    /// What a base is given where it lacks it.
+    pub fit: Fit,
     /// Earlier images that leave less to do. The tags that exist then stay as they are.
     pub reuse: Option<ReuseOrder>,
     /// Fail rather than move layer bytes.
@@ -163,6 +166,15 @@ pub async fn compose(
         prepare_destinations(job, &destinations)
     )?;
 
+    let fitting;
+    let mut fitted = Vec::new();
+    let job = if job.fit == Fit::None {
+        job
+    } else {
+        let scratch = additions::scratch_platforms(job, &deps);
+        (fitting, fitted) = fit::fitted(job, places, base.as_ref(), &scratch, observer).await?;
+        &fitting
+    };
     let compositions = additions::compositions(job, places, base.as_ref(), &deps).await?;
     let made = documents::make(job, base.as_ref(), compositions.list)?;
     let mut warnings = compositions.warnings;
@@ -238,6 +250,7 @@ pub async fn compose(
         targets: reports,
         warnings,
         reused,
+        fitted,
         cost: Cost::new(&places.client.statistics(), started.elapsed()),
     })
 }
@@ -251,6 +264,15 @@ pub(super) async fn documents(job: &Job, places: &Places) -> Result<Made, Error>
         &[],
     );
     let (base, deps) = read_all(job, places, &[]).await?;
+    let fitting;
+    let job = if job.fit == Fit::None {
+        job
+    } else {
+        let scratch = additions::scratch_platforms(job, &deps);
+        let observer: Arc<dyn Observer> = Arc::new(super::watch::Unwatched);
+        (fitting, _) = fit::fitted(job, places, base.as_ref(), &scratch, &observer).await?;
+        &fitting
+    };
     let compositions = additions::compositions(job, places, base.as_ref(), &deps).await?;
     documents::make(job, base.as_ref(), compositions.list)
 }

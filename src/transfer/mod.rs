@@ -1,9 +1,11 @@
 //! Plans what has to move where, and moves it.
 
 pub mod batch;
+pub mod check;
 pub mod compose;
 pub mod copy;
 pub mod execute;
+pub mod fit;
 pub mod flatten;
 pub mod inspect;
 pub mod places;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::compose::Reused;
+use super::fit::Fitted;
 use super::plan::Role;
 use crate::oci::Digest;
 use crate::oci::diff::Change;
@@ -57,6 +58,9 @@ pub struct ComposeReport {
     /// What an earlier image left to do, where one was looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reused: Option<Reused>,
+    /// What bases lacked and got, for each platform, where they were looked into.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fitted: Vec<Fitted>,
     /// Requests, bytes and time.
     #[serde(flatten)]
     pub cost: Cost,

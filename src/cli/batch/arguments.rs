@@ -37,7 +37,7 @@ pub struct Arguments {
         long,
         value_name = "FILE",
         conflicts_with_all = ["plan", "PatchArguments", "deps_path", "layer", "code", "compression",
-            "tag_scheme", "platform", "all_platforms", "position", "if_exists"]
+            "tag_scheme", "platform", "all_platforms", "position", "if_exists", "fit"]
     )]
     pub rebase: Option<PathBuf>,
 

@@ -211,6 +211,7 @@ fn key(job: &Job) -> String {
         job.annotations,
         job.position,
         job.created,
+        job.fit.to_string(),
         job.pins.base.as_ref().map(ToString::to_string),
         job.pins
             .deps

@@ -128,6 +128,11 @@ pub struct CommonArguments {
     #[arg(long, value_enum)]
     pub if_exists: Option<IfExists>,
 
+    /// Give the base what it lacks, as a tiny layer of links to the deps' tools: auto, none, or a
+    /// list of sh, bash, env, users, tmp, certificates. Reads the headers of the base's layers, once
+    #[arg(long, value_name = "auto|none|LIST", default_value = "none")]
+    pub fit: String,
+
     /// Fail, with the reason, rather than move layer bytes
     #[arg(long)]
     pub no_upload: bool,

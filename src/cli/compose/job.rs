@@ -22,6 +22,7 @@ use crate::oci::{Platform, Reference};
 use crate::openhands::tags::dirhash::{ignores_directory, ignores_file};
 use crate::store::file_body::file_body;
 use crate::transfer::compose::{self, Job, LayerBytes, LocalLayer, Pins};
+use crate::transfer::fit::{Fit, FitError};
 use crate::transfer::read::Choice;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -64,6 +65,10 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
     let created = epoch(context)?;
     // What is wrong with the command line is said before minutes go into packing.
     let deps = references(&arguments.deps, &defaults.deps)?;
+    let fit = fit(
+        &arguments.fit,
+        !deps.is_empty() || !arguments.layer.is_empty(),
+    )?;
     let choice = choice(arguments, defaults)?;
     let patch = patch_over(defaults, patch(&arguments.patch)?)?;
     let annotations = annotations(arguments, defaults)?;
@@ -79,6 +84,7 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
         annotations,
         position: position(arguments, defaults),
         if_exists: if_exists(arguments, defaults),
+        fit,
         reuse: None,
         no_upload: arguments.no_upload || defaults.no_upload.unwrap_or_default(),
         dry_run: false,
@@ -86,6 +92,20 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
         family: None,
         work_dir: context.work_dir.clone(),
     })
+}
+
+/// What the base is to be given, with links to tools that something has to bring.
+fn fit(text: &str, has_tools: bool) -> Result<Fit, Failure> {
+    let fit: Fit = text
+        .parse()
+        .map_err(|error: FitError| Failure::usage(format!("--fit: {error}")))?;
+    if fit != Fit::None && !has_tools {
+        return Err(
+            Failure::usage("--fit links to the tools of a deps image, and there is none")
+                .hinted("--deps REF"),
+        );
+    }
+    Ok(fit)
 }
 
 /// References as they were typed, else the project's.

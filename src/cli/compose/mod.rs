@@ -69,6 +69,11 @@ pub(super) async fn run_job(
     for warning in &report.warnings {
         output::warning(warning);
     }
+    if view.format == Format::Text {
+        for fitted in &report.fitted {
+            output::note(&text::fitted(fitted));
+        }
+    }
     match view.format {
         Format::Json => output::json(&report)?,
         Format::Text if dry_run && report.status != Status::Skipped => {

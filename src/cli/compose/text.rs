@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::cli::{printable, size};
 use crate::oci::annotation;
 use crate::oci::diff::Change;
+use crate::transfer::fit::Fitted;
 use crate::transfer::report::{ComposeReport, Cost, TargetReport};
 
 /// The plan and the config's changes.
@@ -82,6 +83,20 @@ fn role(role: crate::transfer::plan::Role) -> &'static str {
         Role::Base => "base",
         Role::Deps => "deps",
         Role::Local => "local",
+    }
+}
+
+/// What a base was given: `linux/amd64: a layer adds what the base lacks: sh, env`.
+pub(super) fn fitted(fitted: &Fitted) -> String {
+    let names: Vec<&str> = fitted.added.iter().map(|detail| detail.name()).collect();
+    if names.is_empty() {
+        format!("{}: the base lacks nothing", fitted.platform)
+    } else {
+        format!(
+            "{}: a layer adds what the base lacks: {}",
+            fitted.platform,
+            names.join(", ")
+        )
     }
 }
 

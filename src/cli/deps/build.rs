@@ -32,6 +32,7 @@ use crate::oci::media_type::Compression;
 use crate::oci::timestamp::Timestamp;
 use crate::oci::{Platform, Reference, annotation};
 use crate::transfer::compose::{IfExists, Job, LocalLayer, Pins, compose};
+use crate::transfer::fit::Fit;
 use crate::transfer::read::Choice;
 use crate::transfer::report::ComposeReport;
 use crate::transfer::{Event, Observer};
@@ -303,6 +304,7 @@ fn job(
         annotations: std::collections::BTreeMap::new(),
         position: Position::Top,
         if_exists: IfExists::Replace,
+        fit: Fit::None,
         reuse: None,
         no_upload: false,
         dry_run: false,

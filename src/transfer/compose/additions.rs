@@ -87,7 +87,7 @@ pub(super) async fn compositions(
 
 /// What scratch is composed for: the platforms asked for, else those of the first deps image, else
 /// this machine's.
-fn scratch_platforms(job: &Job, deps: &[Arc<Deps>]) -> Vec<Platform> {
+pub(super) fn scratch_platforms(job: &Job, deps: &[Arc<Deps>]) -> Vec<Platform> {
     let all_of_deps = || {
         let root = &deps.first()?.root;
         let children = index::children(root).ok()?.children;

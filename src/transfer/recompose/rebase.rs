@@ -7,6 +7,7 @@ use crate::oci::label;
 use crate::oci::{Content, Digest, Platform, Reference, RegistryReference};
 use crate::store::{Error, ErrorKind};
 use crate::transfer::compose::{IfExists, Job, Pins};
+use crate::transfer::fit::Fit;
 use crate::transfer::places::Places;
 use crate::transfer::read::Choice;
 
@@ -119,6 +120,11 @@ pub fn job(
         annotations: intent.annotations,
         position: intent.position,
         if_exists: IfExists::Replace,
+        fit: intent
+            .local
+            .iter()
+            .find_map(|source| Fit::recorded(source.name.as_deref()?))
+            .unwrap_or_default(),
         reuse: None,
         no_upload: false,
         dry_run: false,

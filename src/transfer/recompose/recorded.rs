@@ -11,6 +11,7 @@ use crate::oci::{
 };
 use crate::store::{Error, ErrorKind, Source};
 use crate::transfer::compose::{LayerBytes, LocalLayer};
+use crate::transfer::fit::Fit;
 use crate::transfer::inspect::layer_history;
 use crate::transfer::places::Places;
 
@@ -245,6 +246,8 @@ impl Recorded {
         Ok(common
             .unwrap_or_default()
             .into_iter()
+            // It was made for the base, and is made anew for the next one.
+            .filter(|carried| Fit::recorded(&carried.name).is_none())
             .map(|carried| LocalLayer {
                 descriptor: carried.descriptor,
                 diff_id: carried.diff_id,

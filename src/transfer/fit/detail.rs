@@ -1,0 +1,173 @@
+//! The small things that programs take for granted and some bases lack.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::Listing;
+
+/// Something that a base may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Detail {
+    /// `/bin/sh`
+    Sh,
+    /// `/bin/bash`
+    Bash,
+    /// `/usr/bin/env`
+    Env,
+    /// `/etc/passwd` and `/etc/group`
+    Users,
+    /// `/tmp`
+    Tmp,
+    /// A bundle of CA certificates where programs look for one
+    Certificates,
+}
+
+/// What a base is given where it lacks it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Fit {
+    /// Nothing, and none of its layers is read.
+    #[default]
+    None,
+    /// Everything that [`Detail`] names.
+    Auto,
+    /// These.
+    Only(BTreeSet<Detail>),
+}
+
+/// Text that names nothing that a base can be given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of auto, none, and a list of sh, bash, env, users, tmp, certificates")]
+pub struct FitError(String);
+
+/// What the name of a layer begins with in an image's record, when it was made for the base.
+const RECORD: &str = "ohoci-fit:";
+
+impl Detail {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Sh,
+        Self::Bash,
+        Self::Env,
+        Self::Users,
+        Self::Tmp,
+        Self::Certificates,
+    ];
+
+    /// What it is called on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sh => "sh",
+            Self::Bash => "bash",
+            Self::Env => "env",
+            Self::Users => "users",
+            Self::Tmp => "tmp",
+            Self::Certificates => "certificates",
+        }
+    }
+
+    /// The places of which one is enough.
+    #[must_use]
+    pub fn places(self) -> &'static [&'static str] {
+        match self {
+            Self::Sh => &["/bin/sh"],
+            Self::Bash => &["/bin/bash"],
+            Self::Env => &["/usr/bin/env"],
+            Self::Users => &["/etc/passwd"],
+            Self::Tmp => &["/tmp"],
+            Self::Certificates => &[
+                "/etc/ssl/certs/ca-certificates.crt",
+                "/etc/ssl/cert.pem",
+                "/etc/ssl/certs/ca-bundle.crt",
+                "/etc/pki/tls/certs/ca-bundle.crt",
+                "/etc/ssl/ca-bundle.pem",
+            ],
+        }
+    }
+}
+
+impl Fit {
+    /// What this gives a base.
+    #[must_use]
+    pub fn missing(&self, base: &Listing) -> Vec<Detail> {
+        let wanted = |detail: &Detail| match self {
+            Self::None => false,
+            Self::Auto => true,
+            Self::Only(list) => list.contains(detail),
+        };
+        Detail::ALL
+            .into_iter()
+            .filter(wanted)
+            .filter(|detail| !detail.places().iter().any(|place| base.has(place)))
+            .collect()
+    }
+
+    /// The name that its layer has in an image's record.
+    #[must_use]
+    pub fn record(&self) -> String {
+        format!("{RECORD}{self}")
+    }
+
+    /// What a layer of this name in an image's record was made by; `None` for any other layer.
+    #[must_use]
+    pub fn recorded(name: &str) -> Option<Self> {
+        name.strip_prefix(RECORD)?.parse().ok()
+    }
+}
+
+impl fmt::Display for Fit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Auto => f.write_str("auto"),
+            Self::Only(list) => {
+                let names: Vec<&str> = list.iter().map(|detail| detail.name()).collect();
+                f.write_str(&names.join(","))
+            }
+        }
+    }
+}
+
+impl FromStr for Fit {
+    type Err = FitError;
+
+    fn from_str(text: &str) -> Result<Self, FitError> {
+        match text {
+            "none" => Ok(Self::None),
+            "auto" => Ok(Self::Auto),
+            list => list
+                .split(',')
+                .map(|name| {
+                    Detail::ALL
+                        .into_iter()
+                        .find(|detail| detail.name() == name.trim())
+                        .ok_or_else(|| FitError(text.chars().take(200).collect()))
+                })
+                .collect::<Result<_, _>>()
+                .map(Self::Only),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fit_is_what_it_is_written_as() {
+        for text in ["none", "auto", "sh,users"] {
+            let fit: Fit = text.parse().unwrap();
+            assert_eq!(fit.to_string(), text);
+            assert_eq!(Fit::recorded(&fit.record()), Some(fit));
+        }
+        assert!("shell".parse::<Fit>().is_err() && "".parse::<Fit>().is_err());
+        assert_eq!(Fit::recorded("code"), None);
+        let all: Vec<Detail> = Fit::Auto.missing(&Listing::default());
+        assert_eq!(all, Detail::ALL);
+        assert_eq!(Fit::None.missing(&Listing::default()), []);
+    }
+}
