@@ -76,6 +76,36 @@ variables! {
     SSL_CERT_FILE;
     /// A directory of certificates that are trusted in the place of the machine's.
     SSL_CERT_DIR;
+    /// The index of Python packages, as uv reads it. It goes before all of uv's files.
+    UV_DEFAULT_INDEX;
+    /// The older spelling of `UV_DEFAULT_INDEX`.
+    UV_INDEX_URL;
+    /// Further indexes, separated by spaces, that uv asks first; each may be `NAME=URL`.
+    UV_INDEX;
+    /// The older spelling of `UV_INDEX`.
+    UV_EXTRA_INDEX_URL;
+    /// Directories with Python packages, separated by commas, as uv reads them.
+    UV_FIND_LINKS;
+    /// uv's configuration file, in the place of all that would be searched otherwise.
+    UV_CONFIG_FILE;
+    /// The index of Python packages, as pip reads it. It counts where uv is told nothing.
+    PIP_INDEX_URL;
+    /// Further indexes, separated by spaces, as pip reads them.
+    PIP_EXTRA_INDEX_URL;
+    /// Directories with Python packages, separated by spaces, as pip reads them.
+    PIP_FIND_LINKS;
+    /// pip's configuration file, after those that it searches; `/dev/null` is none at all.
+    PIP_CONFIG_FILE;
+    /// The active virtual environment, which may hold a `pip.conf`.
+    VIRTUAL_ENV;
+    /// Directories with configuration of the system, separated by colons; `/etc/xdg` by default.
+    XDG_CONFIG_DIRS;
+    /// The registry of npm packages, before all of npm's files.
+    NPM_CONFIG_REGISTRY;
+    /// npm's configuration file of the user; `~/.npmrc` by default.
+    NPM_CONFIG_USERCONFIG;
+    /// npm's configuration file of the system; `etc/npmrc` below npm's prefix by default.
+    NPM_CONFIG_GLOBALCONFIG;
     /// The time, in seconds since 1970, that images and files are said to be created at.
     SOURCE_DATE_EPOCH;
     /// The commit of OpenHands' software-agent-sdk that agent-server and benchmark tags name.

@@ -1,16 +1,23 @@
 //! Python packages: wheels and source distributions as trees of a virtual environment, what
 //! resolves them, and where they come from.
 
+pub mod configuration;
 pub mod distribution;
 mod entry_points;
 pub mod environment;
 mod error;
+pub mod index;
+mod ini;
 mod install;
 mod metadata;
 mod name;
+mod page;
 mod pth;
+mod pylock;
 mod record;
+pub mod resolve;
 pub mod sdist;
+mod stub;
 pub mod tags;
 pub mod wheel;
 mod wheel_name;
