@@ -7,6 +7,7 @@ pub mod install;
 mod integrity;
 pub mod lockfile;
 mod name;
+pub mod registry;
 pub mod resolve;
 pub mod tarball;
 
