@@ -46,6 +46,9 @@ pub(crate) fn read_tar_with(
             let why = "a name that begins with `.wh.` would remove files instead of adding one";
             return Err(member.refused(why).into());
         }
+        if member.is_absolute {
+            return Err(member.refused("its path is absolute").into());
+        }
         match take(&member) {
             Taken::AsItIs => {}
             Taken::Nothing => continue,
@@ -188,6 +191,14 @@ mod tests {
             let error = read(&tar(&entries)).unwrap_err().to_string();
             assert!(error.contains(at), "{error}");
         }
+        // The writer cannot write this.
+        let mut absolute = tar(&[("Xetc/a", Kind::File(0))]);
+        absolute[0] = b'/';
+        absolute[148..156].copy_from_slice(b"        ");
+        let sum: u32 = absolute[..512].iter().map(|byte| u32::from(*byte)).sum();
+        absolute[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let error = read(&absolute).unwrap_err().to_string();
+        assert!(error.contains("its path is absolute"), "{error}");
         let bomb = tar(&[("a", Kind::File(4096)), ("b", Kind::File(4096))]);
         let directory = tempfile::tempdir().unwrap();
         let spool = Spool::create(directory.path()).unwrap();
