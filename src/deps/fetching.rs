@@ -1,5 +1,7 @@
 //! Downloading what a lock names.
 
+mod python;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -9,6 +11,7 @@ use super::fetch::{FetchError, FetchErrorKind, Fetched, Fetcher, Wanted};
 use super::hosts::{DebianHosts, Mirror};
 use super::lock::Lock;
 use super::lock::file::line_of;
+use super::python::configuration::Indexes;
 use super::recipe::{Feature, Recipe};
 use crate::config::PackageMirrors;
 use crate::oci::Platform;
@@ -57,12 +60,12 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
-/// Downloads the Debian packages that a lock names for these platforms, as far as they are not in
+/// Downloads what a lock names for these platforms, as far as they are not in
 /// the cache yet. `path` is the lock's file.
 ///
 /// # Errors
 /// The files that could not be had.
-pub async fn fetch_debian(
+pub async fn fetch(
     recipe: &Recipe,
     lock: &Lock,
     path: &Path,
@@ -93,11 +96,29 @@ pub async fn fetch_debian(
             });
         }
     }
+    let features: Vec<&str> = recipe
+        .features
+        .iter()
+        .map(|feature| feature.name.get_ref().as_str())
+        .collect();
+    let (python, missing) =
+        python::wanted(lock, &features, platforms, fetcher, places.python).await;
+    if !missing.is_empty() {
+        let files = missing.into_iter().map(|(name, file, error)| MissingFile {
+            line: line_of(path, &file.digest),
+            name,
+            error,
+        });
+        return Err(Missing {
+            files: files.collect(),
+        });
+    }
+    wanted.extend(python);
     fetcher.all(&wanted).await.map_err(|failed| Missing {
         files: failed
             .into_iter()
             .map(|(wanted, error)| MissingFile {
-                line: line_of(path, &wanted.file.path),
+                line: line_of(path, &wanted.file.digest),
                 name: wanted.name,
                 error,
             })
@@ -112,6 +133,8 @@ pub struct Places<'a> {
     pub hosts: &'a DebianHosts,
     /// What the configuration says.
     pub configured: &'a PackageMirrors,
+    /// Where Python packages are.
+    pub python: &'a Indexes,
 }
 
 impl Places<'_> {

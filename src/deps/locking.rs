@@ -1,6 +1,9 @@
 //! Making a lock: everything that a recipe asks for, resolved against what mirrors have now.
 
+pub(in crate::deps) mod python;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::debian::architecture;
 use super::debian::freeze::{freeze, frozen};
@@ -10,6 +13,7 @@ use super::debian::resolve::{Available, resolve};
 use super::fetch::Fetcher;
 use super::hosts::DebianHosts;
 use super::lock::{Lock, LockedFeature, Release, inputs_of};
+use super::python::configuration::Indexes;
 use super::recipe::{Debian, Feature, Recipe};
 use crate::config::ConfigError;
 use crate::oci::Platform;
@@ -22,8 +26,21 @@ pub struct Means<'a> {
     pub fetcher: &'a Fetcher,
     /// Where Debian archives are.
     pub debian: &'a DebianHosts,
+    /// What Python packages are resolved with.
+    pub python: PythonMeans<'a>,
     /// The time, in seconds since 1970.
     pub now: i64,
+}
+
+/// What Python packages are resolved with.
+#[derive(Clone, Copy, Debug)]
+pub struct PythonMeans<'a> {
+    /// The program uv.
+    pub uv: &'a Path,
+    /// The machine's indexes.
+    pub indexes: &'a Indexes,
+    /// Where it may write.
+    pub work_dir: &'a Path,
 }
 
 /// A new lock.
@@ -51,6 +68,16 @@ pub enum LockingError {
         suite: String,
         /// What is wrong.
         why: String,
+    },
+    /// The Python packages of a feature cannot be resolved.
+    #[error("feature {feature}: {why}")]
+    Python {
+        /// The feature.
+        feature: String,
+        /// Why not.
+        why: String,
+        /// What may help.
+        hint: Option<String>,
     },
     /// The old lock is damaged, or lacks what is to be updated.
     #[error("{0}")]
@@ -90,24 +117,25 @@ pub async fn lock(
         lock.debian = found.packages;
         notes = found.notes;
     }
+    for feature in &recipe.features {
+        if let Some(table) = &feature.python {
+            let packages = python::lock(recipe, feature, table, old, update, means).await?;
+            lock.python.extend(packages);
+        }
+    }
     lock.sort();
     Ok(Locked { lock, notes })
 }
 
 /// Says that a recipe needs what this version cannot lock, rather than leaving it out.
 fn refuse_unknown_sources(feature: &Feature) -> Result<(), LockingError> {
-    let other = [
-        ("[python]", feature.python.is_some()),
-        ("[npm]", feature.npm.is_some()),
-    ];
-    match other.iter().find(|(_, is_there)| *is_there) {
-        None => Ok(()),
-        Some((table, _)) => {
-            let why = format!("{table} cannot be locked yet");
-            let error = feature.source.error_at(feature.name.span(), why);
-            Err(LockingError::Recipe(vec![error]))
-        }
+    if feature.npm.is_none() {
+        return Ok(());
     }
+    let error = feature
+        .source
+        .error_at(feature.name.span(), "[npm] cannot be locked yet");
+    Err(LockingError::Recipe(vec![error]))
 }
 
 /// The indexes of an archive's distributions.
@@ -215,6 +243,7 @@ pub fn settle(old: Option<Lock>, new: Lock) -> Lock {
     match old {
         Some(old)
             if old.debian == new.debian
+                && old.python == new.python
                 && old.feature == new.feature
                 && old.platforms == new.platforms
                 && old.recipe == new.recipe

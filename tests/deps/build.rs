@@ -221,8 +221,8 @@ fn a_source_that_is_not_built_yet_is_refused_by_name() {
     let project = project();
     let recipe = project.ohoci.work().join("layers/core.toml");
     let mut text = fs_err::read_to_string(&recipe).unwrap();
-    text.push_str("\n[python]\nversion = \"3.13\"\nrequirements = []\ntarget = \"poetry/oh\"\n");
+    text.push_str("\n[npm]\nlockfile = \"package-lock.json\"\ntarget = \"node\"\n");
     project.ohoci.write("work/layers/core.toml", &text);
     let (_, stderr) = project.deps(1, &["build", "layers/core.toml", "-o", "oci:out:x"]);
-    assert!(stderr.contains("[python]"), "{stderr}");
+    assert!(stderr.contains("[npm]"), "{stderr}");
 }

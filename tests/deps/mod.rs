@@ -4,6 +4,7 @@ mod build;
 mod fetch;
 mod lock;
 mod look;
+mod python;
 mod trust;
 mod versions;
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::fetch::{missing_files, platforms};
 use super::selection::selected;
-use super::{fetcher, hosts, lock, recipe};
+use super::{fetcher, hosts, indexes, lock, recipe};
 use crate::cli::arguments::{Format, RegistryArguments};
 use crate::cli::compose::{CompressionArgument, epoch, local_layer, pack_failure};
 use crate::cli::context::Context;
@@ -21,7 +21,7 @@ use crate::cli::progress::Progress;
 use crate::cli::size::bytes;
 use crate::deps::assemble::{AssembleError, Assembled, assemble, check_sources, merged};
 use crate::deps::audit::{Audit, Severity};
-use crate::deps::fetching::{Places, fetch_debian};
+use crate::deps::fetching::{self, Places};
 use crate::deps::lock::Lock;
 use crate::deps::recipe::Recipe;
 use crate::deps::sbom::{cyclonedx, spdx};
@@ -192,8 +192,9 @@ async fn build(
         let places = Places {
             hosts: &hosts(context),
             configured: context.config.mirrors(),
+            python: &indexes(context),
         };
-        fetch_debian(
+        fetching::fetch(
             recipe,
             lock,
             &recipe.lock_path(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::lock::current;
-use super::{fetcher, hosts, recipe};
+use super::{fetcher, hosts, indexes, recipe};
 use crate::cli::arguments::{Format, RegistryArguments};
 use crate::cli::context::Context;
 use crate::cli::exit_code;
@@ -13,7 +13,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::cli::progress::Progress;
 use crate::cli::size::bytes;
-use crate::deps::fetching::{Missing, Places, fetch_debian};
+use crate::deps::fetching::{self, Missing, Places};
 use crate::deps::recipe::Recipe;
 use crate::oci::Platform;
 
@@ -49,7 +49,7 @@ pub(super) async fn run(
     let lock = current(&recipe)?;
     let context = Context::open(registry)?;
     let progress = Progress::start();
-    let fetched = fetch_debian(
+    let fetched = fetching::fetch(
         &recipe,
         &lock,
         &recipe.lock_path(),
@@ -58,6 +58,7 @@ pub(super) async fn run(
         Places {
             hosts: &hosts(&context),
             configured: context.config.mirrors(),
+            python: &indexes(&context),
         },
     )
     .await;

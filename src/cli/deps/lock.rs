@@ -1,12 +1,12 @@
 //! `ohoci deps lock`: what a recipe comes to, written down.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
-use super::{fetcher, hosts, now, recipe, unusable};
+use super::{fetcher, hosts, indexes, now, recipe, unusable};
 use crate::cli::arguments::{Format, RegistryArguments};
 use crate::cli::context::Context;
 use crate::cli::exit_code;
@@ -17,7 +17,7 @@ use crate::cli::size::bytes;
 use crate::config::ConfigError;
 use crate::config::error::did_you_mean;
 use crate::deps::lock::{self, Changes, Lock};
-use crate::deps::locking::{self, Locked, LockingError, Means};
+use crate::deps::locking::{self, Locked, LockingError, Means, PythonMeans};
 use crate::deps::recipe::Recipe;
 
 /// Resolve a recipe to names, versions, sizes and digests, and write them down beside it
@@ -91,7 +91,7 @@ pub(super) async fn run(
         Format::Json => output::json(&Report {
             lock: path.display().to_string(),
             written,
-            packages: lock.debian.len(),
+            packages: lock.debian.len() + lock.python.len(),
             platforms,
             changes: &changes,
             notes: &notes,
@@ -119,6 +119,11 @@ async fn resolved(
         Means {
             fetcher: &fetcher(&context, registry, &progress),
             debian: &hosts(&context),
+            python: PythonMeans {
+                uv: Path::new("uv"),
+                indexes: &indexes(&context),
+                work_dir: &context.work_dir,
+            },
             now: now(),
         },
     )
@@ -142,11 +147,17 @@ pub(super) async fn anew(recipe: &Recipe, registry: &RegistryArguments) -> Resul
 
 fn platforms(recipe: &Recipe, lock: &Lock) -> Vec<PlatformReport> {
     let platforms = recipe.platforms.iter().map(|platform| {
+        let platform_of = platform;
         let platform = platform.to_string();
         let files = lock
             .debian
             .iter()
             .filter_map(|package| package.file_for(&platform));
+        let python = recipe.features.iter().flat_map(|feature| {
+            let name = feature.name.get_ref().as_str();
+            lock.python_files(name, platform_of)
+        });
+        let files = files.chain(python.map(|(_, file)| file));
         let sizes: Vec<u64> = files.map(|file| file.size).collect();
         PlatformReport {
             platform,
@@ -195,6 +206,7 @@ fn update(arguments: &Arguments, old: Option<&Lock>) -> Result<BTreeSet<String>,
         .debian
         .iter()
         .map(|package| package.name.as_str())
+        .chain(old.python.iter().map(|package| package.name.as_str()))
         .collect();
     for name in &arguments.update {
         if !names.contains(name.as_str()) {
@@ -229,9 +241,13 @@ fn check(recipe: &Recipe, lock: Option<&Lock>, format: Format) -> u8 {
 
 fn failure(recipe: &Recipe, error: LockingError) -> Failure {
     let what = format!("cannot lock {}", recipe.source.path().display());
+    let error_text = error.to_string();
     match error {
         LockingError::Recipe(errors) => unusable(&what, &errors),
         LockingError::Repository(error) => repository(&what, &error),
+        LockingError::Python {
+            hint: Some(hint), ..
+        } => Failure::new(what, error_text).hinted(hint),
         error => Failure::new(what, error.to_string()),
     }
 }

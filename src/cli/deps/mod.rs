@@ -21,6 +21,7 @@ use super::progress::Progress;
 use crate::config::ConfigError;
 use crate::deps::fetch::Fetcher;
 use crate::deps::hosts::DebianHosts;
+use crate::deps::python::configuration::Indexes;
 use crate::deps::recipe::Recipe;
 use crate::store::cache::Cache;
 use crate::transfer::Observer;
@@ -79,6 +80,11 @@ fn unusable(what: &str, errors: &[ConfigError]) -> Failure {
 
 fn hosts(context: &Context) -> DebianHosts {
     DebianHosts::read(Path::new("/"), context.config.mirrors())
+}
+
+/// The machine's indexes for Python packages.
+fn indexes(context: &Context) -> Indexes {
+    Indexes::of_machine(&context.environment, Path::new("/etc"))
 }
 
 /// Downloads into the cache, or where there is none, next to what else is made on the way.

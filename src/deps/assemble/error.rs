@@ -76,6 +76,14 @@ pub enum AssembleError {
         /// In what.
         source: TreeError,
     },
+    /// The Python packages of a feature.
+    #[error("feature {feature}: {why}")]
+    Python {
+        /// The feature.
+        feature: String,
+        /// What is wrong with which.
+        why: String,
+    },
     /// A kind of source that no layer is made of yet.
     #[error("feature {feature}: [{table}] is understood in a recipe, but not built yet")]
     Unsupported {

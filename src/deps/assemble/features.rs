@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::AssembleError;
 use super::packages::{self, Wanted};
 use super::sources::{add_wrappers, check_sources, insert, local};
+use super::{AssembleError, python};
 use crate::deps::archive::Spool;
 use crate::deps::audit::{Audit, Layer, Options, audit};
 use crate::deps::contents::{Contents, PackageContents};
@@ -92,6 +92,20 @@ pub fn assemble(
             |path: &LayerPath| placed.iter().any(|other| other.tree.get(path).is_some());
         let mut this = place(feature, machine, &debs, elsewhere)?;
         this.others = local(feature, &spool)?;
+        if let Some(table) = &feature.python {
+            let built =
+                python::environment(feature, table, lock, platform, &prefix, cached, &spool)?;
+            for (name, version) in built.packages {
+                let package = PackageContents {
+                    version,
+                    ..PackageContents::default()
+                };
+                this.contents
+                    .packages
+                    .insert(format!("python:{name}"), package);
+            }
+            this.others.push(built.tree);
+        }
         placed.push(this);
     }
 

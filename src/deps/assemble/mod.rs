@@ -7,6 +7,7 @@ mod error;
 mod features;
 mod packages;
 mod patch;
+mod python;
 mod sources;
 
 pub use error::AssembleError;

@@ -19,7 +19,6 @@ const MAX_ARCHIVE: u64 = 16 << 30;
 /// The first of them.
 pub fn check_sources(feature: &Feature) -> Result<(), AssembleError> {
     let table = [
-        ("python", feature.python.is_some()),
         ("npm", feature.npm.is_some()),
         ("image", !feature.image.is_empty()),
         (
@@ -94,7 +93,7 @@ pub(super) fn local(feature: &Feature, spool: &Spool) -> Result<Vec<Tree>, Assem
     Ok(trees)
 }
 
-fn digest_of(file: &mut fs_err::File, like: &Digest) -> std::io::Result<Digest> {
+pub(super) fn digest_of(file: &mut fs_err::File, like: &Digest) -> std::io::Result<Digest> {
     use std::io::{Read as _, Seek as _};
     let mut hasher = crate::oci::digest::Hasher::new(like.algorithm());
     let mut buffer = vec![0; 256 << 10];

@@ -58,6 +58,10 @@ impl Fetcher {
         &*self.observer
     }
 
+    pub(super) fn http(&self) -> &Http {
+        &self.http
+    }
+
     /// The cache.
     #[must_use]
     pub fn cache(&self) -> &Cache {
@@ -80,6 +84,31 @@ impl Fetcher {
                 Err(trouble) => {
                     return Err(FetchError::new(path, vec![refusal(mirror, trouble)]));
                 }
+            }
+        }
+    }
+
+    /// The size of a file that one mirror has, from the beginning of its answer: for indexes that
+    /// do not say it.
+    ///
+    /// # Errors
+    /// When the mirror does not hand it out, or does not say either.
+    pub async fn length(&self, mirror: &Mirror, path: &str) -> Result<u64, FetchError> {
+        let fail = |trouble| FetchError::new(path, vec![refusal(mirror, trouble)]);
+        let mut failures = 0;
+        loop {
+            match self.http.get(mirror, path, 0).await {
+                Ok(response) => {
+                    return response.content_length().ok_or_else(|| {
+                        let why = "it does not say how large it is";
+                        fail(Trouble::new(FetchErrorKind::Refused, why))
+                    });
+                }
+                Err(trouble) if trouble.passing && failures + 1 < TRIES => {
+                    self.pause(failures, &trouble).await;
+                    failures += 1;
+                }
+                Err(trouble) => return Err(fail(trouble)),
             }
         }
     }
@@ -293,7 +322,7 @@ fn refusal(mirror: &Mirror, trouble: Trouble) -> Refusal {
     }
 }
 
-async fn next_piece(response: &mut reqwest::Response) -> Result<Option<Bytes>, Trouble> {
+pub(super) async fn next_piece(response: &mut reqwest::Response) -> Result<Option<Bytes>, Trouble> {
     match tokio::time::timeout(PATIENCE, response.chunk()).await {
         Ok(Ok(piece)) => Ok(piece),
         Ok(Err(error)) => Err(Trouble::passing(crate::registry::http::chain(

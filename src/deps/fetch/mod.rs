@@ -1,5 +1,6 @@
 //! Files of mirrors, into the cache: side by side, resumed where they broke off, verified.
 
+mod ask;
 pub mod error;
 pub mod fetcher;
 pub mod many;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, LOCATION, RANGE};
+use reqwest::header::{ACCEPT, HeaderMap, LOCATION, RANGE};
 use reqwest::{Response, StatusCode};
 use url::Url;
 
@@ -68,9 +68,20 @@ impl Http {
         path: &str,
         from: u64,
     ) -> Result<Response, Trouble> {
+        self.get_as(mirror, path, from, None).await
+    }
+
+    /// The same, of a kind of content.
+    pub(super) async fn get_as(
+        &self,
+        mirror: &Mirror,
+        path: &str,
+        from: u64,
+        accept: Option<&str>,
+    ) -> Result<Response, Trouble> {
         let mut url = mirror.url(path);
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.send(mirror, &url, from).await?;
+            let response = self.send(mirror, &url, from, accept).await?;
             let status = response.status();
             if status == StatusCode::OK || (status == StatusCode::PARTIAL_CONTENT && from > 0) {
                 return Ok(response);
@@ -86,7 +97,13 @@ impl Http {
         ))
     }
 
-    async fn send(&self, mirror: &Mirror, url: &Url, from: u64) -> Result<Response, Trouble> {
+    async fn send(
+        &self,
+        mirror: &Mirror,
+        url: &Url,
+        from: u64,
+        accept: Option<&str>,
+    ) -> Result<Response, Trouble> {
         let settings = HostSettings::default();
         let at_home = same_host(url, &mirror.base);
         let manner = if at_home {
@@ -106,6 +123,9 @@ impl Http {
         let mut request = client.get(url.clone());
         if let (true, Some(Login { user, password })) = (at_home, &mirror.login) {
             request = request.basic_auth(user, Some(password));
+        }
+        if let Some(accept) = accept {
+            request = request.header(ACCEPT, accept);
         }
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));

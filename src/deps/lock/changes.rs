@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::document::{DebianPackage, Lock};
+use super::document::Lock;
 use super::inputs::inputs_of;
 use crate::deps::recipe::Recipe;
 
@@ -45,7 +45,7 @@ impl Changes {
                 continue;
             }
             let change = Change {
-                name: (*name).to_owned(),
+                name: name.clone(),
                 from: from.map(|blocks| versions(blocks)).unwrap_or_default(),
                 to: to.map(|blocks| versions(blocks)).unwrap_or_default(),
             };
@@ -65,16 +65,23 @@ impl Changes {
     }
 }
 
-fn by_name(lock: &Lock) -> BTreeMap<&str, Vec<&DebianPackage>> {
-    let mut blocks: BTreeMap<&str, Vec<&DebianPackage>> = BTreeMap::new();
+/// Versions of each package, with all that a lock says of them.
+fn by_name(lock: &Lock) -> BTreeMap<String, Vec<(String, String)>> {
+    let mut blocks: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     for package in &lock.debian {
-        blocks.entry(&package.name).or_default().push(package);
+        let block = (package.version.clone(), format!("{package:?}"));
+        blocks.entry(package.name.clone()).or_default().push(block);
+    }
+    for package in &lock.python {
+        let block = (package.version.clone(), format!("{package:?}"));
+        let name = format!("{} (Python)", package.name);
+        blocks.entry(name).or_default().push(block);
     }
     blocks
 }
 
-fn versions(blocks: &[&DebianPackage]) -> Vec<String> {
-    blocks.iter().map(|block| block.version.clone()).collect()
+fn versions(blocks: &[(String, String)]) -> Vec<String> {
+    blocks.iter().map(|(version, _)| version.clone()).collect()
 }
 
 /// Why a lock is not what the recipe asks for any longer; empty when it still is. Asks nobody: a
@@ -151,6 +158,7 @@ mod tests {
 
     use super::super::document::LockedFeature;
     use super::*;
+    use crate::deps::lock::DebianPackage;
     use crate::oci::Digest;
 
     fn package(name: &str, version: &str) -> DebianPackage {

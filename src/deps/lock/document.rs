@@ -32,6 +32,9 @@ pub struct Lock {
     /// Debian packages, by name and version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub debian: Vec<DebianPackage>,
+    /// Python packages, by name and version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub python: Vec<PythonPackage>,
 }
 
 /// A feature, and what it asked for when it was locked.
@@ -77,6 +80,39 @@ pub struct DebianPackage {
     pub file: BTreeMap<String, LockedFile>,
 }
 
+/// A Python package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PythonPackage {
+    /// Its name, normalized.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The feature whose layer it is in.
+    pub feature: String,
+    /// Whether the recipe asks for it, rather than another package.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requested: bool,
+    /// Its files by platform, or one for [`ANY_PLATFORM`]: paths below the root of an index,
+    /// `NAME/FILE`.
+    pub file: BTreeMap<String, LockedFile>,
+}
+
+impl PythonPackage {
+    /// With one file for any platform, where all `platforms` have the same.
+    #[must_use]
+    pub fn settled(mut self, platforms: usize) -> Self {
+        let mut files = self.file.values();
+        if let Some(first) = files.next().cloned()
+            && self.file.len() == platforms
+            && files.all(|file| *file == first)
+        {
+            self.file = BTreeMap::from([(ANY_PLATFORM.to_owned(), first)]);
+        }
+        self
+    }
+}
+
 /// A file to download.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +136,7 @@ impl Lock {
             feature: Vec::new(),
             release: BTreeMap::new(),
             debian: Vec::new(),
+            python: Vec::new(),
         }
     }
 
@@ -107,6 +144,25 @@ impl Lock {
     pub fn sort(&mut self) {
         self.debian
             .sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+        self.python.sort_by(|a, b| {
+            (&a.name, &a.version, &a.feature).cmp(&(&b.name, &b.version, &b.feature))
+        });
+    }
+
+    /// The Python packages of a feature's layer for a platform, each with its file.
+    pub fn python_files<'a>(
+        &'a self,
+        feature: &'a str,
+        platform: &Platform,
+    ) -> impl Iterator<Item = (&'a PythonPackage, &'a LockedFile)> {
+        let platform = platform.to_string();
+        self.python
+            .iter()
+            .filter(move |package| package.feature == feature)
+            .filter_map(move |package| {
+                let file = package.file.get(&platform);
+                Some((package, file.or_else(|| package.file.get(ANY_PLATFORM))?))
+            })
     }
 
     /// The Debian packages of a feature's layer for a platform, each with its file.

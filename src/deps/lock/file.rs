@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use super::document::{DebianPackage, Lock, LockedFile, VERSION};
+use super::document::{DebianPackage, Lock, LockedFile, PythonPackage, VERSION};
 use crate::config::ConfigError;
+use crate::oci::Digest;
 
 /// Largest lock that is read, in bytes.
 const MAX_FILE: u64 = 64 << 20;
@@ -37,13 +38,18 @@ pub fn read(path: &Path) -> Result<Option<Lock>, ConfigError> {
         );
         return Err(ConfigError::new(path, why));
     }
-    for package in &lock.debian {
-        for file in package.file.values() {
+    let debian = lock
+        .debian
+        .iter()
+        .map(|package| (&package.name, &package.file));
+    let python = lock
+        .python
+        .iter()
+        .map(|package| (&package.name, &package.file));
+    for (name, files) in debian.chain(python) {
+        for file in files.values() {
             if !is_relative(&file.path) {
-                let why = format!(
-                    "{}: {:?} is no path below a mirror",
-                    package.name, file.path
-                );
+                let why = format!("{name}: {:?} is no path below a mirror", file.path);
                 return Err(ConfigError::new(path, why));
             }
         }
@@ -83,7 +89,24 @@ pub fn to_text(lock: &Lock) -> String {
     for package in &lock.debian {
         push_package(&mut text, package);
     }
+    for package in &lock.python {
+        push_python(&mut text, package);
+    }
     text
+}
+
+fn push_python(text: &mut String, package: &PythonPackage) {
+    text.push_str("\n[[python]]\n");
+    line(text, "name", &quoted(&package.name));
+    line(text, "version", &quoted(&package.version));
+    line(text, "feature", &quoted(&package.feature));
+    if package.requested {
+        line(text, "requested", "true");
+    }
+    text.push_str("[python.file]\n");
+    for (platform, file) in &package.file {
+        push_file(text, platform, file);
+    }
 }
 
 fn push_package(text: &mut String, package: &DebianPackage) {
@@ -135,11 +158,11 @@ fn list<'a>(items: impl IntoIterator<Item = &'a String>) -> String {
     format!("[{}]", items.join(", "))
 }
 
-/// The line of a lock's file that names the file at `path` below a mirror, counted from 1.
+/// The line of a lock's file that names the file with this digest, counted from 1.
 #[must_use]
-pub fn line_of(lock: &Path, path: &str) -> Option<usize> {
+pub fn line_of(lock: &Path, digest: &Digest) -> Option<usize> {
     let text = fs_err::read_to_string(lock).ok()?;
-    let wanted = format!("path = {},", quoted(path));
+    let wanted = format!("digest = {} ", quoted(&digest.to_string()));
     Some(text.lines().position(|line| line.contains(&wanted))? + 1)
 }
 
@@ -242,7 +265,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("core.lock");
         write(&path, &lock()).unwrap();
-        let line = line_of(&path, "pool/main/b.deb").unwrap();
+        let line = line_of(&path, &Digest::of(b"b")).unwrap();
         let text = fs_err::read_to_string(&path).unwrap();
         assert!(
             text.lines()
@@ -250,7 +273,7 @@ mod tests {
                 .unwrap()
                 .starts_with("\"linux/arm64\"")
         );
-        assert_eq!(line_of(&path, "pool/main/z.deb"), None);
+        assert_eq!(line_of(&path, &Digest::of(b"z")), None);
     }
 
     #[test]

@@ -16,6 +16,15 @@ struct Inputs<'a> {
     requires: BTreeSet<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     debian: Option<DebianInputs<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    python: Option<PythonInputs<'a>>,
+}
+
+#[derive(Serialize)]
+struct PythonInputs<'a> {
+    version: &'a str,
+    requirements: BTreeSet<&'a str>,
+    allow_sdist: BTreeSet<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -53,6 +62,11 @@ pub fn inputs_of(feature: &Feature) -> Digest {
             .map(|name| name.get_ref().as_str())
             .collect(),
         debian: feature.debian().map(DebianInputs::new),
+        python: feature.python.as_ref().map(|python| PythonInputs {
+            version: &python.version,
+            requirements: python.requirements.iter().map(String::as_str).collect(),
+            allow_sdist: python.allow_sdist.iter().map(String::as_str).collect(),
+        }),
     };
     // Maps with string keys, lists and strings: nothing that JSON could not hold.
     Digest::of(&serde_json::to_vec(&inputs).unwrap_or_default())

@@ -10,7 +10,7 @@ use crate::oci::Platform;
 ///
 /// Source: CycloneDX specification 1.6 (ECMA-424).
 #[must_use]
-pub fn cyclonedx(lock: &Lock, features: &[&str], platform: &Platform) -> Value {
+pub fn cyclonedx<'a>(lock: &'a Lock, features: &[&'a str], platform: &Platform) -> Value {
     let components = components(lock, features, platform);
     let list: Vec<Value> = components
         .iter()
@@ -35,7 +35,9 @@ pub fn cyclonedx(lock: &Lock, features: &[&str], platform: &Platform) -> Value {
         .map(|component| {
             let needs: Vec<&str> = components
                 .iter()
-                .filter(|other| component.needs.contains(&other.name))
+                .filter(|other| {
+                    component.needs.contains(&other.name) && other.url.starts_with("pkg:deb/")
+                })
                 .map(|other| other.url.as_str())
                 .collect();
             json!({"ref": component.url, "dependsOn": needs})

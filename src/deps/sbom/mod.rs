@@ -23,9 +23,10 @@ struct Component<'a> {
     needs: Vec<&'a str>,
 }
 
-fn components<'a>(lock: &'a Lock, features: &[&str], platform: &Platform) -> Vec<Component<'a>> {
+fn components<'a>(lock: &'a Lock, features: &[&'a str], platform: &Platform) -> Vec<Component<'a>> {
     let name = platform.to_string();
-    lock.debian
+    let debian = lock
+        .debian
         .iter()
         .filter(|package| features.contains(&package.feature.as_str()))
         .filter_map(|package| {
@@ -44,8 +45,24 @@ fn components<'a>(lock: &'a Lock, features: &[&str], platform: &Platform) -> Vec
                 ),
                 needs: package.needs.iter().map(String::as_str).collect(),
             })
+        });
+    let python = features.iter().flat_map(|feature| {
+        let packages = lock.python_files(feature, platform);
+        packages.map(|(package, file)| Component {
+            name: &package.name,
+            version: &package.version,
+            source: (&package.name, &package.version),
+            feature: &package.feature,
+            file,
+            url: format!(
+                "pkg:pypi/{}@{}",
+                encoded(&package.name),
+                encoded(&package.version)
+            ),
+            needs: Vec::new(),
         })
-        .collect()
+    });
+    debian.chain(python).collect()
 }
 
 /// Percent-encoded as package URLs want it.

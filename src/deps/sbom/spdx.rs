@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{components, date, identity};
+use super::{Component, components, date, identity};
 use crate::deps::lock::Lock;
 use crate::oci::Platform;
 
@@ -11,7 +11,7 @@ use crate::oci::Platform;
 ///
 /// Source: SPDX specification 2.3.
 #[must_use]
-pub fn spdx(lock: &Lock, features: &[&str], platform: &Platform) -> Value {
+pub fn spdx<'a>(lock: &'a Lock, features: &[&'a str], platform: &Platform) -> Value {
     let components = components(lock, features, platform);
     let id = |name: &str| {
         let legal = |c: char| {
@@ -42,7 +42,7 @@ pub fn spdx(lock: &Lock, features: &[&str], platform: &Platform) -> Value {
     for component in &components {
         let (source, of) = component.source;
         packages.push(json!({
-            "SPDXID": id(component.name),
+            "SPDXID": id(&component.url),
             "name": component.name,
             "versionInfo": component.version,
             "sourceInfo": format!("built from {source} {of}; feature {}", component.feature),
@@ -61,14 +61,16 @@ pub fn spdx(lock: &Lock, features: &[&str], platform: &Platform) -> Value {
         relationships.push(json!({
             "spdxElementId": root,
             "relationshipType": "CONTAINS",
-            "relatedSpdxElement": id(component.name),
+            "relatedSpdxElement": id(&component.url),
         }));
         for needed in &component.needs {
-            if components.iter().any(|other| other.name == *needed) {
+            let of_debian =
+                |other: &&Component<'_>| other.name == *needed && other.url.starts_with("pkg:deb/");
+            if let Some(other) = components.iter().find(of_debian) {
                 relationships.push(json!({
-                    "spdxElementId": id(component.name),
+                    "spdxElementId": id(&component.url),
                     "relationshipType": "DEPENDS_ON",
-                    "relatedSpdxElement": id(needed),
+                    "relatedSpdxElement": id(&other.url),
                 }));
             }
         }

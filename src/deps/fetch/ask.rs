@@ -1,0 +1,38 @@
+//! Pages of an index, from where files come too.
+
+use async_trait::async_trait;
+use reqwest::StatusCode;
+use url::Url;
+
+use super::error::FetchErrorKind;
+use super::fetcher::{Fetcher, next_piece};
+use crate::deps::hosts::Mirror;
+use crate::deps::python::index::{Ask, Page};
+
+#[async_trait]
+impl Ask for Fetcher {
+    async fn ask(&self, url: &Url, accept: &str, limit: u64) -> Result<Option<Page>, String> {
+        let mirror = Mirror::new(url.clone());
+        let answer = self.http().get_as(&mirror, "", 0, Some(accept)).await;
+        let mut response = match answer {
+            Ok(response) => response,
+            Err(trouble) if trouble.kind == FetchErrorKind::Gone => return Ok(None),
+            Err(trouble) => return Err(trouble.why),
+        };
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        let url = response.url().clone();
+        let mut body = Vec::new();
+        while let Some(piece) = next_piece(&mut response).await.map_err(|error| error.why)? {
+            if (body.len() + piece.len()) as u64 > limit {
+                return Err(format!("its page has more than {limit} bytes"));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Some(Page {
+            body: body.into(),
+            url,
+        }))
+    }
+}

@@ -1,0 +1,203 @@
+//! Locks the Python packages of a feature.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{LockingError, Means};
+use crate::deps::archive::Spool;
+use crate::deps::hosts::Mirror;
+use crate::deps::lock::{Lock, LockedFile, PythonPackage};
+use crate::deps::python::PackageName;
+use crate::deps::python::index::{self, IndexFile};
+use crate::deps::python::resolve::{Package, Request, Source, resolve};
+use crate::deps::python::sdist::metadata_of;
+use crate::deps::python::tags::{Libc, Target};
+use crate::deps::recipe::{Feature, Python, Recipe};
+use crate::oci::Platform;
+use crate::transfer::Event;
+
+/// The newest minor version of glibc 2 that wheels may ask for: that of the prefix, as far as uv
+/// knows of it.
+const GLIBC: u32 = 40;
+
+/// How many files are asked for at once, where their size is not known.
+const CONCURRENCY: usize = 8;
+
+/// Resolves a feature's Python packages for every platform.
+pub(super) async fn lock(
+    recipe: &Recipe,
+    feature: &Feature,
+    python: &Python,
+    old: Option<&Lock>,
+    update: &std::collections::BTreeSet<String>,
+    means: Means<'_>,
+) -> Result<Vec<PythonPackage>, LockingError> {
+    let name = feature.name.get_ref().to_string();
+    let fail = |why: String| LockingError::Python {
+        feature: name.clone(),
+        why,
+        hint: None,
+    };
+    let minor = minor(python).ok_or_else(|| {
+        fail(format!(
+            "{:?} is no version of Python such as 3.13",
+            python.version
+        ))
+    })?;
+    let sources = sources(python, means).await.map_err(fail)?;
+    let known: Vec<(PackageName, pep440_rs::Version)> = old
+        .into_iter()
+        .flat_map(|old| &old.python)
+        .filter(|package| package.feature == name && !update.contains(&package.name))
+        .filter_map(|package| {
+            let version = package.version.parse().ok()?;
+            Some((PackageName::parse(&package.name)?, version))
+        })
+        .collect();
+    let mut locked: BTreeMap<(String, String), PythonPackage> = BTreeMap::new();
+    for platform in &recipe.platforms {
+        let step = Event::Step(format!("resolving {name} for {platform}"));
+        means.fetcher.observer().event(&step);
+        let target = target(minor, platform)
+            .ok_or_else(|| fail(format!("there are no wheels for {platform}")))?;
+        let request = Request {
+            requirements: &python.requirements,
+            target: &target,
+            sources: &sources,
+            known: &known,
+            indexes: means.python.indexes,
+        };
+        let packages = resolve(means.python.uv, &request, means.python.work_dir).await;
+        let packages = packages.map_err(|error| LockingError::Python {
+            feature: name.clone(),
+            why: error.to_string(),
+            hint: error.hint().map(str::to_owned),
+        })?;
+        let files = stream::iter(packages.into_iter().map(async |package| {
+            let file = locked_file(&package, means).await?;
+            Ok::<_, String>((package, file))
+        }));
+        let files: Vec<(Package, LockedFile)> = files
+            .buffered(CONCURRENCY)
+            .try_collect()
+            .await
+            .map_err(fail)?;
+        for (package, file) in files {
+            let key = (package.name.to_string(), package.version.to_string());
+            let block = locked.entry(key).or_insert_with(|| PythonPackage {
+                name: package.name.to_string(),
+                version: package.version.to_string(),
+                feature: name.clone(),
+                requested: package.requested,
+                file: BTreeMap::new(),
+            });
+            block.file.insert(platform.to_string(), file);
+        }
+    }
+    let all = recipe.platforms.len();
+    Ok(locked
+        .into_values()
+        .map(|package| package.settled(all))
+        .collect())
+}
+
+/// The minor version of Python 3 that a recipe asks for.
+pub(in crate::deps) fn minor(python: &Python) -> Option<u32> {
+    python.version.strip_prefix("3.")?.parse().ok()
+}
+
+/// What wheels are chosen for.
+pub(in crate::deps) fn target(minor: u32, platform: &Platform) -> Option<Target> {
+    Target::new(minor, platform, Libc::Glibc(GLIBC))
+}
+
+async fn locked_file(package: &Package, means: Means<'_>) -> Result<LockedFile, String> {
+    let size = match package.size {
+        Some(size) => size,
+        None => {
+            let found = index::find(
+                means.fetcher,
+                means.python.indexes,
+                &package.name,
+                &package.file,
+                &package.digest,
+            )
+            .await
+            .map_err(|error| error.to_string())?;
+            match found.size {
+                Some(size) => size,
+                None => length(&found, means).await?,
+            }
+        }
+    };
+    Ok(LockedFile {
+        path: package.path(),
+        size,
+        digest: package.digest.clone(),
+    })
+}
+
+/// The source distributions that may be used for want of wheels, with their metadata.
+async fn sources(python: &Python, means: Means<'_>) -> Result<Vec<Source>, String> {
+    let mut sources = Vec::new();
+    for name in &python.allow_sdist {
+        let package =
+            PackageName::parse(name).ok_or_else(|| format!("{name:?} is no name of a package"))?;
+        let files = index::files(means.fetcher, means.python.indexes, &package)
+            .await
+            .map_err(|error| match error.hint() {
+                Some(hint) => format!("{error} ({hint})"),
+                None => error.to_string(),
+            })?;
+        let pinned = python.requirements.iter().find_map(|requirement| {
+            let (left, version) = requirement.split_once("==")?;
+            (PackageName::parse(left.trim())? == package)
+                .then(|| version.trim().parse().ok())
+                .flatten()
+        });
+        let (version, file) = index::newest_source(&files, &package, pinned.as_ref())
+            .ok_or_else(|| format!("the index has no source distribution of {name}"))?;
+        let Some(digest) = file.digest.clone() else {
+            return Err(format!("the index does not say SHA-256 of {}", file.name));
+        };
+        let size = match file.size {
+            Some(size) => size,
+            None => length(file, means).await?,
+        };
+        let (directory, path) = file.place();
+        let wanted = LockedFile {
+            path,
+            size,
+            digest: digest.clone(),
+        };
+        let at = means
+            .fetcher
+            .file(&wanted, &[Mirror::new(directory)])
+            .await
+            .map_err(|error| error.to_string())?;
+        let metadata = metadata(&file.name, &at, means.python.work_dir)?;
+        sources.push(Source {
+            package,
+            version,
+            file: file.name.clone(),
+            digest,
+            size: Some(size),
+            metadata,
+        });
+    }
+    Ok(sources)
+}
+
+async fn length(file: &IndexFile, means: Means<'_>) -> Result<u64, String> {
+    let (directory, path) = file.place();
+    let length = means.fetcher.length(&Mirror::new(directory), &path).await;
+    length.map_err(|error| error.to_string())
+}
+
+fn metadata(name: &str, path: &Path, work_dir: &Path) -> Result<String, String> {
+    let spool = Spool::create(work_dir).map_err(|error| error.to_string())?;
+    let file = fs_err::File::open(path).map_err(|error| error.to_string())?;
+    metadata_of(name, file, &spool).map_err(|error| error.to_string())
+}
