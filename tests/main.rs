@@ -10,6 +10,8 @@ mod compose;
 #[cfg(test)]
 mod containers;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod copy;
 #[cfg(test)]
 mod deps;

@@ -1,24 +1,40 @@
 //! `cargo xtask gen`: files that are generated from the code.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, output, root};
 
 /// Where the command line reference is.
 const REFERENCE: &str = "docs/cli.md";
+/// Where the table of environment variables is.
+const GUIDE: &str = "docs/guide.md";
+/// What stands right before the table's rows.
+const TABLE: &str = "| variable | meaning |\n|---|---|\n";
 
 /// Writes them, or only checks that they are what would be written.
 pub(crate) fn run(check: bool) -> Result<()> {
-    let wanted = docs(&["reference"])?;
-    let file = root().join(REFERENCE);
-    if !check {
-        fs_err::create_dir_all(root().join("docs"))?;
-        return Ok(fs_err::write(file, wanted)?);
-    }
-    if fs_err::read_to_string(&file).ok().as_ref() != Some(&wanted) {
-        bail!("{REFERENCE} does not say what the code says; run cargo xtask gen");
+    let guide = fs_err::read_to_string(root().join(GUIDE))?;
+    let guide = with_table(&guide, &docs(&["environment"])?)?;
+    for (name, wanted) in [(REFERENCE, docs(&["reference"])?), (GUIDE, guide)] {
+        let file = root().join(name);
+        if !check {
+            fs_err::write(file, wanted)?;
+        } else if fs_err::read_to_string(&file).ok().as_ref() != Some(&wanted) {
+            bail!("{name} does not say what the code says; run cargo xtask gen");
+        }
     }
     Ok(())
+}
+
+/// The guide with other rows in its table of environment variables.
+fn with_table(guide: &str, rows: &str) -> Result<String> {
+    let (before, after) = guide
+        .split_once(TABLE)
+        .with_context(|| format!("{GUIDE} has no table of environment variables"))?;
+    let end = after
+        .find("\n\n")
+        .with_context(|| format!("the table in {GUIDE} does not end"))?;
+    Ok(format!("{before}{TABLE}{rows}{}", &after[end + 1..]))
 }
 
 /// Runs the program that knows the command line; see `src/bin/docs.rs`.

@@ -35,7 +35,7 @@ struct Arguments {
 enum Task {
     /// Install what the tests need and run all of them.
     Test(test::Arguments),
-    /// Write the files that are generated from the code: docs/cli.md.
+    /// Write the files that are generated from the code: docs/cli.md and the table of environment variables in docs/guide.md.
     Gen {
         /// Write nothing; fail if a file is not what would be written.
         #[arg(long)]

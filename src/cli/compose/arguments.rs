@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::contract::Contract;
 use crate::cli::arguments::Format;
 use crate::cli::tags::SchemeName;
 
@@ -94,6 +95,11 @@ pub struct CommonArguments {
     /// a hash of, and images under the source, lock and versioned tags are used again
     #[arg(long, value_name = "DIR")]
     pub code: Option<PathBuf>,
+
+    /// Add the paths and settings that OpenHands' launchers take for granted, as a tiny layer of
+    /// links to the deps' agent server; other flags override its settings
+    #[arg(long, value_enum, value_name = "CONTRACT", requires = "deps")]
+    pub contract: Option<Contract>,
 
     /// How layers from directories and plain tars are compressed
     #[arg(long, value_enum, default_value_t)]

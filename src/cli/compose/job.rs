@@ -11,7 +11,10 @@ use crate::cli::output;
 use crate::cli::tags::SchemeName;
 use crate::config::environment::SOURCE_DATE_EPOCH;
 use crate::config::{self, ComposeDefaults};
-use crate::layer::pack::{LayerFile, PackError, PackOptions, PackedLayer, pack, pack_directory};
+use crate::deps::assemble::merged;
+use crate::layer::pack::{
+    LayerFile, PackError, PackOptions, PackedLayer, pack, pack_directory, pack_tree,
+};
 use crate::layer::path::LayerPath;
 use crate::layer::source::LayerSource;
 use crate::oci::config_patch::ConfigPatch;
@@ -70,7 +73,10 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
         !deps.is_empty() || !arguments.layer.is_empty(),
     )?;
     let choice = choice(arguments, defaults)?;
-    let patch = patch_over(defaults, patch(&arguments.patch)?)?;
+    let mut patch = patch_over(defaults, patch(&arguments.patch)?)?;
+    if let Some(contract) = arguments.contract {
+        patch = merged([&contract.patch(), &patch]);
+    }
     let annotations = annotations(arguments, defaults)?;
     Ok(Job {
         base: Reference::Scratch,
@@ -286,6 +292,14 @@ async fn pack_all(
             output::warning(&format!("--layer {text}: {note}"));
         }
         layers.push(local_layer(name, packed)?);
+    }
+    if let Some(contract) = arguments.contract {
+        let fail = |why: String| Failure::new("cannot pack the contract's layer", why);
+        let tree = contract.tree().map_err(|error| fail(error.to_string()))?;
+        let created_by = format!("ohoci: {}", contract.name());
+        let packed = pack_tree(tree, created_by, &options, &context.work_dir)
+            .map_err(|error| pack_failure(&error))?;
+        layers.push(local_layer(contract.name().to_owned(), packed)?);
     }
     if let Some(directory) = &arguments.code {
         let source = LayerSource::parse(format!("{}:{CODE}", directory.display()))

@@ -1,6 +1,7 @@
 //! `ohoci compose`: put ready-made layers on a base image.
 
 mod arguments;
+mod contract;
 mod job;
 mod patch;
 mod tagging;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use arguments::{Arguments, CommonArguments, CompressionArgument, PositionArgument};
+pub use contract::Contract;
 pub(super) use job::{common, epoch, job, local_layer, pack_failure};
 pub(super) use tagging::Tagging;
 pub(super) use text::{cost, difference};

@@ -1,5 +1,5 @@
-//! Describes the command line of ohoci: `docs reference` prints Markdown, `docs extras DIR` writes
-//! man pages and shell completions.
+//! Describes the command line of ohoci: `docs reference` prints Markdown, `docs environment` the
+//! table of environment variables, `docs extras DIR` writes man pages and shell completions.
 
 #![expect(
     clippy::print_stdout,
@@ -27,8 +27,12 @@ fn main() -> Result<()> {
             print!("{}", reference());
             Ok(())
         }
+        ["environment"] => {
+            print!("{}", environment());
+            Ok(())
+        }
         ["extras", directory] => extras(Path::new(directory)),
-        _ => bail!("usage: docs reference | docs extras DIR"),
+        _ => bail!("usage: docs reference | docs environment | docs extras DIR"),
     }
 }
 
@@ -40,6 +44,13 @@ fn reference() -> String {
         .to_owned();
     section(&mut command, 2, &mut text);
     text
+}
+
+fn environment() -> String {
+    ohoci::config::environment::ALL
+        .iter()
+        .map(|variable| format!("| `{}` | {} |\n", variable.name, variable.meaning))
+        .collect()
 }
 
 fn section(command: &mut Command, level: usize, text: &mut String) {
