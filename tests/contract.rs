@@ -37,6 +37,7 @@ fn version_1_has_the_agent_servers_paths_and_settings() {
     assert_eq!(runtime["User"], "10001:10001");
     assert!(runtime["ExposedPorts"]["8000/tcp"].is_object());
     assert!(pulled.env().contains(&"OPENHANDS_BUILD_GIT_SHA=unknown"));
+    assert!(pulled.env().contains(&"HOME=/home/openhands"));
     let blob = bench.peer.blob("out", pulled.layers()[1]).unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(blob.as_slice()));
     let mut entries: Vec<String> = archive
@@ -59,6 +60,7 @@ fn version_1_has_the_agent_servers_paths_and_settings() {
         [
             "agent-server/ 0 755",
             "agent-server/.venv -> /openhands/poetry/oh",
+            "home/openhands/ 10001 777",
             "usr/local/bin/openhands-agent-server -> /openhands/bin/oh-agent-server",
             "workspace/ 10001 777",
             "workspace/project/ 10001 777",

@@ -61,6 +61,7 @@ impl Contract {
             "usr/local/bin/openhands-agent-server",
             link("/openhands/bin/oh-agent-server"),
         )?;
+        put("home/openhands", workspace.clone())?;
         put("workspace", workspace.clone())?;
         put("workspace/project", workspace)?;
         Ok(tree)
@@ -78,9 +79,14 @@ impl Contract {
             user: Some(format!("{USER}:{USER}")),
             working_dir: Some("/".to_owned()),
             exposed_ports: ["8000/tcp".to_owned()].into(),
-            env: ["OPENHANDS_BUILD_GIT_SHA", "OPENHANDS_BUILD_GIT_REF"]
-                .map(|name| (name.to_owned(), "unknown".to_owned()))
-                .to_vec(),
+            // Upstream's images say the home in /etc/passwd, which is the base's here.
+            env: [
+                ("HOME", "/home/openhands"),
+                ("OPENHANDS_BUILD_GIT_SHA", "unknown"),
+                ("OPENHANDS_BUILD_GIT_REF", "unknown"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
             ..ConfigPatch::default()
         }
     }
