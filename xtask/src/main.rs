@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask test`, `gen`, `dist`, `bench`, `fixtures`.
+//! Developer tasks: `cargo xtask test`, `gen`, `dist`, `bench`, `matrix`, `fixtures`.
 //!
 //! Add commands here which otherwise would end up as a lot of shell.
 
@@ -15,6 +15,7 @@ mod debian;
 mod dist;
 mod fixtures;
 mod generate;
+mod matrix;
 mod test;
 mod wire;
 
@@ -46,6 +47,8 @@ enum Task {
     /// Measure ohoci beside other tools.
     #[command(subcommand)]
     Bench(Bench),
+    /// Put a deps image on many bases and try everything that it brings on each.
+    Matrix(matrix::Arguments),
     /// Make real inputs for tests by hand and for measurements.
     #[command(subcommand)]
     Fixtures(Fixtures),
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Task::Bench(Bench::Compose(arguments)) => bench::compose::run(arguments),
         Task::Bench(Bench::Batch(arguments)) => bench::batch::run(arguments),
         Task::Bench(Bench::Pull(arguments)) => bench::pull::run(arguments),
+        Task::Matrix(arguments) => matrix::run(arguments),
         Task::Fixtures(Fixtures::DebianBase { out }) => fixtures::debian_base(out),
         Task::Fixtures(Fixtures::Bases(arguments)) => bases::run(arguments),
     };

@@ -13,7 +13,7 @@ use crate::deps::debian::architecture;
 use crate::deps::debian::deb::Deb;
 use crate::deps::lock::{Lock, LockedFile};
 use crate::deps::place::{Layout, Link, Machine, Placer, Prefix};
-use crate::deps::recipe::{Feature, Recipe};
+use crate::deps::recipe::{Feature, Recipe, Wrapper};
 use crate::deps::relocate::{Edit, Kept, Origin, Programs, Relocation, relocate};
 use crate::layer::{Content, Entry, Kind, LayerPath, Tree};
 use crate::oci::Platform;
@@ -88,24 +88,33 @@ pub fn assemble(
         let name = feature.name.get_ref().to_string();
         let wanted: Vec<Wanted<'_>> = lock.debian_files(&name, platform).collect();
         let debs = packages::read(&wanted, architecture, cached, spool_dir, threads)?;
-        let elsewhere =
-            |path: &LayerPath| placed.iter().any(|other| other.tree.get(path).is_some());
-        let mut this = place(feature, machine, &debs, elsewhere)?;
-        this.others = local(feature, &spool)?;
+        let mut others = local(feature, &spool)?;
+        let mut packages = Vec::new();
         if let Some(table) = &feature.python {
             let built =
                 python::environment(feature, table, lock, platform, &prefix, cached, &spool)?;
-            for (name, version) in built.packages {
+            packages.extend(built.packages.into_iter().map(|(name, version)| {
                 let package = PackageContents {
                     version,
                     ..PackageContents::default()
                 };
-                this.contents
-                    .packages
-                    .insert(format!("python:{name}"), package);
-            }
-            this.others.push(built.tree);
+                (format!("python:{name}"), package)
+            }));
+            others.push(built.tree);
         }
+        let elsewhere = |path: &LayerPath| {
+            let below = placed.iter().map(|below| &below.tree);
+            let wrapper = |of: &Wrapper| path.to_string() == format!("/bin/{}", of.name);
+            below.chain(&others).any(|tree| tree.get(path).is_some())
+                || recipe
+                    .features
+                    .iter()
+                    .flat_map(|of| &of.wrapper)
+                    .any(wrapper)
+        };
+        let mut this = place(feature, machine, &debs, elsewhere)?;
+        this.others = others;
+        this.contents.packages.extend(packages);
         placed.push(this);
     }
 

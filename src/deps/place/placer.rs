@@ -237,8 +237,8 @@ impl<'a> Placer<'a> {
     }
 
     /// Adds what maintainer scripts would have made and what the prefix needs: the recipe's links,
-    /// the loader's other names, the CA bundle, parents, and shortcuts whose names `elsewhere`
-    /// does not say another layer has.
+    /// the loader's other names, the CA bundle, parents, and shortcuts. `elsewhere` says what stands below the
+    /// prefix without being of these packages: links may lead there, and no shortcut is made.
     ///
     /// # Errors
     /// See [`PlaceError`].
@@ -257,7 +257,7 @@ impl<'a> Placer<'a> {
             }
         }
         for Link { at, to } in links {
-            if self.tree.get(&to).is_none() {
+            if self.tree.get(&to).is_none() && !elsewhere(&to) {
                 return Err(PlaceError::Dangling { at, to });
             }
             let link = Entry::new(Kind::Symlink(relative(&at, &to)), 0o777);

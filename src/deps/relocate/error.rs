@@ -31,6 +31,8 @@ pub(super) enum Reason {
     #[error("it has {0} bytes, which is too much to be edited in memory")]
     TooLarge(u64),
     #[error("{0}")]
+    Text(&'static str),
+    #[error("{0}")]
     Tree(String),
 }
 

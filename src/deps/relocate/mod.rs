@@ -17,6 +17,7 @@ mod search_path;
 mod strings;
 #[cfg(test)]
 pub(in crate::deps) mod testing;
+mod text;
 mod tree;
 
 pub use edit::{Edit, EditKind, Kept};

@@ -7,7 +7,7 @@ use super::elf::{Elf, ElfError, Kind as ElfKind};
 use super::error::{Reason, RelocateError};
 use super::interpreter::{self, Found};
 use super::scripts::{FirstLine, Programs, first_line};
-use super::{loader, search_path, strings};
+use super::{loader, search_path, strings, text};
 use crate::deps::place::{LOADER, Machine, Prefix};
 use crate::layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
 
@@ -149,11 +149,21 @@ impl Relocated {
             .read_to_end(&mut bytes)
             .map_err(fail)?;
         let script = executable && bytes.starts_with(b"#!");
-        if !script && !Elf::has_magic(&bytes) {
+        let known_text = relocation.origin == Origin::Debian && text::is_known(path);
+        if !script && !known_text && !Elf::has_magic(&bytes) {
             return Ok(None);
         }
         if content.size() > LARGEST {
             return Err(RelocateError::new(path, Reason::TooLarge(content.size())));
+        }
+        if known_text {
+            reader.read_to_end(&mut bytes).map_err(fail)?;
+            let edited = text::edit(&bytes, relocation.prefix)
+                .map_err(|why| RelocateError::new(path, Reason::Text(why)))?;
+            return Ok(edited.map(|(bytes, what)| {
+                self.edit(path, EditKind::CompiledInPath, what, 1);
+                bytes
+            }));
         }
         if script {
             let line = first_line(&bytes, relocation.prefix, relocation.programs);

@@ -68,7 +68,8 @@ pub(crate) fn start(home: &Path) -> Result<Docker> {
 }
 
 impl Docker {
-    fn command(&self) -> Command {
+    /// The client, told of this daemon.
+    pub(crate) fn command(&self) -> Command {
         let mut command = at_home(&self.client, &self.home);
         command
             .arg("--host")
@@ -83,6 +84,16 @@ impl Docker {
     /// Pulls an image.
     pub(super) fn pull(&self, reference: &str) -> Result<()> {
         output(self.command().args(["pull", "--quiet", reference])).map(drop)
+    }
+
+    /// Loads what `docker save` would have written.
+    pub(crate) fn load(&self, archive: &Path) -> Result<()> {
+        output(
+            self.command()
+                .args(["load", "--quiet", "--input"])
+                .arg(archive),
+        )
+        .map(drop)
     }
 
     /// Removes every image.

@@ -11,10 +11,10 @@
 
 pub(crate) mod batch;
 pub(crate) mod compose;
-mod docker;
+pub(crate) mod docker;
 mod inputs;
 mod process;
 pub(crate) mod pull;
 mod replay;
 mod table;
-mod tools;
+pub(crate) mod tools;

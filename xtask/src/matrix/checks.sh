@@ -1,0 +1,217 @@
+#!/openhands/tools/bin/bash
+# What a composed image has to be able to do, whatever its base. Prints a line for each check:
+# `ok NAME`, or `FAIL NAME: the last words`. Needs nothing but the prefix and a directory to write.
+set -u
+for work in "${HOME:-/}" /tmp /dev/shm; do
+  [ -d "$work" ] && (: >"$work/.checks") 2>/dev/null && break
+done
+work=$work/checks-$$
+/openhands/tools/bin/mkdir -p "$work"
+cd "$work" || exit 1
+PATH=/openhands/bin:${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}:/openhands/tools/bin
+
+check() {
+  local name=$1 said
+  shift
+  if said=$("$@" 2>&1); then
+    printf 'ok %s\n' "$name"
+  else
+    printf 'FAIL %s: %s\n' "$name" "$(printf %s "$said" | /openhands/tools/bin/tail -n 3 | /openhands/tools/bin/tr '\n' ' ')"
+  fi
+}
+
+# Waits until a command succeeds, half a minute at most.
+soon() {
+  local count
+  for ((count = 0; count < 300; count++)); do
+    "$@" >/dev/null 2>&1 && return 0
+    /openhands/tools/bin/sleep 0.1
+  done
+  "$@"
+}
+
+bash_runs() { [ "$(oh-bash -c 'declare -A a=([x]=y); echo ${a[x]}')" = y ]; }
+
+tmux_shows_unicode() {
+  local tmux=(oh-tmux -S "$work/tmux.socket")
+  # Only what stands there already is typed, so that what is looked for was printed.
+  "${tmux[@]}" new-session -d -s one -x 80 -y 10 "printf '%s%s\n' '⎮' 'ü'; exec sleep 60" || return 1
+  if soon eval '"${tmux[@]}" capture-pane -p -t one | grep -q "⎮ü"'; then
+    "${tmux[@]}" kill-server
+  else
+    "${tmux[@]}" capture-pane -p -t one
+    "${tmux[@]}" kill-server
+    return 1
+  fi
+}
+
+git_works() {
+  export GIT_CONFIG_GLOBAL=$work/gitconfig
+  oh-git init -q -b main one && cd one || return 1
+  oh-git config --global user.name me && oh-git config --global user.email me@example.org
+  printf '#!/openhands/tools/bin/dash\necho hooked >../hooked\n' >.git/hooks/post-commit
+  chmod +x .git/hooks/post-commit
+  echo text >file
+  oh-git add file && oh-git commit -q -m first || return 1
+  [ "$(cat ../hooked)" = hooked ] || { echo 'no hook ran'; return 1; }
+  cd .. && oh-git clone -q "file://$work/one" two && [ "$(cat two/file)" = text ]
+}
+
+# No network is there, so the helper is to say that nobody answers, and not that it is missing.
+git_has_https() {
+  local said
+  said=$(oh-git ls-remote https://127.0.0.1:1/x 2>&1)
+  case $said in
+  *'Failed to connect'* | *"Couldn't connect"* | *'Could not connect'* | *'refused'*) ;;
+  *) echo "$said"; return 1 ;;
+  esac
+}
+
+curl_reads() {
+  echo hello >hello
+  [ "$(/openhands/tools/bin/curl -fsS "file://$work/hello")" = hello ] && /openhands/tools/bin/curl --version | grep -q https
+}
+
+python_works() {
+  oh-python - <<'PY'
+import concurrent.futures, ctypes, curses, lzma, multiprocessing, sqlite3, ssl, subprocess, sys, threading, zoneinfo
+assert ssl.create_default_context().cert_store_stats()["x509_ca"] > 100
+assert sqlite3.connect(":memory:").execute("select 6*7").fetchone() == (42,)
+with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    assert sum(pool.map(abs, range(10))) == 45
+assert subprocess.run([sys.executable, "-E", "-c", "print(1)"], capture_output=True, text=True, check=True).stdout == "1\n"
+assert "ü".encode("utf-8").decode("utf-8") == "ü"
+zoneinfo.ZoneInfo("Europe/Berlin")
+PY
+}
+
+python_spawns() {
+  printf '%s\n' 'import multiprocessing' 'def double(x): return 2 * x' \
+    'if __name__ == "__main__":' \
+    '    multiprocessing.set_start_method("spawn")' \
+    '    with multiprocessing.Pool(2) as pool: assert pool.map(double, [1, 2]) == [2, 4]' >spawn.py
+  oh-python spawn.py
+}
+
+wheels_load() {
+  /openhands/poetry/oh/bin/python -E -c 'import cryptography.hazmat.bindings._rust, pydantic_core, tiktoken, httpx'
+}
+
+server_answers() {
+  local port=18000 at=http://127.0.0.1:18000 began=$SECONDS
+  mkdir -p server && cd server || return 1
+  # As launchers call it, but where the environment would break any Python.
+  local start=(/agent-server/.venv/bin/python -m openhands.agent_server)
+  [ -z "${PYTHONHOME:-}" ] && [ -n "${HOME:-}" ] || start=(/usr/local/bin/openhands-agent-server)
+  "${start[@]}" --host 127.0.0.1 --port $port >../server.log 2>&1 &
+  local server=$!
+  local curl=(/openhands/tools/bin/curl --noproxy '*' -fsS -H 'content-type: application/json')
+  local good=1
+  if soon "${curl[@]}" $at/health; then
+    echo "$((SECONDS - began))" >../seconds
+    "${curl[@]}" $at/api/bash/execute_bash_command -d '{"command": "echo $((6*7)); echo new > edited; git --version"}' >answer
+    grep -q '"stdout":"42\\ngit version' answer && [ "$(cat edited answer | grep -c .)" -ge 1 ] && good=0
+    [ $good = 0 ] || cat answer
+  else
+    tail -n 5 ../server.log
+  fi
+  kill $server 2>/dev/null
+  wait $server 2>/dev/null
+  return $good
+}
+
+# A terminal as the agent's tools open it, in tmux.
+terminal_works() {
+  # The agent server's wrapper sees to both, for what the server starts.
+  [ -w /tmp ] || export TMUX_TMPDIR=$work
+  HOME=${HOME:-$work} /openhands/poetry/oh/bin/python -E - <<'PY'
+import os, tempfile
+from openhands.tools.terminal.terminal import create_terminal_session
+session = create_terminal_session(work_dir=os.getcwd(), terminal_type="tmux")
+session.initialize()
+from openhands.tools.terminal.definition import TerminalAction
+said = session.execute(TerminalAction(command="echo $((6*7))"))
+session.close()
+assert "42" in str(said), said
+PY
+}
+
+chromium_draws() {
+  printf '<html><body style="font-family:sans-serif"><h1>Hell\xc3\xb6</h1><button id=b onclick="document.title=1">x</button><pre>mono</pre></body></html>' >page.html
+  oh-chromium --screenshot="$work/page.png" --window-size=400,300 "file://$work/page.html" >chromium.log 2>&1 || { tail -n 3 chromium.log; return 1; }
+  sha256sum page.png | cut -c1-16 >picture
+}
+
+playwright_clicks() {
+  oh-playwright - "file://$work/page.html" 2>/dev/null <<'PY'
+import sys
+from playwright.sync_api import sync_playwright
+with sync_playwright() as playwright:
+    browser = playwright.chromium.launch()
+    page = browser.new_page()
+    page.goto(sys.argv[1])
+    page.click("#b")
+    assert page.title() == "1", page.title()
+    browser.close()
+PY
+}
+
+jupyter_computes() {
+  oh-jupyter kernelgateway --KernelGatewayApp.port=18001 >jupyter.log 2>&1 &
+  local server=$! good=1
+  if soon /openhands/tools/bin/curl --noproxy '*' -fsS http://127.0.0.1:18001/api; then
+    /openhands/poetry/jupyter/bin/python -E - <<'PY' && good=0
+import json, urllib.request, uuid, websocket
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+kernel = json.load(opener.open(urllib.request.Request("http://127.0.0.1:18001/api/kernels", data=b"{}")))
+socket = websocket.create_connection(f"ws://127.0.0.1:18001/api/kernels/{kernel['id']}/channels", timeout=60)
+header = {"msg_id": uuid.uuid4().hex, "username": "", "session": uuid.uuid4().hex, "msg_type": "execute_request", "version": "5.0"}
+content = {"code": "print(6*7)", "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
+socket.send(json.dumps({"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}))
+while True:
+    message = json.loads(socket.recv())
+    if message["msg_type"] == "stream":
+        assert message["content"]["text"] == "42\n", message
+        break
+PY
+  else
+    tail -n 3 jupyter.log
+  fi
+  kill $server 2>/dev/null
+  wait $server 2>/dev/null
+  return $good
+}
+
+# Nothing of the base is mapped into programs of the prefix.
+nothing_foreign_mapped() {
+  local maps
+  for maps in "$(cat_of_prefix)" "$(/openhands/poetry/oh/bin/python -E -c 'import ssl, sqlite3; print(open("/proc/self/maps").read())' 2>/dev/null)"; do
+    if printf '%s\n' "$maps" | grep -E ' /' | grep -v ' /openhands/' | grep -v '/dev/shm\|(deleted)\|/memfd'; then
+      return 1
+    fi
+  done
+}
+cat_of_prefix() { /openhands/tools/bin/cat /proc/self/maps; }
+
+check bash bash_runs
+check tmux tmux_shows_unicode
+check git git_works
+check git-https git_has_https
+check curl curl_reads
+check maps nothing_foreign_mapped
+if [ -x /openhands/bin/oh-python ]; then
+  check python python_works
+  check spawn python_spawns
+fi
+if [ -x /openhands/bin/oh-agent-server ]; then
+  check wheels wheels_load
+  check server server_answers
+  check terminal terminal_works
+fi
+[ -x /openhands/bin/oh-chromium ] && check chromium chromium_draws
+[ -x /openhands/bin/oh-playwright ] && check playwright playwright_clicks
+[ -x /openhands/bin/oh-jupyter ] && check jupyter jupyter_computes
+[ -s picture ] && printf 'note picture %s\n' "$(cat picture)"
+[ -s seconds ] && printf 'note seconds %s\n' "$(cat seconds)"
+cd /
+/openhands/tools/bin/rm -rf "$work"
