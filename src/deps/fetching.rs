@@ -1,5 +1,6 @@
 //! Downloading what a lock names.
 
+mod elsewhere;
 mod python;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use super::fetch::{FetchError, FetchErrorKind, Fetched, Fetcher, Wanted};
 use super::hosts::{DebianHosts, Mirror};
 use super::lock::Lock;
 use super::lock::file::line_of;
+use super::locking::ImageMeans;
+use super::npm::registry::Registries;
 use super::python::configuration::Indexes;
 use super::recipe::{Feature, Recipe};
 use crate::config::PackageMirrors;
@@ -114,6 +117,21 @@ pub async fn fetch(
         });
     }
     wanted.extend(python);
+    let sources =
+        elsewhere::wanted(recipe, lock, platforms, fetcher, places.images, places.npm).await;
+    match sources {
+        Ok(sources) => wanted.extend(sources),
+        Err(missing) => {
+            let files = missing.into_iter().map(|(name, file, error)| MissingFile {
+                line: line_of(path, &file.digest),
+                name,
+                error,
+            });
+            return Err(Missing {
+                files: files.collect(),
+            });
+        }
+    }
     fetcher.all(&wanted).await.map_err(|failed| Missing {
         files: failed
             .into_iter()
@@ -126,7 +144,7 @@ pub async fn fetch(
     })
 }
 
-/// Where files of Debian archives may be.
+/// Where files may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Places<'a> {
     /// What the machine knows.
@@ -135,6 +153,10 @@ pub struct Places<'a> {
     pub configured: &'a PackageMirrors,
     /// Where Python packages are.
     pub python: &'a Indexes,
+    /// What paths in images are read with.
+    pub images: ImageMeans<'a>,
+    /// Where npm packages are.
+    pub npm: &'a Registries,
 }
 
 impl Places<'_> {

@@ -1,9 +1,10 @@
 //! Making a lock: everything that a recipe asks for, resolved against what mirrors have now.
 
+pub(in crate::deps) mod elsewhere;
 pub(in crate::deps) mod python;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::debian::architecture;
 use super::debian::freeze::{freeze, frozen};
@@ -13,11 +14,13 @@ use super::debian::resolve::{Available, resolve};
 use super::fetch::Fetcher;
 use super::hosts::DebianHosts;
 use super::lock::{Lock, LockedFeature, Release, inputs_of};
+use super::npm::registry::Registries;
 use super::python::configuration::Indexes;
 use super::recipe::{Debian, Feature, Recipe};
 use crate::config::ConfigError;
 use crate::oci::Platform;
 use crate::transfer::Event;
+use crate::transfer::places::Places;
 
 /// What a lock is made with.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +31,21 @@ pub struct Means<'a> {
     pub debian: &'a DebianHosts,
     /// What Python packages are resolved with.
     pub python: PythonMeans<'a>,
+    /// What paths in images are read with.
+    pub images: ImageMeans<'a>,
+    /// Where npm packages are.
+    pub npm: &'a Registries,
     /// The time, in seconds since 1970.
     pub now: i64,
+}
+
+/// What images are read with.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageMeans<'a> {
+    /// Registries, layouts and archives.
+    pub places: &'a Places,
+    /// Where it may write.
+    pub work_dir: &'a Path,
 }
 
 /// What Python packages are resolved with.
@@ -50,6 +66,8 @@ pub struct Locked {
     pub lock: Lock,
     /// What a person should know.
     pub notes: Vec<String>,
+    /// npm's own lockfiles, where they changed.
+    pub lockfiles: Vec<(PathBuf, String)>,
 }
 
 /// Why there is no new lock.
@@ -72,6 +90,16 @@ pub enum LockingError {
     /// The Python packages of a feature cannot be resolved.
     #[error("feature {feature}: {why}")]
     Python {
+        /// The feature.
+        feature: String,
+        /// Why not.
+        why: String,
+        /// What may help.
+        hint: Option<String>,
+    },
+    /// Something that a feature takes from elsewhere cannot be had.
+    #[error("feature {feature}: {why}")]
+    Source {
         /// The feature.
         feature: String,
         /// Why not.
@@ -102,8 +130,19 @@ pub async fn lock(
 ) -> Result<Locked, LockingError> {
     let mut lock = Lock::new(recipe.name.as_str(), &recipe.platforms);
     let mut notes = Vec::new();
+    let mut lockfiles = Vec::new();
+    let mut recipe = recipe.clone();
+    for feature in &mut recipe.features {
+        let content = elsewhere::resolved(feature, old.is_some(), means).await?;
+        if let (Some(npm), Some(content)) = (&mut feature.npm, content)
+            && npm.content != content
+        {
+            npm.content.clone_from(&content);
+            lockfiles.push((npm.lockfile.clone(), content));
+        }
+    }
+    let recipe = &recipe;
     for feature in &recipe.features {
-        refuse_unknown_sources(feature)?;
         lock.feature.push(LockedFeature {
             name: feature.name.get_ref().as_str().to_owned(),
             inputs: inputs_of(feature),
@@ -122,20 +161,15 @@ pub async fn lock(
             let packages = python::lock(recipe, feature, table, old, update, means).await?;
             lock.python.extend(packages);
         }
+        let sources = elsewhere::lock(recipe, feature, means).await?;
+        lock.source.extend(sources);
     }
     lock.sort();
-    Ok(Locked { lock, notes })
-}
-
-/// Says that a recipe needs what this version cannot lock, rather than leaving it out.
-fn refuse_unknown_sources(feature: &Feature) -> Result<(), LockingError> {
-    if feature.npm.is_none() {
-        return Ok(());
-    }
-    let error = feature
-        .source
-        .error_at(feature.name.span(), "[npm] cannot be locked yet");
-    Err(LockingError::Recipe(vec![error]))
+    Ok(Locked {
+        lock,
+        notes,
+        lockfiles,
+    })
 }
 
 /// The indexes of an archive's distributions.
@@ -244,6 +278,7 @@ pub fn settle(old: Option<Lock>, new: Lock) -> Lock {
         Some(old)
             if old.debian == new.debian
                 && old.python == new.python
+                && old.source == new.source
                 && old.feature == new.feature
                 && old.platforms == new.platforms
                 && old.recipe == new.recipe

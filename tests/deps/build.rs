@@ -15,7 +15,7 @@ fn project() -> Project {
     let mut text = fs_err::read_to_string(&recipe).unwrap();
     text.push_str(
         "\n[patch.env]\nPATH = \"/openhands/bin:${PATH}\"\n\n[[link]]\nat = \"tools/bin/same\"\n\
-         to = \"tools/bin/tool\"\n\n[[wrapper]]\nname = \"oh-tool\"\nfrom = \"../oh-tool\"\n",
+         to = \"tools/bin/tool\"\n\n[[link]]\nat = \"tools/bin/ours\"\nto = \"bin/oh-tool\"\n\n[[wrapper]]\nname = \"oh-tool\"\nfrom = \"../oh-tool\"\n",
     );
     project.ohoci.write("work/layers/core.toml", &text);
     project
@@ -24,12 +24,12 @@ fn project() -> Project {
     project
 }
 
-fn json_of(path: impl AsRef<std::path::Path>) -> Value {
+pub(super) fn json_of(path: impl AsRef<std::path::Path>) -> Value {
     serde_json::from_slice(&fs_err::read(path.as_ref()).unwrap()).unwrap()
 }
 
 /// A blob of a layout as JSON, by the descriptor that names it.
-fn document(layout: &std::path::Path, descriptor: &Value) -> Value {
+pub(super) fn document(layout: &std::path::Path, descriptor: &Value) -> Value {
     json_of(blob(layout, descriptor))
 }
 
@@ -39,7 +39,7 @@ fn blob(layout: &std::path::Path, descriptor: &Value) -> std::path::PathBuf {
 }
 
 /// Path, kind and target or content of everything in a layer.
-fn listing(layout: &std::path::Path, descriptor: &Value) -> BTreeMap<String, String> {
+pub(super) fn listing(layout: &std::path::Path, descriptor: &Value) -> BTreeMap<String, String> {
     let file = fs_err::File::open(blob(layout, descriptor)).unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
     let mut found = BTreeMap::new();
@@ -82,6 +82,7 @@ fn a_recipe_becomes_an_index_with_a_layer_per_feature() {
         let files = listing(&layout, &manifest["layers"][0]);
         assert_eq!(files["openhands/tools/bin/tool"], "1.0-1");
         assert_eq!(files["openhands/tools/bin/same"], "-> tool");
+        assert_eq!(files["openhands/tools/bin/ours"], "-> ../../bin/oh-tool");
         assert_eq!(files["openhands/lib/libtool.so"], architecture);
         assert!(files["openhands/bin/oh-tool"].starts_with("#!/openhands/"));
         assert!(
@@ -214,15 +215,4 @@ fn parts_of_a_recipe_are_built_alone() {
     assert_eq!(layers(&["--without", "more"], 0), "core");
     assert!(layers(&["--without", "core"], 2).contains("needs core"));
     assert!(layers(&["--without", "cor"], 2).contains("core"));
-}
-
-#[test]
-fn a_source_that_is_not_built_yet_is_refused_by_name() {
-    let project = project();
-    let recipe = project.ohoci.work().join("layers/core.toml");
-    let mut text = fs_err::read_to_string(&recipe).unwrap();
-    text.push_str("\n[npm]\nlockfile = \"package-lock.json\"\ntarget = \"node\"\n");
-    project.ohoci.write("work/layers/core.toml", &text);
-    let (_, stderr) = project.deps(1, &["build", "layers/core.toml", "-o", "oci:out:x"]);
-    assert!(stderr.contains("[npm]"), "{stderr}");
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::fetch::{missing_files, platforms};
 use super::selection::selected;
-use super::{fetcher, hosts, indexes, lock, recipe};
+use super::{fetcher, hosts, images, indexes, lock, npm_registries, recipe};
 use crate::cli::arguments::{Format, RegistryArguments};
 use crate::cli::compose::{CompressionArgument, epoch, local_layer, pack_failure};
 use crate::cli::context::Context;
@@ -19,7 +19,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::cli::progress::Progress;
 use crate::cli::size::bytes;
-use crate::deps::assemble::{AssembleError, Assembled, assemble, check_sources, merged};
+use crate::deps::assemble::{AssembleError, Assembled, assemble, merged};
 use crate::deps::audit::{Audit, Severity};
 use crate::deps::fetching::{self, Places};
 use crate::deps::lock::Lock;
@@ -135,9 +135,6 @@ pub(super) async fn run(
         &arguments.feature,
         &arguments.without,
     )?;
-    for feature in &recipe.features {
-        check_sources(feature).map_err(|error| failure(&recipe, &error))?;
-    }
     let push = targets(&arguments.push)?;
     let platforms = platforms(&arguments.platform, &recipe)?;
     let whole = super::recipe(&arguments.recipe)?;
@@ -189,10 +186,13 @@ async fn build(
     let observer: Arc<dyn Observer> = Arc::clone(progress) as _;
     let fetcher = fetcher(context, registry, progress);
     if !arguments.offline {
+        let npm = npm_registries(context, lock).await;
         let places = Places {
             hosts: &hosts(context),
             configured: context.config.mirrors(),
             python: &indexes(context),
+            images: images(context),
+            npm: &npm,
         };
         fetching::fetch(
             recipe,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::lock::current;
-use super::{fetcher, hosts, indexes, recipe};
+use super::{fetcher, hosts, images, indexes, npm_registries, recipe};
 use crate::cli::arguments::{Format, RegistryArguments};
 use crate::cli::context::Context;
 use crate::cli::exit_code;
@@ -59,6 +59,8 @@ pub(super) async fn run(
             hosts: &hosts(&context),
             configured: context.config.mirrors(),
             python: &indexes(&context),
+            images: images(&context),
+            npm: &npm_registries(&context, &lock).await,
         },
     )
     .await;

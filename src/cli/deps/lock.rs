@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::{fetcher, hosts, indexes, now, recipe, unusable};
+use super::{all_npm_registries, fetcher, hosts, images, indexes, now, recipe, unusable};
 use crate::cli::arguments::{Format, RegistryArguments};
 use crate::cli::context::Context;
 use crate::cli::exit_code;
@@ -18,6 +18,7 @@ use crate::config::ConfigError;
 use crate::config::error::did_you_mean;
 use crate::deps::lock::{self, Changes, Lock};
 use crate::deps::locking::{self, Locked, LockingError, Means, PythonMeans};
+use crate::deps::npm::registry::Registries;
 use crate::deps::recipe::Recipe;
 
 /// Resolve a recipe to names, versions, sizes and digests, and write them down beside it
@@ -78,9 +79,14 @@ pub(super) async fn run(
     }
     let update = update(arguments, old.as_ref())?;
     let frozen = old.as_ref().filter(|_| !update.is_empty());
-    let Locked { lock, notes } = resolved(&recipe, frozen, &update, registry).await?;
+    let Locked {
+        lock,
+        notes,
+        lockfiles,
+    } = resolved(&recipe, frozen, &update, registry).await?;
     let changes = Changes::between(old.as_ref(), &lock);
     let lock = locking::settle(old, lock);
+    write_lockfiles(&lockfiles)?;
     let written = lock::write(&path, &lock)
         .map_err(|error| Failure::new("cannot write the lock", error.to_string()))?;
     for note in &notes {
@@ -91,7 +97,7 @@ pub(super) async fn run(
         Format::Json => output::json(&Report {
             lock: path.display().to_string(),
             written,
-            packages: lock.debian.len() + lock.python.len(),
+            packages: lock.debian.len() + lock.python.len() + lock.source.len(),
             platforms,
             changes: &changes,
             notes: &notes,
@@ -112,6 +118,10 @@ async fn resolved(
 ) -> Result<Locked, Failure> {
     let context = Context::open(registry)?;
     let progress = Progress::start();
+    let npm = match recipe.features.iter().any(|feature| feature.npm.is_some()) {
+        true => all_npm_registries(&context).await,
+        false => Registries::default(),
+    };
     let locked = locking::lock(
         recipe,
         old,
@@ -124,6 +134,8 @@ async fn resolved(
                 indexes: &indexes(&context),
                 work_dir: &context.work_dir,
             },
+            images: images(&context),
+            npm: &npm,
             now: now(),
         },
     )
@@ -132,10 +144,28 @@ async fn resolved(
     locked.map_err(|error| failure(recipe, error))
 }
 
+/// Writes npm's own lockfiles, which say where in `node_modules` everything goes.
+fn write_lockfiles(lockfiles: &[(PathBuf, String)]) -> Result<(), Failure> {
+    for (path, content) in lockfiles {
+        crate::store::staged::replace(path, content.as_bytes()).map_err(|error| {
+            Failure::new(
+                format!("cannot write {}", path.display()),
+                error.to_string(),
+            )
+        })?;
+    }
+    Ok(())
+}
+
 /// Makes the lock of a recipe that has none, or one that is not its own any longer.
 pub(super) async fn anew(recipe: &Recipe, registry: &RegistryArguments) -> Result<Lock, Failure> {
-    let Locked { lock, notes } = resolved(recipe, None, &BTreeSet::new(), registry).await?;
+    let Locked {
+        lock,
+        notes,
+        lockfiles,
+    } = resolved(recipe, None, &BTreeSet::new(), registry).await?;
     let path = recipe.lock_path();
+    write_lockfiles(&lockfiles)?;
     lock::write(&path, &lock)
         .map_err(|error| Failure::new("cannot write the lock", error.to_string()))?;
     for note in &notes {
@@ -157,7 +187,11 @@ fn platforms(recipe: &Recipe, lock: &Lock) -> Vec<PlatformReport> {
             let name = feature.name.get_ref().as_str();
             lock.python_files(name, platform_of)
         });
-        let files = files.chain(python.map(|(_, file)| file));
+        let sources = lock
+            .source
+            .iter()
+            .filter_map(|source| source.file_for(&platform));
+        let files = files.chain(python.map(|(_, file)| file)).chain(sources);
         let sizes: Vec<u64> = files.map(|file| file.size).collect();
         PlatformReport {
             platform,
@@ -207,6 +241,7 @@ fn update(arguments: &Arguments, old: Option<&Lock>) -> Result<BTreeSet<String>,
         .iter()
         .map(|package| package.name.as_str())
         .chain(old.python.iter().map(|package| package.name.as_str()))
+        .chain(old.source.iter().map(|source| source.name.as_str()))
         .collect();
     for name in &arguments.update {
         if !names.contains(name.as_str()) {
@@ -246,6 +281,9 @@ fn failure(recipe: &Recipe, error: LockingError) -> Failure {
         LockingError::Recipe(errors) => unusable(&what, &errors),
         LockingError::Repository(error) => repository(&what, &error),
         LockingError::Python {
+            hint: Some(hint), ..
+        }
+        | LockingError::Source {
             hint: Some(hint), ..
         } => Failure::new(what, error_text).hinted(hint),
         error => Failure::new(what, error.to_string()),

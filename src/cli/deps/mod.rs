@@ -21,6 +21,9 @@ use super::progress::Progress;
 use crate::config::ConfigError;
 use crate::deps::fetch::Fetcher;
 use crate::deps::hosts::DebianHosts;
+use crate::deps::lock::{Lock, SourceKind};
+use crate::deps::locking::ImageMeans;
+use crate::deps::npm::registry::{Registries, registry_of_npm};
 use crate::deps::python::configuration::Indexes;
 use crate::deps::recipe::Recipe;
 use crate::store::cache::Cache;
@@ -85,6 +88,35 @@ fn hosts(context: &Context) -> DebianHosts {
 /// The machine's indexes for Python packages.
 fn indexes(context: &Context) -> Indexes {
     Indexes::of_machine(&context.environment, Path::new("/etc"))
+}
+
+/// What images that recipes name are read with.
+fn images(context: &Context) -> ImageMeans<'_> {
+    ImageMeans {
+        places: &context.places,
+        work_dir: &context.work_dir,
+    }
+}
+
+/// The machine's npm registries. Where none is configured, npm is asked for its own.
+async fn all_npm_registries(context: &Context) -> Registries {
+    let found = Registries::of_machine(&context.environment, Path::new("/etc"));
+    match found.has_default() {
+        true => found,
+        false => found.or_default(registry_of_npm(Path::new("npm")).await),
+    }
+}
+
+/// The same, for a lock: nobody is asked where nothing is to be had.
+async fn npm_registries(context: &Context, lock: &Lock) -> Registries {
+    match lock
+        .source
+        .iter()
+        .any(|source| source.kind == SourceKind::Npm)
+    {
+        true => all_npm_registries(context).await,
+        false => Registries::default(),
+    }
 }
 
 /// Downloads into the cache, or where there is none, next to what else is made on the way.

@@ -84,13 +84,13 @@ pub enum AssembleError {
         /// What is wrong with which.
         why: String,
     },
-    /// A kind of source that no layer is made of yet.
-    #[error("feature {feature}: [{table}] is understood in a recipe, but not built yet")]
-    Unsupported {
+    /// The npm packages of a feature.
+    #[error("feature {feature}: {why}")]
+    Npm {
         /// The feature.
         feature: String,
-        /// Its table.
-        table: &'static str,
+        /// What is wrong with which.
+        why: String,
     },
     /// Reading or writing failed.
     #[error("{what}: {source}")]

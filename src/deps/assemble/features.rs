@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::packages::{self, Wanted};
-use super::sources::{add_wrappers, check_sources, insert, local};
-use super::{AssembleError, python};
+use super::sources::{add_wrappers, insert, local};
+use super::{AssembleError, elsewhere, python};
 use crate::deps::archive::Spool;
 use crate::deps::audit::{Audit, Layer, Options, audit};
 use crate::deps::contents::{Contents, PackageContents};
@@ -84,7 +84,6 @@ pub fn assemble(
 
     let mut placed: Vec<Placed> = Vec::new();
     for feature in &recipe.features {
-        check_sources(feature)?;
         let name = feature.name.get_ref().to_string();
         let wanted: Vec<Wanted<'_>> = lock.debian_files(&name, platform).collect();
         let debs = packages::read(&wanted, architecture, cached, spool_dir, threads)?;
@@ -102,7 +101,16 @@ pub fn assemble(
             }));
             others.push(built.tree);
         }
-        let elsewhere = |path: &LayerPath| {
+        let from_elsewhere = elsewhere::trees(feature, lock, platform, cached, &spool)?;
+        others.extend(from_elsewhere.trees);
+        packages.extend(from_elsewhere.packages.into_iter().map(|(name, version)| {
+            let package = PackageContents {
+                version,
+                ..PackageContents::default()
+            };
+            (format!("npm:{name}"), package)
+        }));
+        let is_there = |path: &LayerPath| {
             let below = placed.iter().map(|below| &below.tree);
             let wrapper = |of: &Wrapper| path.to_string() == format!("/bin/{}", of.name);
             below.chain(&others).any(|tree| tree.get(path).is_some())
@@ -112,7 +120,7 @@ pub fn assemble(
                     .flat_map(|of| &of.wrapper)
                     .any(wrapper)
         };
-        let mut this = place(feature, machine, &debs, elsewhere)?;
+        let mut this = place(feature, machine, &debs, is_there)?;
         this.others = others;
         this.contents.packages.extend(packages);
         placed.push(this);

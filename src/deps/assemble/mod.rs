@@ -3,6 +3,7 @@
 //! Pure but for reading what is cached: nothing is downloaded, nothing is run, nothing is unpacked
 //! onto disk but into an unnamed file.
 
+mod elsewhere;
 mod error;
 mod features;
 mod packages;
@@ -13,4 +14,3 @@ mod sources;
 pub use error::AssembleError;
 pub use features::{Assembled, AssembledLayer, assemble};
 pub use patch::merged;
-pub use sources::check_sources;

@@ -10,32 +10,8 @@ use crate::deps::recipe::Feature;
 use crate::layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
 use crate::oci::Digest;
 
-/// Most bytes that a local archive may have when decompressed.
-const MAX_ARCHIVE: u64 = 16 << 30;
-
-/// Says which of a feature's sources no layer is made of yet.
-///
-/// # Errors
-/// The first of them.
-pub fn check_sources(feature: &Feature) -> Result<(), AssembleError> {
-    let table = [
-        ("npm", feature.npm.is_some()),
-        ("image", !feature.image.is_empty()),
-        (
-            "archive",
-            feature.archive.iter().any(|archive| archive.url.is_some()),
-        ),
-    ]
-    .into_iter()
-    .find_map(|(table, given)| given.then_some(table));
-    match table {
-        None => Ok(()),
-        Some(table) => Err(AssembleError::Unsupported {
-            feature: feature.name.get_ref().to_string(),
-            table,
-        }),
-    }
-}
+/// Most bytes that an archive may have when decompressed.
+pub(super) const MAX_ARCHIVE: u64 = 16 << 30;
 
 /// The trees of a feature's directories and local archives, below the prefix.
 pub(super) fn local(feature: &Feature, spool: &Spool) -> Result<Vec<Tree>, AssembleError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, HeaderMap, LOCATION, RANGE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, LOCATION, RANGE};
 use reqwest::{Response, StatusCode};
 use url::Url;
 
@@ -121,8 +121,14 @@ impl Http {
             .get(&manner)
             .map_err(|error| Trouble::new(FetchErrorKind::Local, error.why()))?;
         let mut request = client.get(url.clone());
-        if let (true, Some(Login { user, password })) = (at_home, &mirror.login) {
-            request = request.basic_auth(user, Some(password));
+        match &mirror.login {
+            Some(Login::Password { user, password }) if at_home => {
+                request = request.basic_auth(user, Some(password));
+            }
+            Some(Login::Header(value)) if at_home => {
+                request = request.header(AUTHORIZATION, value);
+            }
+            _ => {}
         }
         if let Some(accept) = accept {
             request = request.header(ACCEPT, accept);

@@ -40,7 +40,7 @@ impl AptLogins {
     #[must_use]
     pub fn for_url(&self, url: &Url) -> Option<Login> {
         let entry = self.entries.iter().find(|entry| entry.matches(url))?;
-        Some(Login {
+        Some(Login::Password {
             user: entry.user.clone(),
             password: entry.password.clone(),
         })
@@ -107,7 +107,10 @@ mod tests {
                  machine http://plain.example:81\n  login b\n  password p2\n",
             ),
         };
-        let user = |url: &str| Some(logins.for_url(&url.parse().unwrap())?.user);
+        let user = |url: &str| match logins.for_url(&url.parse().unwrap())? {
+            Login::Password { user, .. } => Some(user),
+            Login::Header(_) => None,
+        };
         assert_eq!(user("https://mirror.example/debian/").as_deref(), Some("a"));
         assert_eq!(
             user("https://mirror.example/debian/dists/x").as_deref(),

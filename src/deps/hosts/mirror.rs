@@ -13,21 +13,30 @@ pub struct Mirror {
     pub login: Option<Login>,
 }
 
-/// A user and a password.
+/// How we say who we are.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    /// The user.
-    pub user: String,
-    /// The password.
-    pub password: String,
+pub enum Login {
+    /// A user and a password.
+    Password {
+        /// The user.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// The whole value of the header `Authorization`.
+    Header(String),
 }
 
 impl fmt::Debug for Login {
-    /// Leaves out the password.
+    /// Leaves out what is secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
+        match self {
+            Self::Password { user, .. } => f
+                .debug_struct("Password")
+                .field("user", user)
+                .finish_non_exhaustive(),
+            Self::Header(_) => f.debug_struct("Header").finish_non_exhaustive(),
+        }
     }
 }
 
@@ -42,7 +51,7 @@ impl Mirror {
                 .map(|(_, value)| value.into_owned())
                 .unwrap_or_default()
         };
-        let login = (!base.username().is_empty()).then(|| Login {
+        let login = (!base.username().is_empty()).then(|| Login::Password {
             user: decode(base.username()),
             password: decode(base.password().unwrap_or_default()),
         });
@@ -84,11 +93,11 @@ mod tests {
                 .unwrap(),
         );
         assert_eq!(mirror.base.as_str(), "http://mirror.example/debian/");
-        let login = mirror.login.as_ref().unwrap();
-        assert_eq!(
-            (login.user.as_str(), login.password.as_str()),
-            ("me", "a@b+c")
-        );
+        let login = Login::Password {
+            user: "me".to_owned(),
+            password: "a@b+c".to_owned(),
+        };
+        assert_eq!(mirror.login.as_ref(), Some(&login));
         assert!(!format!("{mirror:?}").contains("a@b"));
         assert_eq!(mirror.name(), "mirror.example/debian");
     }

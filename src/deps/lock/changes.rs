@@ -77,6 +77,12 @@ fn by_name(lock: &Lock) -> BTreeMap<String, Vec<(String, String)>> {
         let name = format!("{} (Python)", package.name);
         blocks.entry(name).or_default().push(block);
     }
+    for source in &lock.source {
+        let version = source.version.clone().unwrap_or_default();
+        let name = format!("{} ({})", source.name, source.kind.name());
+        let block = (version, format!("{source:?}"));
+        blocks.entry(name).or_default().push(block);
+    }
     blocks
 }
 

@@ -35,6 +35,9 @@ pub struct Lock {
     /// Python packages, by name and version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub python: Vec<PythonPackage>,
+    /// What comes from elsewhere, by kind, name and version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<LockedSource>,
 }
 
 /// A feature, and what it asked for when it was locked.
@@ -98,17 +101,82 @@ pub struct PythonPackage {
     pub file: BTreeMap<String, LockedFile>,
 }
 
+/// Where something comes from that is neither a Debian nor a Python package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// An archive at a URL.
+    Archive,
+    /// A path in an image.
+    Image,
+    /// A package of npm's.
+    Npm,
+}
+
+impl SourceKind {
+    /// Its name in a recipe and a lock.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Image => "image",
+            Self::Npm => "npm",
+        }
+    }
+}
+
+/// An archive, a path in an image, or an npm package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedSource {
+    /// What it is.
+    pub kind: SourceKind,
+    /// The archive's file name; where the path of an image goes, below the prefix; the npm
+    /// package's name.
+    pub name: String,
+    /// The npm package's version; the digest of what the image's reference names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The feature whose layer it is in.
+    pub feature: String,
+    /// Its files by platform, or one for [`ANY_PLATFORM`]. Their paths: the archive's file name;
+    /// the path in the image, and the digest that of the layer which it makes; the place below the
+    /// root of an npm registry.
+    pub file: BTreeMap<String, LockedFile>,
+}
+
+impl LockedSource {
+    /// Its file for a platform, if it is there for that.
+    #[must_use]
+    pub fn file_for(&self, platform: &str) -> Option<&LockedFile> {
+        self.file
+            .get(platform)
+            .or_else(|| self.file.get(ANY_PLATFORM))
+    }
+
+    /// With one file for any platform, where all `platforms` have the same.
+    #[must_use]
+    pub fn settled(mut self, platforms: usize) -> Self {
+        settle(&mut self.file, platforms);
+        self
+    }
+}
+
+fn settle(files: &mut BTreeMap<String, LockedFile>, platforms: usize) {
+    let mut all = files.values();
+    if let Some(first) = all.next().cloned()
+        && files.len() == platforms
+        && all.all(|file| *file == first)
+    {
+        *files = BTreeMap::from([(ANY_PLATFORM.to_owned(), first)]);
+    }
+}
+
 impl PythonPackage {
     /// With one file for any platform, where all `platforms` have the same.
     #[must_use]
     pub fn settled(mut self, platforms: usize) -> Self {
-        let mut files = self.file.values();
-        if let Some(first) = files.next().cloned()
-            && self.file.len() == platforms
-            && files.all(|file| *file == first)
-        {
-            self.file = BTreeMap::from([(ANY_PLATFORM.to_owned(), first)]);
-        }
+        settle(&mut self.file, platforms);
         self
     }
 }
@@ -137,6 +205,7 @@ impl Lock {
             release: BTreeMap::new(),
             debian: Vec::new(),
             python: Vec::new(),
+            source: Vec::new(),
         }
     }
 
@@ -146,6 +215,19 @@ impl Lock {
             .sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
         self.python.sort_by(|a, b| {
             (&a.name, &a.version, &a.feature).cmp(&(&b.name, &b.version, &b.feature))
+        });
+        self.source.sort_by(|a, b| {
+            let key = |source: &LockedSource| {
+                let LockedSource {
+                    kind,
+                    name,
+                    version,
+                    feature,
+                    ..
+                } = source.clone();
+                (kind, name, version, feature)
+            };
+            key(a).cmp(&key(b))
         });
     }
 
@@ -163,6 +245,20 @@ impl Lock {
                 let file = package.file.get(&platform);
                 Some((package, file.or_else(|| package.file.get(ANY_PLATFORM))?))
             })
+    }
+
+    /// What a feature's layer for a platform has from elsewhere, of one kind, each with its file.
+    pub fn source_files<'a>(
+        &'a self,
+        kind: SourceKind,
+        feature: &'a str,
+        platform: &Platform,
+    ) -> impl Iterator<Item = (&'a LockedSource, &'a LockedFile)> {
+        let platform = platform.to_string();
+        self.source
+            .iter()
+            .filter(move |source| source.kind == kind && source.feature == feature)
+            .filter_map(move |source| Some((source, source.file_for(&platform)?)))
     }
 
     /// The Debian packages of a feature's layer for a platform, each with its file.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use super::document::{DebianPackage, Lock, LockedFile, PythonPackage, VERSION};
+use super::document::{DebianPackage, Lock, LockedFile, LockedSource, PythonPackage, VERSION};
 use crate::config::ConfigError;
 use crate::oci::Digest;
 
@@ -46,7 +46,11 @@ pub fn read(path: &Path) -> Result<Option<Lock>, ConfigError> {
         .python
         .iter()
         .map(|package| (&package.name, &package.file));
-    for (name, files) in debian.chain(python) {
+    let source = lock
+        .source
+        .iter()
+        .map(|source| (&source.name, &source.file));
+    for (name, files) in debian.chain(python).chain(source) {
         for file in files.values() {
             if !is_relative(&file.path) {
                 let why = format!("{name}: {:?} is no path below a mirror", file.path);
@@ -92,7 +96,24 @@ pub fn to_text(lock: &Lock) -> String {
     for package in &lock.python {
         push_python(&mut text, package);
     }
+    for source in &lock.source {
+        push_source(&mut text, source);
+    }
     text
+}
+
+fn push_source(text: &mut String, source: &LockedSource) {
+    text.push_str("\n[[source]]\n");
+    line(text, "kind", &quoted(source.kind.name()));
+    line(text, "name", &quoted(&source.name));
+    if let Some(version) = &source.version {
+        line(text, "version", &quoted(version));
+    }
+    line(text, "feature", &quoted(&source.feature));
+    text.push_str("[source.file]\n");
+    for (platform, file) in &source.file {
+        push_file(text, platform, file);
+    }
 }
 
 fn push_python(text: &mut String, package: &PythonPackage) {

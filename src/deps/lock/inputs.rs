@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use toml::Spanned;
+use url::Url;
 
 use crate::deps::recipe::debian::{Choice, Component, Suite};
 use crate::deps::recipe::{Debian, Feature, PackageName};
@@ -18,6 +19,13 @@ struct Inputs<'a> {
     debian: Option<DebianInputs<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     python: Option<PythonInputs<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    archive: Vec<(&'a Url, &'a Digest)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    image: Vec<(&'a str, &'a str, &'a str)>,
+    /// The target does not matter, the lockfile does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    npm: Option<Digest>,
 }
 
 #[derive(Serialize)]
@@ -67,6 +75,20 @@ pub fn inputs_of(feature: &Feature) -> Digest {
             requirements: python.requirements.iter().map(String::as_str).collect(),
             allow_sdist: python.allow_sdist.iter().map(String::as_str).collect(),
         }),
+        archive: feature
+            .archive
+            .iter()
+            .filter_map(|archive| Some((archive.url.as_ref()?, &archive.digest)))
+            .collect(),
+        image: feature
+            .image
+            .iter()
+            .map(|image| (&*image.reference, &*image.path, &*image.to))
+            .collect(),
+        npm: feature
+            .npm
+            .as_ref()
+            .map(|npm| Digest::of(npm.content.as_bytes())),
     };
     // Maps with string keys, lists and strings: nothing that JSON could not hold.
     Digest::of(&serde_json::to_vec(&inputs).unwrap_or_default())

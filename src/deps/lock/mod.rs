@@ -6,6 +6,9 @@ pub mod file;
 pub mod inputs;
 
 pub use changes::{Change, Changes, stale};
-pub use document::{DebianPackage, Lock, LockedFeature, LockedFile, PythonPackage, Release};
+pub use document::{
+    ANY_PLATFORM, DebianPackage, Lock, LockedFeature, LockedFile, LockedSource, PythonPackage,
+    Release, SourceKind,
+};
 pub use file::{is_relative, read, write};
 pub use inputs::inputs_of;

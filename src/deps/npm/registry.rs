@@ -12,6 +12,7 @@ use crate::config::Environment;
 use crate::config::environment::{
     NPM_CONFIG_GLOBALCONFIG, NPM_CONFIG_REGISTRY, NPM_CONFIG_USERCONFIG,
 };
+use crate::deps::hosts::{self, Mirror};
 
 /// The largest configuration file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -135,6 +136,22 @@ impl Registries {
         let url = base.join(path).ok()?;
         let login = self.login(base);
         Some(Location { url, login })
+    }
+
+    /// The registry to download that path from, which is below its root.
+    #[must_use]
+    pub fn mirror(&self, path: &str) -> Option<Mirror> {
+        let location = self.locate(path)?;
+        let mut base = location.url;
+        let root = base.path().strip_suffix(path)?.to_owned();
+        base.set_path(&root);
+        Some(Mirror {
+            base,
+            login: location.login.map(|login| match login {
+                Login::Token(token) => hosts::Login::Header(format!("Bearer {token}")),
+                Login::Basic(basic) => hosts::Login::Header(format!("Basic {basic}")),
+            }),
+        })
     }
 
     /// The login of the nearest place above a registry's URL.

@@ -84,6 +84,26 @@ impl Feature {
         self.debian.as_ref().map(Spanned::get_ref)
     }
 
+    /// Reads the lockfile of its npm packages, if that was written already.
+    pub(super) fn read_lockfile(&mut self) -> Result<(), String> {
+        let Some(npm) = &mut self.npm else {
+            return Ok(());
+        };
+        match fs_err::read_to_string(&npm.lockfile) {
+            Ok(content) => npm.content = content,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let manifest = npm.lockfile.with_file_name("package.json");
+                if !manifest.is_file() {
+                    return Err(format!(
+                        "[npm]: {error}, and there is no package.json beside it"
+                    ));
+                }
+            }
+            Err(error) => return Err(format!("[npm]: {error}")),
+        }
+        Ok(())
+    }
+
     /// Makes paths relative to `directory`.
     pub(super) fn resolve(&mut self, directory: &Path) {
         if let Some(debian) = &mut self.debian {

@@ -206,6 +206,9 @@ impl Gathering {
         }
         self.open.pop();
         feature.resolve(&self.directory);
+        feature
+            .read_lockfile()
+            .map_err(|why| source.error_at(feature.name.span(), why))?;
         feature.source = source;
         self.known.insert(name);
         self.features.push(feature.clone());
@@ -257,6 +260,15 @@ fn check_content(feature: &Feature, source: &SourceFile) -> Result<(), ConfigErr
         .patch
         .check()
         .map_err(|error| ConfigError::new(source.path(), format!("[patch]: {error}")))?;
+    for archive in &feature.archive {
+        if archive.url.is_some() == archive.path.is_some() {
+            let why = format!(
+                "the [[archive]] for {:?} needs either url or path",
+                archive.to
+            );
+            return Err(source.error_at(feature.name.span(), why));
+        }
+    }
     let Some(debian) = feature.debian() else {
         return Ok(());
     };

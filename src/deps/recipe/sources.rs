@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use url::Url;
 
 use crate::oci::Digest;
 
@@ -29,6 +30,9 @@ pub struct Npm {
     pub lockfile: PathBuf,
     /// The directory that gets `node_modules`, below the prefix.
     pub target: String,
+    /// What the lockfile says; empty while there is none yet.
+    #[serde(skip)]
+    pub content: String,
 }
 
 /// An archive from a URL or a file: an `[[archive]]` table.
@@ -36,7 +40,7 @@ pub struct Npm {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Archive {
     /// Where it is downloaded from. Exactly one of this and `path` is given.
-    pub url: Option<String>,
+    pub url: Option<Url>,
     /// Where it lies, relative to the recipe's file.
     pub path: Option<PathBuf>,
     /// What it must hash to.

@@ -8,7 +8,9 @@ done
 work=$work/checks-$$
 /openhands/tools/bin/mkdir -p "$work"
 cd "$work" || exit 1
-PATH=/openhands/bin:${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}:/openhands/tools/bin
+# The prefix's programs first: this script must not fail for what the environment does to the base's.
+PATH=/openhands/bin:/openhands/tools/bin:${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
+export SHELL=/openhands/tools/bin/bash
 
 check() {
   local name=$1 said

@@ -210,6 +210,7 @@ fn own_programs(composed: &Runner<'_>, rootfs: &Path, work: &Path) -> Result<Out
             .arg("--directory")
             .arg(&plain),
     )?;
+    runner::list_programs(&plain, work)?;
     let without = Runner::bubblewrap(&plain, "{}")?.base(work)?;
     let with = composed.base(work)?;
     if with == without && without.lines().count() > 5 {

@@ -40,7 +40,7 @@ impl fmt::Display for Scenario {
 /// Variables that break whoever believes them.
 const HOSTILE: [(&str, &str); 4] = [
     ("LD_LIBRARY_PATH", "/trap/lib"),
-    ("LD_PRELOAD", "/trap/lib/libc.so.6"),
+    ("LD_PRELOAD", "/trap/lib/missing.so"),
     ("PYTHONHOME", "/nonexistent"),
     ("PYTHONPATH", "/trap/python"),
 ];
@@ -184,7 +184,8 @@ fn docker(
 }
 
 /// A directory with the scripts and with what the hostile variables lead to: libraries that are none,
-/// and modules that end Python.
+/// and modules that end Python. They are those that programs of the prefix need and a base's shell does
+/// not, which would be as broken without any layers.
 fn trap(work: &Path) -> Result<PathBuf> {
     let trap = work.join("trap");
     fs_err::create_dir_all(trap.join("lib"))?;
@@ -192,11 +193,15 @@ fn trap(work: &Path) -> Result<PathBuf> {
     fs_err::write(trap.join("checks.sh"), CHECKS)?;
     fs_err::write(trap.join("base.sh"), BASE)?;
     for name in [
-        "libc.so.6",
         "libz.so.1",
         "libcrypto.so.3",
-        "libtinfo.so.6",
+        "libssl.so.3",
+        "libcurl-gnutls.so.4",
+        "libevent_core-2.1.so.7",
+        "libexpat.so.1",
+        "libsqlite3.so.0",
         "libstdc++.so.6",
+        "libgcc_s.so.1",
     ] {
         fs_err::write(trap.join("lib").join(name), "no library")?;
     }
@@ -205,6 +210,26 @@ fn trap(work: &Path) -> Result<PathBuf> {
         fs_err::write(trap.join("python").join(format!("{name}.py")), text)?;
     }
     Ok(trap)
+}
+
+/// Writes down for the scripts which programs a root file system has.
+pub(super) fn list_programs(rootfs: &Path, work: &Path) -> Result<()> {
+    let mut list = Vec::new();
+    for directory in ["bin", "sbin", "usr/bin", "usr/sbin", ""] {
+        let Ok(entries) = fs_err::read_dir(rootfs.join(directory)) else {
+            continue;
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // The root itself has a program or two, and directories.
+            if !entry.file_type()?.is_dir() && (!directory.is_empty() || name == "hello") {
+                list.push(format!("/{directory}/{name}\n").replace("//", "/"));
+            }
+        }
+    }
+    list.sort();
+    Ok(fs_err::write(trap(work)?.join("programs"), list.concat())?)
 }
 
 /// Removes a root file system: directories in it may not be writable.
