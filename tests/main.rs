@@ -40,6 +40,8 @@ mod oci_client;
 #[cfg(test)]
 mod platforms;
 #[cfg(test)]
+mod real_packages;
+#[cfg(test)]
 mod recompose;
 #[cfg(test)]
 mod registry_client;

@@ -9,7 +9,7 @@ work=$work/checks-$$
 /openhands/tools/bin/mkdir -p "$work"
 cd "$work" || exit 1
 # The prefix's programs first: this script must not fail for what the environment does to the base's.
-PATH=/openhands/bin:/openhands/tools/bin:${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
+export PATH=/openhands/bin:/openhands/tools/bin:${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
 export SHELL=/openhands/tools/bin/bash
 
 check() {

@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// Only this base; repeatable.
     #[arg(long = "base", value_name = "NAME")]
     bases: Vec<String>,
+    /// Look at an arm64 image as well, of which single programs are run under qemu.
+    #[arg(long, value_name = "REF")]
+    arm64: Option<String>,
     /// Run under a Docker daemon of its own, rather than under bubblewrap. Needs root.
     #[arg(long)]
     docker: bool,
@@ -141,7 +144,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             results.insert((number, scenario), found);
         }
     }
-    let table = table(&bases, &results);
+    let mut table = table(&bases, &results);
+    if let Some(reference) = &arguments.arm64 {
+        let rootfs = work.join("rootfs/arm64");
+        let composed = "oci:composed:arm64";
+        output(ohoci().args(["copy", "--platform", "linux/arm64", reference, composed]))?;
+        unpack(&work, composed, &rootfs)?;
+        let _ = writeln!(
+            table,
+            "\narm64, under qemu: {}",
+            runner::foreign(&rootfs)?.join(", ")
+        );
+    }
     println!("{table}");
     if let Some(out) = &arguments.out {
         fs_err::write(out, &table)?;

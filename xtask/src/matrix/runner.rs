@@ -169,7 +169,10 @@ fn docker(
     command.arg(format!("{}:/trap:ro", trap.display()));
     match scenario {
         Scenario::Root => command.args(["--user", "0:0", "--env", "HOME=/root"]),
-        _ => command.args(["--user", "10001:10001", "--read-only", "--env", "HOME="]),
+        // Docker's /dev/shm runs no programs, such as git's hooks.
+        _ => command
+            .args(["--user", "10001:10001", "--read-only", "--env", "HOME="])
+            .args(["--tmpfs", "/tmp:exec"]),
     };
     if scenario == Scenario::Hostile {
         for (name, value) in HOSTILE {
@@ -210,6 +213,49 @@ fn trap(work: &Path) -> Result<PathBuf> {
         fs_err::write(trap.join("python").join(format!("{name}.py")), text)?;
     }
     Ok(trap)
+}
+
+/// What single programs of another machine say under qemu's user emulation. They are started one by
+/// one: what they start themselves would need the kernel's help.
+pub(super) fn foreign(rootfs: &Path) -> Result<Vec<String>> {
+    const PYTHON: &str = "import ssl, sqlite3, ctypes, lzma, platform, sys; \
+                          print('Python', sys.version.split()[0], platform.machine())";
+    let qemu = find("qemu-aarch64-static")
+        .context("qemu-aarch64-static is not installed (Debian package qemu-user-static)")?;
+    for directory in ["proc", "dev", "tmp"] {
+        fs_err::create_dir_all(rootfs.join(directory))?;
+    }
+    fs_err::copy(qemu, rootfs.join("qemu"))?;
+    let mut said = Vec::new();
+    for program in [
+        &["tools/bin/bash", "-c", "echo bash $BASH_VERSION $((6 * 7))"][..],
+        &["tools/bin/git", "--version"],
+        &["tools/bin/tmux", "-V"],
+        &["tools/bin/curl", "--version"],
+        &["micromamba/bin/python3.13", "-E", "-c", PYTHON],
+    ] {
+        let (name, rest) = program.split_first().context("a program")?;
+        if !rootfs.join("openhands").join(name).exists() {
+            continue;
+        }
+        let mut command = Command::new(find("bwrap").context("bwrap is not installed")?);
+        command
+            .args(["--unshare-all", "--clearenv", "--ro-bind"])
+            .arg(rootfs);
+        command.args(["/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]);
+        for (name, value) in HOSTILE {
+            command.args(["--setenv", name, value]);
+        }
+        let text = output(
+            command
+                .arg("/qemu")
+                .arg(format!("/openhands/{name}"))
+                .args(rest),
+        )?;
+        let line = text.lines().next().unwrap_or("nothing");
+        said.push(line.split(" (").next().unwrap_or(line).to_owned());
+    }
+    Ok(said)
 }
 
 /// Writes down for the scripts which programs a root file system has.

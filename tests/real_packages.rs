@@ -1,0 +1,142 @@
+//! The layer of `layers/minimal.toml`, from a real Debian archive, on bases that have nothing and
+//! next to nothing. `cargo xtask matrix` does this with all layers on many bases.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::clients::run;
+use crate::support::command::Ohoci;
+
+/// What the layer has to be able to do; the matrix runs the same.
+const CHECKS: &str = include_str!("../xtask/src/matrix/checks.sh");
+
+/// Copies the recipes, so that the lock which is made here is not the project's: a mirror need not
+/// have what was locked any longer.
+fn recipes(ohoci: &Ohoci) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in [
+        "layers/minimal.toml",
+        "layers/core.toml",
+        "wrappers/lib/places",
+        "wrappers/oh-bash",
+        "wrappers/oh-git",
+        "wrappers/oh-tmux",
+    ] {
+        let content = fs_err::read(root.join(file)).unwrap();
+        ohoci.write(format!("work/{file}"), content);
+    }
+}
+
+fn platform() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "linux/arm64",
+        _ => "linux/amd64",
+    }
+}
+
+/// What the checks print in a root file system that is only read, as an unknown user, with variables
+/// that would mislead the loader and no network.
+fn checked(ohoci: &Ohoci, rootfs: &Path) -> String {
+    for directory in ["proc", "dev", "tmp", "trap"] {
+        fs_err::create_dir_all(rootfs.join(directory)).unwrap();
+    }
+    let trap = ohoci.work().join("trap");
+    fs_err::create_dir_all(trap.join("lib")).unwrap();
+    fs_err::write(trap.join("checks.sh"), CHECKS).unwrap();
+    for library in ["libz.so.1", "libcrypto.so.3", "libevent_core-2.1.so.7"] {
+        fs_err::write(trap.join("lib").join(library), "no library").unwrap();
+    }
+    let mut command = Command::new("bwrap");
+    command
+        .args(["--unshare-all", "--die-with-parent", "--clearenv"])
+        .args(["--uid", "10001", "--gid", "10001", "--ro-bind"])
+        .arg(rootfs)
+        .args(["/", "--proc", "/proc", "--dev", "/dev", "--ro-bind"])
+        .arg(&trap)
+        .args(["/trap", "--remount-ro", "/", "--tmpfs", "/dev/shm"])
+        .args(["--setenv", "LD_LIBRARY_PATH", "/trap/lib"])
+        .args(["--setenv", "LD_PRELOAD", "/trap/lib/missing.so"])
+        .args(["/openhands/tools/bin/bash", "/trap/checks.sh"]);
+    let output = command.output().unwrap();
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[test]
+#[ignore = "needs a Debian mirror, bubblewrap and umoci"]
+fn tools_from_real_packages_work_where_there_is_nothing_else() {
+    let ohoci = Ohoci::new();
+    recipes(&ohoci);
+    ohoci.run(["deps", "lock", "layers/minimal.toml"]).exits(0);
+    let build = |out: &str, threads: &str| {
+        ohoci
+            .run([
+                "deps",
+                "build",
+                "layers/minimal.toml",
+                "--locked",
+                "--platform",
+                platform(),
+                "--threads",
+                threads,
+                "--output",
+                out,
+                "--format",
+                "json",
+            ])
+            .exits(0)
+            .json()["digest"]
+            .clone()
+    };
+    assert_eq!(build("oci:deps:1", "1"), build("oci:again:1", "3"));
+    ohoci.write("work/busybox/bin/own", "");
+    for (name, base) in [("scratch", "scratch"), ("nearly", "oci:nearly:1")] {
+        if name == "nearly" {
+            // A base with a shell of its own, and nothing that ours could use.
+            let busybox = fs_err::read("/bin/busybox").unwrap();
+            let path = ohoci.write("work/busybox/bin/sh", busybox);
+            fs_err::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+                .unwrap();
+            ohoci
+                .run([
+                    "compose", "--base", "scratch", "--layer", "busybox", "--push", base,
+                ])
+                .exits(0);
+        }
+        let composed = format!("oci:composed:{name}");
+        ohoci
+            .run([
+                "compose",
+                "--base",
+                base,
+                "--deps",
+                "oci:deps:1",
+                "--fit",
+                "auto",
+                "--push",
+                &composed,
+            ])
+            .exits(0);
+        let rootfs = ohoci.work().join(name);
+        let image = format!("{}:{name}", ohoci.work().join("composed").display());
+        run(
+            "umoci",
+            &[
+                "raw",
+                "unpack",
+                "--rootless",
+                "--image",
+                &image,
+                &rootfs.display().to_string(),
+            ],
+        );
+        let said = checked(&ohoci, &rootfs);
+        for check in ["bash", "tmux", "git", "git-https", "curl", "maps"] {
+            assert!(said.contains(&format!("ok {check}\n")), "{name}:\n{said}");
+        }
+        assert!(!said.contains("FAIL"), "{name}:\n{said}");
+    }
+}
