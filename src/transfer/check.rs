@@ -1,6 +1,9 @@
 //! Looks over a base, or a composed image, for what tools below a prefix need.
 
+mod contract;
+
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::fit::{Detail, Listing, listing_of};
 use super::read::Found;
@@ -65,9 +68,16 @@ pub async fn check(
             .flatten()
             .is_some_and(|intent| !intent.deps.is_empty());
         let platform = image.config.platform();
+        let mut points = points(platform, &listing, composed, deps);
+        if composed {
+            let config = image.config.document().object().get("config");
+            let empty = Map::new();
+            let config = config.and_then(Value::as_object).unwrap_or(&empty);
+            points.extend(contract::points(&listing, config));
+        }
         checks.push(BaseCheck {
             platform: platform.to_string(),
-            points: points(platform, &listing, composed, deps),
+            points,
         });
     }
     Ok(checks)
