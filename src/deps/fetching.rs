@@ -46,9 +46,12 @@ impl Missing {
     }
 }
 
+/// How many files a message names.
+const SHOWN: usize = 20;
+
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, file) in self.files.iter().enumerate() {
+        for (index, file) in self.files.iter().take(SHOWN).enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
@@ -56,6 +59,9 @@ impl fmt::Display for Missing {
                 Some(line) => write!(f, "{} (line {line}): {}", file.name, file.error.why())?,
                 None => write!(f, "{}: {}", file.name, file.error.why())?,
             }
+        }
+        if let Some(more) = self.files.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            write!(f, "\nand {more} more")?;
         }
         Ok(())
     }

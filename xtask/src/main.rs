@@ -60,6 +60,8 @@ enum Bench {
     Compose(bench::compose::Arguments),
     /// Compose on hundreds of bases, beside other tools and what the registry sustains.
     Batch(bench::batch::Arguments),
+    /// Build a deps image cold and from the cache, and pack the same files with other tools.
+    Deps(bench::deps::Arguments),
     /// Let Docker pull images that were composed with the deps layer at the bottom and at the top.
     Pull(bench::pull::Arguments),
 }
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         Task::Dist => dist::run(),
         Task::Bench(Bench::Compose(arguments)) => bench::compose::run(arguments),
         Task::Bench(Bench::Batch(arguments)) => bench::batch::run(arguments),
+        Task::Bench(Bench::Deps(arguments)) => bench::deps::run(arguments),
         Task::Bench(Bench::Pull(arguments)) => bench::pull::run(arguments),
         Task::Matrix(arguments) => matrix::run(arguments),
         Task::Fixtures(Fixtures::DebianBase { out }) => fixtures::debian_base(out),

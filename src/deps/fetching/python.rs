@@ -46,12 +46,16 @@ pub(super) async fn wanted(
         }
         let file_name = file.path.rsplit('/').next().unwrap_or_default();
         let at = match PackageName::parse(&name) {
-            None => Err(format!("{name:?} is no name of a package")),
+            None => {
+                let why = format!("{name:?} is no name of a package");
+                Err((FetchErrorKind::Refused, why))
+            }
             Some(package) => index::find(fetcher, indexes, &package, file_name, &file.digest)
                 .await
                 .map_err(|error| match error.hint() {
-                    Some(hint) => format!("{error} ({hint})"),
-                    None => error.to_string(),
+                    // Something is wrong with this machine, not with the index.
+                    Some(hint) => (FetchErrorKind::Refused, format!("{error} ({hint})")),
+                    None => (FetchErrorKind::Gone, error.to_string()),
                 }),
         };
         match at {
@@ -66,13 +70,13 @@ pub(super) async fn wanted(
                     mirrors: Arc::from([Mirror::new(directory)]),
                 })
             }
-            Err(why) => Err((
+            Err((kind, why)) => Err((
                 what,
                 file.clone(),
                 FetchError::new(
                     &file.path,
                     vec![Refusal {
-                        kind: FetchErrorKind::Gone,
+                        kind,
                         mirror: String::new(),
                         why,
                     }],

@@ -195,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    fn states(config: Value) -> Vec<(&'static str, State)> {
+    fn states(config: &Value) -> Vec<(&'static str, State)> {
         let mut listing = Listing::default();
         for (path, target) in [
             ("openhands/bin/oh-agent-server", None),
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn an_image_that_keeps_the_contract_is_fine() {
-        let found = states(good());
+        let found = states(&good());
         assert_eq!(found.len(), 9);
         assert!(
             found.iter().all(|(_, state)| *state == State::Fine),
@@ -254,7 +254,7 @@ mod tests {
         ] {
             let mut config = good();
             config[key] = value;
-            assert!(states(config).contains(&(name, state)), "{key} {name}");
+            assert!(states(&config).contains(&(name, state)), "{key} {name}");
         }
     }
 }

@@ -11,6 +11,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod compose;
+pub(crate) mod deps;
 pub(crate) mod docker;
 mod inputs;
 mod process;
