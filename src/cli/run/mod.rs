@@ -49,7 +49,8 @@ async fn run_program(arguments: &Arguments, registry: &RegistryArguments) -> Res
     match ended {
         Ok(Ended::Exited(code)) => Ok(code),
         Ok(Ended::TimedOut) => {
-            output::note("the time is over; the program was killed");
+            let limit = request.timeout.unwrap_or_default();
+            output::note(&format!("killed after {limit:?}, because of --timeout"));
             Ok(exit_code::TIMED_OUT)
         }
         Err(RunError::NotStarted(status)) => match program::check(sandbox, root, name) {
