@@ -12,6 +12,7 @@
 //! * [`store`]: one pair of traits, many places: registry, OCI layout, archives, local cache.
 //! * [`server`]: a small registry that keeps its repositories as OCI layouts.
 //! * [`transfer`]: plans what has to move where, and moves it.
+//! * [`sandbox`]: runs programs in a root file system without privileges.
 //! * [`deps`]: turns packages into the layers of a prefix that works on any base.
 //! * [`cli`]: arguments, messages, exit codes; the only room that prints.
 
@@ -22,6 +23,7 @@ pub mod layer;
 pub mod oci;
 pub mod openhands;
 pub mod registry;
+pub mod sandbox;
 pub mod server;
 pub mod store;
 pub mod transfer;

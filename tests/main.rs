@@ -50,6 +50,8 @@ mod requests;
 #[cfg(test)]
 mod rooms;
 #[cfg(test)]
+mod run;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod server_conformance;

@@ -10,5 +10,13 @@ pub const USAGE: u8 = 2;
 pub const PARTLY: u8 = 3;
 /// Something was verified and found wanting.
 pub const WANTING: u8 = 4;
+/// `run`: the program's time was over, as timeout(1) reports it.
+pub const TIMED_OUT: u8 = 124;
+/// `run`: ohoci failed, before the program ran or behind its back; so does Docker.
+pub const SANDBOX_FAILED: u8 = 125;
+/// `run`: the program cannot be executed, as shells report it.
+pub const NOT_EXECUTABLE: u8 = 126;
+/// `run`: there is no such program, as shells report it.
+pub const NOT_FOUND: u8 = 127;
 /// Interrupted by Ctrl-C: 128 + SIGINT, as shells report it.
 pub const INTERRUPTED: u8 = 130;

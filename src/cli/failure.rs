@@ -43,6 +43,12 @@ impl Failure {
         self
     }
 
+    /// The same failure with another exit code.
+    pub(crate) fn exiting(mut self, exit_code: u8) -> Self {
+        self.exit_code = exit_code;
+        self
+    }
+
     /// What the process ends with.
     pub(crate) fn exit_code(&self) -> u8 {
         self.exit_code

@@ -17,6 +17,7 @@ mod password;
 mod printable;
 pub mod progress;
 pub mod rebase;
+pub mod run;
 pub mod serve;
 mod signals;
 pub mod size;
@@ -62,6 +63,7 @@ enum Command {
     Verify(verify::Arguments),
     Check(check::Arguments),
     Copy(copy::Arguments),
+    Run(Box<run::Arguments>),
     Tags(Box<tags::Arguments>),
     /// Ready-made layers from packages
     #[command(subcommand)]
@@ -139,6 +141,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Verify(arguments) => Box::pin(verify::run(&arguments, &registry)).await,
         Command::Check(arguments) => Box::pin(check::run(&arguments, &registry)).await,
         Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,
+        Command::Run(arguments) => Box::pin(run::run(&arguments, &registry)).await,
         Command::Tags(arguments) => tags::run(&arguments),
         Command::Deps(command) => Box::pin(deps::run(&command, &registry)).await,
         Command::Registry(RegistryCommand::Serve(arguments)) => serve::run(&arguments).await,

@@ -41,8 +41,8 @@ variables! {
     /// The home directory, below which the directories of the other variables default to. Without
     /// it the password database is asked.
     HOME;
-    /// Where credential helpers (`docker-credential-…`) are looked for. Entries that are not
-    /// absolute are passed over.
+    /// Where credential helpers (`docker-credential-…`) and `bwrap` are looked for. Entries that are
+    /// not absolute are passed over.
     PATH;
     /// Holds `ohoci/config.toml`, `containers/auth.json` and `containers/certs.d`; `~/.config` by
     /// default.

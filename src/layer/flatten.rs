@@ -72,8 +72,9 @@ type Inodes = BTreeMap<LayerPath, Inode>;
 /// without having an entry for them are 0755 and root's; nothing above the prefix is in the tree.
 ///
 /// # Errors
-/// When a layer cannot be read, puts something below a symlink (where that would land only a
-/// running container knows), links to what is not there, or when nothing is at the prefix.
+/// When a layer cannot be read, links to what is not there, or when nothing is at the prefix; and
+/// when it puts something below a symlink, unless the prefix is the root: then it lands where the
+/// symlink leads to, as it does with runtimes.
 pub fn flatten(
     layers: &[&OpenLayer<'_>],
     prefix: &LayerPath,
@@ -88,6 +89,11 @@ pub fn flatten(
         let mut upper = Inodes::new();
         let mut whiteouts = Vec::new();
         while let Some(member) = layer.next_member()? {
+            let member = match prefix.is_root() {
+                true => landed(member, &upper, &merged)
+                    .map_err(|path| layer.unfit(&path, "it is below too many symlinks"))?,
+                false => member,
+            };
             if let Some(whiteout) = member.whiteout {
                 whiteouts.push(whiteout);
             } else if concerns(&member.path, prefix) {
@@ -146,8 +152,68 @@ pub fn flatten(
     to_tree(&merged, prefix)
 }
 
+/// A member where unpacking would put it: with the symlinks above it followed, inside the root, as
+/// runtimes do (containerd `archive`, moby `pkg/archive`). Gives its path back when there are too
+/// many to follow.
+fn landed(mut member: Member, upper: &Inodes, merged: &Inodes) -> Result<Member, LayerPath> {
+    let follow =
+        |path: &LayerPath, last| landing(path, upper, merged, last).ok_or_else(|| path.clone());
+    match &mut member.whiteout {
+        Some(Whiteout::Path(path)) => *path = follow(path, false)?,
+        Some(Whiteout::Below(directory)) => *directory = follow(directory, true)?,
+        None => member.path = follow(&member.path, false)?,
+    }
+    if let Kind::Hardlink(target) = &mut member.entry.kind {
+        *target = follow(target, false)?;
+    }
+    Ok(member)
+}
+
+/// A path with the symlinks above it followed, and on request one that it is itself.
+fn landing(path: &LayerPath, upper: &Inodes, merged: &Inodes, last: bool) -> Option<LayerPath> {
+    let link = |path: &[u8]| match &upper.get(path).or_else(|| merged.get(path))?.kind {
+        Kind::Symlink(target) => Some(target),
+        _ => None,
+    };
+    let is_followed = path.ancestors().any(|above| link(above).is_some());
+    if !is_followed && !(last && link(path.as_bytes()).is_some()) {
+        return Some(path.clone());
+    }
+    let mut followed = 0;
+    let mut at = LayerPath::root();
+    let mut names: Vec<&[u8]> = path.names().rev().collect();
+    while let Some(name) = names.pop() {
+        match name {
+            b"" | b"." => continue,
+            b".." => {
+                at = at.parent().unwrap_or_default();
+                continue;
+            }
+            _ => {}
+        }
+        let next = at.join(&LayerPath::parse(name).ok()?).ok()?;
+        match link(next.as_bytes()) {
+            Some(target) if last || !names.is_empty() => {
+                followed += 1;
+                if followed > MAX_LINKS {
+                    return None;
+                }
+                if target.starts_with(b"/") {
+                    at = LayerPath::root();
+                }
+                names.extend(target.rsplit(|byte| *byte == b'/'));
+            }
+            _ => at = next,
+        }
+    }
+    Some(at)
+}
+
 /// Hard links from inside the prefix to outside of it, by layer and target.
 type Outside = BTreeMap<(usize, LayerPath), Inode>;
+
+/// How many symlinks are followed for one path: as many as Linux does (path_resolution(7)).
+const MAX_LINKS: usize = 40;
 
 const LINKS_TO_DIRECTORY: &str = "it is a hard link to a directory";
 

@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
 use super::read::{Deps, Image};
-use crate::layer::{self, LayerPath, OpenLayer, PackOptions, PackedLayer};
+use crate::layer::decompress::DEFAULT_LIMIT;
+use crate::layer::{self, LayerPath, OpenLayer, PackOptions, PackedLayer, Tree};
 use crate::oci::{Content, Descriptor, Digest, media_type};
 use crate::store::cache::Cache;
 use crate::store::file_body::file_body;
-use crate::store::{Body, Error, ErrorKind};
+use crate::store::{Body, Error, ErrorKind, Source};
 
 /// What the cache calls these results; the number changes when equal input gives other bytes.
 const FACT: &str = "flattened-1";
@@ -59,12 +60,10 @@ pub async fn flatten(
             "it is an index, not an image",
         ));
     };
-    let files = try_join_all(
-        layers
-            .iter()
-            .enumerate()
-            .map(|(at, layer)| spool(deps, layer, work_dir.join(format!("deps-layer-{at}")))),
-    )
+    let files = try_join_all(layers.iter().enumerate().map(|(at, layer)| {
+        let path = work_dir.join(format!("deps-layer-{at}"));
+        spool(deps.source.as_ref(), layer, path)
+    }))
     .await?;
     let work = work_dir.to_owned();
     let packed = tokio::task::spawn_blocking(move || pack(&files, &prefix, &work))
@@ -93,16 +92,17 @@ fn known(cache: &Cache, key: &str) -> Option<Flattened> {
 }
 
 /// Writes a layer to a file, because flattening may have to read it twice.
-async fn spool(deps: &Deps, layer: &Descriptor, path: PathBuf) -> Result<PathBuf, Error> {
-    let what = || {
-        format!(
-            "cannot read layer {} of {}",
-            layer.digest,
-            deps.source.place()
-        )
-    };
+///
+/// # Errors
+/// When it cannot be read, is not what its digest says, or the file cannot be written.
+pub async fn spool(
+    source: &dyn Source,
+    layer: &Descriptor,
+    path: PathBuf,
+) -> Result<PathBuf, Error> {
+    let what = || format!("cannot read layer {} of {}", layer.digest, source.place());
     let fail = |error: std::io::Error| Error::io(what(), error);
-    let mut stream = deps.source.blob(layer).open(0).await.map_err(fail)?;
+    let mut stream = source.blob(layer).open(0).await.map_err(fail)?;
     let mut file = tokio::fs::File::create(&path).await.map_err(fail)?;
     while let Some(piece) = stream.next().await {
         file.write_all(&piece.map_err(fail)?).await.map_err(fail)?;
@@ -113,6 +113,16 @@ async fn spool(deps: &Deps, layer: &Descriptor, path: PathBuf) -> Result<PathBuf
 
 fn pack(files: &[PathBuf], prefix: &LayerPath, work_dir: &Path) -> Result<PackedLayer, String> {
     let options = PackOptions::default();
+    let tree = tree(files, prefix, work_dir)?;
+    layer::pack_tree(tree, format!("ohoci: take {prefix}"), &options, work_dir)
+        .map_err(|error| error.to_string())
+}
+
+/// What the layers in these files, lowest first, finally hold at a path.
+///
+/// # Errors
+/// As [`layer::flatten()`], in words.
+pub fn tree(files: &[PathBuf], prefix: &LayerPath, work_dir: &Path) -> Result<Tree, String> {
     let open: Vec<Box<OpenLayer<'_>>> = files
         .iter()
         .map(|path| {
@@ -122,10 +132,7 @@ fn pack(files: &[PathBuf], prefix: &LayerPath, work_dir: &Path) -> Result<Packed
         })
         .collect();
     let open: Vec<&OpenLayer<'_>> = open.iter().map(AsRef::as_ref).collect();
-    let tree = layer::flatten(&open, prefix, options.limit, work_dir)
-        .map_err(|error| error.to_string())?;
-    layer::pack_tree(tree, format!("ohoci: take {prefix}"), &options, work_dir)
-        .map_err(|error| error.to_string())
+    layer::flatten(&open, prefix, DEFAULT_LIMIT, work_dir).map_err(|error| error.to_string())
 }
 
 async fn keep(

@@ -174,6 +174,38 @@ fn hard_links_out_of_the_prefix_become_copies() {
 }
 
 #[test]
+fn in_a_whole_image_things_land_where_symlinks_lead() {
+    check(
+        "/",
+        &[
+            &["d:usr", "l:lib=usr/lib", "f:usr/lib/old=0"],
+            &["f:lib/a=1", "h:lib/b=lib/a", "f:lib/.wh.old"],
+            &["l:x=/y/../lib/", "f:x/c=3"],
+        ],
+        &[
+            "l:/lib=usr/lib",
+            "d:/usr",
+            "d:/usr/lib",
+            "f:/usr/lib/a=1",
+            "h:/usr/lib/b=/usr/lib/a",
+            "f:/usr/lib/c=3",
+            "l:/x=/y/../lib/",
+        ],
+    );
+    check(
+        "/",
+        &[
+            &["l:out=../../..", "f:out/etc/a=1"],
+            &["l:d=etc", "f:d/.wh..wh..opq"],
+        ],
+        &["l:/d=etc", "l:/out=../../.."],
+    );
+    let circle: &[&[&str]] = &[&["l:a=b", "l:b=a", "f:a/c=1"]];
+    let error = flat("/", circle).unwrap_err().to_string();
+    assert!(error.contains("too many symlinks"), "{error}");
+}
+
+#[test]
 fn what_has_no_clear_place_is_refused() {
     let cases: [(&[&[&str]], &str); 7] = [
         (&[&["f:x=1"]], "nothing at /o"),

@@ -1,0 +1,80 @@
+//! `ohoci run`: a program in an image, or in a root file system, without privileges.
+
+mod arguments;
+mod prepare;
+
+use super::arguments::RegistryArguments;
+use super::context::Context;
+use super::failure::Failure;
+use super::{exit_code, output};
+use crate::config::environment::PATH;
+use crate::sandbox::{Bubblewrap, Ended, ProgramError, RunError, Streams, program};
+
+pub use arguments::Arguments;
+use prepare::Prepared;
+
+/// Runs the command.
+pub(super) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    // Whatever the program ends with is passed on, so our own failures need a code of their own.
+    Box::pin(run_program(arguments, registry))
+        .await
+        .map_err(|failure| match failure.exit_code() {
+            exit_code::FAILED => failure.exiting(exit_code::SANDBOX_FAILED),
+            _ => failure,
+        })
+}
+
+async fn run_program(arguments: &Arguments, registry: &RegistryArguments) -> Result<u8, Failure> {
+    let request = arguments.request()?;
+    let context = Context::open(registry)?;
+    // Before anything is downloaded.
+    let bubblewrap = Bubblewrap::find(context.environment.get(PATH).as_deref())
+        .map_err(|error| refused("cannot run anything", &error))?;
+    let prepared = prepare::prepare(&request, &context).await?;
+    context.show_server_warnings();
+    let Prepared {
+        sandbox,
+        command,
+        root,
+        ..
+    } = &prepared;
+    let name = command.first().map(AsRef::as_ref).unwrap_or_default();
+    let what = format!("cannot run {}", std::path::Path::new(name).display());
+    let ended = bubblewrap
+        .run(sandbox, command, Streams::Inherited, request.timeout)
+        .await;
+    match ended {
+        Ok(Ended::Exited(code)) => Ok(code),
+        Ok(Ended::TimedOut) => {
+            let limit = request.timeout.unwrap_or_default();
+            output::note(&format!("killed after {limit:?}, because of --timeout"));
+            Ok(exit_code::TIMED_OUT)
+        }
+        Err(RunError::NotStarted(status)) => match program::check(sandbox, root, name) {
+            Ok(()) => Err(refused(what, &RunError::NotStarted(status))),
+            Err(reason) => {
+                let code = match reason {
+                    ProgramError::NotFound(_) | ProgramError::NoInterpreter(_) => {
+                        exit_code::NOT_FOUND
+                    }
+                    ProgramError::Directory | ProgramError::NotExecutable => {
+                        exit_code::NOT_EXECUTABLE
+                    }
+                };
+                Err(Failure::new(what, reason.to_string()).exiting(code))
+            }
+        },
+        Err(error) => Err(refused(what, &error)),
+    }
+}
+
+fn refused(what: impl Into<String>, error: &RunError) -> Failure {
+    let failure = Failure::new(what, error.to_string());
+    match error.hint() {
+        Some(hint) => failure.hinted(hint),
+        None => failure,
+    }
+}

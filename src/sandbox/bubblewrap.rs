@@ -1,0 +1,247 @@
+//! What a description comes to in the words of bubblewrap (bwrap(1), version 0.8 and later).
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::description::{Network, Sandbox};
+
+/// What the user 0 of a sandbox may do to what is in it: what Docker leaves to root (moby
+/// `oci/caps/defaults.go`) and is of use with a single user. Others have no capabilities there.
+const CAPABILITIES: [&str; 13] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_SETFCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SYS_CHROOT",
+    "CAP_AUDIT_WRITE",
+];
+
+/// The options that make bubblewrap set a sandbox up. Depends on the description only.
+///
+/// The program has namespaces of its own for users, processes, mounts, host name, IPC and, unless
+/// it may use this machine's, network; `/proc` and `/dev` of its own; no terminal that it could
+/// type into; and it dies with whoever runs it.
+#[must_use]
+pub fn options(sandbox: &Sandbox) -> Vec<OsString> {
+    let mut options = Options(Vec::new());
+    for flag in [
+        "--unshare-user",
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+        "--die-with-parent",
+        "--new-session",
+        "--clearenv",
+    ] {
+        options.put(&[flag]);
+    }
+    if sandbox.network == Network::None {
+        options.put(&["--unshare-net"]);
+    }
+    options.put(&["--hostname", &sandbox.host_name]);
+    options.put(&["--uid", &sandbox.user.to_string()]);
+    options.put(&["--gid", &sandbox.group.to_string()]);
+    options.put(&["--cap-drop", "ALL"]);
+    if sandbox.user == 0 {
+        for capability in CAPABILITIES {
+            options.put(&["--cap-add", capability]);
+        }
+    }
+    options.mount("--bind", "--ro-bind", sandbox.writable, &sandbox.root, "/");
+    options.put(&["--proc", "/proc"]);
+    options.put(&["--dev", "/dev"]);
+    // What lies deeper comes later, or else the mount above would hide it.
+    let mut over: Vec<(&Path, Over<'_>)> = sandbox
+        .temporary
+        .iter()
+        .map(|path| (path.as_path(), Over::Temporary))
+        .chain(sandbox.binds.iter().map(|bind| {
+            let over = Over::Bind(&bind.source, bind.writable);
+            (bind.destination.as_path(), over)
+        }))
+        .collect();
+    over.sort_by_key(|(path, _)| path.components().count());
+    for (path, over) in over {
+        match over {
+            Over::Temporary => options.put(&[OsStr::new("--tmpfs"), path.as_os_str()]),
+            Over::Bind(source, writable) => {
+                options.mount("--bind", "--ro-bind", writable, source, path);
+            }
+        }
+    }
+    for (name, value) in &sandbox.environment {
+        options.put(&["--setenv", name, value]);
+    }
+    options.put(&[OsStr::new("--chdir"), sandbox.directory.as_os_str()]);
+    options.0
+}
+
+#[derive(Clone, Copy)]
+enum Over<'a> {
+    Temporary,
+    Bind(&'a PathBuf, bool),
+}
+
+struct Options(Vec<OsString>);
+
+impl Options {
+    fn put(&mut self, words: &[impl AsRef<OsStr>]) {
+        self.0
+            .extend(words.iter().map(|word| word.as_ref().to_owned()));
+    }
+
+    fn mount(
+        &mut self,
+        writable: &str,
+        read_only: &str,
+        is_writable: bool,
+        source: &Path,
+        destination: impl AsRef<Path>,
+    ) {
+        let option = if is_writable { writable } else { read_only };
+        self.put(&[
+            OsStr::new(option),
+            source.as_os_str(),
+            destination.as_ref().as_os_str(),
+        ]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::description::Bind;
+    use super::*;
+
+    fn sandbox() -> Sandbox {
+        Sandbox {
+            root: "/images/one".into(),
+            writable: true,
+            binds: Vec::new(),
+            temporary: Vec::new(),
+            environment: Vec::new(),
+            directory: "/".into(),
+            user: 0,
+            group: 0,
+            network: Network::None,
+            host_name: "box".into(),
+        }
+    }
+
+    fn words(sandbox: &Sandbox) -> Vec<String> {
+        options(sandbox)
+            .into_iter()
+            .map(|word| word.into_string().unwrap())
+            .collect()
+    }
+
+    /// Where these words stand in a row.
+    fn position(words: &[String], wanted: &[&str]) -> Option<usize> {
+        words
+            .windows(wanted.len())
+            .position(|window| window == wanted)
+    }
+
+    #[track_caller]
+    fn in_order(words: &[String], wanted: &[&[&str]]) {
+        let found: Vec<_> = wanted.iter().map(|row| position(words, row)).collect();
+        assert!(
+            found.iter().all(Option::is_some) && found.is_sorted(),
+            "{found:?} of {wanted:?} in {words:?}"
+        );
+    }
+
+    #[test]
+    fn the_program_has_namespaces_of_its_own_and_dies_with_its_runner() {
+        let words = words(&sandbox());
+        for flag in [
+            "--unshare-user",
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--unshare-uts",
+            "--unshare-net",
+            "--die-with-parent",
+            "--new-session",
+            "--clearenv",
+        ] {
+            assert!(words.iter().any(|word| word == flag), "{flag}");
+        }
+        in_order(
+            &words,
+            &[
+                &["--hostname", "box"],
+                &["--bind", "/images/one", "/"],
+                &["--proc", "/proc"],
+                &["--dev", "/dev"],
+                &["--chdir", "/"],
+            ],
+        );
+    }
+
+    #[test]
+    fn the_host_network_is_shared_on_request_only() {
+        let words = words(&Sandbox {
+            network: Network::Host,
+            ..sandbox()
+        });
+        assert_eq!(position(&words, &["--unshare-net"]), None);
+    }
+
+    #[test]
+    fn only_user_0_has_capabilities() {
+        let root = words(&sandbox());
+        in_order(
+            &root,
+            &[&["--cap-drop", "ALL"], &["--cap-add", "CAP_CHOWN"]],
+        );
+        let user = words(&Sandbox {
+            user: 1000,
+            group: 100,
+            ..sandbox()
+        });
+        in_order(
+            &user,
+            &[
+                &["--uid", "1000"],
+                &["--gid", "100"],
+                &["--cap-drop", "ALL"],
+            ],
+        );
+        assert_eq!(position(&user, &["--cap-add"]), None);
+    }
+
+    #[test]
+    fn deeper_mounts_come_later() {
+        let bind = |source: &str, destination: &str, writable| Bind {
+            source: source.into(),
+            destination: destination.into(),
+            writable,
+        };
+        let words = words(&Sandbox {
+            writable: false,
+            binds: vec![bind("/s/deep", "/a/b/c", true), bind("/s/top", "/a", false)],
+            temporary: vec!["/a/b".into()],
+            environment: vec![("A".into(), "--b c".into())],
+            directory: "/a".into(),
+            ..sandbox()
+        });
+        in_order(
+            &words,
+            &[
+                &["--ro-bind", "/images/one", "/"],
+                &["--ro-bind", "/s/top", "/a"],
+                &["--tmpfs", "/a/b"],
+                &["--bind", "/s/deep", "/a/b/c"],
+                &["--setenv", "A", "--b c"],
+                &["--chdir", "/a"],
+            ],
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! A directory that goes away with whatever programs left in it.
+
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// A directory in the place for temporary files, removed when this is dropped: also when what is
+/// in it may be neither read nor written, which an ordinary user could not remove as it is.
+///
+/// Nothing may write into it any more by then.
+#[derive(Debug)]
+pub struct RemovedDirectory {
+    path: PathBuf,
+}
+
+impl RemovedDirectory {
+    /// Makes an empty one, which only its owner can enter.
+    ///
+    /// # Errors
+    /// When no directory can be made there.
+    pub fn create() -> io::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("ohoci-run-").tempdir()?;
+        Ok(Self {
+            path: directory.keep(),
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for RemovedDirectory {
+    fn drop(&mut self) {
+        // What cannot be removed is left to whoever cleans the place for temporary files.
+        let _ = remove(&self.path);
+    }
+}
+
+/// Removes a directory with all that is in it, making it removable where need be. Symlinks are
+/// removed, never followed.
+///
+/// # Errors
+/// When something cannot be removed even so.
+pub fn remove(directory: &Path) -> io::Result<()> {
+    match fs_err::remove_dir_all(directory) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        done => return done,
+    }
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let mode = fs_err::symlink_metadata(&path)?.mode();
+        if mode & 0o700 != 0o700 {
+            fs_err::set_permissions(&path, PermissionsExt::from_mode(mode | 0o700))?;
+        }
+        for child in fs_err::read_dir(&path)? {
+            let child = child?;
+            if child.file_type()?.is_dir() {
+                waiting.push(child.path());
+            }
+        }
+    }
+    fs_err::remove_dir_all(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_may_enter_is_removed() {
+        let outside = tempfile::tempdir().unwrap();
+        let kept = outside.path().join("kept");
+        fs_err::write(&kept, "kept").unwrap();
+        let directory = RemovedDirectory::create().unwrap();
+        let path = directory.path().to_owned();
+        fs_err::create_dir_all(path.join("a/b")).unwrap();
+        fs_err::write(path.join("a/b/file"), "x").unwrap();
+        fs_err::os::unix::fs::symlink(outside.path(), path.join("a/link")).unwrap();
+        for (name, mode) in [("a/b", 0o000), ("a", 0o555)] {
+            fs_err::set_permissions(path.join(name), PermissionsExt::from_mode(mode)).unwrap();
+        }
+        drop(directory);
+        assert!(!path.exists());
+        assert!(kept.exists());
+    }
+}

@@ -1,0 +1,574 @@
+//! `ohoci run`: programs in images and root file systems, as `docker run` would start them.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ohoci::oci::media_type::{Compression, Family};
+use ohoci::sandbox::{Bubblewrap, Ended, Network, RunError, Sandbox, Streams};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::support::clients::skopeo;
+use crate::support::command::{Ohoci, Outcome};
+use crate::support::debian_registry::DebianRegistry;
+use crate::support::images::{Index, Layer, Node, Recipe, busybox};
+use crate::support::peer::Access;
+
+/// Far more than anything here takes, far less than the programs sleep.
+const SOON: Duration = Duration::from_secs(30);
+
+/// A place to run from, with a layout `image` in it, and a place for temporary files.
+struct Scene {
+    ohoci: Ohoci,
+    temporary: PathBuf,
+}
+
+fn file(text: &str) -> Node {
+    Node::File(text.as_bytes().to_vec())
+}
+
+fn image() -> Recipe {
+    busybox(Family::Oci, Compression::Gzip).layer(Layer::pack(
+        &[
+            ("bin/chmod", Node::Link("busybox")),
+            ("bin/ifconfig", Node::Link("busybox")),
+            ("bin/sleep", Node::Link("busybox")),
+            ("bin/touch", Node::Link("busybox")),
+            ("opt", Node::Directory),
+            ("opt/greeting", file("hello\n")),
+        ],
+        Compression::Gzip,
+    ))
+}
+
+impl Scene {
+    fn new(image: Recipe) -> Self {
+        let ohoci = Ohoci::new();
+        image
+            .build()
+            .write_layout(&ohoci.work().join("image"), "latest");
+        let temporary = ohoci.work().join("tmp");
+        fs_err::create_dir(&temporary).unwrap();
+        Self { ohoci, temporary }
+    }
+
+    fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = self.ohoci.command();
+        command
+            .arg("run")
+            .args(arguments)
+            .env("TMPDIR", &self.temporary);
+        command
+    }
+
+    /// Runs it, and fails the test if anything is left behind.
+    #[track_caller]
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        let output = self.command(arguments).output().unwrap();
+        self.nothing_is_left();
+        Outcome {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// What a shell in the image says.
+    #[track_caller]
+    fn says(&self, flags: &[&str], script: &str) -> String {
+        let shell = ["oci:image", "sh", "-c", script];
+        let outcome = self.run(&[flags, &shell].concat()).exits(0);
+        assert_eq!(outcome.stderr, "");
+        outcome.stdout
+    }
+
+    #[track_caller]
+    fn nothing_is_left(&self) {
+        let left: Vec<_> = fs_err::read_dir(&self.temporary).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
+fn the_exit_code_is_the_programs() {
+    let scene = Scene::new(image());
+    for (script, code) in [
+        ("exit 0", 0),
+        ("exit 7", 7),
+        ("exit 255", 255),
+        ("kill -9 $$", 137),
+    ] {
+        let outcome = scene.run(&["oci:image", "--", "sh", "-c", script]);
+        assert_eq!(outcome.exits(code).stderr, "");
+    }
+    let outcome = scene.run(&["oci:image", "sh", "-c", "echo out; echo err >&2"]);
+    let outcome = outcome.exits(0);
+    assert_eq!((&*outcome.stdout, &*outcome.stderr), ("out\n", "err\n"));
+}
+
+#[test]
+fn what_cannot_be_run_has_codes_of_its_own() {
+    let odd = Layer::pack(
+        &[
+            ("bin/data", file("data")),
+            ("bin/lost", Node::Program(b"#!/bin/nothing\n".to_vec())),
+        ],
+        Compression::Gzip,
+    );
+    let scene = Scene::new(image().layer(odd));
+    for (arguments, code, why) in [
+        (&["oci:image", "nothing"][..], 127, "no such program"),
+        (&["oci:image", "/bin/nothing"], 127, "no such program"),
+        (&["oci:image", "lost"], 127, "/bin/nothing"),
+        (&["oci:image", "/bin/data"], 126, "not executable"),
+        (&["oci:image", "/bin"], 126, "a directory"),
+        (&["oci:nothing", "true"], 125, "oci:nothing"),
+        (&["--rootfs", "nothing", "true"], 125, "nothing"),
+        (
+            &["--user", "nobody", "oci:image", "env"],
+            125,
+            "no user nobody",
+        ),
+        (
+            &["--mount", "nothing:/mnt", "oci:image", "env"],
+            125,
+            "cannot mount nothing",
+        ),
+        (&["--mount", "nothing", "oci:image", "env"], 2, "--mount"),
+        (&["--timeout", "0", "oci:image", "env"], 2, "--timeout"),
+        (&["--workdir", "opt", "oci:image", "env"], 2, "--workdir"),
+        (&["--wrong", "oci:image", "env"], 2, "--wrong"),
+        (&["--rootfs", "."], 2, "no program"),
+        (&[], 2, "no image"),
+    ] {
+        let outcome = scene.run(arguments).exits(code);
+        assert!(
+            outcome.stderr.contains(why),
+            "{arguments:?}: {}",
+            outcome.stderr
+        );
+        assert_eq!(outcome.stdout, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn without_bubblewrap_the_package_is_named() {
+    let scene = Scene::new(image());
+    let output = scene
+        .command(&["oci:image", "env"])
+        .env("PATH", "/nowhere")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("package bubblewrap"), "{said}");
+}
+
+#[test]
+fn the_image_says_what_starts() {
+    let scene = Scene::new(
+        image()
+            .set(
+                "Entrypoint",
+                json!([
+                    "sh",
+                    "-c",
+                    "echo \"$0 $*\"; pwd; id -u; id -g; echo $A $B $HOME"
+                ]),
+            )
+            .set("Cmd", json!(["by", "default"]))
+            .set("Env", json!(["PATH=/bin", "A=one", "B=two"]))
+            .set("WorkingDir", json!("/opt/new"))
+            .set("User", json!("user")),
+    );
+    let run = |arguments: &[&str]| scene.run(arguments).exits(0).stdout;
+    assert_eq!(
+        run(&["oci:image"]),
+        "by default\n/opt/new\n1000\n1000\none two /home/user\n"
+    );
+    assert_eq!(
+        run(&[
+            "--env",
+            "A=1=2",
+            "--env",
+            "C",
+            "--workdir",
+            "/made/here",
+            "--user",
+            "0:5",
+            "oci:image",
+            "--",
+            "--flag",
+            "x",
+        ]),
+        "--flag x\n/made/here\n0\n5\n1=2 two /root\n"
+    );
+    let output = scene
+        .command(&["--entrypoint", "env", "-e", "GIVEN", "oci:image"])
+        .env("GIVEN", "along")
+        .env("HIDDEN", "away")
+        .output()
+        .unwrap();
+    let mut variables: Vec<_> = std::str::from_utf8(&output.stdout)
+        .unwrap()
+        .lines()
+        .collect();
+    variables.sort_unstable();
+    assert_eq!(
+        variables,
+        [
+            "A=one",
+            "B=two",
+            "GIVEN=along",
+            "HOME=/home/user",
+            "HOSTNAME=ohoci",
+            "PATH=/bin",
+            "PWD=/opt/new"
+        ]
+    );
+}
+
+#[test]
+fn whiteouts_count_and_nothing_of_this_machine_is_seen() {
+    let removed = Layer::pack(
+        &[
+            ("opt", Node::Directory),
+            ("opt/.wh.greeting", file("")),
+            ("opt/new", file("new\n")),
+        ],
+        Compression::Gzip,
+    );
+    let scene = Scene::new(image().layer(removed));
+    let said = scene.says(&[], "ls /opt /");
+    assert_eq!(said, "/:\nbin\ndev\netc\nopt\nproc\ntmp\n\n/opt:\nnew\n");
+}
+
+#[test]
+fn any_kind_of_place_will_do() {
+    let registry = DebianRegistry::open();
+    let scene = Scene::new(image());
+    let work = scene.ohoci.work();
+    image()
+        .build()
+        .push(&registry.peer(Access::Anonymous), "a", "1");
+    let from = format!("oci:{}:latest", work.join("image").display());
+    for kind in ["oci-archive", "docker-archive"] {
+        let to = format!("{kind}:{}:name:1", work.join(kind).display());
+        skopeo(&["copy", "--quiet", &from, &to]);
+    }
+    for reference in [
+        "oci:image".to_owned(),
+        "oci:image:latest".to_owned(),
+        "oci-archive:oci-archive".to_owned(),
+        "docker-archive:docker-archive".to_owned(),
+        format!("{}/a:1", registry.host()),
+    ] {
+        let outcome = scene.run(&[&reference, "cat", "/opt/greeting"]).exits(0);
+        assert_eq!(outcome.stdout, "hello\n", "{reference}");
+    }
+}
+
+#[test]
+fn of_an_index_this_machines_image_runs() {
+    let scene = Scene::new(image());
+    let index = Index::busybox(Family::Oci, Compression::Gzip);
+    index.write_layout(&scene.ohoci.work().join("index"), "1");
+    let outcome = scene.run(&["oci:index", "id", "-u"]).exits(0);
+    assert_eq!((&*outcome.stdout, &*outcome.stderr), ("0\n", ""));
+    let outcome = scene.run(&["--platform", "linux/arm/v7", "oci:index", "id", "-u"]);
+    assert!(
+        outcome
+            .stderr
+            .contains("warning: the image is for linux/arm/v7"),
+        "{}",
+        outcome.stderr
+    );
+    let outcome = scene
+        .run(&["--platform", "linux/s390x", "oci:index", "id"])
+        .exits(125);
+    assert!(outcome.stderr.contains("linux/s390x"), "{}", outcome.stderr);
+}
+
+#[test]
+fn mounts_are_seen_and_written_unless_read_only() {
+    let scene = Scene::new(image());
+    scene.ohoci.write("work/shared/file", "from outside\n");
+    scene.ohoci.write("work/shared/other", "another\n");
+    let said = scene.says(
+        &["--mount", "shared:/mnt/deep", "--mount", "shared/other:/opt/greeting:ro"],
+        "cat /mnt/deep/file /opt/greeting; echo inside > /mnt/deep/new; (echo x > /opt/greeting) 2>/dev/null || echo refused",
+    );
+    assert_eq!(said, "from outside\nanother\nrefused\n");
+    let new = fs_err::read_to_string(scene.ohoci.work().join("shared/new")).unwrap();
+    assert_eq!(new, "inside\n");
+    let said = scene.says(
+        &["--mount", "shared:/mnt:ro"],
+        "(echo x > /mnt/new) 2>/dev/null || echo refused",
+    );
+    assert_eq!(said, "refused\n");
+}
+
+#[test]
+fn read_only_means_everything_but_mounts() {
+    let scene = Scene::new(image());
+    let write =
+        "for d in / /tmp /opt /mnt /scratch; do touch $d/x 2>/dev/null && echo $d; done; true";
+    fs_err::create_dir(scene.ohoci.work().join("shared")).unwrap();
+    let flags = [
+        "--read-only",
+        "--mount",
+        "shared:/mnt",
+        "--tmpfs",
+        "/scratch",
+    ];
+    assert_eq!(scene.says(&flags, write), "/mnt\n/scratch\n");
+    assert_eq!(scene.says(&[], write), "/\n/tmp\n/opt\n");
+}
+
+#[test]
+fn there_is_no_network_unless_it_is_asked_for() {
+    let scene = Scene::new(image());
+    let interfaces = "ls /proc/sys/net/ipv4/conf; cat /etc/hosts";
+    let said = scene.says(&[], interfaces);
+    assert_eq!(
+        said,
+        "all\ndefault\nlo\n127.0.0.1\tlocalhost ohoci\n::1\tlocalhost ohoci\n"
+    );
+    let here = |name: &str| fs_err::read_link(format!("/proc/self/ns/{name}")).unwrap();
+    let inside = scene.says(&["--network", "host"], "ls -l /proc/self/ns/net");
+    assert!(inside.contains(here("net").to_str().unwrap()), "{inside}");
+    let inside = scene.says(&["--network", "none"], "ls -l /proc/self/ns/net");
+    assert!(!inside.contains(here("net").to_str().unwrap()), "{inside}");
+}
+
+#[test]
+fn when_the_time_is_over_everything_is_killed() {
+    let scene = Scene::new(image());
+    let started = Instant::now();
+    // A child that ignores what can be ignored. `run` waits until nobody is left who could write to
+    // its standard output, so survivors would hold it up.
+    let script = "trap '' TERM INT HUP; (while true; do sleep 60; done) & echo on; sleep 60";
+    let outcome = scene.run(&["--timeout", "1.5", "oci:image", "sh", "-c", script]);
+    let outcome = outcome.exits(124);
+    assert!(started.elapsed() < SOON);
+    assert_eq!(outcome.stdout, "on\n");
+    assert_eq!(outcome.stderr, "killed after 1.5s, because of --timeout\n");
+}
+
+#[test]
+fn what_runs_on_in_the_background_ends_with_the_program() {
+    let scene = Scene::new(image());
+    let started = Instant::now();
+    scene
+        .run(&["oci:image", "sh", "-c", "sleep 60 & exit 3"])
+        .exits(3);
+    assert!(started.elapsed() < SOON);
+}
+
+#[test]
+fn an_interrupted_run_leaves_neither_programs_nor_files() {
+    let scene = Scene::new(image());
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut child = scene
+            .command(&["oci:image", "sh", "-c", "echo started; sleep 60"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "started\n");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        // The pipe ends when nobody in the sandbox is left that could write to it.
+        let mut rest = String::new();
+        output.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        scene.nothing_is_left();
+    }
+}
+
+#[test]
+fn what_nobody_may_enter_is_removed_too() {
+    let scene = Scene::new(image());
+    let script = "touch /opt/closed; chmod 0 /opt /bin; exit 4";
+    scene.run(&["oci:image", "sh", "-c", script]).exits(4);
+}
+
+#[test]
+fn a_root_file_system_keeps_what_is_written() {
+    let scene = Scene::new(image());
+    let root = scene.ohoci.work().join("root");
+    for directory in ["bin", "etc"] {
+        fs_err::create_dir_all(root.join(directory)).unwrap();
+    }
+    fs_err::copy("/bin/busybox", root.join("bin/sh")).unwrap();
+    let run = |flags: &[&str], script: &str| {
+        let shell = ["--rootfs", "root", "--", "sh", "-c", script];
+        scene.run(&[flags, &shell].concat())
+    };
+    run(&[], "echo kept > /file").exits(0);
+    assert_eq!(fs_err::read_to_string(root.join("file")).unwrap(), "kept\n");
+    assert_ne!(run(&["--read-only"], "echo lost > /file").code, Some(0));
+    assert_eq!(fs_err::read_to_string(root.join("file")).unwrap(), "kept\n");
+    let said = run(&["--workdir", "/a/b", "--env", "A=1"], "pwd; echo $A").exits(0);
+    assert_eq!(said.stdout, "/a/b\n1\n");
+}
+
+#[test]
+fn symlinks_of_an_image_lead_nowhere_outside() {
+    let outside = tempfile::tempdir().unwrap();
+    let target: &'static str = outside.path().display().to_string().leak();
+    let hostile = Layer::pack(&[("mnt", Node::Link(target))], Compression::Gzip);
+    let scene = Scene::new(image().layer(hostile));
+    scene.ohoci.write("work/shared/file", "x\n");
+    let shell = ["oci:image", "sh", "-c", "pwd"];
+    for flags in [
+        &["--mount", "shared:/mnt/deep"][..],
+        &["--workdir", "/mnt/deep"],
+        &["--tmpfs", "/mnt/deep"],
+    ] {
+        scene.run(&[flags, &shell].concat()).exits(125);
+        assert_eq!(
+            fs_err::read_dir(outside.path()).unwrap().count(),
+            0,
+            "{flags:?}"
+        );
+    }
+    let proc = Layer::pack(&[(".wh.proc", file(""))], Compression::Gzip);
+    let linked = Layer::pack(&[("proc", Node::Link("/tmp"))], Compression::Gzip);
+    let scene = Scene::new(image().layer(proc).layer(linked));
+    let outcome = scene.run(&["oci:image", "env"]).exits(125);
+    assert!(
+        outcome.stderr.contains("its /proc is a symlink"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn programs_have_the_files_of_whoever_runs_them() {
+    let scene = Scene::new(image());
+    let closed = scene.ohoci.write("work/shared/closed", "x\n");
+    fs_err::set_permissions(&closed, std::fs::Permissions::from_mode(0o600)).unwrap();
+    for user in ["0", "user", "4321"] {
+        let flags = ["--user", user, "--mount", "shared:/mnt"];
+        assert_eq!(
+            scene.says(&flags, "cat /mnt/closed; touch /opt/mine && echo ok"),
+            "x\nok\n"
+        );
+    }
+    assert!(Path::new(&closed).exists());
+}
+
+/// Takes so many bytes and fails then; keeps their start and their number.
+#[derive(Clone)]
+struct Sink {
+    taken: Arc<Mutex<(String, usize)>>,
+    room: usize,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut taken = self.taken.lock().unwrap();
+        taken.1 += bytes.len();
+        if taken.1 > self.room {
+            return Err(io::Error::other("the sink is full"));
+        }
+        let room = 1000_usize.saturating_sub(taken.0.len());
+        let start = &bytes[..bytes.len().min(room)];
+        taken.0.push_str(std::str::from_utf8(start).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs a script with one pipe for all that it writes; says what came through, and how much.
+async fn piped(
+    script: &str,
+    room: usize,
+    limit: Option<Duration>,
+) -> (Result<Ended, RunError>, String, usize) {
+    let root = tempfile::tempdir().unwrap();
+    for directory in ["bin", "dev", "proc"] {
+        fs_err::create_dir(root.path().join(directory)).unwrap();
+    }
+    for name in ["sh", "dd", "sleep", "cat"] {
+        fs_err::copy("/bin/busybox", root.path().join("bin").join(name)).unwrap();
+    }
+    let sandbox = Sandbox {
+        root: root.path().to_owned(),
+        writable: false,
+        binds: Vec::new(),
+        temporary: Vec::new(),
+        environment: vec![("PATH".to_owned(), "/bin".to_owned())],
+        directory: "/".into(),
+        user: 0,
+        group: 0,
+        network: Network::None,
+        host_name: "box".to_owned(),
+    };
+    let sink = Sink {
+        taken: Arc::default(),
+        room,
+    };
+    let command = ["sh", "-c", script].map(Into::into);
+    let bubblewrap = Bubblewrap::find(std::env::var_os("PATH").as_deref()).unwrap();
+    let streams = Streams::Into(Box::new(sink.clone()));
+    let ended = bubblewrap.run(&sandbox, &command, streams, limit).await;
+    let (start, size) = sink.taken.lock().unwrap().clone();
+    (ended, start, size)
+}
+
+#[tokio::test]
+async fn both_streams_come_through_one_pipe_in_their_order() {
+    let script = "cat; echo 1; echo 2 >&2; echo 3; echo 4 >&2; exit 5";
+    let (ended, said, _) = piped(script, 1000, None).await;
+    assert_eq!(ended.unwrap(), Ended::Exited(5));
+    assert_eq!(said, "1\n2\n3\n4\n");
+}
+
+#[tokio::test]
+async fn what_was_written_before_the_time_was_over_is_there() {
+    let limit = Some(Duration::from_millis(1500));
+    let (ended, said, _) = piped("echo before; sleep 60 & sleep 60", 1000, limit).await;
+    assert_eq!(ended.unwrap(), Ended::TimedOut);
+    assert_eq!(said, "before\n");
+}
+
+#[tokio::test]
+async fn much_output_comes_whole() {
+    let script = "dd if=/dev/zero bs=1048576 count=100 2>/dev/null; exit 6";
+    let (ended, _, size) = piped(script, usize::MAX, None).await;
+    assert_eq!((ended.unwrap(), size), (Ended::Exited(6), 100 << 20));
+}
+
+#[tokio::test]
+async fn a_sink_that_fails_is_told_of_and_holds_nobody_up() {
+    let script = "dd if=/dev/zero bs=1048576 count=3 2>/dev/null";
+    let (ended, _, _) = piped(script, 1 << 20, None).await;
+    let error = ended.unwrap_err().to_string();
+    assert!(error.contains("the sink is full"), "{error}");
+}
+
+#[test]
+fn what_lies_below_a_symlink_of_the_image_lands_where_that_leads() {
+    let merged = Layer::pack(
+        &[("usr", Node::Directory), ("lib", Node::Link("usr/lib"))],
+        Compression::Gzip,
+    );
+    let below = Layer::pack(&[("lib/file", file("found\n"))], Compression::Gzip);
+    let scene = Scene::new(image().layer(merged).layer(below));
+    assert_eq!(
+        scene.says(&[], "cat /usr/lib/file /lib/file"),
+        "found\nfound\n"
+    );
+}
