@@ -54,6 +54,8 @@ mod server_conformance;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod swebench_grading;
+#[cfg(test)]
 mod tags;
 #[cfg(test)]
 mod transport;
