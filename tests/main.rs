@@ -56,6 +56,8 @@ mod support;
 #[cfg(test)]
 mod swebench_grading;
 #[cfg(test)]
+mod swebench_report;
+#[cfg(test)]
 mod tags;
 #[cfg(test)]
 mod transport;

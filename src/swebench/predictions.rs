@@ -127,6 +127,15 @@ impl Predictions {
         }))
     }
 
+    /// Predictions from elsewhere, such as the folders of a run.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn new(predictions: impl IntoIterator<Item = Prediction>) -> Result<Self, PredictionError> {
+        Self::collect(predictions.into_iter().map(Ok))
+    }
+
     /// The dataset's own patches.
     ///
     /// # Errors
