@@ -51,7 +51,7 @@ pub struct EvalScriptError {
 ///
 /// # Errors
 ///
-/// When the row holds none; [`version_4`] makes it then.
+/// When the row holds none; [`from_patch`] makes it then.
 pub fn of_row(row: &Row) -> Result<String, EvalScriptError> {
     let script = row.eval_script.as_deref().ok_or_else(|| EvalScriptError {
         instance_id: row.instance_id.clone(),
@@ -83,12 +83,15 @@ pub fn version_5(script: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The script of a row that holds none, as version 4 makes it.
+/// The script of a row that holds none, as version 4 made those that rows of version 5 hold.
+///
+/// It differs from version 4's in the files that it puts back: those are, since SWE-bench's pull
+/// request 518, all that the tests' patch touches.
 ///
 /// # Errors
 ///
 /// When the row has no `base_commit` or no `test_patch`.
-pub fn version_4(row: &Row, steps: &Steps) -> Result<String, EvalScriptError> {
+pub fn from_patch(row: &Row, steps: &Steps) -> Result<String, EvalScriptError> {
     let missing = |field| EvalScriptError {
         instance_id: row.instance_id.clone(),
         field,
@@ -101,8 +104,8 @@ pub fn version_4(row: &Row, steps: &Steps) -> Result<String, EvalScriptError> {
         .test_patch
         .as_deref()
         .ok_or_else(|| missing("test_patch"))?;
-    // The space stays where the patch only adds files.
-    let reset = format!("git checkout {commit} {}", modified_files(patch).join(" "));
+    // Files that the patch adds are not in that commit: the command then fails, and nothing minds.
+    let reset = format!("git checkout {commit} {}", touched_files(patch).join(" "));
     let mut test = steps.test.clone();
     for directive in test_directives(&row.repo, patch) {
         test.push(' ');
@@ -161,11 +164,10 @@ pub fn test_directives(repository: &str, patch: &str) -> Vec<String> {
         .collect()
 }
 
-/// The files that a patch changes, removes or renames, by their old names; not those that it adds.
+/// The files that a patch touches, in its order: by their new names, removed ones by their old.
 #[must_use]
-pub fn modified_files(patch: &str) -> Vec<String> {
-    let mut files: Vec<Option<String>> = Vec::new();
-    let mut in_header = false;
+pub fn touched_files(patch: &str) -> Vec<String> {
+    let mut files: Vec<Touched<'_>> = Vec::new();
     let mut left = (0, 0);
     for line in patch.split('\n') {
         // Within a hunk a removed line may look like a header.
@@ -178,31 +180,64 @@ pub fn modified_files(patch: &str) -> Vec<String> {
                 _ => (old.saturating_sub(1), new.saturating_sub(1)),
             };
         } else if let Some(names) = line.strip_prefix("diff --git ") {
-            let old = names.split_once(" b/").map_or(names, |(old, _)| old);
-            files.push(Some(old.to_owned()));
-            in_header = true;
-        } else if line.starts_with("new file mode ") && in_header {
-            if let Some(file) = files.last_mut() {
-                *file = None;
-            }
+            let (old, new) = names.rsplit_once(' ').unwrap_or((names, names));
+            files.push(Touched {
+                old,
+                new,
+                has_names: false,
+            });
         } else if let Some(name) = line.strip_prefix("--- ") {
-            let name = name.split('\t').next().unwrap_or(name).trim_end();
-            let name = (name != "/dev/null").then(|| name.to_owned());
             match files.last_mut() {
-                Some(file) if in_header => *file = name,
-                _ => files.push(name),
+                Some(file) if !file.has_names => {
+                    file.old = undated(name);
+                    file.has_names = true;
+                }
+                // A patch that is not git's has no other header.
+                _ => files.push(Touched {
+                    old: undated(name),
+                    new: undated(name),
+                    has_names: true,
+                }),
             }
-            in_header = false;
-        } else if let Some(lengths) = hunk(line) {
-            left = lengths;
+        } else if let Some(file) = files.last_mut() {
+            if let Some(name) = line.strip_prefix("+++ ") {
+                file.new = undated(name);
+            } else if line.starts_with("deleted file mode ") {
+                file.new = NOTHING;
+            } else if let Some(lengths) = hunk(line) {
+                left = lengths;
+            }
         }
     }
     files
         .iter()
-        .flatten()
-        .filter_map(|file| file.strip_prefix("a/"))
-        .map(str::to_owned)
+        .map(|file| {
+            let name = if file.new == NOTHING {
+                file.old
+            } else {
+                file.new
+            };
+            let inside = name.strip_prefix("a/").or_else(|| name.strip_prefix("b/"));
+            inside.unwrap_or(name).to_owned()
+        })
         .collect()
+}
+
+/// One file of a patch, by its names in it.
+struct Touched<'a> {
+    old: &'a str,
+    new: &'a str,
+    /// Whether these are the names before the first hunk and not those of git's header.
+    has_names: bool,
+}
+
+/// The name of no file: of what is added before, and of what is removed after.
+const NOTHING: &str = "/dev/null";
+
+/// A name without the time that may stand behind it.
+fn undated(name: &str) -> &str {
+    let name = name.split_once('\t').map_or(name, |(name, _)| name);
+    name.trim_end()
 }
 
 /// The numbers of old and new lines of a hunk, from its heading.
@@ -224,7 +259,10 @@ mod tests {
 
     #[test]
     fn files_are_told_from_what_looks_like_them() {
-        assert_eq!(modified_files(PATCH), ["tests/a b/c.py", "tests/old.txt"]);
+        assert_eq!(
+            touched_files(PATCH),
+            ["tests/a b/c.py", "tests/new.py", "tests/moved.txt"]
+        );
         assert_eq!(test_directives("a/b", PATCH), ["c.py", "tests/new.py"]);
         assert_eq!(test_directives("django/django", PATCH), ["c", "new"]);
     }
