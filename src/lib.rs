@@ -6,6 +6,7 @@
 //!
 //! * [`oci`]: documents and the functions over them; no I/O, no clock, no randomness.
 //! * [`openhands`]: what OpenHands expects of images, such as their tags; as pure as `oci`.
+//! * [`swebench`]: SWE-bench's formats and verdicts; as pure as `oci`.
 //! * [`config`]: files and environment variables that say how ohoci behaves.
 //! * [`registry`]: the distribution client.
 //! * [`layer`]: file trees, tar in and out, compression.
@@ -26,4 +27,5 @@ pub mod registry;
 pub mod sandbox;
 pub mod server;
 pub mod store;
+pub mod swebench;
 pub mod transfer;

@@ -58,6 +58,10 @@ mod server_conformance;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod swebench_grading;
+#[cfg(test)]
+mod swebench_report;
+#[cfg(test)]
 mod tags;
 #[cfg(test)]
 mod transport;

@@ -21,6 +21,7 @@ pub mod run;
 pub mod serve;
 mod signals;
 pub mod size;
+pub mod swebench;
 pub mod tags;
 pub mod verify;
 
@@ -68,6 +69,9 @@ enum Command {
     /// Ready-made layers from packages
     #[command(subcommand)]
     Deps(deps::DepsCommand),
+    /// SWE-bench without Docker
+    #[command(subcommand)]
+    Swebench(swebench::SwebenchCommand),
     /// A small registry for CI jobs and tests
     #[command(subcommand)]
     Registry(RegistryCommand),
@@ -144,6 +148,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Run(arguments) => Box::pin(run::run(&arguments, &registry)).await,
         Command::Tags(arguments) => tags::run(&arguments),
         Command::Deps(command) => Box::pin(deps::run(&command, &registry)).await,
+        Command::Swebench(command) => swebench::run(&command),
         Command::Registry(RegistryCommand::Serve(arguments)) => serve::run(&arguments).await,
         Command::Login(arguments) => Box::pin(login::login(&arguments, &registry)).await,
         Command::Logout(arguments) => Box::pin(login::logout(&arguments, &registry)).await,

@@ -1,0 +1,280 @@
+//! `eval.sh`: the script that applies the tests' patch and runs the tests, verbatim as upstream's.
+//!
+//! Source: SWE-bench 4.1.0, `make_eval_script_list_py` of `swebench/harness/test_spec/python.py`;
+//! 5.0.2, `make_test_spec` of `swebench/harness/utils.py`.
+
+use super::log_parser::markers;
+use super::python_text::strip;
+use super::row::Row;
+
+/// How every script begins. It does not stop at errors: it has to put the tests back at its end.
+const HEAD: [&str; 2] = ["#!/bin/bash", "set -uxo pipefail"];
+
+/// What ends the tests' patch within the script.
+const DELIMITER: &str = "EOF_114329324912";
+
+/// The environment that tests run in.
+const ENVIRONMENT: [&str; 2] = [
+    "source /opt/miniconda3/bin/activate",
+    "conda activate testbed",
+];
+
+/// What a file that is no test may end in.
+///
+/// Source: `NON_TEST_EXTS`; one of them has no dot.
+const NO_TESTS: [&str; 11] = [
+    ".json", ".png", "csv", ".txt", ".md", ".jpg", ".jpeg", ".pkl", ".yml", ".yaml", ".toml",
+];
+
+/// How a version of a repository is tested, for rows that do not hold their script.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Commands that come first (`eval_commands`).
+    pub before: Vec<String>,
+    /// The command that installs the repository once more (`install`).
+    pub install: Option<String>,
+    /// The command to which the tests are added (`test_cmd`).
+    pub test: String,
+}
+
+/// Why a row has no script.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("instance {instance_id} has no field `{field}`, from which its evaluation script is made")]
+pub struct EvalScriptError {
+    /// The instance.
+    pub instance_id: String,
+    /// The field.
+    pub field: &'static str,
+}
+
+/// The script of a row that holds one, as version 5 runs it.
+///
+/// # Errors
+///
+/// When the row holds none; [`from_patch`] makes it then.
+pub fn of_row(row: &Row) -> Result<String, EvalScriptError> {
+    let script = row.eval_script.as_deref().ok_or_else(|| EvalScriptError {
+        instance_id: row.instance_id.clone(),
+        field: "eval_script",
+    })?;
+    Ok(version_5(script))
+}
+
+/// A script as version 5 runs it: it records the exit code of the test command, which stands before
+/// the marker of the output's end. Without that marker nothing is recorded.
+#[must_use]
+pub fn version_5(script: &str) -> String {
+    let mut lines: Vec<&str> = HEAD.to_vec();
+    lines.extend(
+        strip(script)
+            .split('\n')
+            .filter(|line| !HEAD.contains(line)),
+    );
+    let keep = format!("{}=$?", markers::EXIT_CODE_VARIABLE);
+    let tell = format!(
+        "echo \"{}: ${}\"",
+        markers::EXIT_CODE,
+        markers::EXIT_CODE_VARIABLE
+    );
+    if let Some(end) = lines.iter().position(|line| line.contains(markers::END)) {
+        lines.insert(end, &keep);
+        lines.insert(end + 2, &tell);
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The script of a row that holds none, as version 4 made those that rows of version 5 hold.
+///
+/// It differs from version 4's in the files that it puts back: those are, since SWE-bench's pull
+/// request 518, all that the tests' patch touches.
+///
+/// # Errors
+///
+/// When the row has no `base_commit` or no `test_patch`.
+pub fn from_patch(row: &Row, steps: &Steps) -> Result<String, EvalScriptError> {
+    let missing = |field| EvalScriptError {
+        instance_id: row.instance_id.clone(),
+        field,
+    };
+    let commit = row
+        .base_commit
+        .as_deref()
+        .ok_or_else(|| missing("base_commit"))?;
+    let patch = row
+        .test_patch
+        .as_deref()
+        .ok_or_else(|| missing("test_patch"))?;
+    // Files that the patch adds are not in that commit: the command then fails, and nothing minds.
+    let reset = format!("git checkout {commit} {}", touched_files(patch).join(" "));
+    let mut test = steps.test.clone();
+    for directive in test_directives(&row.repo, patch) {
+        test.push(' ');
+        test.push_str(&directive);
+    }
+    let mut lines: Vec<String> = HEAD.iter().map(ToString::to_string).collect();
+    let mut add = |lines_of_step: &[&str]| {
+        lines.extend(lines_of_step.iter().map(ToString::to_string));
+    };
+    add(&ENVIRONMENT);
+    add(&["cd /testbed"]);
+    for command in &steps.before {
+        add(&[command]);
+    }
+    add(&[
+        "git config --global --add safe.directory /testbed",
+        "cd /testbed",
+        "git status",
+        "git show",
+        &format!("git -c core.fileMode=false diff {commit}"),
+    ]);
+    add(&ENVIRONMENT);
+    if let Some(install) = &steps.install {
+        add(&[install]);
+    }
+    add(&[
+        &reset,
+        &format!("git apply -v - <<'{DELIMITER}'\n{patch}\n{DELIMITER}"),
+        &format!(": '{}'", markers::START),
+        &test,
+        &format!(": '{}'", markers::END),
+        &reset,
+    ]);
+    Ok(lines.join("\n") + "\n")
+}
+
+/// The tests that a patch touches, as the repository's test command takes them.
+#[must_use]
+pub fn test_directives(repository: &str, patch: &str) -> Vec<String> {
+    let touched = patch.split('\n').filter_map(|line| {
+        let (_, names) = line.split_once("diff --git a/")?;
+        let (_, new) = names.rsplit_once(" b/")?;
+        Some(new)
+    });
+    let tests = touched.filter(|file| !NO_TESTS.iter().any(|end| file.ends_with(end)));
+    if repository != "django/django" {
+        return tests.map(str::to_owned).collect();
+    }
+    // Django's runner takes modules below its `tests`.
+    tests
+        .map(|file| {
+            let file = file.strip_suffix(".py").unwrap_or(file);
+            let file = file.strip_prefix("tests/").unwrap_or(file);
+            file.replace('/', ".")
+        })
+        .collect()
+}
+
+/// The files that a patch touches, in its order: by their new names, removed ones by their old.
+#[must_use]
+pub fn touched_files(patch: &str) -> Vec<String> {
+    let mut files: Vec<Touched<'_>> = Vec::new();
+    let mut left = (0, 0);
+    for line in patch.split('\n') {
+        // Within a hunk a removed line may look like a header.
+        if left != (0, 0) {
+            let (old, new): (usize, usize) = left;
+            left = match line.as_bytes().first() {
+                Some(b'-') => (old.saturating_sub(1), new),
+                Some(b'+') => (old, new.saturating_sub(1)),
+                Some(b'\\') => left,
+                _ => (old.saturating_sub(1), new.saturating_sub(1)),
+            };
+        } else if let Some(names) = line.strip_prefix("diff --git ") {
+            let (old, new) = names.rsplit_once(' ').unwrap_or((names, names));
+            files.push(Touched {
+                old,
+                new,
+                has_names: false,
+            });
+        } else if let Some(name) = line.strip_prefix("--- ") {
+            match files.last_mut() {
+                Some(file) if !file.has_names => {
+                    file.old = undated(name);
+                    file.has_names = true;
+                }
+                // A patch that is not git's has no other header.
+                _ => files.push(Touched {
+                    old: undated(name),
+                    new: undated(name),
+                    has_names: true,
+                }),
+            }
+        } else if let Some(file) = files.last_mut() {
+            if let Some(name) = line.strip_prefix("+++ ") {
+                file.new = undated(name);
+            } else if line.starts_with("deleted file mode ") {
+                file.new = NOTHING;
+            } else if let Some(lengths) = hunk(line) {
+                left = lengths;
+            }
+        }
+    }
+    files
+        .iter()
+        .map(|file| {
+            let name = if file.new == NOTHING {
+                file.old
+            } else {
+                file.new
+            };
+            let inside = name.strip_prefix("a/").or_else(|| name.strip_prefix("b/"));
+            inside.unwrap_or(name).to_owned()
+        })
+        .collect()
+}
+
+/// One file of a patch, by its names in it.
+struct Touched<'a> {
+    old: &'a str,
+    new: &'a str,
+    /// Whether these are the names before the first hunk and not those of git's header.
+    has_names: bool,
+}
+
+/// The name of no file: of what is added before, and of what is removed after.
+const NOTHING: &str = "/dev/null";
+
+/// A name without the time that may stand behind it.
+fn undated(name: &str) -> &str {
+    let name = name.split_once('\t').map_or(name, |(name, _)| name);
+    name.trim_end()
+}
+
+/// The numbers of old and new lines of a hunk, from its heading.
+fn hunk(line: &str) -> Option<(usize, usize)> {
+    let (ranges, _) = line.strip_prefix("@@ -")?.split_once(" @@")?;
+    let (old, new) = ranges.split_once(" +")?;
+    let length = |range: &str| match range.split_once(',') {
+        Some((_, length)) => length.parse().ok(),
+        None => Some(1),
+    };
+    Some((length(old)?, length(new)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATCH: &str = "diff --git a/tests/a b/c.py b/tests/a b/c.py\n--- a/tests/a b/c.py\n+++ b/tests/a b/c.py\n@@ -1,3 +1,2 @@ def x\n a\n--- a/no\n b\ndiff --git a/tests/new.py b/tests/new.py\nnew file mode 100644\n--- /dev/null\n+++ b/tests/new.py\n@@ -0,0 +1 @@\n+x\n\\ No newline at end of file\ndiff --git a/tests/old.txt b/tests/moved.txt\nsimilarity index 100%\nrename from tests/old.txt\nrename to tests/moved.txt\n";
+
+    #[test]
+    fn files_are_told_from_what_looks_like_them() {
+        assert_eq!(
+            touched_files(PATCH),
+            ["tests/a b/c.py", "tests/new.py", "tests/moved.txt"]
+        );
+        assert_eq!(test_directives("a/b", PATCH), ["c.py", "tests/new.py"]);
+        assert_eq!(test_directives("django/django", PATCH), ["c", "new"]);
+    }
+
+    #[test]
+    fn the_exit_code_is_recorded_between_the_tests_and_the_end_of_their_output() {
+        let script = "#!/bin/bash\nset -uxo pipefail\nrun\n: '>>>>> End Test Output'\nreset\n";
+        let expected = "#!/bin/bash\nset -uxo pipefail\nrun\nSWEBENCH_TEST_EXIT_CODE=$?\n: '>>>>> End Test Output'\necho \">>>>> Test Exit Code: $SWEBENCH_TEST_EXIT_CODE\"\nreset\n";
+        assert_eq!(version_5(script), expected);
+        assert_eq!(
+            version_5("make test"),
+            "#!/bin/bash\nset -uxo pipefail\nmake test\n"
+        );
+    }
+}

@@ -1,0 +1,15 @@
+//! SWE-bench's formats and verdicts: instances, predictions, names of images, logs of tests, grades
+//! and reports; pure functions.
+
+pub mod eval_script;
+pub mod grading;
+pub mod infra_failure;
+pub mod log_parser;
+pub mod names;
+mod pattern;
+pub mod predictions;
+mod python_json;
+mod python_repr;
+mod python_text;
+pub mod row;
+pub mod summary;

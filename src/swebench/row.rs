@@ -1,0 +1,350 @@
+//! Instances: the rows of a dataset, as JSON or as lines of JSON, in the shapes of versions 4 and 5.
+//!
+//! Source: SWE-bench 5.0.2, `swebench/harness/utils.py` and `types.py`; 4.1.0, `test_spec.py`. Rows of
+//! version 5 say how they are evaluated (`image`, `eval_script`, `log_parser`, `eval_type`); those of
+//! version 4 leave it to the harness.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::log_parser::LogParser;
+use super::names::{self, NameError};
+
+/// How tests that a log does not name are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EvalType {
+    /// `pass_and_fail`: they failed.
+    #[default]
+    PassAndFail,
+    /// `fail_only`: they passed; for runners that only print failures.
+    FailOnly,
+}
+
+/// Repositories whose rows of version 4 are `fail_only`.
+///
+/// Source: `FAIL_ONLY_REPOS` of SWE-bench 5.0.2.
+const FAIL_ONLY: [&str; 6] = [
+    "chartjs/Chart.js",
+    "processing/p5.js",
+    "markedjs/marked",
+    "bpmn-io/bpmn-js",
+    "openlayers/openlayers",
+    "eslint/eslint",
+];
+
+/// One instance: a repository at a commit, a problem, and the tests that show it solved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The instance's name, such as `pallets__flask-5014`; fit for file names.
+    pub instance_id: String,
+    /// The repository, `owner/name`.
+    pub repo: String,
+    /// The commit that patches apply to.
+    pub base_commit: Option<String>,
+    /// The patch that solves the problem (`gold`).
+    pub patch: Option<String>,
+    /// The patch that brings the tests.
+    pub test_patch: Option<String>,
+    /// The repository's version, which says how its environment is made.
+    pub version: Option<String>,
+    /// The commit whose requirements the environment has.
+    pub environment_setup_commit: Option<String>,
+    /// Tests that have to pass once the problem is solved.
+    pub fail_to_pass: Vec<String>,
+    /// Tests that have to go on passing.
+    pub pass_to_pass: Vec<String>,
+    /// The image to run in (version 5).
+    pub image: Option<String>,
+    /// The script that runs the tests (version 5).
+    pub eval_script: Option<String>,
+    /// The name of the log's parser (version 5).
+    pub log_parser: Option<String>,
+    /// How tests are counted that a log does not name.
+    pub eval_type: EvalType,
+}
+
+/// Where a row stands in its document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A line of a `.jsonl`, from 1.
+    Line(usize),
+    /// A member of a `.json` list, from 1.
+    Member(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Member(member) => write!(f, "member {member} of the list"),
+        }
+    }
+}
+
+/// Why a dataset cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// The document is no JSON.
+    #[error("it is no JSON list of instances: {0}")]
+    Document(#[source] serde_json::Error),
+    /// A line is no JSON.
+    #[error("{place}: it is no JSON: {why}")]
+    Json {
+        /// The line.
+        place: Place,
+        /// What the parser says.
+        #[source]
+        why: serde_json::Error,
+    },
+    /// Something else stands where an instance should.
+    #[error("{place}: an instance is a JSON object")]
+    NoObject {
+        /// The row.
+        place: Place,
+    },
+    /// A field is missing or is not what it should be.
+    #[error("{place}: field `{field}` {problem}")]
+    Field {
+        /// The row.
+        place: Place,
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: FieldProblem,
+    },
+    /// Instances were asked for that are not there.
+    #[error("the dataset has no instance {}", .0.join(", "))]
+    Unknown(Vec<String>),
+}
+
+/// What is wrong with a field.
+#[derive(Debug, thiserror::Error)]
+pub enum FieldProblem {
+    /// It is not there.
+    #[error("is missing")]
+    Missing,
+    /// It is no text.
+    #[error("has to be a string")]
+    NoText,
+    /// It is neither a list of names nor one as text.
+    #[error("has to be a list of strings, or the JSON of one as a string")]
+    NoList,
+    /// It has a value that no version knows.
+    #[error("is {0:?}; known are `pass_and_fail` and `fail_only`")]
+    Unknown(String),
+    /// It cannot name a file.
+    #[error("{0}")]
+    Name(#[from] NameError),
+}
+
+impl Row {
+    /// The rows of a `.json` document: a list of objects.
+    ///
+    /// # Errors
+    ///
+    /// Names the first row and field that cannot be read.
+    pub fn from_json(document: &[u8]) -> Result<Vec<Self>, RowError> {
+        let rows: Vec<Value> = serde_json::from_slice(document).map_err(RowError::Document)?;
+        let rows = rows.iter().enumerate();
+        rows.map(|(index, row)| Self::from_value(row, Place::Member(index + 1)))
+            .collect()
+    }
+
+    /// The rows of a `.jsonl` document: one object a line; blank lines are skipped.
+    ///
+    /// # Errors
+    ///
+    /// Names the first line and field that cannot be read.
+    pub fn from_json_lines(document: &[u8]) -> Result<Vec<Self>, RowError> {
+        let lines = document.split(|byte| *byte == b'\n').enumerate();
+        lines
+            .filter(|(_, line)| !line.trim_ascii().is_empty())
+            .map(|(index, line)| {
+                let place = Place::Line(index + 1);
+                let row =
+                    serde_json::from_slice(line).map_err(|why| RowError::Json { place, why })?;
+                Self::from_value(&row, place)
+            })
+            .collect()
+    }
+
+    /// One row that was read already, such as one of a parquet file.
+    ///
+    /// # Errors
+    ///
+    /// Names the first field that cannot be read.
+    pub fn from_value(row: &Value, place: Place) -> Result<Self, RowError> {
+        let Value::Object(row) = row else {
+            return Err(RowError::NoObject { place });
+        };
+        let fail = |field| {
+            move |problem| RowError::Field {
+                place,
+                field,
+                problem,
+            }
+        };
+        let required = |field| {
+            text(row, field)
+                .and_then(|text| text.ok_or(FieldProblem::Missing))
+                .map_err(fail(field))
+        };
+        let optional = |field| text(row, field).map_err(fail(field));
+        let tests = |field| names_of_tests(row, field).map_err(fail(field));
+        let instance_id = required("instance_id")?;
+        names::check_path_component(&instance_id)
+            .map_err(|problem| fail("instance_id")(problem.into()))?;
+        let repo = required("repo")?;
+        let eval_type = match optional("eval_type")?.as_deref() {
+            Some("pass_and_fail") => EvalType::PassAndFail,
+            Some("fail_only") => EvalType::FailOnly,
+            Some(other) => {
+                return Err(fail("eval_type")(FieldProblem::Unknown(other.to_owned())));
+            }
+            None if FAIL_ONLY.contains(&repo.as_str()) => EvalType::FailOnly,
+            None => EvalType::PassAndFail,
+        };
+        Ok(Self {
+            base_commit: optional("base_commit")?,
+            patch: optional("patch")?,
+            test_patch: optional("test_patch")?,
+            version: optional("version")?,
+            environment_setup_commit: optional("environment_setup_commit")?,
+            fail_to_pass: tests("FAIL_TO_PASS")?,
+            pass_to_pass: tests("PASS_TO_PASS")?,
+            image: optional("image")?,
+            eval_script: optional("eval_script")?,
+            log_parser: optional("log_parser")?,
+            eval_type,
+            instance_id,
+            repo,
+        })
+    }
+
+    /// The parser of the instance's logs: the one that the row names, else its repository's; `None`
+    /// where it is not one of those for Python.
+    #[must_use]
+    pub fn parser(&self) -> Option<LogParser> {
+        match &self.log_parser {
+            Some(name) => LogParser::named(name),
+            None => LogParser::of_repository(&self.repo),
+        }
+    }
+}
+
+/// The rows with these names, in the dataset's order; all of them where none is asked for.
+///
+/// # Errors
+///
+/// Names every instance that is not there, as upstream refuses the run.
+pub fn select(rows: Vec<Row>, instance_ids: &[String]) -> Result<Vec<Row>, RowError> {
+    if instance_ids.is_empty() {
+        return Ok(rows);
+    }
+    let mut unknown: BTreeSet<&str> = instance_ids.iter().map(String::as_str).collect();
+    let wanted = unknown.clone();
+    for row in &rows {
+        unknown.remove(row.instance_id.as_str());
+    }
+    if !unknown.is_empty() {
+        let unknown = unknown.into_iter().map(str::to_owned).collect();
+        return Err(RowError::Unknown(unknown));
+    }
+    let mut chosen = rows.clone();
+    chosen.retain(|row| wanted.contains(row.instance_id.as_str()));
+    Ok(chosen)
+}
+
+/// A field that is text; `None` where it is missing or null.
+fn text(row: &Map<String, Value>, field: &str) -> Result<Option<String>, FieldProblem> {
+    match row.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(FieldProblem::NoText),
+    }
+}
+
+/// A list of tests, or its JSON as text; empty where it is missing, as in rows to be validated.
+fn names_of_tests(row: &Map<String, Value>, field: &str) -> Result<Vec<String>, FieldProblem> {
+    let names = |list: &Value| serde_json::from_value(list.clone()).ok();
+    match row.get(field) {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::String(text)) => serde_json::from_str(text).ok(),
+        Some(list) => names(list),
+    }
+    .ok_or(FieldProblem::NoList)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = r#"{"instance_id":"pallets__flask-1","repo":"pallets/flask","base_commit":"c0ffee","patch":"p","test_patch":"t","version":"2.3","FAIL_TO_PASS":"[\"a\"]","PASS_TO_PASS":"[]"}"#;
+    const NEW: &str = r#"{"instance_id":"a__b-2","repo":"a/b","image":"x/y:latest","eval_script":"true","log_parser":"parse_log_sphinx","eval_type":"fail_only","FAIL_TO_PASS":["a","b"],"PASS_TO_PASS":[],"environment_setup_commit":null}"#;
+
+    #[test]
+    fn both_shapes_are_read_from_lists_and_from_lines() {
+        let rows = Row::from_json_lines(format!("{OLD}\n\n{NEW}\r\n").as_bytes()).unwrap();
+        assert_eq!(
+            rows,
+            Row::from_json(format!("[{OLD},{NEW}]").as_bytes()).unwrap()
+        );
+        let [old, new] = rows.as_slice() else {
+            panic!("two rows")
+        };
+        assert_eq!(old.fail_to_pass, ["a"]);
+        assert_eq!(old.parser(), Some(LogParser::Pytest));
+        assert_eq!(old.eval_type, EvalType::PassAndFail);
+        assert_eq!(new.fail_to_pass, ["a", "b"]);
+        assert_eq!(new.parser(), Some(LogParser::PytestV2));
+        assert_eq!(new.eval_type, EvalType::FailOnly);
+        assert_eq!(new.base_commit, None);
+    }
+
+    #[test]
+    fn an_error_names_the_line_and_the_field() {
+        for (row, expected) in [
+            ("{", "line 2: it is no JSON: EOF while parsing an object"),
+            ("[]", "line 2: an instance is a JSON object"),
+            ("{}", "line 2: field `instance_id` is missing"),
+            (
+                r#"{"instance_id":5}"#,
+                "line 2: field `instance_id` has to be a string",
+            ),
+            (
+                r#"{"instance_id":"../x","repo":"a/b"}"#,
+                "line 2: field `instance_id` has the character '/'",
+            ),
+            (
+                r#"{"instance_id":"x","repo":"a/b","FAIL_TO_PASS":"[1]"}"#,
+                "line 2: field `FAIL_TO_PASS` has to be a list of strings",
+            ),
+            (
+                r#"{"instance_id":"x","repo":"a/b","eval_type":"all"}"#,
+                "line 2: field `eval_type` is \"all\"",
+            ),
+        ] {
+            let document = format!("{OLD}\n{row}\n");
+            let error = Row::from_json_lines(document.as_bytes()).unwrap_err();
+            assert!(error.to_string().starts_with(expected), "{error}");
+        }
+        let error = Row::from_json(b"[{}]").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "member 1 of the list: field `instance_id` is missing"
+        );
+    }
+
+    #[test]
+    fn instances_are_selected_and_unknown_ones_are_named() {
+        let rows = Row::from_json(format!("[{OLD},{NEW}]").as_bytes()).unwrap();
+        assert_eq!(select(rows.clone(), &[]).unwrap().len(), 2);
+        let one = select(rows.clone(), &["a__b-2".to_owned()]).unwrap();
+        assert_eq!(one.len(), 1);
+        let asked = ["z".to_owned(), "y".to_owned(), "a__b-2".to_owned()];
+        let error = select(rows, &asked).unwrap_err();
+        assert_eq!(error.to_string(), "the dataset has no instance y, z");
+    }
+}
