@@ -176,7 +176,8 @@ fn landing(path: &LayerPath, upper: &Inodes, merged: &Inodes, last: bool) -> Opt
         _ => None,
     };
     let is_followed = path.ancestors().any(|above| link(above).is_some());
-    if !is_followed && !(last && link(path.as_bytes()).is_some()) {
+    let is_link = last && link(path.as_bytes()).is_some();
+    if !is_followed && !is_link {
         return Some(path.clone());
     }
     let mut followed = 0;
