@@ -18,15 +18,18 @@
 //! * [`audit`]: gates and reports over the finished trees.
 //! * [`contents`]: what a layer says of itself.
 //! * [`assemble`]: from a lock and cached files to the finished trees of one platform.
+//! * [`bytecode`]: Python modules of such trees, compiled.
 //! * [`sbom`]: bills of materials from a lock.
 //! * [`built`], [`comparison`]: deps images read back, and what changed between two.
 //!
-//! No program of a package ever runs, and nothing is ever unpacked onto disk.
+//! No program of a package ever runs and nothing is ever unpacked onto disk, but for
+//! [`bytecode`], which is asked for by name and runs in a sandbox.
 
 pub mod archive;
 pub mod assemble;
 pub mod audit;
 pub mod built;
+pub mod bytecode;
 pub mod comparison;
 pub mod contents;
 pub mod deb822;

@@ -1,6 +1,7 @@
 //! `ohoci deps` against mirrors that the tests serve themselves, with keys of their own.
 
 mod build;
+mod bytecode;
 mod elsewhere;
 mod fetch;
 mod lock;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::fetch::{missing_files, platforms};
 use super::selection::selected;
-use super::{fetcher, hosts, images, indexes, lock, npm_registries, recipe};
+use super::{bytecode, fetcher, hosts, images, indexes, lock, npm_registries, recipe};
 use crate::cli::arguments::{Format, RegistryArguments};
 use crate::cli::compose::{CompressionArgument, epoch, local_layer, pack_failure};
 use crate::cli::context::Context;
@@ -185,7 +185,9 @@ async fn build(
 ) -> Result<(Vec<Built>, ComposeReport), Failure> {
     let observer: Arc<dyn Observer> = Arc::clone(progress) as _;
     let fetcher = fetcher(context, registry, progress);
+    let compiling = bytecode::compiling_platform(recipe, platforms)?;
     if !arguments.offline {
+        let needed: Vec<Platform> = platforms.iter().chain(&compiling).cloned().collect();
         let npm = npm_registries(context, lock).await;
         let places = Places {
             hosts: &hosts(context),
@@ -194,16 +196,9 @@ async fn build(
             images: images(context),
             npm: &npm,
         };
-        fetching::fetch(
-            recipe,
-            lock,
-            &recipe.lock_path(),
-            platforms,
-            &fetcher,
-            places,
-        )
-        .await
-        .map_err(|missing| missing_files(recipe, &missing))?;
+        fetching::fetch(recipe, lock, &recipe.lock_path(), &needed, &fetcher, places)
+            .await
+            .map_err(|missing| missing_files(recipe, &missing))?;
     }
     let created = epoch(context)?;
     let threads = arguments
@@ -219,13 +214,25 @@ async fn build(
         threads,
         ..PackOptions::default()
     };
+    let assembled = |platform: &Platform| {
+        observer.event(&Event::Step(format!("assembling {platform}")));
+        let cached = |file: &crate::deps::lock::LockedFile| fetcher.cached(file);
+        let (work_dir, threads) = (&context.work_dir, threads.get());
+        tokio::task::block_in_place(|| assemble(recipe, lock, platform, &cached, work_dir, threads))
+            .map_err(|error| failure(recipe, &error))
+    };
+    let here = compiling.as_ref().map(assembled).transpose()?;
     let mut built = Vec::new();
     let mut layers = Vec::new();
     for platform in platforms {
-        observer.event(&Event::Step(format!("assembling {platform}")));
-        let (one, local) = tokio::task::block_in_place(|| {
-            one_platform(recipe, lock, platform, &fetcher, context, &options)
-        })?;
+        let mut one = assembled(platform)?;
+        if !one.audit.passed() {
+            return Err(stopped(platform, &one.audit));
+        }
+        let here = here.as_ref().filter(|_| !bytecode::runs_here(platform));
+        bytecode::add(recipe, &mut one, here, context, threads.get(), &observer).await?;
+        observer.event(&Event::Step(format!("packing {platform}")));
+        let (one, local) = tokio::task::block_in_place(|| pack(one, platform, context, &options))?;
         built.push(one);
         layers.extend(local);
     }
@@ -234,28 +241,13 @@ async fn build(
     Ok((built, report))
 }
 
-/// Assembles, looks over and packs the layers of one platform.
-fn one_platform(
-    recipe: &Recipe,
-    lock: &Lock,
+/// Packs the layers of one platform.
+fn pack(
+    mut assembled: Assembled,
     platform: &Platform,
-    fetcher: &crate::deps::fetch::Fetcher,
     context: &Context,
     options: &PackOptions,
 ) -> Result<(Built, Vec<LocalLayer>), Failure> {
-    let cached = |file: &crate::deps::lock::LockedFile| fetcher.cached(file);
-    let mut assembled = assemble(
-        recipe,
-        lock,
-        platform,
-        &cached,
-        &context.work_dir,
-        options.threads.get(),
-    )
-    .map_err(|error| failure(recipe, &error))?;
-    if !assembled.audit.passed() {
-        return Err(stopped(platform, &assembled.audit));
-    }
     let mut layers = Vec::new();
     let mut local = Vec::new();
     for layer in &mut assembled.layers {

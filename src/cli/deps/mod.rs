@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod build;
+mod bytecode;
 pub mod diff;
 pub mod fetch;
 mod images;

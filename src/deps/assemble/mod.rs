@@ -14,3 +14,4 @@ mod sources;
 pub use error::AssembleError;
 pub use features::{Assembled, AssembledLayer, assemble};
 pub use patch::merged;
+pub(crate) use sources::digest_of;

@@ -69,7 +69,8 @@ pub(super) fn local(feature: &Feature, spool: &Spool) -> Result<Vec<Tree>, Assem
     Ok(trees)
 }
 
-pub(super) fn digest_of(file: &mut fs_err::File, like: &Digest) -> std::io::Result<Digest> {
+/// The digest of a file's content, which is at its start again then.
+pub(crate) fn digest_of(file: &mut fs_err::File, like: &Digest) -> std::io::Result<Digest> {
     use std::io::{Read as _, Seek as _};
     let mut hasher = crate::oci::digest::Hasher::new(like.algorithm());
     let mut buffer = vec![0; 256 << 10];

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::bytecode::Bytecode;
 use super::debian::Debian;
 use super::name::FeatureName;
 use super::source_file::SourceFile;
@@ -43,6 +44,8 @@ pub struct Feature {
     /// Directories.
     #[serde(default)]
     pub directory: Vec<Directory>,
+    /// Python modules that are compiled beforehand.
+    pub bytecode: Option<Bytecode>,
     /// What composing with this feature changes in the image's config.
     #[serde(default)]
     pub patch: ConfigPatch,

@@ -1,5 +1,6 @@
 //! What a person asks for: features and profiles, one TOML file each.
 
+pub mod bytecode;
 pub mod debian;
 pub mod feature;
 pub mod load;
@@ -10,6 +11,7 @@ pub mod source_file;
 pub mod sources;
 mod values;
 
+pub use bytecode::Bytecode;
 pub use debian::Debian;
 pub use feature::{Feature, Wrapper};
 pub use load::Recipe;

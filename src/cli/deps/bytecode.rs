@@ -1,0 +1,173 @@
+//! Features of compiled Python modules, whose layers come from those below them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::deps::assemble::{Assembled, merged};
+use crate::deps::bytecode::{BytecodeError, Job, archive, tree};
+use crate::deps::recipe::{Bytecode, Feature, Recipe};
+use crate::layer::{Entry, Rules, Tree};
+use crate::oci::Platform;
+use crate::transfer::read::this_machine;
+use crate::transfer::{Event, Observer};
+
+/// The platform whose programs compile for all others, when it is not among those that are built;
+/// `None` when nothing is compiled, or all are built for it.
+pub(super) fn compiling_platform(
+    recipe: &Recipe,
+    platforms: &[Platform],
+) -> Result<Option<Platform>, Failure> {
+    let mut features = recipe.features.iter();
+    let compiled = features.find(|feature| feature.bytecode.is_some());
+    let Some(feature) = compiled.filter(|_| !platforms.iter().all(runs_here)) else {
+        return Ok(None);
+    };
+    let mut known = recipe.platforms.iter();
+    match known.find(|platform| runs_here(platform)) {
+        Some(platform) => Ok(Some(platform.clone())),
+        None => {
+            let (name, here) = (feature.name.get_ref(), this_machine());
+            Err(Failure::new(
+                format!("cannot build feature {name}"),
+                format!(
+                    "Python modules are compiled by the interpreter that is packed, and the recipe \
+                     has none for this machine, {here}"
+                ),
+            )
+            .hinted(format!("--without {name}, or add {here} to the platforms")))
+        }
+    }
+}
+
+/// Whether this machine runs programs that are made for a platform.
+pub(super) fn runs_here(platform: &Platform) -> bool {
+    platform.architecture == this_machine().architecture
+}
+
+/// Compiles what features have to be compiled, into their layers. `here` are the layers that this
+/// machine can run, when those in `assembled` are not.
+pub(super) async fn add(
+    recipe: &Recipe,
+    assembled: &mut Assembled,
+    here: Option<&Assembled>,
+    context: &Context,
+    threads: usize,
+    observer: &Arc<dyn Observer>,
+) -> Result<(), Failure> {
+    for (at, feature) in recipe.features.iter().enumerate() {
+        let Some(table) = &feature.bytecode else {
+            continue;
+        };
+        let name = feature.name.get_ref();
+        observer.event(&Event::Step(format!("compiling {name}")));
+        let below = required(recipe, feature);
+        let work = Work {
+            recipe,
+            table,
+            below: &below,
+            threads,
+        };
+        let compiled = work
+            .tree(assembled, here, context)
+            .await
+            .map_err(|error| failure(feature, &error))?;
+        if let Some(layer) = assembled.layers.get_mut(at) {
+            for (path, entry) in &compiled {
+                if entry.is_directory() && layer.tree.get(path).is_some_and(Entry::is_directory) {
+                    continue;
+                }
+                layer
+                    .tree
+                    .insert(path.clone(), entry.clone(), Rules::Strict)
+                    .map_err(|error| failure(feature, &error.into()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn failure(feature: &Feature, error: &BytecodeError) -> Failure {
+    let name = feature.name.get_ref();
+    let failure = Failure::new(format!("cannot compile feature {name}"), error.to_string());
+    match error.hint() {
+        Some(hint) => failure.hinted(format!("{hint}; or --without {name}")),
+        None => failure,
+    }
+}
+
+/// The positions of the features that one requires, directly or not.
+fn required(recipe: &Recipe, feature: &Feature) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    let mut open: Vec<&Feature> = vec![feature];
+    while let Some(feature) = open.pop() {
+        for name in &feature.requires {
+            let mut features = recipe.features.iter().enumerate();
+            let is = |(_, other): &(usize, &Feature)| other.name.get_ref() == name.get_ref();
+            if let Some((at, other)) = features.find(is)
+                && found.insert(at)
+            {
+                open.push(other);
+            }
+        }
+    }
+    found
+}
+
+/// One feature's modules.
+struct Work<'a> {
+    recipe: &'a Recipe,
+    table: &'a Bytecode,
+    below: &'a BTreeSet<usize>,
+    threads: usize,
+}
+
+impl Work<'_> {
+    async fn tree(
+        &self,
+        assembled: &Assembled,
+        here: Option<&Assembled>,
+        context: &Context,
+    ) -> Result<Tree, BytecodeError> {
+        let sources = self.layers(assembled);
+        let runnable = here.map_or_else(|| sources.clone(), |here| self.layers(here));
+        let environment = self.environment();
+        let job = Job {
+            table: self.table,
+            environment: &environment,
+            prefix: &self.recipe.prefix,
+            layers: &runnable,
+        };
+        let path = std::env::var_os("PATH");
+        let cache = &context.places.cache;
+        let archive = archive(&job, cache, path.as_deref(), self.threads).await?;
+        tree(
+            archive,
+            &sources,
+            here.map(|_| runnable.as_slice()),
+            &context.work_dir,
+        )
+    }
+
+    /// What an image with the features sets for its programs. Their places are not in it, which are
+    /// made from those that a base has.
+    fn environment(&self) -> BTreeMap<String, String> {
+        let features = self.recipe.features.iter().enumerate();
+        let patches = features
+            .filter(|(at, _)| self.below.contains(at))
+            .map(|(_, feature)| &feature.patch);
+        let variables = merged(patches).env.into_iter();
+        variables
+            .filter(|(_, value)| !value.contains('$'))
+            .collect()
+    }
+
+    fn layers<'t>(&self, assembled: &'t Assembled) -> Vec<&'t Tree> {
+        let layers = assembled.layers.iter().enumerate();
+        layers
+            .filter(|(at, _)| self.below.contains(at))
+            .map(|(_, layer)| &layer.tree)
+            .collect()
+    }
+}

@@ -1,0 +1,177 @@
+//! Runs the packed interpreter in a sandbox.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use rustix::fs::OFlags;
+
+use super::{BytecodeError, Job};
+use crate::layer::{LayerPath, Rules, Tree};
+use crate::sandbox::{
+    Bind, Bubblewrap, Ended, HOST_NAME, Network, Owners, RemovedDirectory, Sandbox, Streams, unpack,
+};
+
+/// What the interpreter runs.
+pub(super) const SCRIPT: &str = include_str!("compile.py");
+
+/// Where the script and what it makes are in the sandbox.
+const WORK: &str = ".ohoci";
+const ARCHIVE: &str = "bytecode.tar";
+
+/// How long it may take.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+
+/// How much of what the interpreter writes is kept, in bytes.
+const SAID: usize = 4 << 10;
+
+/// Compiles: an archive of what the interpreter made, to be read with [`tree`](super::tree()). It
+/// has neither network nor anything else of this machine, and the same result with any number of
+/// threads.
+///
+/// The calling thread has to last as long as this, see [`Bubblewrap::run`].
+///
+/// # Errors
+/// When the sandbox cannot be set up, or the interpreter fails.
+pub async fn compile(
+    job: &Job<'_>,
+    bubblewrap: &Bubblewrap,
+    threads: usize,
+) -> Result<fs_err::File, BytecodeError> {
+    let failed = BytecodeError::io("prepare a sandbox");
+    let root = RemovedDirectory::create().map_err(&failed)?;
+    unpack(merged(job.layers)?, root.path(), Owners::Own, &|| true)?;
+    let output = RemovedDirectory::create().map_err(&failed)?;
+    for directory in ["dev", "proc", "tmp", WORK] {
+        fs_err::create_dir(root.path().join(directory)).map_err(&failed)?;
+    }
+    fs_err::write(output.path().join("compile.py"), SCRIPT).map_err(&failed)?;
+
+    let prefix = job.prefix.to_string();
+    let python = job.table.python.as_str();
+    let python = LayerPath::parse(python.as_bytes())
+        .and_then(|path| job.prefix.join(&path))
+        .map_err(|source| BytecodeError::Path {
+            path: python.to_owned(),
+            source,
+        })?
+        .to_string();
+    let mut command: Vec<OsString> = [python.as_str(), "-s", "-P", "-B"]
+        .map(OsString::from)
+        .into();
+    command.push(format!("/{WORK}/compile.py").into());
+    command.extend(["all".to_owned(), prefix, threads.to_string()].map(OsString::from));
+    command.push(format!("/{WORK}/{ARCHIVE}").into());
+    command.extend(job.table.imports.iter().map(OsString::from));
+
+    let said = Said::default();
+    let streams = Streams::Into(Box::new(said.clone()));
+    let sandbox = sandbox(job, root.path(), output.path());
+    let ended = bubblewrap
+        .run(&sandbox, &command, streams, Some(LIMIT))
+        .await?;
+    let said = || said.text();
+    match ended {
+        Ended::Exited(0) => open(&output.path().join(ARCHIVE)),
+        Ended::Exited(code) => Err(BytecodeError::Failed {
+            python,
+            code,
+            said: said(),
+        }),
+        Ended::TimedOut => Err(BytecodeError::TimedOut {
+            python,
+            minutes: LIMIT.as_secs() / 60,
+            said: said(),
+        }),
+    }
+}
+
+fn sandbox(job: &Job<'_>, root: &Path, output: &Path) -> Sandbox {
+    let work = Path::new("/").join(WORK);
+    let environment = [
+        ("HOME", "/tmp"),
+        ("LC_ALL", "C.UTF-8"),
+        ("PATH", "/nonexistent"),
+        // The order of what is in a set, which is written as it stands in memory.
+        ("PYTHONHASHSEED", "0"),
+        ("TMPDIR", "/tmp"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut environment = BTreeMap::from(environment);
+    environment.extend(job.environment.clone());
+    Sandbox {
+        root: root.to_owned(),
+        writable: false,
+        binds: vec![Bind {
+            source: output.to_owned(),
+            destination: work.clone(),
+            writable: true,
+        }],
+        temporary: vec!["/tmp".into()],
+        environment: environment.into_iter().collect(),
+        directory: work,
+        user: 0,
+        group: 0,
+        network: Network::None,
+        host_name: HOST_NAME.to_owned(),
+    }
+}
+
+/// The layers as one tree, the upper over the lower.
+fn merged(layers: &[&Tree]) -> Result<Tree, BytecodeError> {
+    let mut merged = Tree::new();
+    for tree in layers {
+        for (path, entry) in *tree {
+            merged.insert(path.clone(), entry.clone(), Rules::Foreign)?;
+        }
+    }
+    Ok(merged)
+}
+
+/// Opens what the interpreter made, which may be something else than a file: it runs foreign code.
+fn open(path: &Path) -> Result<fs_err::File, BytecodeError> {
+    let failed = BytecodeError::io("read the compiled modules");
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = fs_err::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .map_err(&failed)?;
+    if !file.metadata().map_err(&failed)?.is_file() {
+        return Err(BytecodeError::Unexpected(
+            "what the interpreter left is no file".to_owned(),
+        ));
+    }
+    Ok(file)
+}
+
+/// The end of what was written.
+#[derive(Clone, Default)]
+struct Said {
+    bytes: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Said {
+    fn text(&self) -> String {
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).trim().to_owned()
+    }
+}
+
+impl Write for Said {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        bytes.extend_from_slice(piece);
+        let surplus = bytes.len().saturating_sub(SAID);
+        bytes.drain(..surplus);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! Why modules cannot be compiled.
+
+use std::io;
+
+use crate::deps::archive::ArchiveError;
+use crate::layer::path::PathError;
+use crate::layer::tree::TreeError;
+use crate::sandbox::{RunError, UnpackError};
+
+/// Why modules cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum BytecodeError {
+    /// The sandbox, or the interpreter in it, did not start.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The interpreter ended with an error.
+    #[error("{python} ended with exit code {code}:\n{said}")]
+    Failed {
+        /// The interpreter.
+        python: String,
+        /// Its exit code.
+        code: u8,
+        /// The end of what it wrote.
+        said: String,
+    },
+    /// It took too long.
+    #[error("{python} was not done after {minutes} minutes:\n{said}")]
+    TimedOut {
+        /// The interpreter.
+        python: String,
+        /// How long it was given.
+        minutes: u64,
+        /// The end of what it wrote.
+        said: String,
+    },
+    /// What it made is not what was asked for.
+    #[error("the compiled modules cannot be used: {0}")]
+    Unexpected(String),
+    /// What it made is no archive that can be read.
+    #[error("the compiled modules cannot be read: {0}")]
+    Archive(#[from] ArchiveError),
+    /// The layers do not fit together.
+    #[error("the layers do not fit together: {0}")]
+    Tree(#[from] TreeError),
+    /// The layers cannot be unpacked for the interpreter.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    /// A path in the recipe.
+    #[error("{path:?}: {source}")]
+    Path {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        source: PathError,
+    },
+    /// Something on this machine.
+    #[error("cannot {action}: {error}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// Why it failed.
+        #[source]
+        error: io::Error,
+    },
+}
+
+impl BytecodeError {
+    /// What may help.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Run(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn io(action: &'static str) -> impl Fn(io::Error) -> Self {
+        move |error| Self::Io { action, error }
+    }
+}

@@ -1,0 +1,35 @@
+//! Python modules compiled beforehand, by the interpreter that is packed, in a sandbox.
+//!
+//! Without this a server compiles its modules whenever it starts, where nothing may be written
+//! below the prefix or where containers are short-lived.
+
+mod compile;
+mod error;
+mod kept;
+mod key;
+mod tree;
+
+pub use compile::compile;
+pub use error::BytecodeError;
+pub use kept::archive;
+pub use key::key;
+pub use tree::tree;
+
+use std::collections::BTreeMap;
+
+use crate::deps::recipe::Bytecode;
+use crate::layer::{LayerPath, Tree};
+
+/// What is compiled, and by what.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// What the recipe says.
+    pub table: &'a Bytecode,
+    /// Variables that the modules expect, over those of the sandbox.
+    pub environment: &'a BTreeMap<String, String>,
+    /// The directory that everything is below.
+    pub prefix: &'a LayerPath,
+    /// The layers that hold interpreter and sources, lowest first, from the image's root. This
+    /// machine can run them.
+    pub layers: &'a [&'a Tree],
+}

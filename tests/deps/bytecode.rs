@@ -1,0 +1,183 @@
+//! Features of compiled modules. The interpreter is a script here, which leaves what each test wants
+//! it to; that a real one's modules are used is tested with real packages.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::Value;
+
+use super::build::{document, json_of, listing};
+use crate::support::command::{Ohoci, Outcome};
+
+/// Leaves an archive of one module, which says what it was compiled with.
+const WELL: &str = r#"
+[ "$1 $2 $3" = "-s -P -B" ] && [ "$5 $6" = "all /openhands" ] || exit 9
+[ "$9 ${10} $SETTING $PYTHONHASHSEED" = "one two on 0" ] || exit 8
+grep -q py_compile "$4" || exit 7
+mkdir -p /tmp/openhands/lib/__pycache__
+echo compiled > /tmp/openhands/lib/__pycache__/a.cpython-313.pyc
+tar -C /tmp -cf "$8" openhands/lib/__pycache__/a.cpython-313.pyc
+"#;
+
+/// A project with a feature of sources and one that compiles them.
+fn project(interpreter: &str) -> Ohoci {
+    let ohoci = Ohoci::new();
+    ohoci.write(
+        "work/layers/sources.toml",
+        "name = \"sources\"\n[[directory]]\npath = \"sources\"\nto = \".\"\n[patch.env]\nSETTING = \"on\"\n",
+    );
+    ohoci.write(
+        "work/layers/compiled.toml",
+        "name = \"compiled\"\nrequires = [\"sources\"]\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n\
+         [bytecode]\npython = \"bin/python\"\nimports = [\"one\", \"two\"]\n",
+    );
+    ohoci.write("work/layers/sources/lib/a.py", "print()");
+    let busybox = fs_err::read("/bin/busybox").unwrap();
+    let script = format!("#!/openhands/bin/sh\nPATH=/openhands/bin\n{interpreter}\n");
+    let programs = [
+        ("sh", busybox.clone()),
+        ("tar", busybox.clone()),
+        ("mkdir", busybox.clone()),
+        ("grep", busybox.clone()),
+        ("ln", busybox),
+        ("python", script.into_bytes()),
+    ];
+    for (name, content) in programs {
+        let path = ohoci.write(format!("work/layers/sources/bin/{name}"), content);
+        fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    ohoci
+}
+
+/// Builds for the platform of this machine; without a `PATH` there is no bubblewrap.
+fn build(ohoci: &Ohoci, tag: &str, path: bool) -> Outcome {
+    let mut command = ohoci.command();
+    command.args(["deps", "build", "layers/compiled.toml", "--platform"]);
+    command.args([here(), "-o", &format!("oci:deps:{tag}")]);
+    if !path {
+        command.env("PATH", "/nonexistent");
+    }
+    let output = command.output().unwrap();
+    Outcome {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn here() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "linux/arm64",
+        _ => "linux/amd64",
+    }
+}
+
+/// The layers of an image for one platform.
+fn layers(ohoci: &Ohoci, tag: &str) -> Vec<Value> {
+    let layout = ohoci.work().join("deps");
+    let index = json_of(layout.join("index.json"));
+    let image = index["manifests"].as_array().unwrap().iter();
+    let name = "org.opencontainers.image.ref.name";
+    let image = image.filter(|image| image["annotations"][name] == tag);
+    let image = document(&layout, image.last().unwrap());
+    image["layers"].as_array().unwrap().clone()
+}
+
+#[test]
+fn modules_come_in_a_layer_of_their_own_and_are_kept() {
+    let ohoci = project(WELL);
+    build(&ohoci, "1", true).exits(0);
+    let first = layers(&ohoci, "1");
+    assert_eq!(first.len(), 2);
+    let layout = ohoci.work().join("deps");
+    let files = listing(&layout, &first[1]);
+    assert_eq!(
+        files["openhands/lib/__pycache__/a.cpython-313.pyc"],
+        "compiled\n"
+    );
+    assert!(!files.contains_key("openhands/lib/a.py"), "{files:?}");
+
+    // The same sources come to the same, and nothing runs again.
+    build(&ohoci, "2", false).exits(0);
+    assert_eq!(layers(&ohoci, "2"), first);
+
+    // Other sources are compiled anew, for which there has to be a sandbox.
+    ohoci.write("work/layers/sources/lib/a.py", "print(1)");
+    let outcome = build(&ohoci, "3", false).exits(1);
+    assert!(
+        outcome.stderr.contains("bwrap is not installed"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome.stderr.contains("--without compiled"),
+        "{}",
+        outcome.stderr
+    );
+    build(&ohoci, "3", true).exits(0);
+}
+
+#[test]
+fn what_an_interpreter_leaves_is_not_trusted() {
+    for (interpreter, expected) in [
+        (
+            "echo no module named one >&2; exit 3",
+            "exit code 3:\n  no module named one",
+        ),
+        ("exit 0", "cannot read the compiled modules"),
+        ("ln -s /etc/passwd $8", "cannot read the compiled modules"),
+        ("mkdir $8", "is no file"),
+        ("echo no archive > $8", "cannot be read"),
+        (
+            "cd /openhands; tar -C / -cf $8 openhands/lib/a.py",
+            "a.py: it is no compiled module",
+        ),
+        (
+            "mkdir -p /tmp/lib/__pycache__; echo > /tmp/lib/__pycache__/a.x.pyc; tar -C /tmp -cf $8 lib",
+            "it is a directory",
+        ),
+        (
+            "mkdir -p /tmp/lib/__pycache__; echo > /tmp/lib/__pycache__/a.x.pyc
+             tar -C /tmp -cf $8 lib/__pycache__/a.x.pyc",
+            "there is no source for it",
+        ),
+    ] {
+        let ohoci = project(interpreter);
+        let outcome = build(&ohoci, "1", true).exits(1);
+        assert!(
+            outcome.stderr.contains("cannot compile feature compiled"),
+            "{}",
+            outcome.stderr
+        );
+        assert!(
+            outcome.stderr.contains(expected),
+            "{expected}: {}",
+            outcome.stderr
+        );
+    }
+}
+
+#[test]
+fn another_machine_s_modules_need_an_interpreter_of_this_one() {
+    let ohoci = project(WELL);
+    let other = match here() {
+        "linux/amd64" => "linux/arm64",
+        _ => "linux/amd64",
+    };
+    let recipe = format!(
+        "name = \"compiled\"\nrequires = [\"sources\"]\nplatforms = [\"{other}\"]\n\
+         [bytecode]\npython = \"bin/python\"\nimports = [\"one\"]\n"
+    );
+    ohoci.write("work/layers/compiled.toml", recipe);
+    let arguments = ["deps", "build", "layers/compiled.toml", "-o", "oci:deps:1"];
+    let outcome = ohoci.run(arguments).exits(1);
+    assert!(
+        outcome.stderr.contains("has none for this machine"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome.stderr.contains("--without compiled"),
+        "{}",
+        outcome.stderr
+    );
+}
