@@ -6,6 +6,7 @@ mod fetch;
 mod lock;
 mod look;
 mod python;
+mod sbom;
 mod schema;
 mod trust;
 mod versions;
