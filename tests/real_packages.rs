@@ -10,6 +10,16 @@ use crate::support::command::Ohoci;
 /// What the layer has to be able to do; the matrix runs the same.
 const CHECKS: &str = include_str!("../xtask/src/matrix/checks.sh");
 
+/// Compiles what Python's `json` imports.
+const COMPILED: &str = r#"
+name = "compiled"
+requires = ["python"]
+platforms = ["linux/amd64", "linux/arm64"]
+[bytecode]
+python = "micromamba/bin/python3.13"
+imports = ["json"]
+"#;
+
 /// Copies the recipes, so that the lock which is made here is not the project's: a mirror need not
 /// have what was locked any longer.
 fn recipes(ohoci: &Ohoci) {
@@ -17,9 +27,11 @@ fn recipes(ohoci: &Ohoci) {
     for file in [
         "layers/minimal.toml",
         "layers/core.toml",
+        "layers/python.toml",
         "wrappers/lib/places",
         "wrappers/oh-bash",
         "wrappers/oh-git",
+        "wrappers/oh-python",
         "wrappers/oh-tmux",
     ] {
         let content = fs_err::read(root.join(file)).unwrap();
@@ -138,5 +150,49 @@ fn tools_from_real_packages_work_where_there_is_nothing_else() {
             assert!(said.contains(&format!("ok {check}\n")), "{name}:\n{said}");
         }
         assert!(!said.contains("FAIL"), "{name}:\n{said}");
+    }
+}
+
+#[test]
+#[ignore = "needs a Debian mirror and bubblewrap"]
+fn modules_that_the_packed_python_compiled_are_used_by_it() {
+    let ohoci = Ohoci::new();
+    recipes(&ohoci);
+    ohoci.write("work/layers/compiled.toml", COMPILED);
+    ohoci.run(["deps", "lock", "layers/compiled.toml"]).exits(0);
+    let build = |out: &str, threads: &str| {
+        let mut command = ohoci.command();
+        command
+            .args(["deps", "build", "layers/compiled.toml", "--locked"])
+            .args(["--platform", platform(), "--threads", threads])
+            .args(["--output", out, "--format", "json"]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["digest"].clone()
+    };
+    let first = build("oci:deps:1", "1");
+    // What the cache remembers would be taken from it.
+    fs_err::remove_dir_all(ohoci.work().join("../cache/ohoci/facts")).unwrap();
+    assert_eq!(first, build("oci:again:1", "3"));
+
+    let said = |script: &str| {
+        let python = "/openhands/micromamba/bin/python3.13";
+        let arguments = [
+            "run",
+            "--read-only",
+            "oci:deps:1",
+            python,
+            "-v",
+            "-c",
+            script,
+        ];
+        ohoci.run(arguments).exits(0)
+    };
+    let said = said("import json; print(json.loads('[1]'))");
+    assert_eq!(said.stdout, "[1]\n");
+    for module in ["json/__pycache__/__init__", "json/__pycache__/decoder"] {
+        let line = format!("{module}.cpython-313.pyc matches");
+        assert!(said.stderr.contains(&line), "{}", said.stderr);
     }
 }

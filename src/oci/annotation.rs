@@ -7,6 +7,9 @@ pub const BASE_DIGEST: &str = oci_spec::image::ANNOTATION_BASE_IMAGE_DIGEST;
 /// Name of a manifest in an OCI layout's `index.json`.
 pub const REF_NAME: &str = oci_spec::image::ANNOTATION_REF_NAME;
 
+/// Name of a file with the content of a blob.
+pub const TITLE: &str = oci_spec::image::ANNOTATION_TITLE;
+
 /// Label of a deps image: the config patch, as JSON, that composing applies.
 pub const PATCH: &str = "ohoci.patch";
 /// Label of a composed image: what it was made from, as JSON.

@@ -197,6 +197,18 @@ impl Manifest {
         }
     }
 
+    /// What kind of artifact it says that it is.
+    #[must_use]
+    pub fn artifact_type(&self) -> Option<&str> {
+        self.document.object().get("artifactType")?.as_str()
+    }
+
+    /// The manifest that it is about, if it names one.
+    #[must_use]
+    pub fn subject(&self) -> Option<Descriptor> {
+        Descriptor::from_json(self.document.object().get("subject")?).ok()
+    }
+
     /// A descriptor that points at it.
     #[must_use]
     pub fn descriptor(&self) -> Descriptor {

@@ -12,6 +12,12 @@ pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// OCI layer, zstd.
 pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+/// `application/vnd.oci.empty.v1+json`: `{}`, the config of artifacts that need none.
+pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// `application/spdx+json`: a bill of materials.
+pub const SPDX: &str = "application/spdx+json";
+/// `application/vnd.cyclonedx+json`: a bill of materials.
+pub const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
 /// Docker image manifest, schema 2.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// Docker manifest list.

@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod media_type;
 pub mod platform;
 pub mod reference;
+pub mod referrer;
 pub mod timestamp;
 
 pub use descriptor::Descriptor;

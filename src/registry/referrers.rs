@@ -97,12 +97,8 @@ impl Repository {
     pub async fn put_referrer(&self, manifest: &Manifest) -> Result<(), Error> {
         let what = || format!("cannot write referrer {self}@{}", manifest.digest());
         let subject = manifest
-            .document()
-            .object()
-            .get("subject")
-            .and_then(|subject| subject.get("digest"))
-            .and_then(Value::as_str)
-            .and_then(|digest| digest.parse::<Digest>().ok())
+            .subject()
+            .map(|subject| subject.digest)
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, "it has no subject").during(what))?;
         let pointer = Pointer::Digest(manifest.digest().clone());
         let receipt = self.put_manifest(&pointer, manifest).await?;
@@ -167,13 +163,10 @@ fn with_entry(list: Option<&Manifest>, manifest: &Manifest) -> Result<Option<Man
     };
     let mut entry = manifest.descriptor().to_json();
     let object = manifest.document().object();
-    let artifact_type = object
-        .get("artifactType")
-        .and_then(Value::as_str)
-        .or_else(|| {
-            let config = object.get("config")?;
-            config.get("mediaType")?.as_str()
-        });
+    let artifact_type = manifest.artifact_type().or_else(|| {
+        let config = object.get("config")?;
+        config.get("mediaType")?.as_str()
+    });
     if let Some(artifact_type) = artifact_type {
         entry.insert("artifactType".to_owned(), artifact_type.into());
     }

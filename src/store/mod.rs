@@ -147,6 +147,23 @@ pub trait Target: Debug + Send + Sync {
     /// [`ErrorKind::Incomplete`] when the place finds that something it lists is not there.
     async fn place_manifest(&self, manifest: &Manifest, tags: &[String]) -> Result<(), Error>;
 
+    /// Puts a manifest about another one, its subject, so that it is found by it. Every blob that
+    /// it lists is there; the subject need not be.
+    ///
+    /// # Errors
+    /// As [`Self::place_manifest`]; [`ErrorKind::Unsupported`] where no manifest refers to another.
+    async fn place_referrer(&self, manifest: &Manifest) -> Result<(), Error> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "cannot attach {} to an image in {}",
+                manifest.digest(),
+                self.place()
+            ),
+            "only registries and OCI layouts hold documents about images",
+        ))
+    }
+
     /// Makes everything durable and visible. Archives are written here, at once.
     ///
     /// # Errors

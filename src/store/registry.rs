@@ -208,6 +208,18 @@ impl RegistryTarget {
         lock(&self.known).extend(layers_proven_by(manifest).cloned());
     }
 
+    /// Remembers what a manifest proves that the registry took: that all it lists is there.
+    fn taken(&self, manifest: &Manifest) {
+        let mut proven = vec![manifest.digest().clone()];
+        if let Content::Image { config, .. } = manifest.content() {
+            proven.push(config.digest.clone());
+        }
+        proven.extend(layers_proven_by(manifest).cloned());
+        self.cache.remember_blobs(&self.host, &self.name, &proven);
+        lock(&self.known).extend(proven);
+        self.cache.put(manifest.digest(), manifest.bytes());
+    }
+
     /// Forgets what is known: the registry says that something of it is not so.
     pub fn forget(&self) {
         lock(&self.known).clear();
@@ -460,15 +472,13 @@ impl Target for RegistryTarget {
             self.cache
                 .remember_reference(&self.host, &self.name, tag, manifest.digest());
         }
-        // The registry took the manifest, which proves that all it lists is there.
-        let mut proven = vec![manifest.digest().clone()];
-        if let Content::Image { config, .. } = manifest.content() {
-            proven.push(config.digest.clone());
-        }
-        proven.extend(layers_proven_by(manifest).cloned());
-        self.cache.remember_blobs(&self.host, &self.name, &proven);
-        lock(&self.known).extend(proven);
-        self.cache.put(manifest.digest(), manifest.bytes());
+        self.taken(manifest);
+        Ok(())
+    }
+
+    async fn place_referrer(&self, manifest: &Manifest) -> Result<(), Error> {
+        self.repository.put_referrer(manifest).await?;
+        self.taken(manifest);
         Ok(())
     }
 

@@ -77,8 +77,8 @@ fn layers(ohoci: &Ohoci, tag: &str) -> Vec<Value> {
     let index = json_of(layout.join("index.json"));
     let image = index["manifests"].as_array().unwrap().iter();
     let name = "org.opencontainers.image.ref.name";
-    let image = image.filter(|image| image["annotations"][name] == tag);
-    let image = document(&layout, image.last().unwrap());
+    let mut image = image.filter(|image| image["annotations"][name] == tag);
+    let image = document(&layout, image.next_back().unwrap());
     image["layers"].as_array().unwrap().clone()
 }
 

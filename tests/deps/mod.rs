@@ -7,6 +7,8 @@ mod fetch;
 mod lock;
 mod look;
 mod python;
+mod sbom;
+mod schema;
 mod trust;
 mod versions;
 

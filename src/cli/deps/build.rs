@@ -1,16 +1,16 @@
 //! `ohoci deps build`: a recipe's layers, assembled from its lock, as an image.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
 
 use super::fetch::{missing_files, platforms};
 use super::selection::selected;
-use super::{bytecode, fetcher, hosts, images, indexes, lock, npm_registries, recipe};
+use super::{bytecode, fetcher, hosts, images, indexes, lock, npm_registries, recipe, sbom};
 use crate::cli::arguments::{Format, RegistryArguments};
 use crate::cli::compose::{CompressionArgument, epoch, local_layer, pack_failure};
 use crate::cli::context::Context;
@@ -24,17 +24,17 @@ use crate::deps::audit::{Audit, Severity};
 use crate::deps::fetching::{self, Places};
 use crate::deps::lock::Lock;
 use crate::deps::recipe::Recipe;
-use crate::deps::sbom::{cyclonedx, spdx};
 use crate::layer::pack::{PackOptions, pack_tree};
 use crate::oci::config_patch::ConfigPatch;
 use crate::oci::label::Position;
 use crate::oci::media_type::Compression;
 use crate::oci::timestamp::Timestamp;
 use crate::oci::{Platform, Reference, annotation};
+use crate::transfer::attach::Attached;
 use crate::transfer::compose::{IfExists, Job, LocalLayer, Pins, compose};
 use crate::transfer::fit::Fit;
 use crate::transfer::read::Choice;
-use crate::transfer::report::ComposeReport;
+use crate::transfer::report::{ComposeReport, Cost};
 use crate::transfer::{Event, Observer};
 
 /// How many findings of an audit are shown when a build stops.
@@ -79,6 +79,10 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub sbom: Option<PathBuf>,
 
+    /// Attach bills of materials to the image of each platform, as referrers
+    #[arg(long)]
+    pub attach_sbom: bool,
+
     /// How layers are compressed
     #[arg(long, value_enum, default_value_t)]
     pub compression: CompressionArgument,
@@ -99,6 +103,8 @@ struct Report<'a> {
     #[serde(flatten)]
     pushed: &'a ComposeReport,
     platforms_built: Vec<PlatformReport<'a>>,
+    #[serde(skip_serializing_if = "<[Attached]>::is_empty")]
+    attached: &'a [Attached],
 }
 
 #[derive(Serialize)]
@@ -136,6 +142,9 @@ pub(super) async fn run(
         &arguments.without,
     )?;
     let push = targets(&arguments.push)?;
+    if arguments.attach_sbom {
+        sbom::check(&push)?;
+    }
     let platforms = platforms(&arguments.platform, &recipe)?;
     let whole = super::recipe(&arguments.recipe)?;
     let lock = match lock::current(&whole) {
@@ -145,19 +154,31 @@ pub(super) async fn run(
     };
     let context = Context::open(registry)?;
     let progress = Progress::start();
-    let outcome = build(
-        arguments, registry, &context, &recipe, &lock, &platforms, push, &progress,
-    )
-    .await;
+    let outcome = async {
+        let places = push.clone();
+        let (built, mut report) = build(
+            arguments, registry, &context, &recipe, &lock, &platforms, push, &progress,
+        )
+        .await?;
+        let mut attached = Vec::new();
+        if arguments.attach_sbom {
+            let documents = sbom::documents(&recipe, &lock, &platforms);
+            let digest = &report.digest;
+            attached = sbom::attach(documents, digest, places, &context, &progress).await?;
+            report.cost = Cost::new(&context.places.client.statistics(), Duration::ZERO);
+        }
+        Ok::<_, Failure>((built, report, attached))
+    };
+    let outcome = Box::pin(outcome).await;
     context.places.close().await;
     progress.end();
     context.show_server_warnings();
-    let (built, mut report) = outcome?;
+    let (built, mut report, attached) = outcome?;
     if let Some(directory) = &arguments.sbom {
-        write_sboms(directory, &recipe, &lock, &platforms)?;
+        sbom::write(directory, &sbom::documents(&recipe, &lock, &platforms))?;
     }
     report.cost.set_elapsed(started.elapsed());
-    show(arguments, &built, &report)?;
+    show(arguments, &built, &report, &attached)?;
     Ok(exit_code::DONE)
 }
 
@@ -318,34 +339,6 @@ fn failure(recipe: &Recipe, error: &AssembleError) -> Failure {
     }
 }
 
-fn write_sboms(
-    directory: &Path,
-    recipe: &Recipe,
-    lock: &Lock,
-    platforms: &[Platform],
-) -> Result<(), Failure> {
-    let fail = |error: std::io::Error| {
-        Failure::new("cannot write the bills of materials", error.to_string())
-    };
-    fs_err::create_dir_all(directory).map_err(fail)?;
-    let features: Vec<&str> = recipe
-        .features
-        .iter()
-        .map(|feature| feature.name.get_ref().as_str())
-        .collect();
-    for platform in platforms {
-        let name = format!("{}-{}", recipe.name, platform.to_string().replace('/', "-"));
-        for (kind, document) in [
-            ("spdx", spdx(lock, &features, platform)),
-            ("cdx", cyclonedx(lock, &features, platform)),
-        ] {
-            let text = format!("{document:#}\n");
-            fs_err::write(directory.join(format!("{name}.{kind}.json")), text).map_err(fail)?;
-        }
-    }
-    Ok(())
-}
-
 /// Says why a build stops at its audit.
 fn stopped(platform: &Platform, audit: &Audit) -> Failure {
     let mut text = String::new();
@@ -367,7 +360,12 @@ fn stopped(platform: &Platform, audit: &Audit) -> Failure {
     .hinted("drop the files in the recipe, or add the packages that bring what they need")
 }
 
-fn show(arguments: &Arguments, built: &[Built], report: &ComposeReport) -> Result<(), Failure> {
+fn show(
+    arguments: &Arguments,
+    built: &[Built],
+    report: &ComposeReport,
+    attached: &[Attached],
+) -> Result<(), Failure> {
     if arguments.format == Format::Json {
         let platforms_built = built
             .iter()
@@ -381,6 +379,7 @@ fn show(arguments: &Arguments, built: &[Built], report: &ComposeReport) -> Resul
         return output::json(&Report {
             pushed: report,
             platforms_built,
+            attached,
         });
     }
     for built in built {
@@ -401,6 +400,12 @@ fn show(arguments: &Arguments, built: &[Built], report: &ComposeReport) -> Resul
                 built.assembled.platform
             ));
         }
+    }
+    for one in attached {
+        output::note(&format!(
+            "{}  {} attached in {}: {}",
+            one.platform, one.artifact_type, one.place, one.digest
+        ));
     }
     if let Some(reference) = &report.reference {
         output::result(reference);

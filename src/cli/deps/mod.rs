@@ -7,6 +7,7 @@ pub mod diff;
 pub mod fetch;
 mod images;
 pub mod lock;
+mod sbom;
 mod selection;
 
 use std::path::Path;

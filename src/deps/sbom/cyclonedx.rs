@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{components, date, identity};
+use super::{algorithm, components, date, identity};
 use crate::deps::lock::Lock;
 use crate::oci::Platform;
 
@@ -15,19 +15,30 @@ pub fn cyclonedx<'a>(lock: &'a Lock, features: &[&'a str], platform: &Platform) 
     let list: Vec<Value> = components
         .iter()
         .map(|component| {
-            let (source, of) = component.source;
-            json!({
+            let mut properties = vec![json!({
+                "name": "ohoci:source",
+                "value": component.origin,
+            })];
+            let features = component.features.iter();
+            properties.splice(
+                0..0,
+                features.map(|feature| json!({"name": "ohoci:feature", "value": feature})),
+            );
+            let mut object = json!({
                 "type": "library",
-                "bom-ref": component.url,
+                "bom-ref": component.id,
                 "name": component.name,
-                "version": component.version,
                 "purl": component.url,
-                "hashes": [{"alg": "SHA-256", "content": component.file.digest.hex()}],
-                "properties": [
-                    {"name": "ohoci:feature", "value": component.feature},
-                    {"name": "ohoci:source", "value": format!("{source} {of}")},
-                ],
-            })
+                "hashes": [{
+                    "alg": algorithm(&component.file.digest, "-"),
+                    "content": component.file.digest.hex(),
+                }],
+                "properties": properties,
+            });
+            if let (Some(version), Some(object)) = (component.version, object.as_object_mut()) {
+                object.insert("version".to_owned(), version.into());
+            }
+            object
         })
         .collect();
     let dependencies: Vec<Value> = components
@@ -35,12 +46,10 @@ pub fn cyclonedx<'a>(lock: &'a Lock, features: &[&'a str], platform: &Platform) 
         .map(|component| {
             let needs: Vec<&str> = components
                 .iter()
-                .filter(|other| {
-                    component.needs.contains(&other.name) && other.url.starts_with("pkg:deb/")
-                })
-                .map(|other| other.url.as_str())
+                .filter(|other| component.needs(other))
+                .map(|other| other.id.as_str())
                 .collect();
-            json!({"ref": component.url, "dependsOn": needs})
+            json!({"ref": component.id, "dependsOn": needs})
         })
         .collect();
     json!({

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Component, components, date, identity};
+use super::{algorithm, components, date, identity};
 use crate::deps::lock::Lock;
 use crate::oci::Platform;
 
@@ -40,39 +40,44 @@ pub fn spdx<'a>(lock: &'a Lock, features: &[&'a str], platform: &Platform) -> Va
         "relatedSpdxElement": root,
     })];
     for component in &components {
-        let (source, of) = component.source;
-        packages.push(json!({
-            "SPDXID": id(&component.url),
+        let features = match component.features.as_slice() {
+            [one] => format!("feature {one}"),
+            several => format!("features {}", several.join(", ")),
+        };
+        let mut package = json!({
+            "SPDXID": id(&component.id),
             "name": component.name,
-            "versionInfo": component.version,
-            "sourceInfo": format!("built from {source} {of}; feature {}", component.feature),
+            "sourceInfo": format!("built from {}; {features}", component.origin),
             "downloadLocation": "NOASSERTION",
             "filesAnalyzed": false,
             "licenseConcluded": "NOASSERTION",
             "licenseDeclared": "NOASSERTION",
             "copyrightText": "NOASSERTION",
-            "checksums": [{"algorithm": "SHA256", "checksumValue": component.file.digest.hex()}],
+            "checksums": [{
+                "algorithm": algorithm(&component.file.digest, ""),
+                "checksumValue": component.file.digest.hex(),
+            }],
             "externalRefs": [{
                 "referenceCategory": "PACKAGE-MANAGER",
                 "referenceType": "purl",
                 "referenceLocator": component.url,
             }],
-        }));
+        });
+        if let (Some(version), Some(object)) = (component.version, package.as_object_mut()) {
+            object.insert("versionInfo".to_owned(), version.into());
+        }
+        packages.push(package);
         relationships.push(json!({
             "spdxElementId": root,
             "relationshipType": "CONTAINS",
-            "relatedSpdxElement": id(&component.url),
+            "relatedSpdxElement": id(&component.id),
         }));
-        for needed in &component.needs {
-            let of_debian =
-                |other: &&Component<'_>| other.name == *needed && other.url.starts_with("pkg:deb/");
-            if let Some(other) = components.iter().find(of_debian) {
-                relationships.push(json!({
-                    "spdxElementId": id(&component.url),
-                    "relationshipType": "DEPENDS_ON",
-                    "relatedSpdxElement": id(&other.url),
-                }));
-            }
+        for other in components.iter().filter(|other| component.needs(other)) {
+            relationships.push(json!({
+                "spdxElementId": id(&component.id),
+                "relationshipType": "DEPENDS_ON",
+                "relatedSpdxElement": id(&other.id),
+            }));
         }
     }
     json!({

@@ -46,8 +46,7 @@ pub(crate) fn is_manifest(text: &str) -> bool {
 
 /// The digest of the manifest that this one refers to.
 pub(crate) fn subject(manifest: &Manifest) -> Option<Digest> {
-    let subject = manifest.document().object().get("subject")?;
-    Some(Descriptor::from_json(subject).ok()?.digest)
+    Some(manifest.subject()?.digest)
 }
 
 /// A manifest in the index.

@@ -186,11 +186,17 @@ impl Index {
             }
             Selection::Only => {
                 let entries = self.entries();
-                let first = entries.first().ok_or(ChoiceError::Empty)?;
-                if entries
+                // Documents about an image stand beside it, and whoever names none means the image.
+                let mut images = entries
                     .iter()
-                    .all(|entry| digest_of(entry) == digest_of(first))
-                {
+                    .filter(|entry| !is_referrer(entry))
+                    .peekable();
+                let first = images
+                    .peek()
+                    .copied()
+                    .or(entries.first())
+                    .ok_or(ChoiceError::Empty)?;
+                if images.all(|entry| digest_of(entry) == digest_of(first)) {
                     return entry_of(first);
                 }
                 let part = |entry: &Value| {
@@ -310,8 +316,16 @@ fn set_name(entry: &mut Value, name: &str) {
     }
 }
 
+/// Whether it lists an artifact that has no name of its own.
+fn is_referrer(entry: &Value) -> bool {
+    entry.get("artifactType").is_some_and(Value::is_string) && name_of(entry).is_none()
+}
+
 fn new_entry(name: Option<&str>, manifest: &Descriptor, platform: Option<&Platform>) -> Value {
     let mut object = manifest.to_json();
+    if let Some(artifact_type) = &manifest.artifact_type {
+        object.insert("artifactType".to_owned(), artifact_type.clone().into());
+    }
     if let Some(platform) = platform {
         object.insert("platform".to_owned(), Value::Object(platform.to_json()));
     }

@@ -93,7 +93,8 @@ impl LayoutTarget {
                 ));
             }
         }
-        let descriptor = manifest.descriptor();
+        let mut descriptor = manifest.descriptor();
+        descriptor.artifact_type = manifest.artifact_type().map(str::to_owned);
         layout.put(&descriptor, manifest.bytes())?;
         let platform = platform_of(&layout, manifest)?;
         if tags.is_empty() {
@@ -307,6 +308,11 @@ impl Target for LayoutTarget {
             this.put_manifest(&manifest, &tags)
         })
         .await
+    }
+
+    async fn place_referrer(&self, manifest: &Manifest) -> Result<(), Error> {
+        // Readers of layouts look through the manifests that index.json lists for subjects.
+        self.place_manifest(manifest, &[]).await
     }
 
     async fn finish(&self) -> Result<(), Error> {
