@@ -184,6 +184,45 @@ PY
   return $good
 }
 
+# The page of VS Code's server, as a person would use it: a terminal is opened, and runs something.
+vscode_serves() {
+  local at=http://127.0.0.1:18002 good=1
+  /openhands/.openvscode-server/bin/openvscode-server --host 127.0.0.1 --port 18002 \
+    --connection-token secret --disable-workspace-trust >vscode.log 2>&1 &
+  local server=$!
+  if soon /openhands/tools/bin/curl --noproxy '*' -fsS $at/version; then
+    good=0
+    if [ -x /openhands/bin/oh-playwright ]; then
+      oh-playwright - "$at/?tkn=secret&folder=$work" "$work/typed" <<'PY' 2>vscode-page.log || good=1
+import os, sys, time
+from playwright.sync_api import sync_playwright
+with sync_playwright() as playwright:
+    browser = playwright.chromium.launch()
+    page = browser.new_page()
+    page.goto(sys.argv[1])
+    page.wait_for_selector(".monaco-workbench .statusbar", timeout=60000)
+    page.keyboard.press("Control+Backquote")
+    page.wait_for_selector(".terminal-wrapper.active .xterm-screen", timeout=60000)
+    for _ in range(30):
+        # The page of welcome takes the keyboard when it comes.
+        page.click(".terminal-wrapper.active .xterm-screen")
+        page.keyboard.type(f"echo $((6*7)) > {sys.argv[2]}\n")
+        time.sleep(2)
+        if os.path.exists(sys.argv[2]):
+            break
+    assert open(sys.argv[2]).read() == "42\n"
+    browser.close()
+PY
+      [ $good = 0 ] || tail -n 3 vscode-page.log
+    fi
+  else
+    tail -n 3 vscode.log
+  fi
+  kill $server 2>/dev/null
+  wait $server 2>/dev/null
+  return $good
+}
+
 # Nothing of the base is mapped into programs of the prefix.
 nothing_foreign_mapped() {
   local maps
@@ -213,6 +252,7 @@ fi
 [ -x /openhands/bin/oh-chromium ] && check chromium chromium_draws
 [ -x /openhands/bin/oh-playwright ] && check playwright playwright_clicks
 [ -x /openhands/bin/oh-jupyter ] && check jupyter jupyter_computes
+[ -x /openhands/bin/oh-vscode ] && check vscode vscode_serves
 [ -s picture ] && printf 'note picture %s\n' "$(cat picture)"
 [ -s seconds ] && printf 'note seconds %s\n' "$(cat seconds)"
 cd /
