@@ -9,6 +9,7 @@ mod python;
 mod sbom;
 mod schema;
 mod trust;
+mod update;
 mod versions;
 
 use testbed::debian::key::Manner;
