@@ -19,7 +19,8 @@
 //! * [`contents`]: what a layer says of itself.
 //! * [`assemble`]: from a lock and cached files to the finished trees of one platform.
 //! * [`sbom`]: bills of materials from a lock.
-//! * [`built`], [`comparison`]: deps images read back, and what changed between two.
+//! * [`built`], [`packages`], [`comparison`]: deps images read back, whose files are whose, and what
+//!   changed between two.
 //!
 //! No program of a package ever runs, and nothing is ever unpacked onto disk.
 
@@ -37,6 +38,7 @@ pub mod hosts;
 pub mod lock;
 pub mod locking;
 pub mod npm;
+pub mod packages;
 pub mod place;
 pub mod python;
 pub mod recipe;
