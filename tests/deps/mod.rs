@@ -5,7 +5,7 @@ mod elsewhere;
 mod fetch;
 mod lock;
 mod look;
-mod python;
+pub(crate) mod python;
 mod sbom;
 mod schema;
 mod trust;

@@ -17,7 +17,7 @@ use crate::support::peer::sha256;
 const WHEEL: &str = "pkg-1.0-py3-none-any.whl";
 
 /// A zip of stored files.
-fn zip(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn zip(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let (mut whole, mut directory) = (Vec::new(), Vec::new());
     for (name, content) in files {
         let mut crc = flate2::Crc::new();
@@ -56,7 +56,7 @@ fn zip(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// `pkg` 1.0, with a module and a program.
-fn wheel() -> Vec<u8> {
+pub(crate) fn wheel() -> Vec<u8> {
     let mut files: Vec<(&str, Vec<u8>)> = [
         ("pkg/__init__.py", "def main(): print('hello')\n"),
         (
