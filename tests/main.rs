@@ -18,6 +18,8 @@ mod deps;
 #[cfg(test)]
 mod fit;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod image_spec;

@@ -1,25 +1,9 @@
 //! Any patch on any config: no panic, and an error leaves the config as it was.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use ohoci::oci::config_patch::ConfigPatch;
-use serde_json::{Map, Value};
+#[path = "../bodies/config_patch.rs"]
+mod body;
 
-fuzz_target!(|data: &[u8]| {
-    // The first line is a patch, the rest a config.
-    let mut parts = data.splitn(2, |byte| *byte == b'\n');
-    let (Some(first), Some(rest)) = (parts.next(), parts.next()) else {
-        return;
-    };
-    let Ok(patch) = serde_json::from_slice::<ConfigPatch>(first) else {
-        return;
-    };
-    let Ok(mut config) = serde_json::from_slice::<Map<String, Value>>(rest) else {
-        return;
-    };
-    let before = config.clone();
-    match patch.apply(&mut config) {
-        Ok(changes) => assert_eq!(changes.is_empty(), config == before),
-        Err(_) => assert_eq!(config, before),
-    }
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    body::run(data);
 });

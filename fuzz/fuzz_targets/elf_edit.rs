@@ -1,28 +1,9 @@
 //! Any bytes as an ELF file of a package; edits keep its length.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use ohoci::deps::place::{LOADER, Machine, Prefix};
-use ohoci::deps::relocate::{Origin, Programs, Relocation, relocate_elf};
-use ohoci::layer::LayerPath;
+#[path = "../bodies/elf_edit.rs"]
+mod body;
 
-fuzz_target!(|data: &[u8]| {
-    // The first byte says how the rest is taken.
-    let Some((how, data)) = data.split_first() else {
-        return;
-    };
-    let relocation = Relocation {
-        machine: if how & 1 == 0 { Machine::Amd64 } else { Machine::Arm64 },
-        prefix: &Prefix::default(),
-        programs: &Programs::default(),
-        origin: if how & 2 == 0 { Origin::Debian } else { Origin::Other },
-    };
-    let loader = how & 4 != 0;
-    let path = if loader { LOADER } else { "lib/libx.so.1" };
-    let Ok(path) = LayerPath::parse(path.as_bytes()) else {
-        return;
-    };
-    let mut bytes = data.to_vec();
-    let _ = relocate_elf(&mut bytes, &path, &relocation);
-    assert_eq!(bytes.len(), data.len());
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    body::run(data);
 });

@@ -1,6 +1,5 @@
 //! Reads a deps image, or a directory, back into trees.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,20 +43,6 @@ pub struct BuiltLayer {
     pub contents: Option<Contents>,
     /// The blob's size in bytes; 0 of a directory.
     pub size: u64,
-}
-
-impl BuiltImage {
-    /// The package of each path from the image's root.
-    #[must_use]
-    pub fn owners(&self, prefix: &Prefix) -> BTreeMap<LayerPath, String> {
-        let contents = self
-            .layers
-            .iter()
-            .filter_map(|layer| layer.contents.as_ref());
-        contents
-            .flat_map(|contents| contents.owners(prefix.path()))
-            .collect()
-    }
 }
 
 /// Reads an image of a reference, for one platform. Layers are written to `work_dir` on the way.

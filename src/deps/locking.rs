@@ -13,7 +13,9 @@ use super::debian::repository::{Repository, RepositoryError, read_keyring};
 use super::debian::resolve::{Available, resolve};
 use super::fetch::Fetcher;
 use super::hosts::DebianHosts;
-use super::lock::{Lock, LockedFeature, Release, inputs_of};
+use super::lock::{
+    Lock, LockedFeature, LockedSource, PythonPackage, Release, SourceKind, inputs_of,
+};
 use super::npm::registry::Registries;
 use super::python::configuration::Indexes;
 use super::recipe::{Debian, Feature, Recipe};
@@ -131,9 +133,10 @@ pub async fn lock(
     let mut lock = Lock::new(recipe.name.as_str(), &recipe.platforms);
     let mut notes = Vec::new();
     let mut lockfiles = Vec::new();
+    let keep = Keep::new(old, recipe, update);
     let mut recipe = recipe.clone();
     for feature in &mut recipe.features {
-        let content = elsewhere::resolved(feature, old.is_some(), means).await?;
+        let content = elsewhere::resolved(feature, keep.as_ref(), means).await?;
         if let (Some(npm), Some(content)) = (&mut feature.npm, content)
             && npm.content != content
         {
@@ -158,10 +161,10 @@ pub async fn lock(
     }
     for feature in &recipe.features {
         if let Some(table) = &feature.python {
-            let packages = python::lock(recipe, feature, table, old, update, means).await?;
+            let packages = python::lock(recipe, feature, table, keep.as_ref(), means).await?;
             lock.python.extend(packages);
         }
-        let sources = elsewhere::lock(recipe, feature, means).await?;
+        let sources = elsewhere::lock(recipe, feature, keep.as_ref(), means).await?;
         lock.source.extend(sources);
     }
     lock.sort();
@@ -170,6 +173,51 @@ pub async fn lock(
         notes,
         lockfiles,
     })
+}
+
+/// What of an old lock is to stay.
+struct Keep<'a> {
+    old: &'a Lock,
+    /// Packages that are not to stay.
+    update: &'a BTreeSet<String>,
+    /// The features that ask for what they asked for when it was made.
+    unchanged: BTreeSet<String>,
+}
+
+impl<'a> Keep<'a> {
+    fn new(old: Option<&'a Lock>, recipe: &Recipe, update: &'a BTreeSet<String>) -> Option<Self> {
+        let old = old?;
+        let platforms = recipe.platforms.iter().map(ToString::to_string);
+        let same_platforms = platforms.eq(old.platforms.iter().cloned());
+        let unchanged = recipe.features.iter().filter_map(|feature| {
+            let name = feature.name.get_ref().as_str();
+            let known = old.feature.iter().find(|known| known.name == name)?;
+            (same_platforms && known.inputs == inputs_of(feature)).then(|| name.to_owned())
+        });
+        Some(Self {
+            old,
+            update,
+            unchanged: unchanged.collect(),
+        })
+    }
+
+    /// The path in an image that a feature has at this place.
+    fn image(&self, feature: &str, at: &str) -> Option<&'a LockedSource> {
+        if self.update.contains(at) || !self.unchanged.contains(feature) {
+            return None;
+        }
+        self.old.source.iter().find(|source| {
+            source.kind == SourceKind::Image && source.feature == feature && source.name == at
+        })
+    }
+
+    /// The Python packages of a feature.
+    fn python(&self, feature: &str) -> Vec<&'a PythonPackage> {
+        let of = |package: &&PythonPackage| {
+            package.feature == feature && !self.update.contains(&package.name)
+        };
+        self.old.python.iter().filter(of).collect()
+    }
 }
 
 /// The indexes of an archive's distributions.

@@ -20,7 +20,8 @@
 //! * [`assemble`]: from a lock and cached files to the finished trees of one platform.
 //! * [`bytecode`]: Python modules of such trees, compiled.
 //! * [`sbom`]: bills of materials from a lock.
-//! * [`built`], [`comparison`]: deps images read back, and what changed between two.
+//! * [`built`], [`packages`], [`comparison`]: deps images read back, whose files are whose, and what
+//!   changed between two.
 //!
 //! No program of a package ever runs and nothing is ever unpacked onto disk, but for
 //! [`bytecode`], which is asked for by name and runs in a sandbox.
@@ -40,6 +41,7 @@ pub mod hosts;
 pub mod lock;
 pub mod locking;
 pub mod npm;
+pub mod packages;
 pub mod place;
 pub mod python;
 pub mod recipe;

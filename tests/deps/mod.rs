@@ -6,10 +6,11 @@ mod elsewhere;
 mod fetch;
 mod lock;
 mod look;
-mod python;
+pub(crate) mod python;
 mod sbom;
 mod schema;
 mod trust;
+mod update;
 mod versions;
 
 use testbed::debian::key::Manner;

@@ -17,7 +17,7 @@ use crate::support::peer::sha256;
 const WHEEL: &str = "pkg-1.0-py3-none-any.whl";
 
 /// A zip of stored files.
-fn zip(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn zip(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let (mut whole, mut directory) = (Vec::new(), Vec::new());
     for (name, content) in files {
         let mut crc = flate2::Crc::new();
@@ -56,12 +56,12 @@ fn zip(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// `pkg` 1.0, with a module and a program.
-fn wheel() -> Vec<u8> {
+pub(crate) fn wheel() -> Vec<u8> {
     let mut files: Vec<(&str, Vec<u8>)> = [
         ("pkg/__init__.py", "def main(): print('hello')\n"),
         (
             "pkg-1.0.dist-info/METADATA",
-            "Metadata-Version: 2.1\nName: pkg\nVersion: 1.0\n",
+            "Metadata-Version: 2.4\nName: pkg\nVersion: 1.0\nLicense-Expression: ISC\n",
         ),
         (
             "pkg-1.0.dist-info/WHEEL",
@@ -102,7 +102,10 @@ fn project(wheel: &[u8]) -> Project {
         + "[python]\nversion = \"3.13\"\nrequirements = [\"pkg\"]\ntarget = \"poetry/oh\"\n";
     project.ohoci.write("work/layers/core.toml", text);
     let (_, reason) = project.deps(4, &["lock", "layers/core.toml", "--check"]);
-    assert!(reason.contains("core asks for something else"), "{reason}");
+    assert!(
+        reason.contains("core asks for pkg, not locked yet"),
+        "{reason}"
+    );
     // What `ohoci deps lock` writes of packages that uv resolved; uv is not there everywhere.
     let recipe = Recipe::load(&recipe).unwrap();
     let mut lock = lock::read(&recipe.lock_path()).unwrap().unwrap();
@@ -197,6 +200,36 @@ fn wheels_become_an_environment_below_the_prefix() {
     project.mirror.take_requests();
     project.deps(0, &[&build[..], &["--offline"]].concat());
     assert!(project.mirror.take_requests().is_empty());
+}
+
+#[test]
+fn an_audit_knows_python_packages_by_their_records() {
+    let project = project(&wheel());
+    project.deps(0, &["build", "layers/core.toml", "-o", "oci:out:deps"]);
+    let audit = ["audit", "oci:out:deps", "--licences", "--sizes"];
+    let (text, _) = project.deps(0, &audit);
+    for expected in [
+        "licences: named by 1, to be read for 0, not said by 0 packages",
+        "python:pkg  ISC",
+        "works on any base",
+        "by package:",
+        "by folder:",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let (json, _) = project.deps(0, &[&audit[..], &["--format", "json"]].concat());
+    let reports: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(reports[0]["licences"]["python:pkg"]["named"][0], "ISC");
+    let packages = reports[0]["sizes"]["by_package"]["parts"][0]["parts"]
+        .as_array()
+        .unwrap();
+    let package = packages
+        .iter()
+        .find(|part| part["name"] == "python:pkg")
+        .unwrap();
+    // All that the wheel has, what was made of it, and the list of it all.
+    assert_eq!(package["files"], 8);
+    assert_eq!(package["parts"][0]["name"], "poetry");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `ohoci deps audit`: what a deps image holds, needs and weighs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -15,16 +16,17 @@ use crate::cli::output;
 use crate::cli::printable;
 use crate::cli::size::bytes;
 use crate::deps::audit::{
-    Audit, Layer, Options, Severity, Size, audit, by_folder, by_package, treemap,
+    Audit, Layer, Licence, Options, Severity, Size, audit, by_folder, by_package, treemap,
 };
 use crate::deps::built::BuiltImage;
+use crate::deps::packages::Packages;
 use crate::deps::place::Prefix;
 use crate::oci::Platform;
 
 /// Parts of at least one part in that many of the whole are shown.
 const SHOWN_PART: u64 = 200;
-/// How deep the tree of sizes goes.
-const DEPTH: usize = 4;
+/// How deep the tree of sizes goes, by package and by folder.
+const DEPTHS: (usize, usize) = (4, 6);
 
 /// Look over a deps image or a directory: does everything in it work on any base?
 ///
@@ -45,9 +47,13 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "/openhands")]
     pub prefix: Prefix,
 
-    /// Show what takes the room, by package and folder
+    /// Show what takes the room, by package and by folder
     #[arg(long)]
     pub sizes: bool,
+
+    /// List the licences of every package
+    #[arg(long)]
+    pub licences: bool,
 
     /// Write a page that shows what takes the room
     #[arg(long, value_name = "FILE.html")]
@@ -63,8 +69,16 @@ struct Report {
     platform: String,
     #[serde(flatten)]
     audit: Audit,
+    licences: BTreeMap<String, Licence>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sizes: Option<Size>,
+    sizes: Option<Sizes>,
+}
+
+/// What takes the room.
+#[derive(Serialize)]
+struct Sizes {
+    by_package: Size,
+    by_folder: Size,
 }
 
 pub(super) async fn run(
@@ -94,15 +108,20 @@ pub(super) async fn run(
                 error.to_string(),
             )
         })?;
-        let owners = image.owners(&arguments.prefix);
-        let sizes = by_package(&layers, |path| owners.get(path).map(String::as_str));
+        let packages = Packages::of(image, &arguments.prefix);
+        let sizes = Sizes {
+            by_package: by_package(&layers, &arguments.prefix, |path| packages.owner(path)),
+            by_folder: by_folder(&layers),
+        };
         if arguments.report.is_some() {
-            views.push((format!("{} by package", image.platform), sizes.clone()));
-            views.push((format!("{} by folder", image.platform), by_folder(&layers)));
+            let view = |how: &str, size: &Size| (format!("{} {how}", image.platform), size.clone());
+            views.push(view("by package", &sizes.by_package));
+            views.push(view("by folder", &sizes.by_folder));
         }
         reports.push(Report {
             platform: image.platform.to_string(),
             audit,
+            licences: packages.licences().clone(),
             sizes: arguments.sizes.then_some(sizes),
         });
     }
@@ -111,7 +130,7 @@ pub(super) async fn run(
     }
     match arguments.format {
         Format::Json => output::json(&reports)?,
-        Format::Text => output::result(text(&reports).trim_end()),
+        Format::Text => output::result(text(&reports, arguments.licences).trim_end()),
     }
     let passed = reports.iter().all(|report| report.audit.passed());
     Ok(if passed {
@@ -141,7 +160,7 @@ fn write_page(path: &Path, title: &str, views: &[(String, Size)]) -> Result<(), 
         .map_err(|error| Failure::new("cannot write the report", error.to_string()))
 }
 
-fn text(reports: &[Report]) -> String {
+fn text(reports: &[Report], with_licences: bool) -> String {
     let mut text = String::new();
     for report in reports {
         let _ = writeln!(text, "{}", report.platform);
@@ -155,7 +174,7 @@ fn text(reports: &[Report]) -> String {
                 layer.elf_files
             );
             if let Some(glibc) = &layer.glibc {
-                let _ = write!(text, ", glibc {glibc} (its own)");
+                let _ = write!(text, ", glibc {glibc} (of these layers)");
             }
             if let Some(kernel) = &layer.kernel {
                 let _ = write!(text, ", Linux {kernel} or newer");
@@ -170,26 +189,84 @@ fn text(reports: &[Report]) -> String {
             };
             let _ = writeln!(
                 text,
-                "  {severity}: {} {}",
+                "  {severity}: {} {}: {}",
                 printable::line(&finding.file),
-                printable::line(&finding.what)
+                printable::line(&finding.what),
+                finding.why
             );
         }
+        let repeated = report.audit.repeated;
+        if repeated.files > 0 {
+            let _ = writeln!(
+                text,
+                "  {} files have the content of another one: {}",
+                repeated.files,
+                bytes(repeated.bytes)
+            );
+        }
+        licences(&mut text, &report.licences, with_licences);
         if report.audit.passed() {
-            let _ = writeln!(text, "  works on any base");
+            let layers = report.audit.layers.iter();
+            let kernel = layers.filter_map(|layer| layer.kernel.as_deref());
+            let kernel = kernel.max_by_key(|version| numbers(version));
+            let _ = match kernel {
+                Some(kernel) => writeln!(text, "  works on any base with Linux {kernel} or newer"),
+                None => writeln!(text, "  works on any base"),
+            };
         } else {
             let errors = report.audit.count(Severity::Error);
             let _ = writeln!(text, "  {errors} errors: it would not work on every base");
         }
         if let Some(sizes) = &report.sizes {
-            tree(
-                &mut text,
-                &sizes.pruned(sizes.bytes / SHOWN_PART, DEPTH),
-                "  ",
-            );
+            for (how, size, levels, depth) in [
+                ("package", &sizes.by_package, 3, DEPTHS.0),
+                ("folder", &sizes.by_folder, 2, DEPTHS.1),
+            ] {
+                let _ = writeln!(text, "  by {how}:");
+                let pruned = size.folded(levels).pruned(size.bytes / SHOWN_PART, depth);
+                tree(&mut text, &pruned, "  ");
+            }
         }
     }
     text
+}
+
+fn numbers(version: &str) -> Vec<u32> {
+    version
+        .split('.')
+        .filter_map(|part| part.parse().ok())
+        .collect()
+}
+
+fn licences(text: &mut String, licences: &BTreeMap<String, Licence>, list: bool) {
+    if licences.is_empty() {
+        return;
+    }
+    let count = |of: fn(&Licence) -> bool| licences.values().filter(|one| of(one)).count();
+    let _ = writeln!(
+        text,
+        "  licences: named by {}, to be read for {}, not said by {} packages",
+        count(|one| matches!(one, Licence::Named(_))),
+        count(|one| matches!(one, Licence::Prose)),
+        count(|one| matches!(one, Licence::Unstated)),
+    );
+    if !list {
+        return;
+    }
+    let width = licences.keys().map(String::len).max().unwrap_or_default();
+    for (package, licence) in licences {
+        let said = match licence {
+            Licence::Named(names) => names.iter().cloned().collect::<Vec<_>>().join(", "),
+            Licence::Prose => "(to be read)".to_owned(),
+            Licence::Unstated => "(not said)".to_owned(),
+        };
+        let _ = writeln!(
+            text,
+            "    {:width$}  {}",
+            printable::line(package),
+            printable::line(&said)
+        );
+    }
 }
 
 fn tree(text: &mut String, size: &Size, indent: &str) {

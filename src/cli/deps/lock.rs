@@ -19,6 +19,7 @@ use crate::config::error::did_you_mean;
 use crate::deps::lock::{self, Changes, Lock};
 use crate::deps::locking::{self, Locked, LockingError, Means, PythonMeans};
 use crate::deps::npm::registry::Registries;
+use crate::deps::python::PackageName;
 use crate::deps::recipe::Recipe;
 
 /// Resolve a recipe to names, versions, sizes and digests, and write them down beside it
@@ -243,8 +244,17 @@ fn update(arguments: &Arguments, old: Option<&Lock>) -> Result<BTreeSet<String>,
         .chain(old.python.iter().map(|package| package.name.as_str()))
         .chain(old.source.iter().map(|source| source.name.as_str()))
         .collect();
+    let mut update = BTreeSet::new();
     for name in &arguments.update {
-        if !names.contains(name.as_str()) {
+        // Names of Python packages have many spellings.
+        let normal = PackageName::parse(name).map(|name| name.to_string());
+        let known = [Some(name.clone()), normal]
+            .into_iter()
+            .flatten()
+            .find(|name| names.contains(name.as_str()));
+        if let Some(known) = known {
+            update.insert(known);
+        } else {
             let failure = Failure::usage(format!("--update {name}: it is not in the lock"));
             return Err(match did_you_mean(name, names) {
                 Some(hint) => failure.hinted(hint),
@@ -252,7 +262,7 @@ fn update(arguments: &Arguments, old: Option<&Lock>) -> Result<BTreeSet<String>,
             });
         }
     }
-    Ok(arguments.update.iter().cloned().collect())
+    Ok(update)
 }
 
 fn check(recipe: &Recipe, lock: Option<&Lock>, format: Format) -> u8 {

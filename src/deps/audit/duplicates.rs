@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
+use serde::Serialize;
+
 use super::finding::{Finding, Rule, Severity};
 use super::report::Layer;
 use crate::layer::{Content, Entry, Kind, LayerPath};
@@ -11,8 +13,19 @@ use crate::oci::digest::{Algorithm, Hasher};
 
 /// Files smaller than this may be there twice: every one costs less than it is worth to say so.
 const WORTH_SAYING: u64 = 256 << 10;
+/// Files smaller than this are not looked at: compressed, they are next to nothing.
+const WORTH_COUNTING: u64 = 4 << 10;
 
-pub(super) fn check(layers: &[Layer<'_>], findings: &mut Vec<Finding>) -> io::Result<()> {
+/// How much is there more than once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Repeated {
+    /// Files of some size whose content is in another file, too.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+pub(super) fn check(layers: &[Layer<'_>], findings: &mut Vec<Finding>) -> io::Result<Repeated> {
     let mut first: BTreeMap<&LayerPath, (&str, &Entry<Content>)> = BTreeMap::new();
     let mut by_size: BTreeMap<u64, Vec<(&str, &LayerPath, &Content)>> = BTreeMap::new();
     for layer in layers {
@@ -22,18 +35,25 @@ pub(super) fn check(layers: &[Layer<'_>], findings: &mut Vec<Finding>) -> io::Re
                 continue;
             }
             if let Kind::File(content) = &entry.kind
-                && content.size() >= WORTH_SAYING
+                && content.size() >= WORTH_COUNTING
             {
                 let same = by_size.entry(content.size()).or_default();
                 same.push((layer.name, path, content));
             }
         }
     }
+    let mut repeated = Repeated::default();
     for (size, files) in by_size.into_iter().filter(|(_, files)| files.len() > 1) {
         let mut by_digest: BTreeMap<Digest, &LayerPath> = BTreeMap::new();
         for (layer, path, content) in files {
             let digest = digest(content)?;
-            if let Some(other) = by_digest.get(&digest) {
+            let Some(other) = by_digest.get(&digest) else {
+                by_digest.insert(digest, path);
+                continue;
+            };
+            repeated.files += 1;
+            repeated.bytes += size;
+            if size >= WORTH_SAYING {
                 findings.push(Finding {
                     severity: Severity::Note,
                     rule: Rule::DuplicateContent,
@@ -42,12 +62,10 @@ pub(super) fn check(layers: &[Layer<'_>], findings: &mut Vec<Finding>) -> io::Re
                     what: format!("has the same {size} bytes as {other}"),
                     why: "a link would save them",
                 });
-            } else {
-                by_digest.insert(digest, path);
             }
         }
     }
-    Ok(())
+    Ok(repeated)
 }
 
 fn same_path(
@@ -143,6 +161,24 @@ mod tests {
         pairs
             .map(|finding| (finding.severity, finding.rule))
             .collect()
+    }
+
+    #[test]
+    fn small_files_are_counted_and_tiny_ones_are_not() {
+        let one = tree(&[
+            ("oh/x", file(1, WORTH_COUNTING), 0o644),
+            ("oh/y", file(1, WORTH_COUNTING), 0o644),
+            ("oh/z", file(1, WORTH_COUNTING - 1), 0o644),
+            ("oh/zz", file(1, WORTH_COUNTING - 1), 0o644),
+        ]);
+        let layer = Layer {
+            name: "one",
+            tree: &one,
+        };
+        let mut findings = Vec::new();
+        let repeated = check(&[layer], &mut findings).unwrap();
+        assert_eq!((repeated.files, repeated.bytes), (1, WORTH_COUNTING));
+        assert_eq!(findings, []);
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! Licences, from Debian's `copyright` files.
+//! Licences, by what packages say of themselves.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+
+use crate::deps::python::Licences;
 
 /// The licences that a package's files are under.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -10,12 +12,61 @@ use serde::Serialize;
 pub enum Licence {
     /// Short names (`GPL-2+`), sorted.
     Named(BTreeSet<String>),
-    /// The file is prose; one has to read it.
+    /// The statement is prose; one has to read it.
     Prose,
+    /// Nothing is said.
+    Unstated,
 }
 
 /// Longest short name that is taken for one.
 const LONGEST: usize = 200;
+
+impl Licence {
+    /// One name, if it is one.
+    #[must_use]
+    pub fn named(name: Option<&str>) -> Self {
+        match name.map(str::trim).filter(|name| !name.is_empty()) {
+            None => Self::Unstated,
+            Some(name) if is_name(name) => Self::Named(BTreeSet::from([name.to_owned()])),
+            Some(_) => Self::Prose,
+        }
+    }
+
+    /// What a Python package says: the expression, else the classifiers, else the older free text.
+    #[must_use]
+    pub fn of_python(said: &Licences) -> Self {
+        if said.expression.is_some() {
+            return Self::named(said.expression.as_deref());
+        }
+        let names: BTreeSet<String> = said
+            .classifiers
+            .iter()
+            .filter_map(|classifier| classifier.rsplit(" :: ").next())
+            .filter(|name| is_name(name) && *name != "OSI Approved")
+            .map(str::to_owned)
+            .collect();
+        match names.is_empty() {
+            true => Self::named(said.text.as_deref()),
+            false => Self::Named(names),
+        }
+    }
+
+    /// Adds what another statement about the same package says.
+    pub fn join(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (_, Self::Unstated) => {}
+            (Self::Named(names), Self::Named(others)) => names.extend(others),
+            // What is in names can be listed, what is not has to be read all the same.
+            (Self::Unstated, other) => *self = other,
+            (_, Self::Prose) => *self = Self::Prose,
+            (Self::Prose, Self::Named(_)) => {}
+        }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_control)
+}
 
 /// Reads a `copyright` file, in the machine-readable format of Debian if it is in it
 /// (`https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/`).
@@ -34,11 +85,8 @@ pub fn licences_in(copyright: &[u8]) -> Licence {
         .filter_map(|line| {
             let (field, value) = line.split_once(':')?;
             let value = value.trim();
-            let is_name = field.eq_ignore_ascii_case("license")
-                && !value.is_empty()
-                && value.len() <= LONGEST
-                && !value.chars().any(char::is_control);
-            is_name.then(|| value.to_owned())
+            let is_named = field.eq_ignore_ascii_case("license") && is_name(value);
+            is_named.then(|| value.to_owned())
         })
         .collect();
     match formatted && !names.is_empty() {
@@ -50,6 +98,49 @@ pub fn licences_in(copyright: &[u8]) -> Licence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn python_packages_say_it_in_three_ways() {
+        let said = |expression: Option<&str>, classifiers: &[&str], text: Option<&str>| {
+            Licence::of_python(&Licences {
+                expression: expression.map(str::to_owned),
+                classifiers: classifiers.iter().map(|text| (*text).to_owned()).collect(),
+                text: text.map(str::to_owned),
+                files: Vec::new(),
+            })
+        };
+        let named = |name| Licence::named(Some(name));
+        let classifier = "License :: OSI Approved :: BSD License";
+        assert_eq!(
+            said(Some("MIT OR ISC"), &[classifier], None),
+            named("MIT OR ISC")
+        );
+        assert_eq!(said(None, &[classifier], Some("x")), named("BSD License"));
+        assert_eq!(
+            said(None, &["License :: OSI Approved"], Some("MIT")),
+            named("MIT")
+        );
+        assert_eq!(
+            said(None, &[], Some("Permission is\ngranted")),
+            Licence::Prose
+        );
+        assert_eq!(said(None, &[], None), Licence::Unstated);
+    }
+
+    #[test]
+    fn statements_add_up_and_prose_stays_to_be_read() {
+        let joined = |mut one: Licence, other| {
+            one.join(other);
+            one
+        };
+        let named = |name| Licence::named(Some(name));
+        let both = Licence::Named(["A", "B"].map(str::to_owned).into());
+        assert_eq!(joined(named("A"), named("B")), both);
+        assert_eq!(joined(named("A"), Licence::Prose), Licence::Prose);
+        assert_eq!(joined(Licence::Prose, named("A")), Licence::Prose);
+        assert_eq!(joined(Licence::Unstated, named("A")), named("A"));
+        assert_eq!(joined(named("A"), Licence::Unstated), named("A"));
+    }
 
     #[test]
     fn short_names_are_read_where_there_are_any() {

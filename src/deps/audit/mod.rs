@@ -14,6 +14,7 @@ mod sizes;
 mod squarify;
 mod treemap;
 
+pub use duplicates::Repeated;
 pub use finding::{Finding, Rule, Severity};
 pub use licences::{Licence, licences_in};
 pub use report::{Audit, Layer, LayerSummary, Options, Tolerated, audit};

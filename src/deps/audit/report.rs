@@ -4,7 +4,7 @@ use std::io;
 
 use serde::Serialize;
 
-use super::duplicates;
+use super::duplicates::{self, Repeated};
 use super::files::Files;
 use super::finding::{Finding, Severity};
 use super::locations;
@@ -50,6 +50,8 @@ pub struct Audit {
     pub findings: Vec<Finding>,
     /// One for each layer, in their order.
     pub layers: Vec<LayerSummary>,
+    /// What could be saved by links.
+    pub repeated: Repeated,
 }
 
 /// A layer in numbers.
@@ -94,7 +96,7 @@ pub fn audit(layers: &[Layer<'_>], options: &Options) -> io::Result<Audit> {
     let files = Files::of(layers);
     let mut findings = Vec::new();
     locations::check(layers, options, &files, &mut findings);
-    duplicates::check(layers, &mut findings)?;
+    let repeated = duplicates::check(layers, &mut findings)?;
     let floors = programs::check(layers, options, &files, &mut findings)?;
     findings.sort();
     let layers = layers
@@ -116,7 +118,11 @@ pub fn audit(layers: &[Layer<'_>], options: &Options) -> io::Result<Audit> {
             kernel: floor.kernel.map(|version| dotted(&version)),
         })
         .collect();
-    Ok(Audit { findings, layers })
+    Ok(Audit {
+        findings,
+        layers,
+        repeated,
+    })
 }
 
 fn dotted(numbers: &[u32]) -> String {

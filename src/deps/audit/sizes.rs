@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::report::Layer;
+use crate::deps::place::Prefix;
 use crate::layer::path::printable;
 use crate::layer::{Kind, LayerPath};
 
@@ -79,28 +80,58 @@ fn collect<'l>(
 #[must_use]
 pub fn by_folder(layers: &[Layer<'_>]) -> Size {
     collect(layers, "all layers", |layer, path| {
-        std::iter::once(layer.name.as_bytes())
-            .chain(path.names())
-            .collect()
+        let name = [layer.name.as_bytes()].into_iter();
+        name.chain(path.names()).collect()
     })
 }
 
-/// Sizes by layer, then by package, then folder by folder; `owner` says which package a path from the
-/// image's root came from.
+/// Sizes by layer, then by package, then folder by folder below the prefix; `owner` says which
+/// package a path from the image's root came from.
 #[must_use]
-pub fn by_package<'l>(layers: &[Layer<'l>], owner: impl Fn(&LayerPath) -> Option<&'l str>) -> Size {
+pub fn by_package<'l>(
+    layers: &[Layer<'l>],
+    prefix: &Prefix,
+    owner: impl Fn(&LayerPath) -> Option<&'l str>,
+) -> Size {
+    let depth = prefix.path().names().count();
     collect(layers, "all layers", |layer, path| {
-        let owner = owner(path).unwrap_or("(made here)");
+        let owner = owner(path).unwrap_or("(of no package)");
+        let above = if path.is_within(prefix.path()) {
+            depth
+        } else {
+            0
+        };
         [layer.name.as_bytes(), owner.as_bytes()]
             .into_iter()
-            .chain(path.names())
+            .chain(path.names().skip(above))
             .collect()
     })
 }
 
 impl Size {
-    /// The same with parts smaller than `least` bytes put together, and no more than `depth`
-    /// levels below this.
+    /// The same with folders that hold a single folder put together with that (`lib/python3.13`),
+    /// below the first `levels` levels, which are no folders.
+    #[must_use]
+    pub fn folded(&self, levels: usize) -> Self {
+        let mut folded = self.clone();
+        if levels == 0 {
+            while let [only] = folded.parts.as_mut_slice()
+                && !only.parts.is_empty()
+            {
+                folded.name = format!("{}/{}", folded.name, only.name);
+                folded.parts = std::mem::take(&mut only.parts);
+            }
+        }
+        folded.parts = folded
+            .parts
+            .iter()
+            .map(|part| part.folded(levels.saturating_sub(1)))
+            .collect();
+        folded
+    }
+
+    /// The same with parts smaller than `least` bytes put together, or left out where that is next to
+    /// nothing, and no more than `depth` levels below this.
     #[must_use]
     pub fn pruned(&self, least: u64, depth: usize) -> Self {
         let mut pruned = Self {
@@ -116,8 +147,9 @@ impl Size {
             .into_iter()
             .map(|part| part.pruned(least, depth - 1))
             .collect();
-        let bytes = small.iter().map(|part| part.bytes).sum();
-        if bytes > 0 {
+        let bytes: u64 = small.iter().map(|part| part.bytes).sum();
+        // A line is for what one might do something about.
+        if bytes > 0 && bytes.saturating_mul(20) >= least {
             pruned.parts.push(Self {
                 name: format!("({} smaller)", small.len()),
                 bytes,
@@ -176,9 +208,27 @@ mod tests {
         assert_eq!(names(below), [("b", 30), ("a", 10), ("(2 smaller)", 3)]);
         assert_eq!(below.parts[1].parts, []);
 
-        let packages = by_package(&layers, |path| {
+        let prefix = "/oh".parse().unwrap();
+        let packages = by_package(&layers, &prefix, |path| {
             path.as_bytes().ends_with(b"x").then_some("p")
         });
-        assert_eq!(names(&packages.parts[1]), [("(made here)", 33), ("p", 10)]);
+        let of_one = &packages.parts[1];
+        assert_eq!(names(of_one), [("(of no package)", 33), ("p", 10)]);
+        assert_eq!(names(&of_one.parts[1]), [("a", 10)]);
+    }
+
+    #[test]
+    fn folders_with_a_single_folder_are_one_line() {
+        let tree = tree(&[("oh/lib/a/b/x", 10), ("oh/lib/a/b/y", 1), ("oh/c/d/z", 5)]);
+        let layer = Layer {
+            name: "one",
+            tree: &tree,
+        };
+        let folded = by_folder(&[layer]).folded(2);
+        assert_eq!(names(&folded), [("one", 16)]);
+        assert_eq!(names(&folded.parts[0]), [("oh", 16)]);
+        let below = &folded.parts[0].parts[0];
+        assert_eq!(names(below), [("lib/a/b", 11), ("c/d", 5)]);
+        assert_eq!(names(&below.parts[0]), [("x", 10), ("y", 1)]);
     }
 }

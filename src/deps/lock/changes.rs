@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::document::Lock;
+use super::document::{Lock, PythonPackage};
 use super::inputs::inputs_of;
-use crate::deps::recipe::Recipe;
+use crate::deps::npm::manifest;
+use crate::deps::python::requirement_name;
+use crate::deps::recipe::{Feature, Recipe};
 
 /// Packages by how they differ between two locks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -130,19 +132,19 @@ pub fn stale(recipe: &Recipe, lock: &Lock) -> Vec<String> {
         .collect();
     for feature in &recipe.features {
         let name = feature.name.get_ref().as_str();
+        reasons.extend(of_npm(feature).map(|why| format!("{name}: {why}")));
         let Some(known) = lock.feature.iter().find(|known| known.name == name) else {
             continue;
         };
         if known.inputs == inputs_of(feature) {
             continue;
         }
-        let missing: Vec<&str> = feature
-            .debian()
-            .into_iter()
-            .flat_map(|debian| &debian.packages)
-            .map(|package| package.get_ref().as_str())
-            .filter(|package| !names.contains(package))
-            .collect();
+        let debian = feature.debian().into_iter().flat_map(|debian| {
+            let packages = debian.packages.iter();
+            packages.map(|package| package.get_ref().as_str().to_owned())
+        });
+        let debian = debian.filter(|package| !names.contains(package.as_str()));
+        let missing: Vec<String> = debian.chain(missing_python(feature, lock)).collect();
         reasons.push(match missing.as_slice() {
             [] => format!("{name} asks for something else than when it was locked"),
             missing => format!("{name} asks for {}, not locked yet", missing.join(", ")),
@@ -156,6 +158,30 @@ pub fn stale(recipe: &Recipe, lock: &Lock) -> Vec<String> {
         }
     }
     reasons
+}
+
+/// The Python packages that a feature asks for and a lock does not have.
+fn missing_python(feature: &Feature, lock: &Lock) -> impl Iterator<Item = String> {
+    let name = feature.name.get_ref().as_str();
+    let requirements = feature.python.iter().flat_map(|table| &table.requirements);
+    requirements
+        .filter_map(|requirement| requirement_name(requirement))
+        .map(|package| package.to_string())
+        .filter(move |package| {
+            let has = |locked: &PythonPackage| locked.feature == name && locked.name == *package;
+            !lock.python.iter().any(has)
+        })
+}
+
+/// Why npm's own lockfile is not what its `package.json` asks for.
+fn of_npm(feature: &Feature) -> impl Iterator<Item = String> {
+    let npm = feature.npm.as_ref();
+    let npm = npm.filter(|npm| !npm.content.is_empty());
+    let reasons = npm.and_then(|npm| {
+        let differences = manifest::differences(npm.manifest.as_deref()?, &npm.content);
+        Some(differences.unwrap_or_else(|error| vec![error.to_string()]))
+    });
+    reasons.unwrap_or_default().into_iter()
 }
 
 #[cfg(test)]

@@ -173,6 +173,14 @@ fn settle(files: &mut BTreeMap<String, LockedFile>, platforms: usize) {
 }
 
 impl PythonPackage {
+    /// Its file for a platform, if it is there for that.
+    #[must_use]
+    pub fn file_for(&self, platform: &str) -> Option<&LockedFile> {
+        self.file
+            .get(platform)
+            .or_else(|| self.file.get(ANY_PLATFORM))
+    }
+
     /// With one file for any platform, where all `platforms` have the same.
     #[must_use]
     pub fn settled(mut self, platforms: usize) -> Self {
@@ -241,10 +249,7 @@ impl Lock {
         self.python
             .iter()
             .filter(move |package| package.feature == feature)
-            .filter_map(move |package| {
-                let file = package.file.get(&platform);
-                Some((package, file.or_else(|| package.file.get(ANY_PLATFORM))?))
-            })
+            .filter_map(move |package| Some((package, package.file_for(&platform)?)))
     }
 
     /// What a feature's layer for a platform has from elsewhere, of one kind, each with its file.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{LockingError, Means};
+use super::{Keep, LockingError, Means};
 use crate::deps::hosts::Mirror;
 use crate::deps::lock::{LockedFile, LockedSource, SourceKind};
 use crate::deps::npm::choose::{Target, choose};
 use crate::deps::npm::registry::Registries;
-use crate::deps::npm::{Lockfile, NpmError, resolve};
+use crate::deps::npm::{Lockfile, NpmError, manifest, resolve};
 use crate::deps::recipe::{Archive, Feature, Image, Npm, Recipe};
 use crate::transfer::{Event, flatten};
 
@@ -28,10 +28,12 @@ fn npm_error(error: &NpmError) -> Why {
     (error.to_string(), error.hint().map(str::to_owned))
 }
 
-/// Locks the sources of a feature for every platform.
+/// Locks the sources of a feature for every platform. Paths in images that are to stay are not
+/// looked at.
 pub(super) async fn lock(
     recipe: &Recipe,
     feature: &Feature,
+    keep: Option<&Keep<'_>>,
     means: Means<'_>,
 ) -> Result<Vec<LockedSource>, LockingError> {
     let name = feature.name.get_ref().to_string();
@@ -47,7 +49,10 @@ pub(super) async fn lock(
         }
     }
     for source in &feature.image {
-        locked.push(image(&name, source, recipe, means).await.map_err(fail)?);
+        match keep.and_then(|keep| keep.image(&name, &source.to)) {
+            Some(kept) => locked.push(kept.clone()),
+            None => locked.push(image(&name, source, recipe, means).await.map_err(fail)?),
+        }
     }
     if let Some(npm) = &feature.npm {
         locked.extend(packages(&name, npm, recipe, means).await.map_err(fail)?);
@@ -195,11 +200,11 @@ pub(in crate::deps) fn npm_place(
     Ok((mirror, path.to_owned()))
 }
 
-/// Has npm resolve a `package.json` beside a feature's lockfile again; `None` where there is none.
-/// With `keep`, what the lockfile says stays as far as it fits.
+/// Has npm resolve the `package.json` beside a feature's lockfile; `None` where the lockfile stays as
+/// it is. With `keep`, what the lockfile says stays as far as it fits.
 pub(super) async fn resolved(
     feature: &Feature,
-    keep: bool,
+    keep: Option<&Keep<'_>>,
     means: Means<'_>,
 ) -> Result<Option<String>, LockingError> {
     let Some(npm) = &feature.npm else {
@@ -210,16 +215,38 @@ pub(super) async fn resolved(
         why,
         hint,
     };
-    let manifest = npm.lockfile.with_file_name("package.json");
-    if !manifest.is_file() {
-        return Ok(None);
-    }
-    let manifest = fs_err::read(&manifest).map_err(|error| fail(plain(error)))?;
-    let known = Some(npm.content.as_bytes()).filter(|content| keep && !content.is_empty());
+    let npm_fail = |error: NpmError| fail(npm_error(&error));
+    let without = match keep {
+        Some(keep) if !npm.content.is_empty() => {
+            manifest::without(&npm.content, keep.update).map_err(npm_fail)?
+        }
+        _ => None,
+    };
+    let Some(manifest) = &npm.manifest else {
+        return match without {
+            None => Ok(None),
+            Some(_) => Err(fail((
+                format!("{} has no package.json beside it", npm.lockfile.display()),
+                Some("update the lockfile with npm where it comes from".to_owned()),
+            ))),
+        };
+    };
+    let known = match (keep, &without) {
+        (None, _) => None,
+        (Some(_), Some(rest)) => Some(rest.as_bytes()),
+        (Some(_), None) if npm.content.is_empty() => None,
+        (Some(_), None) => {
+            let differences = manifest::differences(manifest, &npm.content).map_err(npm_fail)?;
+            if differences.is_empty() {
+                return Ok(None);
+            }
+            Some(npm.content.as_bytes())
+        }
+    };
     let program = std::path::Path::new("npm");
-    let lockfile = resolve::resolve(program, &manifest, known, means.images.work_dir)
+    let lockfile = resolve::resolve(program, manifest.as_bytes(), known, means.images.work_dir)
         .await
-        .map_err(|error| fail(npm_error(&error)))?;
+        .map_err(npm_fail)?;
     String::from_utf8(lockfile)
         .map(Some)
         .map_err(|error| fail(plain(error)))

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use pep440_rs::Version;
 
-use super::{LockingError, Means};
+use super::{Keep, LockingError, Means};
 use crate::deps::archive::Spool;
 use crate::deps::hosts::Mirror;
-use crate::deps::lock::{Lock, LockedFile, PythonPackage};
+use crate::deps::lock::{LockedFile, PythonPackage};
 use crate::deps::python::PackageName;
 use crate::deps::python::index::{self, IndexFile};
 use crate::deps::python::resolve::{Package, Request, Source, resolve};
@@ -25,13 +26,13 @@ const GLIBC: u32 = 40;
 /// How many files are asked for at once, where their size is not known.
 const CONCURRENCY: usize = 8;
 
-/// Resolves a feature's Python packages for every platform.
+/// Resolves a feature's Python packages for every platform. Those that are to stay keep version and
+/// file where they still fit.
 pub(super) async fn lock(
     recipe: &Recipe,
     feature: &Feature,
     python: &Python,
-    old: Option<&Lock>,
-    update: &std::collections::BTreeSet<String>,
+    keep: Option<&Keep<'_>>,
     means: Means<'_>,
 ) -> Result<Vec<PythonPackage>, LockingError> {
     let name = feature.name.get_ref().to_string();
@@ -46,16 +47,15 @@ pub(super) async fn lock(
             python.version
         ))
     })?;
-    let sources = sources(python, means).await.map_err(fail)?;
-    let known: Vec<(PackageName, pep440_rs::Version)> = old
-        .into_iter()
-        .flat_map(|old| &old.python)
-        .filter(|package| package.feature == name && !update.contains(&package.name))
+    let kept = keep.map(|keep| keep.python(&name)).unwrap_or_default();
+    let known: Vec<(PackageName, Version)> = kept
+        .iter()
         .filter_map(|package| {
             let version = package.version.parse().ok()?;
             Some((PackageName::parse(&package.name)?, version))
         })
         .collect();
+    let sources = sources(python, &known, means).await.map_err(fail)?;
     let mut locked: BTreeMap<(String, String), PythonPackage> = BTreeMap::new();
     for platform in &recipe.platforms {
         let step = Event::Step(format!("resolving {name} for {platform}"));
@@ -76,7 +76,10 @@ pub(super) async fn lock(
             hint: error.hint().map(str::to_owned),
         })?;
         let files = stream::iter(packages.into_iter().map(async |package| {
-            let file = locked_file(&package, means).await?;
+            let file = match kept_file(&package, &kept, platform) {
+                Some(kept) => kept.clone(),
+                None => locked_file(&package, means).await?,
+            };
             Ok::<_, String>((package, file))
         }));
         let files: Vec<(Package, LockedFile)> = files
@@ -113,6 +116,21 @@ pub(in crate::deps) fn target(minor: u32, platform: &Platform) -> Option<Target>
     Target::new(minor, platform, Libc::Glibc(GLIBC))
 }
 
+/// The file that a package has in the old lock, where it is to stay. What was a wheel stays one: the
+/// recipe may not allow source distributions any longer.
+fn kept_file<'a>(
+    package: &Package,
+    kept: &[&'a PythonPackage],
+    platform: &Platform,
+) -> Option<&'a LockedFile> {
+    let same = kept.iter().find(|known| {
+        known.name == package.name.as_str() && known.version == package.version.to_string()
+    })?;
+    let is_wheel = |path: &str| path.ends_with(".whl");
+    let file = same.file_for(&platform.to_string())?;
+    (is_wheel(&file.path) == is_wheel(&package.file)).then_some(file)
+}
+
 async fn locked_file(package: &Package, means: Means<'_>) -> Result<LockedFile, String> {
     let size = match package.size {
         Some(size) => size,
@@ -139,8 +157,13 @@ async fn locked_file(package: &Package, means: Means<'_>) -> Result<LockedFile, 
     })
 }
 
-/// The source distributions that may be used for want of wheels, with their metadata.
-async fn sources(python: &Python, means: Means<'_>) -> Result<Vec<Source>, String> {
+/// The source distributions that may be used for want of wheels, with their metadata: the newest,
+/// unless the recipe or what is to stay says otherwise.
+async fn sources(
+    python: &Python,
+    known: &[(PackageName, Version)],
+    means: Means<'_>,
+) -> Result<Vec<Source>, String> {
     let mut sources = Vec::new();
     for name in &python.allow_sdist {
         let package =
@@ -157,7 +180,12 @@ async fn sources(python: &Python, means: Means<'_>) -> Result<Vec<Source>, Strin
                 .then(|| version.trim().parse().ok())
                 .flatten()
         });
-        let (version, file) = index::newest_source(&files, &package, pinned.as_ref())
+        let kept = known.iter().find(|(known, _)| *known == package);
+        let kept = kept
+            .filter(|_| pinned.is_none())
+            .and_then(|(_, version)| index::newest_source(&files, &package, Some(version)));
+        let (version, file) = kept
+            .or_else(|| index::newest_source(&files, &package, pinned.as_ref()))
             .ok_or_else(|| format!("the index has no source distribution of {name}"))?;
         let Some(digest) = file.digest.clone() else {
             return Err(format!("the index does not say SHA-256 of {}", file.name));

@@ -6,6 +6,7 @@ mod error;
 pub mod install;
 mod integrity;
 pub mod lockfile;
+pub mod manifest;
 mod name;
 pub mod registry;
 pub mod resolve;

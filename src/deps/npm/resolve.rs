@@ -27,8 +27,11 @@ pub async fn resolve(
 ) -> Result<Vec<u8>, NpmError> {
     let fail = |error: std::io::Error| NpmError::new("npm", error.to_string());
     let directory = tempfile::tempdir_in(work_dir).map_err(fail)?;
-    let lockfile = directory.path().join("package-lock.json");
-    fs_err::write(directory.path().join("package.json"), manifest).map_err(fail)?;
+    // npm names a project without a name after its directory.
+    let project = directory.path().join("project");
+    fs_err::create_dir(&project).map_err(fail)?;
+    let lockfile = project.join("package-lock.json");
+    fs_err::write(project.join("package.json"), manifest).map_err(fail)?;
     if let Some(known) = known {
         fs_err::write(&lockfile, known).map_err(fail)?;
     }
@@ -42,7 +45,7 @@ pub async fn resolve(
             "--no-progress",
             "--loglevel=error",
         ])
-        .current_dir(directory.path())
+        .current_dir(&project)
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let output = tokio::time::timeout(PATIENCE, command.output())
@@ -98,6 +101,14 @@ mod tests {
         let text = String::from_utf8(lockfile).unwrap();
         assert!(text.starts_with("known\ninstall --package-lock-only --ignore-scripts"));
         assert!(text.contains("--omit-lockfile-registry-resolved"));
+    }
+
+    #[tokio::test]
+    async fn a_project_without_a_name_is_called_the_same_every_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let npm = stand_in(directory.path(), "basename \"$PWD\" > package-lock.json");
+        let lockfile = resolve(&npm, b"{}", None, directory.path()).await.unwrap();
+        assert_eq!(lockfile, b"project\n");
     }
 
     #[tokio::test]

@@ -161,7 +161,7 @@ fn check_identity(
     Ok(())
 }
 
-fn licences(
+pub(super) fn licences(
     metadata: &Headers,
     dist_info: &str,
     files: &BTreeMap<LayerPath, DistributionFile>,

@@ -87,20 +87,25 @@ impl Feature {
         self.debian.as_ref().map(Spanned::get_ref)
     }
 
-    /// Reads the lockfile of its npm packages, if that was written already.
+    /// Reads the lockfile of its npm packages, if that was written already, and the `package.json`
+    /// beside it.
     pub(super) fn read_lockfile(&mut self) -> Result<(), String> {
         let Some(npm) = &mut self.npm else {
             return Ok(());
         };
+        let missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        match fs_err::read_to_string(npm.lockfile.with_file_name("package.json")) {
+            Ok(manifest) => npm.manifest = Some(manifest),
+            Err(error) if missing(&error) => {}
+            Err(error) => return Err(format!("[npm]: {error}")),
+        }
         match fs_err::read_to_string(&npm.lockfile) {
             Ok(content) => npm.content = content,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let manifest = npm.lockfile.with_file_name("package.json");
-                if !manifest.is_file() {
-                    return Err(format!(
-                        "[npm]: {error}, and there is no package.json beside it"
-                    ));
-                }
+            Err(error) if missing(&error) && npm.manifest.is_some() => {}
+            Err(error) if missing(&error) => {
+                return Err(format!(
+                    "[npm]: {error}, and there is no package.json beside it"
+                ));
             }
             Err(error) => return Err(format!("[npm]: {error}")),
         }

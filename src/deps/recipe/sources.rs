@@ -33,6 +33,9 @@ pub struct Npm {
     /// What the lockfile says; empty while there is none yet.
     #[serde(skip)]
     pub content: String,
+    /// What the `package.json` beside it says, where there is one.
+    #[serde(skip)]
+    pub manifest: Option<String>,
 }
 
 /// An archive from a URL or a file: an `[[archive]]` table.

@@ -1,0 +1,18 @@
+//! Any text as a clear-signed release: nothing of it counts that nobody signed.
+
+use ohoci::deps::debian::clearsign;
+use ohoci::deps::debian::release::Release;
+
+pub(crate) fn run(data: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(data);
+    let is_plain = Release::parse(&text).is_ok();
+    let Ok(signed) = clearsign::split(&text) else {
+        return is_plain;
+    };
+    assert!(text.contains(signed.signature));
+    let _ = signed.signed_bytes();
+    if let Ok(release) = Release::parse(&signed.text) {
+        let _ = release.check("trixie", 1_767_225_600, true);
+    }
+    true
+}
