@@ -1,0 +1,59 @@
+//! `ohoci swebench run-evaluation`: predictions are run and graded.
+
+mod arguments;
+mod finish;
+mod record;
+mod schedule;
+
+use crate::cli::arguments::RegistryArguments;
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::swebench::row;
+
+use super::{inputs, report};
+pub use arguments::Arguments;
+
+/// Runs the command.
+pub(super) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    for said in arguments.ignored()? {
+        output::note(&said);
+    }
+    let recorded = record::inputs(arguments)?;
+    if arguments.only_rewrites()? {
+        return report::run(&report::Arguments {
+            run_id: arguments.run_id.clone(),
+            dataset_name: Some(recorded.dataset),
+            predictions_path: Some(recorded.predictions),
+            instance_ids: arguments.instance_ids.clone(),
+            logs: arguments.logs.clone(),
+            report_dir: arguments.report_dir.clone(),
+            format: arguments.format,
+        });
+    }
+    let context = Context::open(registry)?;
+    let all = inputs::rows(&recorded.dataset)?;
+    let rows = row::select(all.clone(), &arguments.instance_ids)
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    // As upstream does: `gold` is for the instances that are asked for.
+    let of = if recorded.predictions == crate::swebench::predictions::GOLD {
+        &rows
+    } else {
+        &all
+    };
+    let predictions = inputs::predictions(&recorded.predictions, of)?;
+    predictions
+        .check_known(&all)
+        .map_err(|error| Failure::new("cannot use the predictions", error.to_string()))?;
+    for id in predictions.replaced() {
+        output::warning(&format!(
+            "{id} is predicted more than once; the last counts"
+        ));
+    }
+    let run = record::begin(arguments, &recorded)?;
+    let outcomes = schedule::evaluate(arguments, context, &run, &rows, &predictions).await?;
+    finish::finish(arguments, &rows, &predictions, &outcomes)
+}

@@ -1,0 +1,20 @@
+//! Runs predictions of SWE-bench in sandboxes, grades what their tests write, and tells of it in
+//! upstream's files and in its own.
+
+pub mod diagnosis;
+mod folder;
+pub mod image;
+pub mod instance;
+mod instance_log;
+pub mod outcome;
+mod output;
+mod patching;
+pub mod roots;
+pub mod workers;
+
+pub use image::{ImageNames, Images};
+pub use instance::{Evaluator, Job};
+pub use instance_log::Clock;
+pub use outcome::{Count, Key, Outcome, Status};
+pub use output::Follow;
+pub use roots::{Roots, RootsError};
