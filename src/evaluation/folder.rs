@@ -16,6 +16,9 @@ const RUN_LOG: &str = "run_instance.log";
 const PATCH: &str = "patch.diff";
 const EVAL_SCRIPT: &str = "eval.sh";
 
+/// The reports of ohoci and of the package, where they disagree.
+const DISAGREEING: [&str; 2] = ["report.ohoci.json", "report.swebench.json"];
+
 /// Largest record that is read, in bytes.
 const LARGEST_RECORD: u64 = 16 << 20;
 
@@ -33,7 +36,8 @@ impl Folder {
     /// Makes it, without what an earlier run left in it.
     pub(super) fn begin(&self) -> io::Result<()> {
         fs_err::create_dir_all(&self.path)?;
-        for name in [RECORD, REPORT, TEST_OUTPUT, RUN_LOG, PATCH, EVAL_SCRIPT] {
+        let own = [RECORD, REPORT, TEST_OUTPUT, RUN_LOG, PATCH, EVAL_SCRIPT];
+        for name in own.into_iter().chain(DISAGREEING) {
             match fs_err::remove_file(self.path.join(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -60,6 +64,13 @@ impl Folder {
 
     pub(super) fn write_report(&self, document: &str) -> io::Result<()> {
         staged::replace(&self.path.join(REPORT), document.as_bytes())
+    }
+
+    /// Keeps the reports of two graders that disagree; neither is the instance's report.
+    pub(super) fn write_disagreement(&self, native: &str, upstream: &str) -> io::Result<()> {
+        let [ours, theirs] = DISAGREEING.map(|name| self.path.join(name));
+        staged::replace(&ours, native.as_bytes())?;
+        staged::replace(&theirs, upstream.as_bytes())
     }
 
     /// Keeps what became of the instance.

@@ -10,9 +10,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::diagnosis::{Content, diagnose};
 use super::folder::Folder;
+use super::grader::{Grader, NoGrade, Verdict};
 use super::image::ImageNames;
 use super::instance_log::{Clock, InstanceLog};
-use super::outcome::{Count, FailedTest, Key, Outcome, Status};
+use super::outcome::{Key, Outcome, Status};
 use super::output::{Follow, Followed, MOST, Text, tail};
 use super::patching::{self, Climbed, Said};
 use super::roots::{EVAL_FILE, ImageRoot, Roots, RootsError, SHELL, TESTBED};
@@ -21,7 +22,6 @@ use crate::sandbox::{
     Sandbox, Streams, Workspace,
 };
 use crate::swebench::eval_script::touched_files;
-use crate::swebench::grading::{GradeError, InstanceReport, grade};
 use crate::swebench::log_parser::markers;
 use crate::swebench::predictions::Prediction;
 use crate::swebench::row::Row;
@@ -58,6 +58,8 @@ pub struct Evaluator {
     pub timeout: Duration,
     /// What they can reach.
     pub network: Network,
+    /// Who grades.
+    pub grader: Grader,
     /// Tells the time for logs.
     pub clock: Clock,
     /// Who watches.
@@ -326,11 +328,8 @@ impl Evaluator {
         }
         log.say(&format!("Grading answer for {id}..."));
         let (row, patch) = (job.row.clone(), patch.to_owned());
-        let graded = blocking(move || {
-            let content = fs_err::read(&output)?;
-            Ok(grade(&row, Some(&patch), &content))
-        })
-        .await?;
+        let grader = self.grader.clone();
+        let graded = blocking(move || Ok(grader.grade(&row, &patch, &output))).await?;
         note_grade(graded, out_of_memory, folder, log, outcome)
     }
 
@@ -400,60 +399,58 @@ impl Evaluator {
 
 /// Takes over the verdict, and writes `report.json`.
 fn note_grade(
-    graded: Result<InstanceReport, GradeError>,
+    graded: Result<Verdict, NoGrade>,
     out_of_memory: bool,
     folder: &Folder,
     log: &mut InstanceLog,
     outcome: &mut Outcome,
 ) -> Result<(), Trouble> {
-    let report = match graded {
-        Ok(report) => report,
-        Err(error) => {
-            log.say(&format!("Error in evaluating model: {error}"));
+    let verdict = match graded {
+        Ok(verdict) => verdict,
+        Err(NoGrade::Failed(error)) => return Err(error.into()),
+        Err(no_grade) => {
             outcome.status = Status::Ungradable;
-            outcome.why = Some(error.to_string());
+            let why = match no_grade {
+                NoGrade::Disagreement {
+                    native,
+                    upstream,
+                    why,
+                } => {
+                    folder.write_disagreement(&native, &upstream)?;
+                    why
+                }
+                NoGrade::Ungradable(why) => why,
+                NoGrade::Failed(error) => error.to_string(),
+            };
+            log.say(&format!("Error in evaluating model: {why}"));
+            outcome.why = Some(why);
             return Ok(());
         }
     };
-    let document = report
-        .to_json(&outcome.instance_id)
-        .map_err(io::Error::other)?;
-    folder.write_report(&document)?;
+    folder.write_report(&verdict.document)?;
     log.say(&format!(
-        "report: {document}\nResult for {}: resolved: {}",
+        "report: {}\nResult for {}: resolved: {}",
+        verdict.document,
         outcome.instance_id,
-        if report.resolved { "True" } else { "False" }
+        if verdict.resolved { "True" } else { "False" }
     ));
-    outcome.status = match &report {
-        report if report.resolved => Status::Resolved,
+    outcome.status = match &verdict {
+        verdict if verdict.resolved => Status::Resolved,
         _ if out_of_memory => Status::Oom,
-        report if report.infra_failure => Status::Infra,
+        verdict if verdict.infra_failure => Status::Infra,
         _ => Status::Unresolved,
     };
-    outcome.why = match (&report.tests_status, outcome.status) {
+    outcome.why = match (verdict.fail_to_pass, outcome.status) {
         (_, Status::Oom) => Some("something was killed because memory ran out".to_owned()),
-        (None, _) => Some(report.infra_failure_reason.map_or_else(
+        (None, _) => Some(verdict.infra_failure_reason.map_or_else(
             || "its log holds no results".to_owned(),
             |reason| format!("its log holds no results ({reason})"),
         )),
         _ => None,
     };
-    if let Some(tests) = &report.tests_status {
-        let mut count = |kind: &str, outcome_of: &crate::swebench::grading::Outcome| {
-            let failed = outcome_of.failure.iter().map(|test| FailedTest {
-                kind: kind.to_owned(),
-                test: test.clone(),
-            });
-            outcome.failed_tests.extend(failed);
-            Some(Count {
-                success: outcome_of.success.len(),
-                total: outcome_of.success.len() + outcome_of.failure.len(),
-            })
-        };
-        let fixed = count("FAIL_TO_PASS", &tests.fail_to_pass);
-        let kept = count("PASS_TO_PASS", &tests.pass_to_pass);
-        (outcome.fail_to_pass, outcome.pass_to_pass) = (fixed, kept);
-    }
+    outcome.fail_to_pass = verdict.fail_to_pass;
+    outcome.pass_to_pass = verdict.pass_to_pass;
+    outcome.failed_tests = verdict.failed_tests;
     Ok(())
 }
 

@@ -3,18 +3,22 @@
 
 pub mod diagnosis;
 mod folder;
+pub mod grader;
 pub mod image;
 pub mod instance;
 mod instance_log;
 pub mod outcome;
 mod output;
 mod patching;
+pub mod results;
 pub mod roots;
 pub mod workers;
 
+pub use grader::Grader;
 pub use image::{ImageNames, Images};
 pub use instance::{Evaluator, Job};
 pub use instance_log::Clock;
 pub use outcome::{Count, Key, Outcome, Status};
 pub use output::Follow;
+pub use results::Results;
 pub use roots::{Roots, RootsError};

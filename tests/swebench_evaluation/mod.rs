@@ -238,3 +238,60 @@ fn upstreams_flags_are_taken_with_either_kind_of_dash() {
     assert_eq!(outcome.stderr, "");
     assert!(scene.ohoci.work().join("anew/gold.r.json").is_file());
 }
+
+#[test]
+fn rows_that_hold_no_script_are_run_by_the_table_of_versions() {
+    let scene = Scene::new();
+    scene.dataset(&[scene.row_of(scene::TEST_PATCH)]);
+    let table = json!({"repositories": {"pallets/flask": [
+        {"versions": ["2.3"], "install": "echo installed", "test_cmd": "bash run_tests.sh"}
+    ]}});
+    scene.ohoci.write("work/specs.json", table.to_string());
+    let outcome = scene.run("gold", &["--specs", "specs.json"]).exits(0);
+    assert!(
+        outcome.stdout.contains("FAIL_TO_PASS 1/1"),
+        "{}",
+        outcome.stdout
+    );
+    let script = scene.file("gold", "eval.sh");
+    assert!(script.contains("\necho installed\n"), "{script}");
+    assert!(
+        script.contains("\nbash run_tests.sh tests/test_greet.sh\n"),
+        "{script}"
+    );
+}
+
+#[test]
+fn results_are_there_for_people_and_for_ci() {
+    let scene = Scene::new();
+    scene.dataset(&[scene.row()]);
+    scene.predictions(&[(ID, MISFIT)]);
+    scene.run("preds.jsonl", &["--report_dir", "out"]).exits(4);
+    let read = |kind: &str| {
+        let file = format!("out/evaluation_results/org__m.r.{kind}");
+        fs_err::read_to_string(scene.ohoci.work().join(file)).unwrap()
+    };
+    let document: serde_json::Value = serde_json::from_str(&read("json")).unwrap();
+    assert_eq!(document["counts"], json!({"patch_failed": 1}));
+    assert_eq!(
+        document["instances"][0]["patchProblems"][0]["file"],
+        "greet.sh"
+    );
+    assert!(read("xml").contains("<failure type=\"patch_failed\""));
+    assert!(read("md").starts_with("## org/m: 0 of 1 resolved\n"));
+    assert!(read("html").contains("hunk 1: the file differs"));
+}
+
+#[test]
+fn without_the_package_upstreams_grader_is_refused_with_what_helps() {
+    let scene = Scene::new();
+    scene.dataset(&[scene.row()]);
+    let outcome = scene
+        .run("gold", &["--grader", "both", "--python", "/nowhere"])
+        .exits(1);
+    assert!(
+        outcome.stderr.contains("pip install --no-deps swebench"),
+        "{}",
+        outcome.stderr
+    );
+}

@@ -18,7 +18,11 @@ use crate::support::images::{Layer, busybox};
 pub(super) const ID: &str = "pallets__greeter-1";
 
 /// The name under which its image is found.
-pub(super) const IMAGE: &str = "swebench/sweb.eval.x86_64.pallets_1776_greeter-1:latest";
+pub(super) const IMAGE: &str = if cfg!(target_arch = "aarch64") {
+    "swebench/sweb.eval.arm64.pallets_1776_greeter-1:latest"
+} else {
+    "swebench/sweb.eval.x86_64.pallets_1776_greeter-1:latest"
+};
 
 /// Runs every `test_…` function of the files that it is given, and tells of each as pytest's short
 /// summary does.

@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::arguments::Format;
 use crate::cli::failure::Failure;
 use crate::evaluation::ImageNames;
+use crate::evaluation::grader::{Grader, Upstream};
 use crate::evaluation::roots::Afterwards;
 use crate::sandbox::Limits;
 use crate::swebench::names;
@@ -68,9 +69,23 @@ pub struct Arguments {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", alias = "rewrite_reports")]
     pub rewrite_reports: Option<String>,
 
+    /// How versions of repositories are installed and tested, in the form of upstream's table in
+    /// src/swebench/specs.json, which it goes before; for rows that do not hold their script
+    #[arg(long, value_name = "FILE")]
+    pub specs: Option<PathBuf>,
+
     /// How the result is written to stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+
+    /// Who grades. The package swebench (version 5) knows other languages than Python; where it
+    /// disagrees with ohoci, `both` gives no verdict
+    #[arg(long, value_enum, value_name = "WHO", default_value_t)]
+    pub(super) grader: GraderChoice,
+
+    /// The Python that finds the package swebench
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    pub python: PathBuf,
 
     /// Show what the tests write, as it comes, on stderr
     #[arg(long)]
@@ -130,6 +145,18 @@ pub(super) struct ImageArguments {
     /// Remove also unpacked images that were there before
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(super) clean: Option<String>,
+}
+
+/// Who grades.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum GraderChoice {
+    /// ohoci.
+    #[default]
+    Native,
+    /// The package swebench.
+    Upstream,
+    /// Both.
+    Both,
 }
 
 /// Upstream's levels.
@@ -263,6 +290,27 @@ impl Arguments {
             .ok()
             .filter(|limit| !limit.is_zero())
             .ok_or_else(|| Failure::usage(format!("--timeout: {seconds} is no time to wait")))
+    }
+}
+
+impl Arguments {
+    /// Who grades.
+    ///
+    /// # Errors
+    /// When the package is asked for and cannot be used.
+    pub(super) fn grader(&self) -> Result<Grader, Failure> {
+        let upstream = || {
+            Upstream::find(&self.python).map_err(|error| {
+                Failure::new("cannot grade with the package swebench", error.to_string()).hinted(
+                    "install it with `pip install --no-deps swebench unidiff`, and name its Python with --python",
+                )
+            })
+        };
+        Ok(match self.grader {
+            GraderChoice::Native => Grader::Native,
+            GraderChoice::Upstream => Grader::Upstream(upstream()?),
+            GraderChoice::Both => Grader::Both(upstream()?),
+        })
     }
 }
 

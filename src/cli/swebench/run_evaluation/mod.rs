@@ -55,5 +55,5 @@ pub(super) async fn run(
     }
     let run = record::begin(arguments, &recorded)?;
     let outcomes = schedule::evaluate(arguments, context, &run, &rows, &predictions).await?;
-    finish::finish(arguments, &rows, &predictions, &outcomes)
+    finish::finish(arguments, &recorded, &rows, &predictions, &outcomes)
 }

@@ -64,13 +64,11 @@ pub(super) fn begin(arguments: &Arguments, inputs: &Inputs) -> Result<PathBuf, F
     let folder = arguments.logs.join(&arguments.run_id);
     fs_err::create_dir_all(&folder)
         .map_err(|error| Failure::new("cannot make the run's folder", error.to_string()))?;
-    let seconds = i64::try_from(now().as_secs()).unwrap_or(i64::MAX);
-    let created = Timestamp::from_epoch(seconds).to_string();
     let document = json!({
         "dataset": inputs.dataset,
         "split": arguments.ignored.split.as_deref().unwrap_or("test"),
         "task_repo": null,
-        "created_at": created.replace('Z', "+00:00"),
+        "created_at": timestamp().replace('Z', "+00:00"),
         "predictions": inputs.predictions,
     });
     let text = serde_json::to_string_pretty(&document)
@@ -81,6 +79,12 @@ pub(super) fn begin(arguments: &Arguments, inputs: &Inputs) -> Result<PathBuf, F
 
 fn path(logs: &Path, run_id: &str) -> PathBuf {
     logs.join(run_id).join("run.json")
+}
+
+/// The time, as RFC 3339 writes it.
+pub(super) fn timestamp() -> String {
+    let seconds = i64::try_from(now().as_secs()).unwrap_or(i64::MAX);
+    Timestamp::from_epoch(seconds).to_string()
 }
 
 /// The time since 1970, which logs and records tell; no digest depends on it.

@@ -10,6 +10,7 @@ use futures_util::StreamExt as _;
 use super::{Arguments, record};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::swebench::inputs;
 use crate::cli::{output, printable};
 use crate::config::environment::PATH;
 use crate::evaluation::workers::{Machine, default_workers};
@@ -19,6 +20,7 @@ use crate::swebench::eval_script;
 use crate::swebench::names;
 use crate::swebench::predictions::{Prediction, Predictions};
 use crate::swebench::row::Row;
+use crate::swebench::specs::Catalogue;
 
 /// Where unpacked images are, in the cache.
 const ROOTS: &str = "swebench/roots";
@@ -39,7 +41,7 @@ pub(super) async fn evaluate(
     rows: &[Row],
     predictions: &Predictions,
 ) -> Result<Vec<Outcome>, Failure> {
-    let tasks = tasks(run, rows, predictions)?;
+    let tasks = tasks(run, rows, predictions, &catalogue(arguments)?)?;
     // The rest of the context lasts as long as this: its directory holds what runs write.
     let roots = Roots::new(
         context.places,
@@ -76,6 +78,7 @@ fn tasks<'a>(
     run: &Path,
     rows: &'a [Row],
     predictions: &'a Predictions,
+    catalogue: &Catalogue,
 ) -> Result<Vec<Task<'a>>, Failure> {
     rows.iter()
         .filter_map(|row| Some((row, predictions.get(&row.instance_id)?)))
@@ -86,11 +89,42 @@ fn tasks<'a>(
             Ok(Task {
                 row,
                 prediction,
-                script: eval_script::of_row(row).map_err(|error| error.to_string()),
+                script: script(row, catalogue),
                 folder: run.join(model).join(&row.instance_id),
             })
         })
         .collect()
+}
+
+/// How repositories are tested whose rows do not say it.
+fn catalogue(arguments: &Arguments) -> Result<Catalogue, Failure> {
+    let unusable = |what: &str, error: serde_json::Error| {
+        Failure::new(format!("cannot use {what}"), error.to_string())
+    };
+    let mut catalogue =
+        Catalogue::upstream().map_err(|error| unusable("upstream's table", error))?;
+    if let Some(path) = &arguments.specs {
+        let own = Catalogue::parse(&inputs::read(path)?)
+            .map_err(|error| unusable(&path.display().to_string(), error))?;
+        catalogue.extend(own);
+    }
+    Ok(catalogue)
+}
+
+/// The script of a row: its own, or as version 4 makes it from the table.
+fn script(row: &Row, catalogue: &Catalogue) -> Result<String, String> {
+    if row.eval_script.is_some() {
+        return eval_script::of_row(row).map_err(|error| error.to_string());
+    }
+    let version = row.version.as_deref().unwrap_or_default();
+    let specs = catalogue.specs(&row.repo, version).ok_or_else(|| {
+        format!(
+            "the row has no eval_script, and nothing is known of {} {version}",
+            row.repo
+        )
+    })?;
+    let script = eval_script::from_patch(row, &specs.steps()).map_err(|error| error.to_string())?;
+    Ok(eval_script::version_5(&script))
 }
 
 fn evaluator(
@@ -152,6 +186,7 @@ fn evaluator(
         } else {
             Network::None
         },
+        grader: arguments.grader()?,
         clock: record::now,
         follow,
     };
