@@ -58,6 +58,8 @@ pub struct Evaluator {
     pub timeout: Duration,
     /// What they can reach.
     pub network: Network,
+    /// Variables of their environment, over the image's.
+    pub environment: Vec<(String, String)>,
     /// Who grades.
     pub grader: Grader,
     /// Tells the time for logs.
@@ -183,6 +185,24 @@ impl Evaluator {
             outcome.why = Some(error.to_string());
         }
         outcome
+    }
+
+    /// What is set over an image's environment.
+    fn variables(&self, root: &ImageRoot) -> Vec<(String, String)> {
+        let mut variables = Vec::new();
+        let is_set = |name: &str| {
+            let of_image = root.process.environment.iter();
+            of_image
+                .filter_map(|entry| entry.split_once('='))
+                .any(|(known, _)| known == name)
+        };
+        // Scripts install the repository once more. Without a network pip would wait between vain
+        // attempts, ten seconds for each instance.
+        if self.network == Network::None && !is_set("PIP_RETRIES") {
+            variables.push(("PIP_RETRIES".to_owned(), "0".to_owned()));
+        }
+        variables.extend_from_slice(&self.environment);
+        variables
     }
 
     /// What an earlier run gave, where it depends on nothing that is another now.
@@ -397,6 +417,22 @@ impl Evaluator {
     }
 }
 
+/// What an evaluation of this patch left in an instance's folder, whichever machine it ran on.
+#[must_use]
+pub fn recorded(folder: &Path, patch: &str) -> Option<Outcome> {
+    let outcome = Folder::new(folder.to_owned()).record()?;
+    let is_same = |key: &Key| key.patch == hash(patch);
+    outcome.key.as_ref().is_none_or(is_same).then_some(outcome)
+}
+
+/// Leaves that in an instance's folder.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn record(folder: &Path, outcome: &Outcome) -> io::Result<()> {
+    Folder::new(folder.to_owned()).write_record(outcome)
+}
+
 /// Takes over the verdict, and writes `report.json`.
 fn note_grade(
     graded: Result<Verdict, NoGrade>,
@@ -511,7 +547,11 @@ impl Sandboxed {
                 writable: true,
                 binds,
                 temporary: Vec::new(),
-                environment: root.process.environment(&[], HOST_NAME, &root.user.home),
+                environment: root.process.environment(
+                    &evaluator.variables(root),
+                    HOST_NAME,
+                    &root.user.home,
+                ),
                 directory: TESTBED.into(),
                 user: root.user.id,
                 group: root.user.group,

@@ -2,6 +2,7 @@
 //! upstream's files and in its own.
 
 pub mod diagnosis;
+pub mod engine;
 mod folder;
 pub mod grader;
 pub mod image;
@@ -16,7 +17,7 @@ pub mod workers;
 
 pub use grader::Grader;
 pub use image::{ImageNames, Images};
-pub use instance::{Evaluator, Job};
+pub use instance::{Evaluator, Job, record, recorded};
 pub use instance_log::Clock;
 pub use outcome::{Count, Key, Outcome, Status};
 pub use output::Follow;

@@ -41,6 +41,7 @@ fn gold_resolves_and_leaves_upstreams_files() {
 }
 
 mod again;
+mod elsewhere;
 mod traps;
 
 /// A patch that changes nothing that counts.

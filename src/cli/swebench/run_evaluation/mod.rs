@@ -1,6 +1,7 @@
 //! `ohoci swebench run-evaluation`: predictions are run and graded.
 
 mod arguments;
+mod engine;
 mod finish;
 mod record;
 mod schedule;
@@ -8,11 +9,12 @@ mod schedule;
 use crate::cli::arguments::RegistryArguments;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
-use crate::cli::output;
+use crate::cli::{exit_code, output};
 use crate::swebench::row;
 
 use super::{inputs, report};
 pub use arguments::Arguments;
+use arguments::EngineChoice;
 
 /// Runs the command.
 pub(super) async fn run(
@@ -54,6 +56,27 @@ pub(super) async fn run(
         ));
     }
     let run = record::begin(arguments, &recorded)?;
-    let outcomes = schedule::evaluate(arguments, context, &run, &rows, &predictions).await?;
+    let shard = arguments.engine.shard()?;
+    if shard.is_none() && !arguments.engine.gather {
+        let instances = predictions.iter().count();
+        match arguments.engine.engine {
+            EngineChoice::Local => {}
+            _ => {
+                if let Some(code) = engine::hand_over(arguments, &run, instances)? {
+                    return Ok(code);
+                }
+                let outcomes = schedule::gather(arguments, &run, &rows, &predictions)?;
+                return finish::finish(arguments, &recorded, &rows, &predictions, &outcomes);
+            }
+        }
+    }
+    let outcomes = if arguments.engine.gather {
+        schedule::gather(arguments, &run, &rows, &predictions)?
+    } else {
+        schedule::evaluate(arguments, context, &run, &rows, &predictions, shard).await?
+    };
+    if shard.is_some() {
+        return Ok(exit_code::DONE);
+    }
     finish::finish(arguments, &recorded, &rows, &predictions, &outcomes)
 }

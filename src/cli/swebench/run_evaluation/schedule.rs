@@ -13,8 +13,9 @@ use crate::cli::failure::Failure;
 use crate::cli::swebench::inputs;
 use crate::cli::{output, printable};
 use crate::config::environment::PATH;
+use crate::evaluation::engine::Shard;
 use crate::evaluation::workers::{Machine, default_workers};
-use crate::evaluation::{Evaluator, Follow, Job, Outcome, Roots, Status};
+use crate::evaluation::{Evaluator, Follow, Job, Outcome, Roots, Status, record as keep, recorded};
 use crate::sandbox::{Bubblewrap, CopyOnWrite, Limiter, Network};
 use crate::swebench::eval_script;
 use crate::swebench::names;
@@ -33,15 +34,44 @@ struct Task<'a> {
     folder: PathBuf,
 }
 
-/// Evaluates every prediction for one of the rows; in the rows' order.
+/// What was left of every prediction for one of the rows, by whoever evaluated it.
+pub(super) fn gather(
+    arguments: &Arguments,
+    run: &Path,
+    rows: &[Row],
+    predictions: &Predictions,
+) -> Result<Vec<Outcome>, Failure> {
+    let tasks = tasks(run, rows, predictions, &catalogue(arguments)?)?;
+    Ok(tasks.iter().map(gathered).collect())
+}
+
+fn gathered(task: &Task<'_>) -> Outcome {
+    let new = |status| Outcome::new(&task.row.instance_id, &task.prediction.model, status);
+    if task.prediction.is_empty() {
+        return new(Status::EmptyPatch);
+    }
+    if let Err(why) = &task.script {
+        return new(Status::Ungradable).because(why);
+    }
+    let patch = task.prediction.patch.as_deref().unwrap_or_default();
+    recorded(&task.folder, patch)
+        .unwrap_or_else(|| new(Status::Infra).because("no shard has left anything of it"))
+}
+
+/// Evaluates every prediction for one of the rows, or those of a shard; in the rows' order.
 pub(super) async fn evaluate(
     arguments: &Arguments,
     context: Context,
     run: &Path,
     rows: &[Row],
     predictions: &Predictions,
+    shard: Option<Shard>,
 ) -> Result<Vec<Outcome>, Failure> {
-    let tasks = tasks(run, rows, predictions, &catalogue(arguments)?)?;
+    let mut tasks = tasks(run, rows, predictions, &catalogue(arguments)?)?;
+    if let Some(shard) = shard {
+        let mut place = 0..;
+        tasks.retain(|_| place.next().is_some_and(|place| shard.has(place)));
+    }
     // The rest of the context lasts as long as this: its directory holds what runs write.
     let roots = Roots::new(
         context.places,
@@ -181,6 +211,7 @@ fn evaluator(
         names: arguments.images.names()?,
         scratch: scratch.to_owned(),
         timeout: arguments.limit()?,
+        environment: arguments.limits.variables()?,
         network: if arguments.limits.network {
             Network::Host
         } else {
@@ -204,7 +235,13 @@ async fn attempts(arguments: &Arguments, evaluator: &Evaluator, task: &Task<'_>)
         attempts.push(attempt(arguments, evaluator, task, &folder).await);
     }
     let new = || Outcome::new(&task.row.instance_id, &task.prediction.model, Status::Infra);
-    Outcome::of_attempts(attempts).unwrap_or_else(new)
+    let outcome = Outcome::of_attempts(attempts).unwrap_or_else(new);
+    if !outcome.attempts.is_empty()
+        && let Err(error) = keep(&task.folder, &outcome)
+    {
+        output::warning(&format!("what the attempts gave is not kept: {error}"));
+    }
+    outcome
 }
 
 async fn attempt(
