@@ -60,6 +60,8 @@ mod server_conformance;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod swebench_evaluation;
+#[cfg(test)]
 mod swebench_grading;
 #[cfg(test)]
 mod swebench_report;

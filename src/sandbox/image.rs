@@ -10,8 +10,8 @@ use super::remove::RemovedDirectory;
 use super::unpack::{Owners, UnpackError, unpack};
 use crate::layer::{LayerPath, Tree};
 use crate::oci::image_config::ImageConfig;
-use crate::oci::{Content, Platform, Reference};
-use crate::store::{Error, ErrorKind};
+use crate::oci::{Content, Digest, Manifest, Platform, Reference};
+use crate::store::{Error, ErrorKind, Source};
 use crate::transfer::flatten;
 use crate::transfer::places::Places;
 use crate::transfer::read::{self, Choice};
@@ -23,6 +23,21 @@ pub struct UnpackedImage {
     pub config: ImageConfig,
     /// Its files, which are removed with this.
     pub directory: RemovedDirectory,
+}
+
+/// An image whose documents were read, and none of its layers.
+pub struct FoundImage {
+    /// Its config.
+    pub config: ImageConfig,
+    manifest: Manifest,
+    source: Arc<dyn Source>,
+    what: String,
+}
+
+impl std::fmt::Debug for FoundImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("FoundImage").field(self.digest()).finish()
+    }
 }
 
 /// Unpacks an image into a directory for temporary files, as whoever runs this may: everything is
@@ -39,42 +54,80 @@ pub async fn unpack_image(
     platform: Option<&Platform>,
     work_dir: &Path,
 ) -> Result<UnpackedImage, Error> {
-    let what = || format!("cannot unpack {reference}");
-    let unsupported = |why: String| Error::new(ErrorKind::Unsupported, what(), why);
+    let image = find_image(places, reference, platform).await?;
+    let directory = image.unpack(work_dir, &std::env::temp_dir()).await?;
+    Ok(UnpackedImage {
+        config: image.config,
+        directory,
+    })
+}
+
+/// Reads the documents of an image: of an index those of the only image, or of the one for the
+/// platform, or for this machine.
+///
+/// # Errors
+/// When the image cannot be read or is not for Linux.
+pub async fn find_image(
+    places: &Places,
+    reference: &Reference,
+    platform: Option<&Platform>,
+) -> Result<FoundImage, Error> {
+    let what = format!("cannot unpack {reference}");
     let choice = platform.map_or(Choice::Default, |platform| {
         Choice::Platforms(vec![platform.clone()])
     });
     places.announce(&[reference], &[]);
     let source = places.source(reference).await?;
     let found = read::images(Arc::clone(&source), &choice, &|_, _| ()).await?;
-    let image = found.images.into_iter().next();
-    let image = image.ok_or_else(|| unsupported("it holds no image".to_owned()))?;
-    if image.config.platform().os != "linux" {
-        let platform = image.config.platform();
-        return Err(unsupported(format!(
-            "it is for {platform}; only images for Linux can be unpacked"
-        )));
-    }
-    let Content::Image { layers, .. } = image.manifest.content() else {
-        return Err(unsupported("it is an index, not an image".to_owned()));
+    let why = match found.images.into_iter().next() {
+        None => "it holds no image".to_owned(),
+        Some(image) if image.config.platform().os != "linux" => format!(
+            "it is for {}; only images for Linux can be unpacked",
+            image.config.platform()
+        ),
+        Some(image) => {
+            return Ok(FoundImage {
+                config: image.config,
+                manifest: image.manifest,
+                source,
+                what,
+            });
+        }
     };
-    let files = try_join_all(layers.iter().enumerate().map(|(at, layer)| {
-        let path = work_dir.join(format!("image-layer-{at}"));
-        flatten::spool(source.as_ref(), layer, path)
-    }))
-    .await?;
-    // A thread cannot be dropped like a future: it is told to stop, and cleans up itself.
-    let wanted = Wanted(Arc::new(AtomicBool::new(true)));
-    let still_wanted = Arc::clone(&wanted.0);
-    let work = work_dir.to_owned();
-    let directory = tokio::task::spawn_blocking(move || write(&files, &work, &still_wanted))
-        .await
-        .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
-        .map_err(|failure| failure.into_error(what()))?;
-    Ok(UnpackedImage {
-        config: image.config,
-        directory,
-    })
+    Err(Error::new(ErrorKind::Unsupported, what, why))
+}
+
+impl FoundImage {
+    /// The digest of its manifest.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        self.manifest.digest()
+    }
+
+    /// Unpacks it into a new directory in `parent`. Layers wait in `work_dir` until then.
+    ///
+    /// # Errors
+    /// When a layer cannot be read or unpacked.
+    pub async fn unpack(&self, work_dir: &Path, parent: &Path) -> Result<RemovedDirectory, Error> {
+        let what = || self.what.clone();
+        let Content::Image { layers, .. } = self.manifest.content() else {
+            let why = "it is an index, not an image";
+            return Err(Error::new(ErrorKind::Unsupported, what(), why.to_owned()));
+        };
+        let files = try_join_all(layers.iter().enumerate().map(|(at, layer)| {
+            let path = work_dir.join(format!("image-layer-{at}"));
+            flatten::spool(self.source.as_ref(), layer, path)
+        }))
+        .await?;
+        // A thread cannot be dropped like a future: it is told to stop, and cleans up itself.
+        let wanted = Wanted(Arc::new(AtomicBool::new(true)));
+        let still_wanted = Arc::clone(&wanted.0);
+        let (work, parent) = (work_dir.to_owned(), parent.to_owned());
+        tokio::task::spawn_blocking(move || write(&files, &work, &parent, &still_wanted))
+            .await
+            .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
+            .map_err(|failure| failure.into_error(what()))
+    }
 }
 
 /// Says that nobody waits any more, when it is dropped.
@@ -113,6 +166,7 @@ impl Failure {
 fn write(
     files: &[PathBuf],
     work_dir: &Path,
+    parent: &Path,
     wanted: &AtomicBool,
 ) -> Result<RemovedDirectory, Failure> {
     // An image without layers has no files, which is nothing to be complained of.
@@ -125,7 +179,7 @@ fn write(
         // They only take room by now, and go with the directory at the latest.
         let _ = fs_err::remove_file(file);
     }
-    let directory = RemovedDirectory::create().map_err(Failure::Io)?;
+    let directory = RemovedDirectory::create_in(parent).map_err(Failure::Io)?;
     let proceed = || wanted.load(Ordering::Relaxed);
     unpack(tree, directory.path(), Owners::Own, &proceed).map_err(Failure::Unpack)?;
     Ok(directory)

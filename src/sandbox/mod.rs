@@ -3,9 +3,12 @@
 //! directory by an ordinary user.
 
 pub mod bubblewrap;
+pub mod cgroup;
 mod denial;
 pub mod description;
 pub mod image;
+pub mod limits;
+pub mod overlay;
 pub mod process;
 pub mod program;
 pub mod remove;
@@ -15,7 +18,9 @@ pub mod unpack;
 pub mod user;
 
 pub use description::{Bind, BindError, HOST_NAME, Network, Sandbox};
-pub use image::{UnpackedImage, unpack_image};
+pub use image::{FoundImage, UnpackedImage, find_image, unpack_image};
+pub use limits::{Enforced, LimitGroup, Limiter, Limits};
+pub use overlay::{CopyOnWrite, Workspace};
 pub use process::{Process, ProcessError};
 pub use program::ProgramError;
 pub use remove::RemovedDirectory;

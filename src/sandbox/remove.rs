@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// A directory in the place for temporary files, removed when this is dropped: also when what is
+/// A directory for temporary files, removed when this is dropped: also when what is
 /// in it may be neither read nor written, which an ordinary user could not remove as it is.
 ///
 /// Nothing may write into it any more by then.
@@ -14,15 +14,34 @@ pub struct RemovedDirectory {
 }
 
 impl RemovedDirectory {
-    /// Makes an empty one, which only its owner can enter.
+    /// Makes an empty one in the place for temporary files, which only its owner can enter.
     ///
     /// # Errors
     /// When no directory can be made there.
     pub fn create() -> io::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("ohoci-run-").tempdir()?;
+        Self::create_in(&std::env::temp_dir())
+    }
+
+    /// Makes an empty one in another place.
+    ///
+    /// # Errors
+    /// When no directory can be made there.
+    pub fn create_in(parent: &Path) -> io::Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        let directory = builder.prefix("ohoci-run-").tempdir_in(parent)?;
         Ok(Self {
             path: directory.keep(),
         })
+    }
+
+    /// Gives it another name, under which it stays.
+    ///
+    /// # Errors
+    /// When it cannot be renamed, as where something of that name is there; then it is removed.
+    pub fn keep_as(self, name: &Path) -> io::Result<()> {
+        fs_err::rename(&self.path, name)?;
+        // Under its old name nothing is left to be removed.
+        Ok(())
     }
 
     /// Where it is.
@@ -34,6 +53,9 @@ impl RemovedDirectory {
 
 impl Drop for RemovedDirectory {
     fn drop(&mut self) {
+        if !self.path.exists() {
+            return;
+        }
         // What cannot be removed is left to whoever cleans the place for temporary files.
         let _ = remove(&self.path);
     }

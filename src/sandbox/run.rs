@@ -35,6 +35,8 @@ const GATE: i32 = 5;
 #[derive(Clone, Debug)]
 pub struct Bubblewrap {
     program: PathBuf,
+    /// What is started in its place, and is to turn into it.
+    before: Vec<OsString>,
 }
 
 /// Where the program reads and writes.
@@ -116,8 +118,21 @@ impl Bubblewrap {
             .filter(|directory| directory.is_absolute())
             .map(|directory| directory.join(PROGRAM))
             .find(|program| program.is_file())
-            .map(|program| Self { program })
+            .map(|program| Self {
+                program,
+                before: Vec::new(),
+            })
             .ok_or(RunError::Missing)
+    }
+
+    /// The same, started by another command line to which bubblewrap's is added and which has to
+    /// turn into it (by `exec`), keeping its process number and what it has open.
+    #[must_use]
+    pub fn started_by(&self, before: impl IntoIterator<Item = OsString>) -> Self {
+        Self {
+            program: self.program.clone(),
+            before: before.into_iter().collect(),
+        }
     }
 
     /// Runs a command line in a sandbox, and waits until it and everything that it started are
@@ -166,7 +181,14 @@ impl Bubblewrap {
         let failed = RunError::io("start bwrap");
         let (status, status_writer) = io::pipe().map_err(&failed)?;
         let (gate_reader, gate) = io::pipe().map_err(&failed)?;
-        let mut bwrap = Command::new(&self.program);
+        let mut bwrap = match self.before.split_first() {
+            None => Command::new(&self.program),
+            Some((first, words)) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(&self.program);
+                command
+            }
+        };
         // Nothing of ours is to be seen inside, and what the image sets is not to reach bubblewrap:
         // the loader of this machine would obey it.
         bwrap.env_clear().process_group(0);

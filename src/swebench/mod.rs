@@ -12,4 +12,5 @@ mod python_json;
 mod python_repr;
 mod python_text;
 pub mod row;
+pub mod specs;
 pub mod summary;

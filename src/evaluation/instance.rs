@@ -1,0 +1,683 @@
+//! One prediction, run and graded: image, patch, tests, verdict.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+
+use super::diagnosis::{Content, diagnose};
+use super::folder::Folder;
+use super::grader::{Grader, NoGrade, Verdict};
+use super::image::ImageNames;
+use super::instance_log::{Clock, InstanceLog};
+use super::outcome::{Key, Outcome, Status};
+use super::output::{Follow, Followed, MOST, Text, tail};
+use super::patching::{self, Climbed, Said};
+use super::roots::{EVAL_FILE, ImageRoot, Roots, RootsError, SHELL, TESTBED};
+use crate::sandbox::{
+    Bind, Bubblewrap, CopyOnWrite, Ended, HOST_NAME, LimitGroup, Limiter, Network, Root, RunError,
+    Sandbox, Streams, Workspace,
+};
+use crate::swebench::eval_script::touched_files;
+use crate::swebench::log_parser::markers;
+use crate::swebench::predictions::Prediction;
+use crate::swebench::row::Row;
+
+/// How long a command may take that applies a patch or looks at the tree.
+const COMMAND_LIMIT: Duration = Duration::from_secs(300);
+
+/// Most that is kept of what such a command writes, in bytes.
+const MOST_SAID: u64 = 4 << 20;
+
+/// How much of a log is kept in the record, in lines and in bytes.
+const TAIL_LINES: usize = 40;
+const TAIL_BYTES: usize = 8 << 10;
+
+/// How much of a log's end is read to find its tail.
+const END_OF_LOG: u64 = 64 << 10;
+
+/// What is needed to evaluate, whichever the instance.
+#[derive(Clone)]
+pub struct Evaluator {
+    /// Runs sandboxes.
+    pub bubblewrap: Bubblewrap,
+    /// How a root file system is made that can be written.
+    pub way: CopyOnWrite,
+    /// What a run may use.
+    pub limiter: Arc<Limiter>,
+    /// The images.
+    pub roots: Arc<Roots>,
+    /// How they are called.
+    pub names: ImageNames,
+    /// Where runs keep what they write, as long as they last.
+    pub scratch: PathBuf,
+    /// How long the tests may take.
+    pub timeout: Duration,
+    /// What they can reach.
+    pub network: Network,
+    /// Variables of their environment, over the image's.
+    pub environment: Vec<(String, String)>,
+    /// Who grades.
+    pub grader: Grader,
+    /// Tells the time for logs.
+    pub clock: Clock,
+    /// Who watches.
+    pub follow: Option<Follow>,
+}
+
+impl std::fmt::Debug for Evaluator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Evaluator")
+            .field("names", &self.names)
+            .field("way", &self.way)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is to be evaluated.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The instance.
+    pub row: &'a Row,
+    /// What a model says of it.
+    pub prediction: &'a Prediction,
+    /// The script that runs the tests, or why there is none.
+    pub script: Result<&'a str, &'a str>,
+    /// The folder for its files.
+    pub folder: &'a Path,
+    /// Whether an earlier outcome in that folder counts, where it depends on the same.
+    pub reuse: bool,
+}
+
+/// Why there is no verdict.
+enum Trouble {
+    Roots(RootsError),
+    Run(RunError),
+    Io(io::Error),
+}
+
+impl From<RootsError> for Trouble {
+    fn from(error: RootsError) -> Self {
+        Self::Roots(error)
+    }
+}
+
+impl From<RunError> for Trouble {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Trouble {
+    fn status(&self) -> Status {
+        match self {
+            Self::Roots(error) if !error.may_pass() => Status::BuildFailed,
+            Self::Roots(_) | Self::Run(_) | Self::Io(_) => Status::Infra,
+        }
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Roots(error) => error.fmt(f),
+            Self::Run(error) => error.fmt(f),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Evaluator {
+    /// Evaluates a prediction. Whatever goes wrong is part of the outcome.
+    pub async fn evaluate(&self, job: Job<'_>) -> Outcome {
+        let row = job.row;
+        let new = |status| Outcome::new(&row.instance_id, &job.prediction.model, status);
+        let Some(patch) = job
+            .prediction
+            .patch
+            .as_deref()
+            .filter(|patch| !patch.is_empty())
+        else {
+            return new(Status::EmptyPatch);
+        };
+        let script = match job.script {
+            Ok(script) => script,
+            Err(why) => return new(Status::Ungradable).because(why),
+        };
+        let started = Instant::now();
+        let folder = Folder::new(job.folder.to_owned());
+        if job.reuse
+            && let Some(earlier) = self.earlier(&folder, row, patch, script).await
+        {
+            return earlier;
+        }
+        let mut outcome = new(Status::Infra);
+        let mut log = match folder
+            .begin()
+            .and_then(|()| InstanceLog::create(&folder.run_log(), self.clock))
+        {
+            Ok(log) => log,
+            Err(error) => return outcome.because(error.to_string()),
+        };
+        let done = self
+            .run(&job, patch, script, &folder, &mut log, &mut outcome)
+            .await;
+        if let Err(trouble) = done {
+            outcome.status = trouble.status();
+            outcome.why = Some(trouble.to_string());
+            log.say(&format!(
+                "Error in evaluating model for {}: {trouble}",
+                row.instance_id
+            ));
+        }
+        outcome.seconds.total = started.elapsed().as_secs_f64();
+        if let Err(error) = folder.write_record(&outcome) {
+            outcome.status = Status::Infra;
+            outcome.why = Some(error.to_string());
+        }
+        outcome
+    }
+
+    /// What is set over an image's environment.
+    fn variables(&self, root: &ImageRoot) -> Vec<(String, String)> {
+        let mut variables = Vec::new();
+        let is_set = |name: &str| {
+            let of_image = root.process.environment.iter();
+            of_image
+                .filter_map(|entry| entry.split_once('='))
+                .any(|(known, _)| known == name)
+        };
+        // Scripts install the repository once more. Without a network pip would wait between vain
+        // attempts, ten seconds for each instance.
+        if self.network == Network::None && !is_set("PIP_RETRIES") {
+            variables.push(("PIP_RETRIES".to_owned(), "0".to_owned()));
+        }
+        variables.extend_from_slice(&self.environment);
+        variables
+    }
+
+    /// What an earlier run gave, where it depends on nothing that is another now.
+    async fn earlier(
+        &self,
+        folder: &Folder,
+        row: &Row,
+        patch: &str,
+        script: &str,
+    ) -> Option<Outcome> {
+        let earlier = folder.record()?;
+        let key = earlier.key.as_ref()?;
+        let is_same = earlier.instance_id == row.instance_id
+            && earlier.status.is_final()
+            && (earlier.status == Status::PatchFailed || folder.is_graded())
+            && key.patch == hash(patch)
+            && key.eval_script == hash(script)
+            && key.image.is_some();
+        if !is_same || self.roots.digest(&self.names, row).await.ok()? != key.image {
+            return None;
+        }
+        Some(Outcome {
+            from_earlier: true,
+            ..earlier
+        })
+    }
+
+    async fn run(
+        &self,
+        job: &Job<'_>,
+        patch: &str,
+        script: &str,
+        folder: &Folder,
+        log: &mut InstanceLog,
+        outcome: &mut Outcome,
+    ) -> Result<(), Trouble> {
+        let id = &job.row.instance_id;
+        log.say(&format!("Creating container for {id}..."));
+        let mut clock = Instant::now();
+        let root = self.roots.open(&self.names, job.row).await?;
+        let (way, lower, scratch) = (self.way.clone(), root.path.clone(), self.scratch.clone());
+        let workspace = blocking(move || Workspace::create(&way, &lower, &scratch)).await?;
+        let sandboxed = Sandboxed::new(self, &root, workspace)?;
+        outcome.seconds.image = lap(&mut clock);
+        outcome.image = Some(root.name.clone());
+        outcome.key = Some(Key {
+            image: root.digest.clone(),
+            patch: hash(patch),
+            eval_script: hash(script),
+        });
+        log.say(&format!(
+            "Container for {id} started: {} ({}, {})",
+            root.digest.as_deref().unwrap_or("a directory"),
+            root.name,
+            self.way.name()
+        ));
+        let done = self
+            .run_inside(&sandboxed, job, (patch, script), folder, log, outcome)
+            .await;
+        clock = Instant::now();
+        blocking(move || {
+            drop(sandboxed);
+            Ok(())
+        })
+        .await?;
+        outcome.seconds.teardown = lap(&mut clock);
+        log.say(&format!("Container for {id} removed successfully."));
+        done
+    }
+
+    async fn run_inside(
+        &self,
+        inside: &Sandboxed,
+        job: &Job<'_>,
+        (patch, script): (&str, &str),
+        folder: &Folder,
+        log: &mut InstanceLog,
+        outcome: &mut Outcome,
+    ) -> Result<(), Trouble> {
+        let id = &job.row.instance_id;
+        let mut clock = Instant::now();
+        fs_err::write(folder.patch(), patch)?;
+        log.say(&format!(
+            "Intermediate patch for {id} written to {}, now applying to container...",
+            folder.patch().display()
+        ));
+        let patch_file = fs_err::canonicalize(folder.patch())?;
+        let climbed = patching::climb(async |command: String| {
+            inside
+                .shell(&command, Some((&patch_file, &inside.root.patch_file)))
+                .await
+        })
+        .await?;
+        outcome.seconds.patch = lap(&mut clock);
+        self.note_patch(inside, job.row, patch, &climbed, log, outcome);
+        if climbed.applied_by.is_none() {
+            return Ok(());
+        }
+        let before = inside.diff().await?;
+        log.say(&format!("Git diff before:\n{before}"));
+        fs_err::write(folder.eval_script(), script)?;
+        log.say(&format!(
+            "Eval script for {id} written to {}; copying to container...",
+            folder.eval_script().display()
+        ));
+        clock = Instant::now();
+        let ended = self.run_tests(inside, id, folder).await?;
+        outcome.seconds.tests = lap(&mut clock);
+        log.say(&format!(
+            "Test runtime: {:.2} seconds",
+            outcome.seconds.tests
+        ));
+        let out_of_memory = inside.group.ran_out_of_memory();
+        let output = folder.test_output();
+        if ended == Ended::TimedOut {
+            let seconds = self.timeout.as_secs_f64();
+            let mut file = fs_err::OpenOptions::new().append(true).open(&output)?;
+            write!(file, "\n\nTimeout error: {seconds} seconds exceeded.")?;
+        }
+        log.say(&format!(
+            "Test output for {id} written to {}",
+            output.display()
+        ));
+        outcome.tail = Some(end_of(&output)?);
+        if ended == Ended::TimedOut {
+            let why = format!(
+                "Test timed out after {} seconds.",
+                self.timeout.as_secs_f64()
+            );
+            log.say(&why);
+            outcome.status = if out_of_memory {
+                Status::Oom
+            } else {
+                Status::Timeout
+            };
+            outcome.why = Some(why);
+            return Ok(());
+        }
+        let after = inside.diff().await?;
+        log.say(&format!("Git diff after:\n{after}"));
+        if after != before {
+            log.say("Git diff changed after running eval script");
+        }
+        log.say(&format!("Grading answer for {id}..."));
+        let (row, patch) = (job.row.clone(), patch.to_owned());
+        let grader = self.grader.clone();
+        let graded = blocking(move || Ok(grader.grade(&row, &patch, &output))).await?;
+        note_grade(graded, out_of_memory, folder, log, outcome)
+    }
+
+    fn note_patch(
+        &self,
+        inside: &Sandboxed,
+        row: &Row,
+        patch: &str,
+        climbed: &Climbed,
+        log: &mut InstanceLog,
+        outcome: &mut Outcome,
+    ) {
+        for command in &climbed.failed {
+            log.say(&format!("Failed to apply patch to container: {command}"));
+        }
+        let tests = touched_files(row.test_patch.as_deref().unwrap_or_default());
+        outcome.overwritten_files = touched_files(patch)
+            .into_iter()
+            .filter(|file| tests.contains(file))
+            .collect();
+        if climbed.applied_by.is_some() {
+            outcome.applied_by.clone_from(&climbed.applied_by);
+            log.say(&format!("{}:\n{}", markers::PATCH_APPLIED, climbed.output));
+            return;
+        }
+        log.say(&format!("{}:\n{}", markers::PATCH_FAILED, climbed.output));
+        outcome.status = Status::PatchFailed;
+        outcome.patch_problems = inside.diagnose(patch);
+        let first = outcome.patch_problems.first().map(ToString::to_string);
+        for problem in &outcome.patch_problems {
+            log.say(&format!("ohoci: {problem}"));
+        }
+        outcome.why = Some(first.unwrap_or_else(|| {
+            let last = climbed.output.trim().lines().last().unwrap_or_default();
+            format!("no command applied it; the last one said: {last}")
+        }));
+        outcome.tail = Some(tail(climbed.output.as_bytes(), TAIL_LINES, TAIL_BYTES));
+    }
+
+    async fn run_tests(
+        &self,
+        inside: &Sandboxed,
+        id: &str,
+        folder: &Folder,
+    ) -> Result<Ended, Trouble> {
+        let file = io::BufWriter::new(fs_err::File::create(folder.test_output())?);
+        let sink = Text::new(Followed::new(file, id, self.follow.clone()), MOST);
+        let script = fs_err::canonicalize(folder.eval_script())?;
+        let words = [SHELL, EVAL_FILE].map(OsString::from);
+        let ended = inside
+            .run(
+                &words,
+                Some((&script, &inside.root.eval_file)),
+                Box::new(sink),
+                self.timeout,
+            )
+            .await;
+        match ended {
+            Err(error @ RunError::NotStarted(_)) => {
+                let said = end_of(&folder.test_output())?;
+                Err(Trouble::Io(io::Error::other(format!("{error}: {said}"))))
+            }
+            ended => Ok(ended?),
+        }
+    }
+}
+
+/// What an evaluation of this patch left in an instance's folder, whichever machine it ran on.
+#[must_use]
+pub fn recorded(folder: &Path, patch: &str) -> Option<Outcome> {
+    let outcome = Folder::new(folder.to_owned()).record()?;
+    let is_same = |key: &Key| key.patch == hash(patch);
+    outcome.key.as_ref().is_none_or(is_same).then_some(outcome)
+}
+
+/// Leaves that in an instance's folder.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn record(folder: &Path, outcome: &Outcome) -> io::Result<()> {
+    Folder::new(folder.to_owned()).write_record(outcome)
+}
+
+/// Takes over the verdict, and writes `report.json`.
+fn note_grade(
+    graded: Result<Verdict, NoGrade>,
+    out_of_memory: bool,
+    folder: &Folder,
+    log: &mut InstanceLog,
+    outcome: &mut Outcome,
+) -> Result<(), Trouble> {
+    let verdict = match graded {
+        Ok(verdict) => verdict,
+        Err(NoGrade::Failed(error)) => return Err(error.into()),
+        Err(no_grade) => {
+            outcome.status = Status::Ungradable;
+            let why = match no_grade {
+                NoGrade::Disagreement {
+                    native,
+                    upstream,
+                    why,
+                } => {
+                    folder.write_disagreement(&native, &upstream)?;
+                    why
+                }
+                NoGrade::Ungradable(why) => why,
+                NoGrade::Failed(error) => error.to_string(),
+            };
+            log.say(&format!("Error in evaluating model: {why}"));
+            outcome.why = Some(why);
+            return Ok(());
+        }
+    };
+    folder.write_report(&verdict.document)?;
+    log.say(&format!(
+        "report: {}\nResult for {}: resolved: {}",
+        verdict.document,
+        outcome.instance_id,
+        if verdict.resolved { "True" } else { "False" }
+    ));
+    outcome.status = match &verdict {
+        verdict if verdict.resolved => Status::Resolved,
+        _ if out_of_memory => Status::Oom,
+        verdict if verdict.infra_failure => Status::Infra,
+        _ => Status::Unresolved,
+    };
+    outcome.why = match (verdict.fail_to_pass, outcome.status) {
+        (_, Status::Oom) => Some("something was killed because memory ran out".to_owned()),
+        (None, _) => Some(verdict.infra_failure_reason.map_or_else(
+            || "its log holds no results".to_owned(),
+            |reason| format!("its log holds no results ({reason})"),
+        )),
+        _ => None,
+    };
+    outcome.fail_to_pass = verdict.fail_to_pass;
+    outcome.pass_to_pass = verdict.pass_to_pass;
+    outcome.failed_tests = verdict.failed_tests;
+    Ok(())
+}
+
+/// The place that one prediction is run in.
+struct Sandboxed {
+    bubblewrap: Bubblewrap,
+    sandbox: Sandbox,
+    root: Arc<ImageRoot>,
+    workspace: Workspace,
+    group: LimitGroup,
+    /// Files that this machine puts into it.
+    _files: tempfile::TempDir,
+}
+
+impl Sandboxed {
+    fn new(
+        evaluator: &Evaluator,
+        root: &Arc<ImageRoot>,
+        workspace: Workspace,
+    ) -> Result<Self, Trouble> {
+        let group = evaluator.limiter.group()?;
+        let files = tempfile::tempdir_in(&evaluator.scratch)?;
+        let mut before = group.before();
+        before.extend_from_slice(workspace.before());
+        let mut binds = Vec::new();
+        let mut bind = |source: PathBuf, destination: &Option<PathBuf>| {
+            if let Some(destination) = destination {
+                binds.push(Bind {
+                    source,
+                    destination: destination.clone(),
+                    writable: false,
+                });
+            }
+        };
+        match evaluator.network {
+            Network::None => {
+                let hosts = files.path().join("hosts");
+                let text =
+                    format!("127.0.0.1\tlocalhost {HOST_NAME}\n::1\tlocalhost {HOST_NAME}\n");
+                fs_err::write(&hosts, text)?;
+                bind(hosts, &root.hosts);
+            }
+            Network::Host => {
+                for (path, at) in [
+                    ("/etc/hosts", &root.hosts),
+                    ("/etc/resolv.conf", &root.resolv),
+                ] {
+                    if let Ok(file) = fs_err::canonicalize(path) {
+                        bind(file, at);
+                    }
+                }
+            }
+        }
+        Ok(Self {
+            bubblewrap: evaluator.bubblewrap.started_by(before),
+            sandbox: Sandbox {
+                root: workspace.root(),
+                writable: true,
+                binds,
+                temporary: Vec::new(),
+                environment: root.process.environment(
+                    &evaluator.variables(root),
+                    HOST_NAME,
+                    &root.user.home,
+                ),
+                directory: TESTBED.into(),
+                user: root.user.id,
+                group: root.user.group,
+                network: evaluator.network,
+                host_name: HOST_NAME.to_owned(),
+            },
+            root: Arc::clone(root),
+            workspace,
+            group,
+            _files: files,
+        })
+    }
+
+    /// Runs a command line, with a file of this machine put over one inside.
+    async fn run(
+        &self,
+        words: &[OsString],
+        file: Option<(&PathBuf, &PathBuf)>,
+        sink: Box<dyn Write + Send>,
+        limit: Duration,
+    ) -> Result<Ended, RunError> {
+        let mut sandbox = self.sandbox.clone();
+        sandbox.binds.extend(file.map(|(source, destination)| Bind {
+            source: source.clone(),
+            destination: destination.clone(),
+            writable: false,
+        }));
+        let words = self.group.inside(SHELL, words);
+        self.bubblewrap
+            .run(&sandbox, &words, Streams::Into(sink), Some(limit))
+            .await
+    }
+
+    /// What a shell makes of a line, in the repository.
+    async fn shell(&self, line: &str, file: Option<(&PathBuf, &PathBuf)>) -> Result<Said, Trouble> {
+        let said = Captured::default();
+        let sink = Text::new(said.clone(), MOST_SAID);
+        let words = [SHELL, "-c", line].map(OsString::from);
+        let ended = self.run(&words, file, Box::new(sink), COMMAND_LIMIT).await;
+        let output = said.text();
+        match ended {
+            Ok(ended) => Ok(Said {
+                succeeded: ended == Ended::Exited(0),
+                output,
+            }),
+            Err(error @ RunError::NotStarted(_)) => {
+                let output = output.trim();
+                Err(Trouble::Io(io::Error::other(format!("{error}: {output}"))))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn diff(&self) -> Result<String, Trouble> {
+        let said = self.shell("git -c core.fileMode=false diff", None).await?;
+        Ok(said.output.trim().to_owned())
+    }
+
+    fn diagnose(&self, patch: &str) -> Vec<super::diagnosis::Problem> {
+        let Ok(root) = Root::open(self.workspace.readable()) else {
+            return Vec::new();
+        };
+        diagnose(
+            patch,
+            &|name| match root.read(&Path::new(TESTBED).join(name)) {
+                Ok(Some(content)) => Content::Bytes(content),
+                Ok(None) | Err(_) => Content::Missing,
+            },
+        )
+    }
+}
+
+/// What a command writes, kept in memory.
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Captured {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bytes.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)?
+}
+
+fn lap(clock: &mut Instant) -> f64 {
+    let now = Instant::now();
+    let seconds = now.duration_since(*clock).as_secs_f64();
+    *clock = now;
+    seconds
+}
+
+/// The end of a log.
+fn end_of(path: &Path) -> io::Result<String> {
+    use std::io::{Read as _, Seek as _};
+    let mut file = fs_err::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(io::SeekFrom::Start(length.saturating_sub(END_OF_LOG)))?;
+    let mut end = Vec::new();
+    file.take(END_OF_LOG).read_to_end(&mut end)?;
+    Ok(tail(&end, TAIL_LINES, TAIL_BYTES))
+}
+
+fn hash(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut hex = String::new();
+    for byte in Sha256::digest(text.as_bytes()) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
