@@ -31,6 +31,8 @@ pub(crate) struct Context {
     pub(crate) environment: Environment,
     /// Where files that are made on the way are written.
     pub(crate) work_dir: PathBuf,
+    /// Where the cache is; `None` when there is none.
+    pub(crate) cache_dir: Option<PathBuf>,
     _work: tempfile::TempDir,
 }
 
@@ -39,7 +41,8 @@ impl Context {
     pub(crate) fn open(arguments: &RegistryArguments) -> Result<Self, Failure> {
         let environment = Environment::of_process();
         let config = Config::load(&environment, Path::new("."))?;
-        let cache = Arc::new(cache(arguments, &environment));
+        let cache_dir = cache_dir(arguments, &environment);
+        let cache = Arc::new(cache_dir.clone().map_or_else(Cache::disabled, Cache::new));
         let credentials = Arc::new(ConfiguredCredentials::new(
             environment.clone(),
             arguments.authfile.as_deref(),
@@ -58,6 +61,7 @@ impl Context {
             config,
             environment,
             work_dir: work.path().to_owned(),
+            cache_dir,
             _work: work,
         })
     }
@@ -101,18 +105,14 @@ fn client(hosts: HostLookup, credentials: Arc<dyn CredentialSource>) -> Result<C
     .map_err(|error| Failure::from(crate::store::Error::from(error)))
 }
 
-fn cache(arguments: &RegistryArguments, environment: &Environment) -> Cache {
+fn cache_dir(arguments: &RegistryArguments, environment: &Environment) -> Option<PathBuf> {
     if arguments.no_cache {
-        return Cache::disabled();
+        return None;
     }
-    match arguments
+    arguments
         .cache_dir
         .clone()
         .or_else(|| Some(environment.cache_home()?.join("ohoci")))
-    {
-        Some(directory) => Cache::new(directory),
-        None => Cache::disabled(),
-    }
 }
 
 type HostLookup = Arc<dyn Fn(&str) -> HostSettings + Send + Sync>;

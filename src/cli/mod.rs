@@ -148,7 +148,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Run(arguments) => Box::pin(run::run(&arguments, &registry)).await,
         Command::Tags(arguments) => tags::run(&arguments),
         Command::Deps(command) => Box::pin(deps::run(&command, &registry)).await,
-        Command::Swebench(command) => swebench::run(&command),
+        Command::Swebench(command) => Box::pin(swebench::run(&command, &registry)).await,
         Command::Registry(RegistryCommand::Serve(arguments)) => serve::run(&arguments).await,
         Command::Login(arguments) => Box::pin(login::login(&arguments, &registry)).await,
         Command::Logout(arguments) => Box::pin(login::logout(&arguments, &registry)).await,

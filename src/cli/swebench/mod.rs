@@ -1,22 +1,34 @@
 //! `ohoci swebench`: SWE-bench without Docker.
 
+pub mod audit_leak;
+pub mod images;
 mod inputs;
 pub mod report;
 mod run_tree;
 
 use clap::Subcommand;
 
+use super::arguments::RegistryArguments;
 use super::failure::Failure;
 
 /// What can be done with SWE-bench's instances and runs.
 #[derive(Subcommand, Clone, Debug)]
 pub(super) enum SwebenchCommand {
+    Images(Box<images::Arguments>),
+    AuditLeak(audit_leak::Arguments),
     Report(report::Arguments),
 }
 
 /// Runs the command.
-pub(super) fn run(command: &SwebenchCommand) -> Result<u8, Failure> {
+pub(super) async fn run(
+    command: &SwebenchCommand,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
     match command {
+        SwebenchCommand::Images(arguments) => Box::pin(images::run(arguments, registry)).await,
+        SwebenchCommand::AuditLeak(arguments) => {
+            Box::pin(audit_leak::run(arguments, registry)).await
+        }
         SwebenchCommand::Report(arguments) => report::run(arguments),
     }
 }
