@@ -14,7 +14,7 @@ pub(crate) fn run(data: &[u8]) -> bool {
     let spool = Spool::create(&std::env::temp_dir()).expect("there is room");
     let lockfile = Lockfile::parse("package-lock.json", LOCKFILE.as_bytes()).expect("it is one");
     let (location, package) = lockfile.packages().iter().next().expect("there is one");
-    let Ok(files) = tarball::read(package, data, &spool) else {
+    let Ok(files) = tarball::read(package, data, data.len() as u64, &spool) else {
         return false;
     };
     let mut modules = NodeModules::new(LayerPath::root());

@@ -104,6 +104,8 @@ pub struct TarReader<R> {
     limits: Limits,
     position: u64,
     header_at: u64,
+    /// The member that was returned last.
+    current: Option<LayerPath>,
     content: u64,
     padding: u64,
     members: u64,
@@ -132,6 +134,7 @@ impl<R: Read> TarReader<R> {
             limits,
             position: 0,
             header_at: 0,
+            current: None,
             content: 0,
             padding: 0,
             members: 0,
@@ -164,8 +167,10 @@ impl<R: Read> TarReader<R> {
             if self.members > self.limits.members {
                 return Err(self.malformed(None, "it has too many members"));
             }
-            if let Some(member) = self.member(&header, extensions)? {
-                return Ok(Some(member));
+            let member = self.member(&header, extensions)?;
+            self.current = member.as_ref().map(|member| member.path.clone());
+            if member.is_some() {
+                return Ok(member);
             }
         }
     }
@@ -176,6 +181,12 @@ impl<R: Read> TarReader<R> {
             path: path.map(printable),
             reason: reason.into(),
         }
+    }
+
+    fn cut_off(&self) -> TarError {
+        let path = self.current.as_ref().map(ToString::to_string);
+        let path = path.as_ref().map(String::as_bytes);
+        self.malformed(path, "it ends inside this member: cut off?")
     }
 
     fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -203,7 +214,7 @@ impl<R: Read> TarReader<R> {
                 .min(buffer.len());
             let filled = self.fill(buffer.get_mut(..wanted).unwrap_or_default())?;
             if filled < wanted {
-                return Err(self.malformed(None, "it ends inside this member: cut off?"));
+                return Err(self.cut_off());
             }
             left -= filled as u64;
         }
@@ -553,7 +564,7 @@ impl<R: Read> Read for TarReader<R> {
         }
         let count = self.input.read(buffer)?;
         if count == 0 {
-            let error = self.malformed(None, "it ends inside this member: cut off?");
+            let error = self.cut_off();
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error));
         }
         self.position += count as u64;

@@ -33,8 +33,8 @@ fn tarball(files: &[(&str, &str)]) -> Vec<u8> {
 
 /// A server with an archive and an npm package, and a recipe that takes both, and a path in an
 /// image.
-struct Project {
-    ohoci: Ohoci,
+pub(super) struct Project {
+    pub(super) ohoci: Ohoci,
     server: FileServer,
 }
 
@@ -48,6 +48,11 @@ impl Project {
             ),
             ("package/cli.js", "#!/usr/bin/env node\n"),
         ]);
+        Self::of(archive, package)
+    }
+
+    /// With this archive, and this tarball of `@s/pkg` 1.0.0.
+    pub(super) fn of(archive: Vec<u8>, package: Vec<u8>) -> Self {
         let integrity = format!("sha512-{}", STANDARD.encode(Sha512::digest(&package)));
         let digest = sha256(&archive);
         let server = FileServer::start(BTreeMap::from([
@@ -103,7 +108,7 @@ impl Project {
     }
 
     #[track_caller]
-    fn deps(&self, code: i32, arguments: &[&str]) -> String {
+    pub(super) fn deps(&self, code: i32, arguments: &[&str]) -> String {
         let outcome = self.ohoci.run([&["deps"], arguments].concat()).exits(code);
         match code {
             0 => outcome.stdout,

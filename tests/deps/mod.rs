@@ -4,6 +4,7 @@ mod build;
 mod bytecode;
 mod elsewhere;
 mod fetch;
+mod hostile;
 mod lock;
 mod look;
 pub(crate) mod python;

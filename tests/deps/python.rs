@@ -18,33 +18,67 @@ const WHEEL: &str = "pkg-1.0-py3-none-any.whl";
 
 /// A zip of stored files.
 pub(crate) fn zip(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let (mut whole, mut directory) = (Vec::new(), Vec::new());
-    for (name, content) in files {
+    let members: Vec<Member<'_>> = files
+        .iter()
+        .map(|(name, content)| Member::file(name, content))
+        .collect();
+    zip_of(&members)
+}
+
+/// A member of a zip, which may say what is not so.
+pub(crate) struct Member<'a> {
+    pub(crate) name: &'a str,
+    /// Stored like this, whatever `method` says.
+    pub(crate) content: Vec<u8>,
+    pub(crate) method: u16,
+    pub(crate) size: u32,
+    pub(crate) checksum: u32,
+    pub(crate) mode: u32,
+}
+
+impl<'a> Member<'a> {
+    pub(crate) fn file(name: &'a str, content: &[u8]) -> Self {
         let mut crc = flate2::Crc::new();
         crc.update(content);
-        let size = u32::try_from(content.len()).unwrap().to_le_bytes();
-        let length = u16::try_from(name.len()).unwrap().to_le_bytes();
-        let mut common = vec![20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
-        common.extend(crc.sum().to_le_bytes());
-        common.extend(size);
-        common.extend(size);
+        Self {
+            name,
+            content: content.to_vec(),
+            method: 0,
+            size: u32::try_from(content.len()).unwrap(),
+            checksum: crc.sum(),
+            mode: 0o100_644,
+        }
+    }
+}
+
+pub(crate) fn zip_of(members: &[Member<'_>]) -> Vec<u8> {
+    let (mut whole, mut directory) = (Vec::new(), Vec::new());
+    for member in members {
+        let compressed = u32::try_from(member.content.len()).unwrap().to_le_bytes();
+        let length = u16::try_from(member.name.len()).unwrap().to_le_bytes();
+        let mut common = vec![20, 0, 0, 0];
+        common.extend(member.method.to_le_bytes());
+        common.extend([0, 0, 0x21, 0]);
+        common.extend(member.checksum.to_le_bytes());
+        common.extend(compressed);
+        common.extend(member.size.to_le_bytes());
         common.extend(length);
         common.extend([0, 0]);
         let offset = u32::try_from(whole.len()).unwrap().to_le_bytes();
         whole.extend(b"PK\x03\x04");
         whole.extend(&common);
-        whole.extend(name.as_bytes());
-        whole.extend(content);
+        whole.extend(member.name.as_bytes());
+        whole.extend(&member.content);
         directory.extend(b"PK\x01\x02\x14\x03");
         directory.extend(&common);
         directory.extend([0; 6]);
-        directory.extend(0o100_644_u32.rotate_left(16).to_le_bytes());
+        directory.extend(member.mode.rotate_left(16).to_le_bytes());
         directory.extend(offset);
-        directory.extend(name.as_bytes());
+        directory.extend(member.name.as_bytes());
     }
     let start = u32::try_from(whole.len()).unwrap().to_le_bytes();
     let size = u32::try_from(directory.len()).unwrap().to_le_bytes();
-    let count = u16::try_from(files.len()).unwrap().to_le_bytes();
+    let count = u16::try_from(members.len()).unwrap().to_le_bytes();
     whole.extend(directory);
     whole.extend(b"PK\x05\x06\0\0\0\0");
     whole.extend(count);
@@ -57,6 +91,11 @@ pub(crate) fn zip(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
 
 /// `pkg` 1.0, with a module and a program.
 pub(crate) fn wheel() -> Vec<u8> {
+    zip(&wheel_files(&[]))
+}
+
+/// The files of that, and more, all of them recorded.
+pub(crate) fn wheel_files<'a>(more: &[(&'a str, &[u8])]) -> Vec<(&'a str, Vec<u8>)> {
     let mut files: Vec<(&str, Vec<u8>)> = [
         ("pkg/__init__.py", "def main(): print('hello')\n"),
         (
@@ -74,6 +113,7 @@ pub(crate) fn wheel() -> Vec<u8> {
     ]
     .map(|(path, text)| (path, text.as_bytes().to_vec()))
     .to_vec();
+    files.extend(more.iter().map(|(path, content)| (*path, content.to_vec())));
     let mut record = String::new();
     for (path, content) in &files {
         let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(content));
@@ -81,11 +121,11 @@ pub(crate) fn wheel() -> Vec<u8> {
     }
     record.push_str("pkg-1.0.dist-info/RECORD,,\n");
     files.push(("pkg-1.0.dist-info/RECORD", record.into_bytes()));
-    zip(&files)
+    files
 }
 
 /// A project with an interpreter, and a recipe and a lock that name the wheel.
-fn project(wheel: &[u8]) -> Project {
+pub(super) fn project(wheel: &[u8]) -> Project {
     let archive = Archive::new("trixie").package(
         Deb::new("python3.13-minimal", "3.13.5-2+b1", "amd64")
             .file("./usr/bin/python3.13", b"an interpreter"),

@@ -1,6 +1,7 @@
 //! Archives and directories as trees, and the spool that holds the contents of their files.
 
 mod error;
+pub(in crate::deps) mod growth;
 pub mod selection;
 pub mod source;
 pub mod spool;

@@ -7,12 +7,13 @@ use rawzip::FileReader;
 
 use super::selection::Selection;
 use super::zip::{Limits, Zip};
-use super::{ArchiveError, Spool, tar};
+use super::{ArchiveError, Spool, growth, tar};
 use crate::layer::directory::read_directory;
 use crate::layer::{FlattenError, LayerPath, Tree};
 
 /// The tree of an archive: a zip, or a tar that is compressed with gzip or zstd or not at all, by
-/// what its first bytes say. It may have `limit` bytes when decompressed.
+/// what its first bytes say. It may have `limit` bytes when decompressed, and no more than what
+/// something of its size can be expected to become.
 ///
 /// # Errors
 /// See [`ArchiveError`].
@@ -22,10 +23,11 @@ pub fn from_archive(
     limit: u64,
     spool: &Spool,
 ) -> Result<Tree, ArchiveError> {
+    let length = file.metadata()?.len();
+    let limit = growth::largest(length, limit);
     let mut start = Vec::new();
     (&mut file).take(4).read_to_end(&mut start)?;
     let tree = if start == b"PK\x03\x04" {
-        let length = file.metadata()?.len();
         let limits = Limits {
             total: limit,
             ..Limits::default()

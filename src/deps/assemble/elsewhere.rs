@@ -140,8 +140,12 @@ fn node_modules(
             .find(|(_, file)| file.digest == wanted.digest);
         let (_, locked) = locked.ok_or_else(|| fail(format!("{what} is not in the lock")))?;
         let input = open(&what, locked)?;
+        let size = input
+            .metadata()
+            .map_err(|error| fail(error.to_string()))?
+            .len();
         let files =
-            tarball::read(package, input, spool).map_err(|error| fail(error.to_string()))?;
+            tarball::read(package, input, size, spool).map_err(|error| fail(error.to_string()))?;
         modules
             .add(location, package, files)
             .map_err(|error| fail(error.to_string()))?;

@@ -13,6 +13,7 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 
 use super::ar::{ArMember, ArReader};
+use crate::deps::archive::growth;
 use crate::deps::deb822::{Comments, Stanzas};
 use crate::deps::lock::LockedFile;
 use crate::layer::spool::Spool;
@@ -25,10 +26,6 @@ use crate::oci::digest::Hasher;
 const MAX_CONTROL: u64 = 64 << 20;
 /// Most bytes in the data archive, when decompressed.
 const MAX_DATA: u64 = 16 << 30;
-/// What data may always grow to when it is decompressed…
-const FREE_GROWTH: u64 = 64 << 20;
-/// …and how many times larger it may become beyond that. Real packages stay below 20.
-const MAX_GROWTH: u64 = 200;
 /// Largest licence that is kept aside.
 const MAX_LICENCE: u64 = 4 << 20;
 /// Memory that the decompressor may use; what `xz -9` needs, and half as much again.
@@ -274,9 +271,7 @@ fn data<R: Read>(
     member: &ArMember,
     spool: &mut Spool,
 ) -> Result<Tree, String> {
-    let limit = (member.size.saturating_mul(MAX_GROWTH))
-        .saturating_add(FREE_GROWTH)
-        .min(MAX_DATA);
+    let limit = growth::largest(member.size, MAX_DATA);
     let input = decompress(archive, member, "data.tar")?;
     let mut reader = tar_reader(input, limit);
     let name = &member.name;

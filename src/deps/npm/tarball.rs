@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::NpmError;
 use super::lockfile::Package;
-use crate::deps::archive::Spool;
 use crate::deps::archive::tar::{Taken, read_content, read_tar_with};
+use crate::deps::archive::{Spool, growth};
+use crate::layer::path::printable;
 use crate::layer::tar_read::Member;
 use crate::layer::{Content, Kind, LayerPath, whiteout};
 
@@ -35,7 +36,7 @@ struct Manifest {
     version: Option<String>,
 }
 
-/// Reads the tarball of a package.
+/// Reads the tarball of a package, which has `size` bytes.
 ///
 /// The first name of every path is taken off, whatever it is (`package`, mostly). Directories
 /// without files are left out, and `.gitignore` becomes `.npmignore`, as npm does it.
@@ -43,9 +44,14 @@ struct Manifest {
 /// # Errors
 /// When the archive is damaged or means harm, when there is anything but files and directories in
 /// it, or when it is another package.
-pub fn read(package: &Package, input: impl Read, spool: &Spool) -> Result<Files, NpmError> {
+pub fn read(
+    package: &Package,
+    input: impl Read,
+    size: u64,
+    spool: &Spool,
+) -> Result<Files, NpmError> {
     let what = format!("{} {}", package.name, package.version);
-    let tree = read_tar_with(input, LIMIT, spool, take)
+    let tree = read_tar_with(input, growth::largest(size, LIMIT), spool, take)
         .map_err(|error| NpmError::archive(&what, &error))?;
     let mut files = Files::new();
     let mut top: Option<Vec<u8>> = None;
@@ -55,8 +61,12 @@ pub fn read(package: &Package, input: impl Read, spool: &Spool) -> Result<Files,
             continue;
         };
         let first = path.names().next().unwrap_or_default();
-        if top.get_or_insert_with(|| first.to_vec()) != first {
-            return Err(fail("it is not in the one directory that there should be"));
+        let top = top.get_or_insert_with(|| first.to_vec());
+        if top != first {
+            let other = printable(top);
+            return Err(fail(&format!(
+                "there should be one directory, and {other} is there too"
+            )));
         }
         let below: Vec<&[u8]> = path.names().skip(1).collect();
         if below.is_empty() {
@@ -172,7 +182,8 @@ pub(super) mod tests {
         let directory = tempfile::tempdir().unwrap();
         let spool = Spool::create(directory.path()).unwrap();
         let tarball = tarball(entries);
-        read(&package("@s/a", "1.0.0"), tarball.as_slice(), &spool)
+        let size = tarball.len() as u64;
+        read(&package("@s/a", "1.0.0"), tarball.as_slice(), size, &spool)
     }
 
     #[test]

@@ -16,7 +16,8 @@ use super::metadata::Headers;
 use super::name::PackageName;
 use super::wheel_name::sdist_name;
 use super::{PythonError, wheel};
-use crate::deps::archive::{ArchiveError, Spool, tar};
+use crate::deps::archive::{ArchiveError, Spool, growth, tar};
+use crate::layer::path::printable;
 use crate::layer::{Content, Kind, LayerPath};
 
 /// How many bytes a source distribution may have when decompressed.
@@ -50,15 +51,20 @@ pub fn read_file(
         PythonError::new(name, "its name is not NAME-VERSION.tar.gz")
             .hinted("only source distributions in this form can be used without being run")
     })?;
-    let tree =
-        tar::read_tar(file, LIMIT, spool).map_err(|error| PythonError::archive(name, error))?;
+    let fail = |error: ArchiveError| PythonError::archive(name, error);
+    let length = file.metadata().map_err(|error| fail(error.into()))?.len();
+    let tree = tar::read_tar(file, growth::largest(length, LIMIT), spool).map_err(fail)?;
     let mut sources = Sources::new();
     let mut top: Option<Vec<u8>> = None;
     for (path, entry) in &tree {
         let fail = |why: &str| PythonError::member(name, path.as_bytes(), why);
         let first = path.names().next().unwrap_or_default();
-        if top.get_or_insert_with(|| first.to_vec()) != first {
-            return Err(fail("it is not in the one directory that there should be"));
+        let top = top.get_or_insert_with(|| first.to_vec());
+        if top != first {
+            let other = printable(top);
+            return Err(fail(&format!(
+                "there should be one directory, and {other} is there too"
+            )));
         }
         let content = match &entry.kind {
             Kind::Directory => continue,

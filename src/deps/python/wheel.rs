@@ -14,7 +14,7 @@ use super::record::{self, Recorded};
 use super::tags::Chooser;
 use super::{PythonError, WheelName};
 use crate::deps::archive::zip::{Limits, Zip, ZipKind, ZipMember};
-use crate::deps::archive::{ArchiveError, Spool, tar};
+use crate::deps::archive::{ArchiveError, Spool, growth, tar};
 use crate::layer::{Content, LayerPath};
 
 /// Reads the wheel in a file. `name` is what the file is called at its index: it says what should
@@ -38,7 +38,10 @@ pub fn read_file(
         rawzip::FileReader::from(file),
         length,
         chooser,
-        Limits::default(),
+        Limits {
+            total: growth::largest(length, Limits::default().total),
+            ..Limits::default()
+        },
         spool,
     )
 }

@@ -273,7 +273,7 @@ fn archives_that_are_put_together_wrongly_are_refused() {
 
 #[test]
 fn a_bomb_is_not_decompressed_to_its_end() {
-    let zeros = vec![0; usize::try_from(FREE_GROWTH).unwrap() + (8 << 20)];
+    let zeros = vec![0; usize::try_from(growth::FREE_GROWTH).unwrap() + (8 << 20)];
     let bomb = Package::new("bomb", "1", "all").file("./zeros", &zeros);
     let why = parse_bytes(&bomb.build_with((".zst", zstd_frame))).unwrap_err();
     assert!(why.contains("much larger"), "{why}");

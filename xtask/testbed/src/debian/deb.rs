@@ -11,6 +11,7 @@ pub struct Deb {
     fields: Vec<(String, String)>,
     control: Vec<(String, String)>,
     data: Vec<u8>,
+    whole: Option<Vec<u8>>,
 }
 
 /// How members are compressed: what their names end in, and the function.
@@ -43,8 +44,16 @@ impl Deb {
             fields: Vec::new(),
             control: Vec::new(),
             data: Vec::new(),
+            whole: None,
         }
         .directory("./")
+    }
+
+    /// With this as the whole package, whatever else is said.
+    #[must_use]
+    pub fn whole(mut self, bytes: &[u8]) -> Self {
+        self.whole = Some(bytes.to_vec());
+        self
     }
 
     /// With a field, such as `Depends`.
@@ -146,7 +155,10 @@ impl Deb {
     /// The package.
     #[must_use]
     pub fn build(&self) -> Vec<u8> {
-        self.build_with(XZ)
+        match &self.whole {
+            Some(whole) => whole.clone(),
+            None => self.build_with(XZ),
+        }
     }
 
     /// The package, compressed in another way.
@@ -175,6 +187,16 @@ pub fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
         }
     }
     archive
+}
+
+/// A tar of these members (path, type, target, content), however unsound they are.
+#[must_use]
+pub fn tar(members: &[(&str, u8, &str, &[u8])]) -> Vec<u8> {
+    let mut tar = Vec::new();
+    for (path, kind, target, content) in members {
+        tar_member(&mut tar, path, *kind, target, content);
+    }
+    finish_tar(tar)
 }
 
 /// A header of an `ar` member.
