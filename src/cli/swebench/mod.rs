@@ -1,6 +1,7 @@
 //! `ohoci swebench`: SWE-bench without Docker.
 
 mod inputs;
+mod parquet;
 pub mod report;
 pub mod run_evaluation;
 mod run_tree;
