@@ -183,7 +183,9 @@ fn a_run_that_is_not_there_or_names_no_dataset_is_refused_with_what_helps() {
         ])
         .exits(2);
     assert!(
-        outcome.stderr.contains("neither a .json nor a .jsonl"),
+        outcome
+            .stderr
+            .contains("is no .json, .jsonl or .parquet file"),
         "{}",
         outcome.stderr
     );

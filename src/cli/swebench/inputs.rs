@@ -3,9 +3,10 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use super::parquet;
 use crate::cli::failure::Failure;
 use crate::swebench::predictions::{GOLD, PredictionError, Predictions};
-use crate::swebench::row::{Row, RowError};
+use crate::swebench::row::{Place, Row, RowError};
 
 /// The largest file that is read, in bytes: datasets and logs are far below.
 const LARGEST: u64 = 1 << 30;
@@ -29,25 +30,32 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     path.is_file().then(|| read(path)).transpose()
 }
 
-/// A dataset's instances, from a `.json` or a `.jsonl`.
+/// A dataset's instances, from a `.json`, a `.jsonl` or a `.parquet`.
 pub(super) fn rows(path: &Path) -> Result<Vec<Row>, Failure> {
-    let parse: fn(&[u8]) -> Result<Vec<Row>, RowError> = match extension(path) {
-        Some("json") => Row::from_json,
-        Some("jsonl") => Row::from_json_lines,
-        _ => {
-            return Err(Failure::usage(format!(
-                "the dataset {} is neither a .json nor a .jsonl file",
-                path.display()
-            ))
-            .hinted("name the file that holds its rows with --dataset-name"));
-        }
+    let unusable =
+        |why: String| Failure::new(format!("cannot use the dataset {}", path.display()), why);
+    let read_as = |parse: fn(&[u8]) -> Result<Vec<Row>, RowError>| {
+        parse(&read(path)?).map_err(|error| unusable(error.to_string()))
     };
-    parse(&read(path)?).map_err(|error| {
-        Failure::new(
-            format!("cannot use the dataset {}", path.display()),
-            error.to_string(),
-        )
-    })
+    match extension(path) {
+        Some("json") => read_as(Row::from_json),
+        Some("jsonl") => read_as(Row::from_json_lines),
+        Some("parquet") => {
+            let rows = parquet::rows(read(path)?).map_err(|error| {
+                unusable(format!("it cannot be read as Parquet: {error}"))
+                    .hinted("save it anew with Snappy's compression, or as lines of JSON")
+            })?;
+            let rows = rows.iter().enumerate();
+            rows.map(|(index, row)| Row::from_value(row, Place::Member(index + 1)))
+                .collect::<Result<_, _>>()
+                .map_err(|error| unusable(error.to_string()))
+        }
+        _ => Err(Failure::usage(format!(
+            "the dataset {} is no .json, .jsonl or .parquet file",
+            path.display()
+        ))
+        .hinted("name the file that holds its rows with --dataset-name")),
+    }
 }
 
 /// Predictions from a `.json` or a `.jsonl`, or the dataset's own patches for `gold`.

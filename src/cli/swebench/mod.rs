@@ -3,6 +3,7 @@
 pub mod audit_leak;
 pub mod images;
 mod inputs;
+mod parquet;
 pub mod report;
 pub mod run_evaluation;
 mod run_tree;

@@ -29,7 +29,7 @@ pub struct Arguments {
     #[arg(value_name = "RUN_ID")]
     pub run_id: String,
 
-    /// The dataset's rows, as .json or .jsonl; by default the file that the run recorded
+    /// The dataset's rows, as .json, .jsonl or .parquet; by default the file that the run recorded
     #[arg(
         long,
         short,

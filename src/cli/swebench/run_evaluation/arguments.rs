@@ -34,7 +34,7 @@ use crate::swebench::names;
 /// evaluated.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// The dataset's rows, as .json or .jsonl
+    /// The dataset's rows, as .json, .jsonl or .parquet
     #[arg(long, short, value_name = "FILE", alias = "dataset_name")]
     pub dataset_name: Option<PathBuf>,
 
