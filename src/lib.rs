@@ -15,6 +15,7 @@
 //! * [`transfer`]: plans what has to move where, and moves it.
 //! * [`sandbox`]: runs programs in a root file system without privileges.
 //! * [`deps`]: turns packages into the layers of a prefix that works on any base.
+//! * [`instances`]: builds the images of SWE-bench's instances.
 //! * [`evaluation`]: runs SWE-bench's predictions in sandboxes and grades them.
 //! * [`cli`]: arguments, messages, exit codes; the only room that prints.
 
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod config;
 pub mod deps;
 pub mod evaluation;
+pub mod instances;
 pub mod layer;
 pub mod oci;
 pub mod openhands;

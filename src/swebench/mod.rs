@@ -1,7 +1,10 @@
-//! SWE-bench's formats and verdicts: instances, predictions, names of images, logs of tests, grades
-//! and reports; pure functions.
+//! SWE-bench's formats and verdicts: instances, predictions, names of images, their environments,
+//! logs of tests, grades and reports; pure functions.
 
+pub mod conda;
+pub mod environment;
 pub mod eval_script;
+pub mod frozen;
 pub mod grading;
 pub mod infra_failure;
 pub mod log_parser;
@@ -12,5 +15,6 @@ mod python_json;
 mod python_repr;
 mod python_text;
 pub mod row;
+pub mod setup_script;
 pub mod specs;
 pub mod summary;

@@ -1,5 +1,7 @@
 //! `ohoci swebench`: SWE-bench without Docker.
 
+pub mod audit_leak;
+pub mod images;
 mod inputs;
 pub mod report;
 pub mod run_evaluation;
@@ -13,6 +15,8 @@ use super::failure::Failure;
 /// What can be done with SWE-bench's instances and runs.
 #[derive(Subcommand, Clone, Debug)]
 pub(super) enum SwebenchCommand {
+    Images(Box<images::Arguments>),
+    AuditLeak(audit_leak::Arguments),
     RunEvaluation(Box<run_evaluation::Arguments>),
     Report(report::Arguments),
 }
@@ -23,6 +27,10 @@ pub(super) async fn run(
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
     match command {
+        SwebenchCommand::Images(arguments) => Box::pin(images::run(arguments, registry)).await,
+        SwebenchCommand::AuditLeak(arguments) => {
+            Box::pin(audit_leak::run(arguments, registry)).await
+        }
         SwebenchCommand::RunEvaluation(arguments) => {
             Box::pin(run_evaluation::run(arguments, registry)).await
         }

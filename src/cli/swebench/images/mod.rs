@@ -1,0 +1,271 @@
+//! `ohoci swebench images`: instances' images under upstream's names.
+
+mod arguments;
+mod place;
+mod planned;
+mod push;
+mod report;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use tokio::sync::Mutex;
+
+use crate::cli::arguments::{Format, RegistryArguments};
+use crate::cli::compose::{CompressionArgument, epoch};
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::{exit_code, output};
+use crate::config::environment::PATH;
+use crate::instances::base::Base;
+use crate::instances::builder::Order;
+use crate::instances::git::Git;
+use crate::instances::pip::PipSettings;
+use crate::instances::repository::RepoSource;
+use crate::instances::stage::Tools;
+use crate::instances::{BuildError, Builder, Level, Settings};
+use crate::layer::pack::PackOptions;
+use crate::oci::Reference;
+use crate::oci::media_type::Compression;
+use crate::oci::timestamp::Timestamp;
+use crate::sandbox::Network;
+
+pub use arguments::Arguments;
+use place::Place;
+use planned::Planned;
+use push::Pusher;
+use report::{Outcome, Report};
+
+/// The share of processors that upstream recommends, and its cap.
+const WORKERS: (usize, usize, usize) = (3, 4, 24);
+
+/// Runs the command.
+pub(super) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    let places = arguments
+        .push
+        .iter()
+        .map(|text| Place::parse(text))
+        .collect::<Result<Vec<_>, _>>()?;
+    let deps = arguments
+        .deps
+        .iter()
+        .map(|text| text.parse::<Reference>().map_err(Failure::from))
+        .collect::<Result<Vec<_>, _>>()?;
+    if !deps.is_empty()
+        && places
+            .iter()
+            .any(|place| matches!(place, Place::Directory(_)))
+    {
+        return Err(Failure::usage("--deps cannot be put into root directories")
+            .hinted("push to oci:DIR, and unpack what you need with `ohoci run`"));
+    }
+    if arguments.with_patches.is_some() && arguments.tag == "latest" {
+        return Err(Failure::usage(
+            "--with-patches bakes the answer in: such an image must not be taken for the instance's",
+        )
+        .hinted("give it another name with --tag, such as --tag gold"));
+    }
+    let context = Context::open(registry)?;
+    let git = Git::find(context.environment.get(PATH).as_deref())
+        .ok_or_else(|| Failure::new("cannot build images", "the program git is not installed"))?;
+    let sources: Vec<RepoSource> = arguments
+        .repo_source
+        .iter()
+        .map(|text| RepoSource::parse(text))
+        .collect();
+    let planned = planned::plan(arguments, &context, &git, &sources)?;
+    let base = match &arguments.base_image {
+        None => None,
+        Some(text) => {
+            let reference: Reference = text.parse()?;
+            if reference == Reference::Scratch {
+                return Err(Failure::usage(
+                    "--base-image scratch has nothing to build with",
+                ));
+            }
+            Some(Base::open(&context.places, &reference, None).await?)
+        }
+    };
+    let created = epoch(&context)?.map(|seconds| Timestamp::from_epoch(seconds).to_string());
+    let settings = |tools| settings(arguments, &context, git.clone(), sources.clone(), tools);
+    let tools = Tools::find(context.environment.get(PATH).as_deref());
+    if arguments.dry_run {
+        let builder = match (base, tools) {
+            (Some(base), Ok(tools)) => {
+                let settings = settings(tools)?;
+                Some(Builder::new(settings, base, Arc::new(context.places)))
+            }
+            _ => None,
+        };
+        return show_plan(arguments, &planned, builder.as_ref());
+    }
+    let tools = tools.map_err(|name| {
+        Failure::new("cannot build images", format!("the program {name} is not installed"))
+            .hinted("on Debian and Ubuntu, the packages bubblewrap, util-linux and mount have what it takes")
+    })?;
+    let base = base.ok_or_else(|| Failure::usage("no base image is given"))?;
+    let (settings, work_dir) = (settings(tools)?, context.work_dir.clone());
+    // Threads that build may outlast what waits for them.
+    let shared = Arc::new(context.places);
+    let builder = Builder::new(settings, base, Arc::clone(&shared));
+    let pusher = Pusher {
+        places,
+        deps,
+        work_dir,
+        created,
+        all_levels: arguments.all_levels,
+        turn: Mutex::new(()),
+    };
+    let (report, outcomes) = build_all(arguments, planned, builder, &pusher).await;
+    shared.close().await;
+    for warning in shared.client.warnings() {
+        output::warning(&warning);
+    }
+    finish(arguments, &report, &outcomes)
+}
+
+/// Builds and pushes; the outcomes are in the dataset's order.
+async fn build_all(
+    arguments: &Arguments,
+    planned: Vec<Planned>,
+    builder: Builder,
+    pusher: &Pusher,
+) -> (Report, Vec<Outcome>) {
+    let (share, of, cap) = WORKERS;
+    let workers = arguments.max_workers.map_or_else(
+        || {
+            let processors = std::thread::available_parallelism().map_or(1, usize::from);
+            (processors * share / of).clamp(1, cap)
+        },
+        usize::from,
+    );
+    let builder = Arc::new(builder);
+    let outcomes: Vec<Outcome> = futures_util::stream::iter(planned)
+        .map(|planned| one(&builder, pusher, planned))
+        .buffered(workers)
+        .collect()
+        .await;
+    (Report::of(builder.base(), &outcomes), outcomes)
+}
+
+async fn one(builder: &Arc<Builder>, pusher: &Pusher, planned: Planned) -> Outcome {
+    let outcome = build_one(builder, pusher, &planned).await;
+    outcome.tell();
+    outcome
+}
+
+async fn build_one(builder: &Arc<Builder>, pusher: &Pusher, planned: &Planned) -> Outcome {
+    let mut outcome = Outcome::of(planned);
+    let order = match &planned.order {
+        Ok(order) => order.clone(),
+        Err(error) => {
+            outcome.error = Some(error.clone());
+            return outcome;
+        }
+    };
+    let built = {
+        let builder = Arc::clone(builder);
+        tokio::task::spawn_blocking(move || builder.build(&order)).await
+    };
+    let built = built.unwrap_or_else(|error| Err(BuildError::new(Level::Instance, "build", error)));
+    match built {
+        Err(error) => outcome.error = Some(error),
+        Ok(built) => {
+            outcome.add_built(&built);
+            match pusher.push(builder, planned, &built).await {
+                Ok(pushed) => outcome.pushed = pushed,
+                Err(error) => outcome.error = Some(error),
+            }
+        }
+    }
+    outcome
+}
+
+fn settings(
+    arguments: &Arguments,
+    context: &Context,
+    git: Git,
+    sources: Vec<RepoSource>,
+    tools: Tools,
+) -> Result<Settings, Failure> {
+    let environment = &context.environment;
+    let pip_cache = context
+        .cache_dir
+        .as_ref()
+        .map(|directory| directory.join("pip"));
+    if let (Some(directory), false) = (&pip_cache, arguments.dry_run) {
+        fs_err::create_dir_all(directory)
+            .map_err(|error| Failure::new("cannot use the cache", error.to_string()))?;
+    }
+    let files = PipSettings::files(environment.home(), environment.config_home().as_deref());
+    Ok(Settings {
+        cache: Arc::clone(&context.places.cache),
+        cache_dir: context.cache_dir.clone(),
+        work_dir: context.work_dir.clone(),
+        logs: arguments.logs.clone(),
+        tools,
+        git,
+        path: environment.get(PATH),
+        pip: PipSettings::of_machine(std::env::vars_os(), &files, pip_cache.as_deref()),
+        network: match arguments.offline {
+            true => Network::None,
+            false => Network::Host,
+        },
+        packing: PackOptions {
+            compression: match arguments.compression {
+                CompressionArgument::Gzip => Compression::Gzip,
+                CompressionArgument::Zstd => Compression::Zstd,
+            },
+            ..PackOptions::default()
+        },
+        sources,
+        python_dir: arguments.python_dir.as_deref().map(Path::to_owned),
+        left_out: arguments.leave_out.clone(),
+        architecture: planned::architecture(),
+        tag: arguments.tag.clone(),
+    })
+}
+
+fn show_plan(
+    arguments: &Arguments,
+    planned: &[Planned],
+    builder: Option<&Builder>,
+) -> Result<u8, Failure> {
+    let plan = report::Plan::of(planned, builder);
+    match arguments.format {
+        Format::Json => output::json(&plan)?,
+        Format::Text => output::result(plan.text().trim_end()),
+    }
+    Ok(match planned.iter().any(|planned| planned.order.is_err()) {
+        true => exit_code::PARTLY,
+        false => exit_code::DONE,
+    })
+}
+
+fn finish(arguments: &Arguments, report: &Report, outcomes: &[Outcome]) -> Result<u8, Failure> {
+    match arguments.format {
+        Format::Json => output::json(&report.json(outcomes))?,
+        Format::Text => {
+            output::note(report.text().trim_end());
+            for reference in outcomes.iter().flat_map(|outcome| &outcome.pushed) {
+                output::result(&reference.reference);
+            }
+        }
+    }
+    let failed = outcomes
+        .iter()
+        .filter(|outcome| outcome.error.is_some())
+        .count();
+    Ok(match failed {
+        0 => exit_code::DONE,
+        failed if failed == outcomes.len() => exit_code::FAILED,
+        _ => exit_code::PARTLY,
+    })
+}
+
+/// What an order needs beside the row, for those who build on the way.
+pub(super) type PlannedOrder = Result<Order, BuildError>;

@@ -1,0 +1,357 @@
+//! What was planned and what was built, for people and as JSON.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::planned::Planned;
+use super::push::Pushed;
+use crate::cli::output;
+use crate::cli::size::bytes;
+use crate::instances::base::Base;
+use crate::instances::builder::Made;
+use crate::instances::{BuildError, Builder, BuiltInstance};
+
+/// What became of one instance.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    instance_id: String,
+    image: String,
+    environment_image: Option<String>,
+    levels: Vec<LevelReport>,
+    seconds: f64,
+    script_seconds: f64,
+    pub(super) pushed: Vec<Pushed>,
+    pub(super) error: Option<BuildError>,
+}
+
+/// One level of an instance.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LevelReport {
+    level: &'static str,
+    key: String,
+    digest: String,
+    size: u64,
+    uncompressed: u64,
+    from_cache: bool,
+    seconds: f64,
+}
+
+impl LevelReport {
+    fn of(level: &'static str, made: &Made) -> Self {
+        Self {
+            level,
+            key: made.key.clone(),
+            digest: made.layer.layer.descriptor.digest.to_string(),
+            size: made.layer.size(),
+            uncompressed: made.layer.uncompressed,
+            from_cache: made.layer.from_cache,
+            seconds: rounded(made.seconds),
+        }
+    }
+}
+
+/// Milliseconds are enough.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+impl Outcome {
+    pub(super) fn of(planned: &Planned) -> Self {
+        Self {
+            instance_id: planned.instance_id.clone(),
+            image: planned.image.clone(),
+            environment_image: planned.environment_image.clone(),
+            levels: Vec::new(),
+            seconds: 0.0,
+            script_seconds: 0.0,
+            pushed: Vec::new(),
+            error: None,
+        }
+    }
+
+    pub(super) fn add_built(&mut self, built: &BuiltInstance) {
+        let levels = built.levels.iter();
+        self.levels = levels
+            .map(|(level, made)| LevelReport::of(level, made))
+            .collect();
+        self.seconds = built.seconds;
+        self.script_seconds = built.script_seconds;
+    }
+
+    /// Says how it went, as soon as it has ended.
+    pub(super) fn tell(&self) {
+        let id = &self.instance_id;
+        match &self.error {
+            None => {
+                let own = self.levels.iter().filter(|level| !level.from_cache);
+                let made: Vec<&str> = own.map(|level| level.level).collect();
+                let how = match made.is_empty() {
+                    true => "from the cache".to_owned(),
+                    false => format!("{:.1} s, made: {}", self.seconds, made.join(", ")),
+                };
+                output::note(&format!("{id}: built ({how})"));
+            }
+            Some(error) => {
+                let mut text = format!(
+                    "error: {id}: level {}: {}\n  {}",
+                    error.level, error.step, error.why
+                );
+                if let Some(log) = &error.log {
+                    let _ = write!(text, "\n  the end of {}:", log.display());
+                    for line in &error.tail {
+                        let _ = write!(text, "\n  | {line}");
+                    }
+                }
+                if let Some(hint) = &error.hint {
+                    let _ = write!(text, "\nhint: {hint}");
+                }
+                output::note(&text);
+            }
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "instanceId": self.instance_id,
+            "image": self.image,
+            "environmentImage": self.environment_image,
+            "status": if self.error.is_none() { "built" } else { "failed" },
+            "levels": self.levels,
+            "seconds": rounded(self.seconds),
+            "scriptSeconds": rounded(self.script_seconds),
+            "pushed": self.pushed,
+            "error": self.error.as_ref().map(|error| json!({
+                "level": error.level.to_string(),
+                "step": error.step,
+                "why": error.why,
+                "hint": error.hint,
+                "log": error.log,
+                "tail": error.tail,
+            })),
+        })
+    }
+}
+
+/// The whole run.
+#[derive(Debug)]
+pub(super) struct Report {
+    base: Value,
+    /// Layers of each level: how many there are, and their bytes.
+    levels: Vec<(&'static str, usize, u64)>,
+    /// The bytes that all layers have together.
+    stored: u64,
+    /// The bytes that they would have if no image shared any.
+    apart: u64,
+}
+
+impl Report {
+    pub(super) fn of(base: &Base, outcomes: &[Outcome]) -> Self {
+        let base_size: u64 = base.layers.iter().map(|layer| layer.size).sum();
+        let mut levels: Vec<(&'static str, usize, u64)> = vec![("base", 1, base_size)];
+        let mut apart = 0;
+        let mut seen = BTreeSet::new();
+        for outcome in outcomes.iter().filter(|outcome| !outcome.levels.is_empty()) {
+            apart += base_size;
+            for level in &outcome.levels {
+                apart += level.size;
+                if !seen.insert(level.digest.clone()) {
+                    continue;
+                }
+                match levels.iter_mut().find(|(name, ..)| *name == level.level) {
+                    Some((_, count, size)) => {
+                        *count += 1;
+                        *size += level.size;
+                    }
+                    None => levels.push((level.level, 1, level.size)),
+                }
+            }
+        }
+        Self {
+            base: json!({
+                "reference": base.reference.to_string(),
+                "digest": base.digest.to_string(),
+                "size": base_size,
+            }),
+            stored: levels.iter().map(|(.., size)| size).sum(),
+            levels,
+            apart,
+        }
+    }
+
+    pub(super) fn json(&self, outcomes: &[Outcome]) -> Value {
+        let levels: Vec<Value> = self
+            .levels
+            .iter()
+            .map(|(level, count, size)| json!({"level": level, "layers": count, "size": size}))
+            .collect();
+        json!({
+            "base": self.base,
+            "instances": outcomes.iter().map(Outcome::json).collect::<Vec<_>>(),
+            "levels": levels,
+            "storedBytes": self.stored,
+            "sharedBytes": self.apart.saturating_sub(self.stored),
+        })
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        for (level, count, size) in &self.levels {
+            let layers = if *count == 1 { "layer" } else { "layers" };
+            let _ = writeln!(text, "{level:<12} {count} {layers}, {}", bytes(*size));
+        }
+        let _ = writeln!(
+            text,
+            "stored {}, shared {}",
+            bytes(self.stored),
+            bytes(self.apart.saturating_sub(self.stored))
+        );
+        text
+    }
+}
+
+/// A plan, as JSON.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Plan {
+    base: Option<Value>,
+    bases: usize,
+    environments: Vec<EnvironmentPlan>,
+    instances: Vec<InstancePlan>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EnvironmentPlan {
+    image: String,
+    python: String,
+    /// A name for its lock.
+    lock: String,
+    packages: usize,
+    instances: usize,
+    /// conda packages that nothing brings.
+    unavailable: Vec<String>,
+    /// Its levels with their keys, and their bytes where they were built before.
+    levels: Vec<Value>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InstancePlan {
+    instance_id: String,
+    image: String,
+    base_image: String,
+    environment_image: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+}
+
+impl Plan {
+    pub(super) fn of(planned: &[Planned], builder: Option<&Builder>) -> Self {
+        let mut environments: Vec<EnvironmentPlan> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for planned in planned {
+            let (Ok(order), Some(image)) = (&planned.order, &planned.environment_image) else {
+                continue;
+            };
+            let lock = &order.environment.lock;
+            let at = *places.entry(image.clone()).or_insert_with(|| {
+                let lines = lock.steps.iter().flat_map(|step| step.requirements.lines());
+                environments.push(EnvironmentPlan {
+                    image: image.clone(),
+                    python: lock.python.clone(),
+                    lock: lock.key(),
+                    packages: lines.filter(|line| !line.trim().is_empty()).count(),
+                    instances: 0,
+                    unavailable: lock.unavailable.clone(),
+                    levels: builder
+                        .and_then(|builder| builder.known(&order.environment))
+                        .map(|known| {
+                            let levels = ["python", "environment"].into_iter().zip(known);
+                            levels
+                                .map(|(level, (key, layer))| {
+                                    let size = layer.map(|layer| layer.size());
+                                    json!({"level": level, "key": key, "size": size})
+                                })
+                                .collect()
+                        })
+                        .unwrap_or_default(),
+                });
+                environments.len() - 1
+            });
+            if let Some(environment) = environments.get_mut(at) {
+                environment.instances += 1;
+            }
+        }
+        let bases: BTreeSet<&String> = planned.iter().map(|planned| &planned.base_image).collect();
+        Self {
+            base: builder.map(|builder| {
+                let base = builder.base();
+                json!({
+                    "reference": base.reference.to_string(),
+                    "digest": base.digest.to_string(),
+                    "size": base.layers.iter().map(|layer| layer.size).sum::<u64>(),
+                })
+            }),
+            bases: bases.len(),
+            environments,
+            instances: planned
+                .iter()
+                .map(|planned| InstancePlan {
+                    instance_id: planned.instance_id.clone(),
+                    image: planned.image.clone(),
+                    base_image: planned.base_image.clone(),
+                    environment_image: planned.environment_image.clone(),
+                    refused: planned.order.as_ref().err().map(ToString::to_string),
+                })
+                .collect(),
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        let _ = writeln!(
+            text,
+            "{} base, {} environments, {} instances",
+            self.bases,
+            self.environments.len(),
+            self.instances.len()
+        );
+        for environment in &self.environments {
+            let _ = write!(
+                text,
+                "{}  Python {}, {} requirements, {} instances",
+                environment.image, environment.python, environment.packages, environment.instances
+            );
+            let sizes: Vec<u64> = environment
+                .levels
+                .iter()
+                .filter_map(|level| level.get("size")?.as_u64())
+                .collect();
+            if sizes.len() == 2 {
+                let _ = write!(text, ", {} in the cache", bytes(sizes.iter().sum()));
+            }
+            if !environment.unavailable.is_empty() {
+                let names = environment.unavailable.join(", ");
+                let _ = write!(text, "; nothing brings {names}");
+            }
+            text.push('\n');
+        }
+        let mut refused: BTreeMap<&str, usize> = BTreeMap::new();
+        for instance in &self.instances {
+            match &instance.refused {
+                None => {
+                    let _ = writeln!(text, "{}  {}", instance.instance_id, instance.image);
+                }
+                Some(why) => *refused.entry(why).or_default() += 1,
+            }
+        }
+        for (why, count) in refused {
+            let _ = writeln!(text, "refused, {count} instances: {why}");
+        }
+        text
+    }
+}

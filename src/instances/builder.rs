@@ -1,0 +1,582 @@
+//! Builds instances level by level: each level once, however many instances stand on it, and only
+//! where no earlier run has left it in the cache.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
+
+use super::base::Base;
+use super::checkout::Checkout;
+use super::environment::{self, Means};
+use super::error::{BuildError, Level, at};
+use super::git::Git;
+use super::instance;
+use super::kept::{self, KeptLayer};
+use super::pip::PipSettings;
+use super::python::PythonPrefix;
+use super::repository::{self, RepoSource, Repository};
+use super::stage::{Stage, Tools};
+use crate::layer::Tree;
+use crate::layer::pack::PackOptions;
+use crate::oci::env::DEFAULT_PATH;
+use crate::sandbox::{Network, Process, RemovedDirectory};
+use crate::store::cache::Cache;
+use crate::swebench::environment::{Environment, EnvironmentError, hex, script_file};
+use crate::swebench::names::{self, Architecture};
+use crate::swebench::row::Row;
+use crate::swebench::setup_script;
+use crate::swebench::specs::{Catalogue, Specs};
+use crate::transfer::places::Places;
+
+/// The version of the keys: it changes when equal input gives other layers.
+const VERSION: u32 = 1;
+
+/// What all builds of a run have in common.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where layers are kept between runs.
+    pub cache: Arc<Cache>,
+    /// The cache's directory, where clones and what pip downloads are kept, too.
+    pub cache_dir: Option<PathBuf>,
+    /// Where files that are made on the way are written.
+    pub work_dir: PathBuf,
+    /// Where build logs are written: `logs/build_images`.
+    pub logs: PathBuf,
+    /// Programs of this machine.
+    pub tools: Tools,
+    /// git.
+    pub git: Git,
+    /// A `PATH` in which uv is looked for.
+    pub path: Option<OsString>,
+    /// pip's settings.
+    pub pip: PipSettings,
+    /// What installation may reach.
+    pub network: Network,
+    /// How layers are compressed.
+    pub packing: PackOptions,
+    /// Where repositories come from.
+    pub sources: Vec<RepoSource>,
+    /// Where Pythons are; uv is asked where there is none.
+    pub python_dir: Option<PathBuf>,
+    /// conda packages to do without.
+    pub left_out: Vec<String>,
+    /// The architecture that images are named after.
+    pub architecture: Architecture,
+    /// The tag in images' names.
+    pub tag: String,
+}
+
+/// A level that is there.
+#[derive(Debug)]
+pub struct Made {
+    /// A name for what it was made from.
+    pub key: String,
+    /// The layer.
+    pub layer: KeptLayer,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Its files, and where in the directory they lie.
+    files: Mutex<Option<(Arc<RemovedDirectory>, PathBuf)>>,
+}
+
+/// An instance whose layers are there.
+#[derive(Debug)]
+pub struct BuiltInstance {
+    /// The levels above the base, lowest first: Python, packages, history, checkout, patches.
+    pub levels: Vec<(&'static str, Arc<Made>)>,
+    /// How long the instance's own level took, in seconds.
+    pub seconds: f64,
+    /// How long of that its setup script ran, in seconds.
+    pub script_seconds: f64,
+}
+
+type Slot = Arc<Mutex<Option<Result<Arc<Made>, BuildError>>>>;
+
+/// Builds instances.
+#[derive(Debug)]
+pub struct Builder {
+    settings: Settings,
+    base: Base,
+    base_path: String,
+    places: Arc<Places>,
+    slots: Mutex<HashMap<String, Slot>>,
+}
+
+/// An instance to be built.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The row.
+    pub row: Row,
+    /// How its version is installed.
+    pub specs: Specs,
+    /// Its environment.
+    pub environment: Environment,
+    /// The model's patch, where patches are to be baked in.
+    pub model_patch: Option<String>,
+    /// Whether patches are baked in.
+    pub with_patches: bool,
+}
+
+impl Builder {
+    /// A builder on a base.
+    #[must_use]
+    pub fn new(settings: Settings, base: Base, places: Arc<Places>) -> Self {
+        // What is written here must not depend on who writes it.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        Self {
+            settings,
+            base_path: path_of(&base),
+            base,
+            places,
+            slots: Mutex::default(),
+        }
+    }
+
+    /// The base.
+    #[must_use]
+    pub fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// What images are read and pushed with.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The environment of a row, for which the repository may have to be looked into.
+    ///
+    /// # Errors
+    /// When the row, the table or the repository lack something.
+    pub fn environment_of(
+        row: &Row,
+        catalogue: &Catalogue,
+        git: &Git,
+        sources: &[RepoSource],
+        cache_dir: Option<&Path>,
+        work_dir: &Path,
+    ) -> Result<Environment, EnvironmentError> {
+        let clones = clones(cache_dir, work_dir);
+        crate::swebench::environment::environment(row, catalogue, &|commit, path| {
+            let found = repository::locate(git, sources, &row.repo, commit, &clones).ok()?;
+            found.file(commit, path)
+        })
+    }
+
+    /// Builds an instance's levels. To be called where blocking is allowed, within a runtime.
+    ///
+    /// # Errors
+    /// The level that cannot be built, and why.
+    pub fn build(&self, order: &Order) -> Result<BuiltInstance, BuildError> {
+        let python = self.python(&order.environment.lock.python)?;
+        let environment = self.environment(&order.environment, &python)?;
+        let started = Instant::now();
+        let repository = self.repository(&order.row)?;
+        let commit = order.row.base_commit.as_deref().unwrap_or_default();
+        let level = Level::Instance;
+        let checkout =
+            Checkout::plan(&repository, commit).map_err(at(level, "look at the repository"))?;
+        let history = self.history(&repository, &checkout)?;
+        let mut script_seconds = 0.0;
+        let instance = self.instance(
+            order,
+            &repository,
+            &checkout,
+            &[history.as_ref(), Some(&environment), Some(&python)],
+            &mut script_seconds,
+        )?;
+        let mut levels = vec![("python", python), ("environment", environment)];
+        levels.extend(history.map(|history| ("history", history)));
+        levels.push(("instance", Arc::clone(&instance)));
+        if order.with_patches {
+            let below: Vec<Arc<Made>> = levels
+                .iter()
+                .rev()
+                .map(|(_, made)| Arc::clone(made))
+                .collect();
+            levels.push(("patches", self.patches(order, &below)?));
+        }
+        Ok(BuiltInstance {
+            levels,
+            seconds: started.elapsed().as_secs_f64(),
+            script_seconds,
+        })
+    }
+
+    /// The levels of an environment as far as they are known beforehand: their keys, and their
+    /// layers where an earlier run has left them.
+    #[must_use]
+    pub fn known(&self, environment: &Environment) -> Option<[(String, Option<KeptLayer>); 2]> {
+        let prefix = self.prefix(&environment.lock.python).ok()?;
+        let python = key_of(&["python", &prefix.key().ok()?]);
+        let key = self.environment_key(environment, &python);
+        let find = |key: &str| kept::find(&self.settings.cache, key);
+        Some([(python.clone(), find(&python)), (key.clone(), find(&key))])
+    }
+
+    /// The repository with a row's commit.
+    fn repository(&self, row: &Row) -> Result<Repository, BuildError> {
+        let settings = &self.settings;
+        let step = "find the repository";
+        let commit = row.base_commit.as_deref();
+        let commit = commit.ok_or_else(|| {
+            BuildError::new(Level::Instance, step, "the row has no field `base_commit`")
+        })?;
+        let clones = clones(settings.cache_dir.as_deref(), &settings.work_dir);
+        repository::locate(&settings.git, &settings.sources, &row.repo, commit, &clones).map_err(
+            |error| {
+                BuildError::new(Level::Instance, step, error)
+                    .hinted("--repo-source DIR or URL, or OWNER/NAME=DIR or URL for one repository")
+            },
+        )
+    }
+
+    fn python(&self, version: &str) -> Result<Arc<Made>, BuildError> {
+        let level = Level::Environment;
+        let settings = &self.settings;
+        let prefix = self.prefix(version)?;
+        let key = prefix.key().map_err(at(level, "read Python"))?;
+        let key = key_of(&["python", &key]);
+        self.once(&key, "python", || {
+            let log = self.log("env", &format!("python-{version}"))?;
+            let base = self.base_files()?;
+            let (directory, stage) = self.stage(level, vec![base])?;
+            let tree = environment::python(&prefix, &stage, &self.means(&log, Network::None))?;
+            Ok((tree, directory, stage.changes()))
+        })
+        .map_err(|error| match settings.python_dir {
+            Some(_) => error,
+            None => error.hinted("--python-dir DIR with one folder per version"),
+        })
+    }
+
+    fn prefix(&self, version: &str) -> Result<PythonPrefix, BuildError> {
+        let settings = &self.settings;
+        let found = match &settings.python_dir {
+            Some(directory) => PythonPrefix::find(directory, version),
+            None => PythonPrefix::of_uv(settings.path.as_deref(), version),
+        };
+        found.ok_or_else(|| {
+            let why = match &settings.python_dir {
+                Some(directory) => format!("{} has no Python {version}", directory.display()),
+                None => format!("there is no --python-dir, and uv has no Python {version}"),
+            };
+            BuildError::new(Level::Environment, "find Python", why).hinted(
+                "--python-dir DIR, a folder with one prefix per version, such as uv's or pyenv's",
+            )
+        })
+    }
+
+    fn environment(
+        &self,
+        environment: &Environment,
+        python: &Arc<Made>,
+    ) -> Result<Arc<Made>, BuildError> {
+        let level = Level::Environment;
+        let settings = &self.settings;
+        let lock = &environment.lock;
+        let is_missing = |line: &&String| {
+            let name = line.split('=').next().unwrap_or(line);
+            !settings.left_out.iter().any(|known| known == name)
+        };
+        let missing: Vec<String> = lock
+            .unavailable
+            .iter()
+            .filter(is_missing)
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            return Err(BuildError::new(
+                level,
+                "lock packages",
+                format!(
+                    "no Python package index has the conda packages {}",
+                    missing.join(", ")
+                ),
+            )
+            .hinted("--leave-out NAME does without one, for example when the base brings it"));
+        }
+        let image = names::environment_image(
+            "py",
+            settings.architecture,
+            &environment.script,
+            None,
+            &settings.tag,
+        );
+        let key = self.environment_key(environment, &python.key);
+        self.once(&key, "environment", || {
+            let log = self.log("env", &image)?;
+            self.beside(&log, "setup_env.sh", &script_file(&environment.script))?;
+            let text = serde_json::to_string_pretty(lock).unwrap_or_default();
+            self.beside(&log, "lock.json", &(text + "\n"))?;
+            let below = vec![self.files(python)?, self.base_files()?];
+            let (directory, stage) = self.stage(level, below)?;
+            let prefix = self.prefix(&lock.python)?;
+            let means = self.means(&log, settings.network);
+            let tree = environment::packages(&prefix, lock, &stage, &means)?;
+            Ok((tree, directory, stage.changes()))
+        })
+    }
+
+    /// A name for the content of an environment on this base.
+    fn environment_key(&self, environment: &Environment, python: &str) -> String {
+        let base = self.base.digest.to_string();
+        key_of(&["environment", &base, python, &environment.lock.key()])
+    }
+
+    fn history(
+        &self,
+        repository: &Repository,
+        checkout: &Checkout,
+    ) -> Result<Option<Arc<Made>>, BuildError> {
+        let Some(key) = checkout.shared_key() else {
+            return Ok(None);
+        };
+        let key = key_of(&["history", &key]);
+        let made = self.once(&key, "history", || {
+            let level = Level::Instance;
+            let (directory, stage) = self.stage(level, Vec::new())?;
+            checkout
+                .write_shared(repository, &stage.changes())
+                .map_err(at(level, "pack the history"))?;
+            let found = super::changes::changes(&stage.changes(), &[])
+                .map_err(at(level, "pack the history"))?;
+            Ok((found.tree, directory, stage.changes()))
+        })?;
+        Ok(Some(made))
+    }
+
+    fn instance(
+        &self,
+        order: &Order,
+        repository: &Repository,
+        checkout: &Checkout,
+        below: &[Option<&Arc<Made>>],
+        script_seconds: &mut f64,
+    ) -> Result<Arc<Made>, BuildError> {
+        let level = Level::Instance;
+        let settings = &self.settings;
+        let packages = setup_script::pre_install(&order.specs).system_packages;
+        if !packages.is_empty() {
+            let lacks = Base::lacks(&self.base_files()?, &packages);
+            if !lacks.is_empty() {
+                let why = format!("its pre_install needs {} from the system", lacks.join(", "));
+                return Err(
+                    BuildError::new(Level::Base, "look for packages", why).hinted(
+                        "take a --base-image that has them: only root can install them later",
+                    ),
+                );
+            }
+        }
+        let script = setup_script::setup_repo(&order.specs);
+        let base = self.base.digest.to_string();
+        let keys = below.iter().flatten().map(|made| made.key.as_str());
+        let checkout_key = checkout.key();
+        let mut parts = vec!["instance", &base, &order.row.repo, &checkout_key, &script];
+        parts.extend(keys);
+        let name = names::instance_image(
+            None,
+            settings.architecture,
+            &order.row.instance_id,
+            &settings.tag,
+        );
+        self.once(&key_of(&parts), "instance", || {
+            let log = self.log("instances", &name)?;
+            self.beside(&log, "setup_repo.sh", &script)?;
+            let mut lower = Vec::new();
+            for made in below.iter().flatten() {
+                lower.push(self.files(made)?);
+            }
+            lower.push(self.base_files()?);
+            let history = checkout.shared_key().and(lower.first().cloned());
+            let (directory, stage) = self.stage(level, lower)?;
+            checkout
+                .write(repository, &stage.changes(), history.as_deref())
+                .map_err(at(level, "check out the repository"))?;
+            let date = repository
+                .date(&checkout.commit)
+                .map_err(at(level, "look at the repository"))?;
+            let started = Instant::now();
+            let means = self.means(&log, settings.network);
+            let tree = instance::set_up(&stage, &script, date, &means)?;
+            *script_seconds = started.elapsed().as_secs_f64();
+            Ok((tree, directory, stage.changes()))
+        })
+    }
+
+    fn patches(&self, order: &Order, below: &[Arc<Made>]) -> Result<Arc<Made>, BuildError> {
+        let level = Level::Instance;
+        let model = order.model_patch.as_deref().unwrap_or_default();
+        let test = order.row.test_patch.as_deref().unwrap_or_default();
+        let patches: Vec<(&str, &str)> = [("model.patch", model), ("test.patch", test)]
+            .into_iter()
+            .filter(|(_, patch)| !patch.trim().is_empty())
+            .collect();
+        let mut parts = vec!["patches", model, test];
+        parts.extend(below.iter().map(|made| made.key.as_str()));
+        let name = names::instance_image(
+            None,
+            self.settings.architecture,
+            &order.row.instance_id,
+            &self.settings.tag,
+        );
+        self.once(&key_of(&parts), "patches", || {
+            let log = self.log("instances", &format!("{name}.patches"))?;
+            let mut lower = Vec::new();
+            for made in below {
+                lower.push(self.files(made)?);
+            }
+            lower.push(self.base_files()?);
+            let (directory, stage) = self.stage(level, lower)?;
+            let means = self.means(&log, Network::None);
+            let tree = instance::apply_patches(&stage, &patches, &means)?;
+            Ok((tree, directory, stage.changes()))
+        })
+    }
+
+    /// What was made under this key, by an earlier run, by another instance, or now.
+    fn once(
+        &self,
+        key: &str,
+        name: &str,
+        make: impl FnOnce() -> Result<(Tree, RemovedDirectory, PathBuf), BuildError>,
+    ) -> Result<Arc<Made>, BuildError> {
+        let slot = Arc::clone(lock(&self.slots).entry(key.to_owned()).or_default());
+        // Held while it is made: others wait for it rather than make it, too.
+        let mut slot = lock(&slot);
+        if let Some(known) = &*slot {
+            return known.clone();
+        }
+        let made = self.make(key, name, make).map(Arc::new);
+        *slot = Some(made.clone());
+        made
+    }
+
+    fn make(
+        &self,
+        key: &str,
+        name: &str,
+        make: impl FnOnce() -> Result<(Tree, RemovedDirectory, PathBuf), BuildError>,
+    ) -> Result<Made, BuildError> {
+        let started = Instant::now();
+        let settings = &self.settings;
+        let (layer, files) = match kept::find(&settings.cache, key) {
+            Some(layer) => (layer, None),
+            None => {
+                let (tree, directory, place) = make()?;
+                let layer = kept::make(
+                    &settings.cache,
+                    key,
+                    name,
+                    tree,
+                    &settings.packing,
+                    &settings.work_dir,
+                )
+                .map_err(at(Level::Environment, format!("pack {name}")))?;
+                (layer, Some((Arc::new(directory), place)))
+            }
+        };
+        Ok(Made {
+            key: key.to_owned(),
+            layer,
+            seconds: started.elapsed().as_secs_f64(),
+            files: Mutex::new(files),
+        })
+    }
+
+    /// A level's files, unpacked from its layer where they are not there any more.
+    fn files(&self, made: &Made) -> Result<PathBuf, BuildError> {
+        let mut files = lock(&made.files);
+        if let Some((_, place)) = &*files {
+            return Ok(place.clone());
+        }
+        let step = "unpack a level";
+        let directory = self.directory(Level::Environment)?;
+        let place = directory.path().to_owned();
+        made.layer
+            .unpack(&place, &self.settings.work_dir)
+            .map_err(at(Level::Environment, step))?;
+        *files = Some((Arc::new(directory), place.clone()));
+        Ok(place)
+    }
+
+    fn base_files(&self) -> Result<PathBuf, BuildError> {
+        Handle::current().block_on(self.base.files(&self.places, &self.settings.work_dir))
+    }
+
+    fn directory(&self, level: Level) -> Result<RemovedDirectory, BuildError> {
+        RemovedDirectory::create().map_err(|error| {
+            BuildError::new(level, "make a temporary directory", error)
+                .hinted("set TMPDIR to a directory on a disk that has room")
+        })
+    }
+
+    fn stage(
+        &self,
+        level: Level,
+        below: Vec<PathBuf>,
+    ) -> Result<(RemovedDirectory, Stage), BuildError> {
+        let directory = self.directory(level)?;
+        let stage =
+            Stage::create(directory.path(), below).map_err(at(level, "prepare a sandbox"))?;
+        Ok((directory, stage))
+    }
+
+    fn means<'a>(&'a self, log: &'a Path, network: Network) -> Means<'a> {
+        Means {
+            tools: &self.settings.tools,
+            pip: &self.settings.pip,
+            network,
+            base_path: &self.base_path,
+            log,
+        }
+    }
+
+    /// A new log of an image's build, in upstream's place.
+    fn log(&self, level: &str, image: &str) -> Result<PathBuf, BuildError> {
+        let directory = self
+            .settings
+            .logs
+            .join(level)
+            .join(names::log_directory(image));
+        let log = directory.join("build_image.log");
+        fs_err::create_dir_all(&directory)
+            .and_then(|()| fs_err::write(&log, ""))
+            .map_err(at(Level::Base, "write logs"))?;
+        Ok(log)
+    }
+
+    fn beside(&self, log: &Path, name: &str, text: &str) -> Result<(), BuildError> {
+        fs_err::write(log.with_file_name(name), text).map_err(at(Level::Base, "write logs"))
+    }
+}
+
+/// Where programs are looked for in an image.
+fn path_of(base: &Base) -> String {
+    let process = Process::of(&base.config).unwrap_or_default();
+    let mut variables = process.environment.iter().rev();
+    let path = variables.find_map(|variable| variable.strip_prefix("PATH="));
+    path.filter(|path| !path.is_empty())
+        .unwrap_or(DEFAULT_PATH)
+        .to_owned()
+}
+
+fn clones(cache_dir: Option<&Path>, work_dir: &Path) -> PathBuf {
+    cache_dir.unwrap_or(work_dir).join("repositories")
+}
+
+/// A name for what some parts come to.
+fn key_of(parts: &[&str]) -> String {
+    hex(&Sha256::digest(json!([VERSION, parts]).to_string()))
+}
+
+/// What is guarded stays whole whatever happens to who holds it.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

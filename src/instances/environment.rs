@@ -1,0 +1,159 @@
+//! The environment level: Python, and on it the packages that a lock names.
+
+use std::path::Path;
+
+use super::changes::changes;
+use super::error::{BuildError, Level, at};
+use super::pip::PipSettings;
+use super::python::{PythonPrefix, place};
+use super::stage::{Program, Stage, Tools};
+use crate::layer::Tree;
+use crate::sandbox::Network;
+use crate::swebench::environment::Lock;
+
+/// What all programs of a build find in their environment, before pip's settings.
+///
+/// Hashes and dates are fixed: both get into files. Byte code goes by its source's date nonetheless,
+/// so that it stays valid in the layer.
+#[must_use]
+pub fn variables(base_path: &str) -> Vec<(String, String)> {
+    let date = super::changes::DATE.to_string();
+    [
+        ("PATH", format!("/opt/miniconda3/bin:{base_path}")),
+        ("HOME", "/root".to_owned()),
+        ("TZ", "Etc/UTC".to_owned()),
+        ("PYTHONHASHSEED", "0".to_owned()),
+        ("SOURCE_DATE_EPOCH", date),
+        ("PIP_ROOT_USER_ACTION", "ignore".to_owned()),
+        ("PIP_DISABLE_PIP_VERSION_CHECK", "1".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
+/// What a build is done with.
+#[derive(Clone, Debug)]
+pub struct Means<'a> {
+    /// Programs of this machine.
+    pub tools: &'a Tools,
+    /// pip's settings.
+    pub pip: &'a PipSettings,
+    /// Whether what runs may use the network.
+    pub network: Network,
+    /// The base's `PATH`.
+    pub base_path: &'a str,
+    /// Where what is written goes.
+    pub log: &'a Path,
+}
+
+impl Means<'_> {
+    /// Runs a command in a stage.
+    pub(super) fn run(
+        &self,
+        stage: &Stage,
+        level: Level,
+        step: &str,
+        command: &[&str],
+        directory: &str,
+    ) -> Result<(), BuildError> {
+        let mut environment = variables(self.base_path);
+        environment.extend(self.pip.environment.iter().cloned());
+        let program = Program {
+            command,
+            environment,
+            binds: self.pip.binds.clone(),
+            network: self.network,
+            directory,
+        };
+        let code = stage
+            .run(self.tools, &program, self.log)
+            .map_err(at(level, step))?;
+        if code == 0 {
+            return Ok(());
+        }
+        let error = BuildError::new(level, step, format!("it ended with exit code {code}"));
+        Err(error.logged(self.log))
+    }
+}
+
+/// Builds Python's level in a stage over the base.
+///
+/// # Errors
+/// When the prefix cannot be copied or does not work on the base.
+pub fn python(prefix: &PythonPrefix, stage: &Stage, means: &Means<'_>) -> Result<Tree, BuildError> {
+    ["root", "opt"]
+        .into_iter()
+        .try_for_each(|path| stage.prepare(path).map(drop))
+        .and_then(|()| prefix.write(&stage.changes()))
+        .map_err(at(Level::Environment, "copy Python"))?;
+    let python = format!("/{}/bin/python", place().display());
+    let library = format!("/{}/lib", place().display());
+    // What is compiled here need not be compiled by every process of every evaluation.
+    let words = [&python, "-m", "compileall", "-q", "-j", "0", &library];
+    let compile = ["env", "-u", "SOURCE_DATE_EPOCH"].iter().chain(&words);
+    let compile: Vec<&str> = compile.copied().collect();
+    means
+        .run(stage, Level::Environment, "start Python", &[&python, "-c", "import ssl, zlib, ctypes"], "/")
+        .map_err(|error| {
+            error.hinted("the base may lack libraries that this Python needs, such as OpenSSL's: take another base or another --python-dir")
+        })?;
+    // The standard library holds files that are no Python on purpose.
+    let _ = means.run(
+        stage,
+        Level::Environment,
+        "compile the standard library",
+        &compile,
+        "/",
+    );
+    let found =
+        changes(&stage.changes(), stage.below()).map_err(at(Level::Environment, "pack Python"))?;
+    Ok(found.tree)
+}
+
+/// Builds an environment's level in a stage over Python and the base.
+///
+/// # Errors
+/// When packages cannot be installed.
+pub fn packages(
+    prefix: &PythonPrefix,
+    lock: &Lock,
+    stage: &Stage,
+    means: &Means<'_>,
+) -> Result<Tree, BuildError> {
+    let level = Level::Environment;
+    prefix
+        .write_installers(&stage.changes())
+        .map_err(at(level, "copy pip"))?;
+    let python = format!("/{}/bin/python", place().display());
+    for (number, step) in lock.steps.iter().enumerate() {
+        let write = || {
+            let file = stage.prepare("root")?.join("requirements.txt");
+            fs_err::write(&file, format!("{}\n", step.requirements))?;
+            Ok::<_, std::io::Error>(file)
+        };
+        let file = write().map_err(at(level, "write requirements"))?;
+        let mut words = vec![python.as_str(), "-m", "pip", "install", "--no-input"];
+        if !step.with_dependencies {
+            words.push("--no-deps");
+        }
+        words.extend(["-r", "/root/requirements.txt"]);
+        let name = format!(
+            "install packages, step {} of {}",
+            number + 1,
+            lock.steps.len()
+        );
+        means.run(stage, level, &name, &words, "/").map_err(|error| {
+            error.hinted("look into the log; pip's index is the one that this machine's pip is configured for")
+        })?;
+        fs_err::remove_file(file).map_err(at(level, "remove requirements"))?;
+    }
+    let found = changes(&stage.changes(), stage.below()).map_err(at(level, "pack packages"))?;
+    if let Some(path) = found.removed.first() {
+        return Err(BuildError::new(
+            level,
+            "pack packages",
+            format!("installing packages removed {path} of the level below"),
+        ));
+    }
+    Ok(found.tree)
+}

@@ -1,0 +1,22 @@
+//! Images of SWE-bench's instances: what `swebench` plans, made of layers. What has to run code runs
+//! in a sandbox over the level below, and what it changed becomes a layer.
+
+pub mod audit;
+pub mod audit_image;
+pub mod base;
+pub mod builder;
+pub mod changes;
+pub mod checkout;
+pub mod environment;
+pub mod error;
+pub mod git;
+pub mod instance;
+pub mod kept;
+pub mod pip;
+pub mod python;
+pub mod repository;
+pub mod shim;
+pub mod stage;
+
+pub use builder::{Builder, BuiltInstance, Settings};
+pub use error::{BuildError, Level};

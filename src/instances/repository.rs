@@ -1,0 +1,366 @@
+//! The repositories that instances are made from: directories of this machine, or clones of URLs.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::git::{Git, GitError};
+use crate::swebench::environment::hex;
+
+/// Where repositories come from: `[OWNER/NAME=]DIR` or `[OWNER/NAME=]URL`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepoSource {
+    /// The only repository that it is for.
+    only: Option<String>,
+    place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// A repository, or a folder of repositories.
+    Directory(PathBuf),
+    /// A repository, or with `{repo}` in it or without a name in front, all of a host's.
+    Url(String),
+}
+
+impl RepoSource {
+    /// Reads what stands behind `--repo-source`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let is_name = |name: &str| {
+            name.split('/').count() == 2
+                && name
+                    .split('/')
+                    .all(|part| !part.is_empty() && part != "." && part != "..")
+                && !name.contains(':')
+        };
+        let (only, place) = match text.split_once('=') {
+            Some((name, place)) if is_name(name) => (Some(name.to_owned()), place),
+            _ => (None, text),
+        };
+        let place = match place.contains("://") {
+            true => Place::Url(place.to_owned()),
+            false => Place::Directory(place.into()),
+        };
+        Self { only, place }
+    }
+}
+
+/// A repository of this machine.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    git: Git,
+    directory: PathBuf,
+}
+
+/// A tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// Its full name, `refs/tags/…`.
+    pub name: String,
+    /// What it points to: a tag object or a commit.
+    pub target: String,
+    /// The commit, where it points to a tag object.
+    pub peeled: Option<String>,
+}
+
+/// Why there is no repository.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RepositoryError {
+    /// No place has it.
+    #[error("no --repo-source has {repository} with commit {commit}{}", .reasons.iter().map(|reason| format!("; {reason}")).collect::<String>())]
+    NotFound {
+        /// The repository.
+        repository: String,
+        /// The commit that was looked for.
+        commit: String,
+        /// What was wrong with places that could have had it.
+        reasons: Vec<String>,
+    },
+    /// git failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+/// The repository that has this commit, from the first place that does. What comes from a URL is
+/// cloned into `clones` once, and fetched when it lacks a commit.
+///
+/// # Errors
+/// When no place has it.
+pub fn locate(
+    git: &Git,
+    sources: &[RepoSource],
+    repository: &str,
+    commit: &str,
+    clones: &Path,
+) -> Result<Repository, RepositoryError> {
+    let mut reasons = Vec::new();
+    let ours = |source: &&RepoSource| source.only.as_deref().is_none_or(|only| only == repository);
+    for source in sources.iter().filter(ours) {
+        let found = match &source.place {
+            Place::Directory(directory) => in_directory(git, directory, repository, commit),
+            Place::Url(url) => {
+                let url = url_of(url, source.only.is_some(), repository);
+                from_url(git, &url, commit, clones).unwrap_or_else(|error| {
+                    reasons.push(error.to_string());
+                    None
+                })
+            }
+        };
+        if let Some(found) = found {
+            return Ok(found);
+        }
+    }
+    Err(RepositoryError::NotFound {
+        repository: repository.to_owned(),
+        commit: commit.to_owned(),
+        reasons,
+    })
+}
+
+fn in_directory(git: &Git, directory: &Path, repository: &str, commit: &str) -> Option<Repository> {
+    let short = repository.split('/').next_back().unwrap_or(repository);
+    let names = [
+        String::new(),
+        repository.to_owned(),
+        repository.replace('/', "__"),
+        repository.replace('/', "+"),
+        short.to_owned(),
+    ];
+    names
+        .iter()
+        .flat_map(|name| {
+            let at = directory.join(name);
+            [
+                at.clone(),
+                at.with_extension("git"),
+                at.join("repo"),
+                at.join(".git"),
+            ]
+        })
+        // git would look for a repository above one that is none.
+        .filter(|path| path.join("objects").is_dir() || path.join(".git").exists())
+        .map(|path| Repository {
+            git: git.clone(),
+            directory: path,
+        })
+        .find(|found| found.has(commit))
+}
+
+fn url_of(url: &str, is_one: bool, repository: &str) -> String {
+    if url.contains("{repo}") {
+        url.replace("{repo}", repository)
+    } else if is_one {
+        url.to_owned()
+    } else {
+        format!("{}/{repository}", url.trim_end_matches('/'))
+    }
+}
+
+fn from_url(
+    git: &Git,
+    url: &str,
+    commit: &str,
+    clones: &Path,
+) -> Result<Option<Repository>, GitError> {
+    let name = hex(&Sha256::digest(url));
+    let directory = clones.join(format!("{name}.git"));
+    let clone = directory.display().to_string();
+    let found = Repository {
+        git: git.clone(),
+        directory: directory.clone(),
+    };
+    if !directory.is_dir() {
+        // Under another name until it is whole.
+        let partial = clones.join(format!(".{name}-{}", std::process::id()));
+        let _ = fs_err::create_dir_all(clones);
+        let _ = fs_err::remove_dir_all(&partial);
+        let target = partial.display().to_string();
+        git.run_as_user(&["clone", "--quiet", "--mirror", "--", url, &target])?;
+        if fs_err::rename(&partial, &directory).is_err() {
+            let _ = fs_err::remove_dir_all(&partial);
+        }
+    } else if !found.has(commit) {
+        git.run_as_user(&["--git-dir", &clone, "fetch", "--quiet", "--prune", "origin"])?;
+    }
+    Ok(found.has(commit).then_some(found))
+}
+
+impl Repository {
+    /// Runs git in it.
+    pub(super) fn run(&self, words: &[&str], input: &[u8]) -> Result<Vec<u8>, GitError> {
+        let directory = self.directory.display().to_string();
+        let all: Vec<&str> = ["-C", &directory]
+            .into_iter()
+            .chain(words.iter().copied())
+            .collect();
+        self.git.run(&all, input)
+    }
+
+    fn text(&self, words: &[&str]) -> Result<String, GitError> {
+        let output = self.run(words, b"")?;
+        Ok(String::from_utf8_lossy(&output).trim().to_owned())
+    }
+
+    /// Its git.
+    #[must_use]
+    pub fn git(&self) -> &Git {
+        &self.git
+    }
+
+    /// Whether it has a commit.
+    #[must_use]
+    pub fn has(&self, commit: &str) -> bool {
+        is_commit(commit)
+            && self
+                .text(&["cat-file", "-e", &format!("{commit}^{{commit}}")])
+                .is_ok()
+    }
+
+    /// A file at a commit.
+    #[must_use]
+    pub fn file(&self, commit: &str, path: &str) -> Option<String> {
+        if !is_commit(commit) {
+            return None;
+        }
+        let content = self.run(&["cat-file", "blob", &format!("{commit}:{path}")], b"");
+        Some(String::from_utf8_lossy(&content.ok()?).into_owned())
+    }
+
+    /// The branch that a clone would be on.
+    #[must_use]
+    pub fn branch(&self) -> String {
+        self.text(&["symbolic-ref", "--short", "HEAD"])
+            .ok()
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "main".to_owned())
+    }
+
+    /// When a commit was made, in seconds since 1970.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub fn date(&self, commit: &str) -> Result<i64, GitError> {
+        let text = self.text(&["show", "-s", "--format=%ct", commit])?;
+        Ok(text.parse().unwrap_or_default())
+    }
+
+    /// The tags on a commit's ancestry that were made no later than it, by name.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub fn tags(&self, commit: &str) -> Result<Vec<Tag>, GitError> {
+        let latest = self.date(commit)?;
+        let list = self.text(&[
+            "for-each-ref",
+            "--merged",
+            commit,
+            "--sort=refname",
+            "--format=%(refname) %(objectname) %(*objectname) %(taggerdate:unix)",
+            "refs/tags",
+        ])?;
+        let mut tags = Vec::new();
+        for line in list.lines() {
+            let mut words = line.split(' ');
+            let mut next = || {
+                words
+                    .next()
+                    .filter(|word| !word.is_empty())
+                    .map(str::to_owned)
+            };
+            let (Some(name), Some(target)) = (next(), next()) else {
+                continue;
+            };
+            let peeled = next();
+            let made: i64 = next()
+                .and_then(|date| date.parse().ok())
+                .unwrap_or_default();
+            if made <= latest {
+                tags.push(Tag {
+                    name,
+                    target,
+                    peeled,
+                });
+            }
+        }
+        Ok(tags)
+    }
+
+    /// The tag that is nearest to a commit, if there is one.
+    #[must_use]
+    pub fn nearest_tag(&self, commit: &str) -> Option<String> {
+        let name = self
+            .text(&["describe", "--tags", "--abbrev=0", commit])
+            .ok()?;
+        Some(format!("refs/tags/{name}"))
+    }
+
+    /// Packs what is reachable from some objects and not from others into `directory`.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub fn pack(&self, wanted: &[&str], known: &[&str], directory: &Path) -> Result<(), GitError> {
+        let mut revisions = String::new();
+        for object in wanted {
+            revisions.push_str(object);
+            revisions.push('\n');
+        }
+        for object in known {
+            revisions.push_str(&format!("^{object}\n"));
+        }
+        let name = directory.join("pack").display().to_string();
+        // One thread: how objects lie in a pack depends on how the work was shared out.
+        let words = [
+            "-c",
+            "pack.writeReverseIndex=false",
+            "pack-objects",
+            "--quiet",
+            "--revs",
+            "--threads=1",
+            "--delta-base-offset",
+            &name,
+        ];
+        self.run(&words, revisions.as_bytes()).map(drop)
+    }
+}
+
+/// Whether this names a commit in full: anything else could be an option, or move.
+#[must_use]
+pub fn is_commit(text: &str) -> bool {
+    (text.len() == 40 || text.len() == 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read() {
+        let one = RepoSource::parse("a/b=/somewhere");
+        assert_eq!(one.only.as_deref(), Some("a/b"));
+        assert_eq!(one.place, Place::Directory("/somewhere".into()));
+        let all = RepoSource::parse("https://git.example/");
+        assert_eq!(
+            (&all.only, &all.place),
+            (&None, &Place::Url("https://git.example/".to_owned()))
+        );
+        assert_eq!(RepoSource::parse("./x=y").only, None);
+        assert_eq!(
+            url_of("https://git.example/", false, "a/b"),
+            "https://git.example/a/b"
+        );
+        assert_eq!(
+            url_of("https://git.example/{repo}.git", false, "a/b"),
+            "https://git.example/a/b.git"
+        );
+        assert_eq!(url_of("file:///x.git", true, "a/b"), "file:///x.git");
+    }
+
+    #[test]
+    fn only_whole_names_are_commits() {
+        assert!(is_commit(&"a".repeat(40)));
+        for text in ["HEAD", "abc", "--all", ""] {
+            assert!(!is_commit(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! A level in the making: a sandbox whose root file system is the levels below, and whose changes
+//! land in a directory of their own.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use command_fds::{CommandFdExt as _, FdMapping};
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::sandbox::bubblewrap;
+use crate::sandbox::{Bind, HOST_NAME, Network, Sandbox};
+
+/// Mounts the overlay, then becomes the program: both in a namespace of their own, which takes the
+/// mount with it.
+const MOUNT: &str = r#"mount -t overlay overlay -o "$1" "$2" || exit 125; shift 2; exec "$@""#;
+
+/// The number under which bubblewrap finds its options: there may be secrets among them, and
+/// everybody on a machine sees the words of a command line.
+const OPTIONS: i32 = 3;
+
+/// Where what only a build needs is seen inside. It is in memory, and in no layer.
+pub const SCRATCH: &str = "/run/ohoci";
+
+/// The programs that it takes.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    unshare: PathBuf,
+    shell: PathBuf,
+    bubblewrap: PathBuf,
+    path: OsString,
+}
+
+impl Tools {
+    /// Looks for them in the directories of a `PATH`.
+    ///
+    /// # Errors
+    /// The name of the first that is missing.
+    pub fn find(path: Option<&OsStr>) -> Result<Self, &'static str> {
+        let path = path.unwrap_or_default();
+        let find = |name: &'static str| {
+            std::env::split_paths(path)
+                .filter(|directory| directory.is_absolute())
+                .map(|directory| directory.join(name))
+                .find(|program| program.is_file())
+                .ok_or(name)
+        };
+        find("mount")?;
+        Ok(Self {
+            unshare: find("unshare")?,
+            shell: find("sh")?,
+            bubblewrap: find("bwrap")?,
+            path: path.to_owned(),
+        })
+    }
+}
+
+/// What runs in a stage.
+#[derive(Clone, Debug)]
+pub struct Program<'a> {
+    /// The command line.
+    pub command: &'a [&'a str],
+    /// All of its environment.
+    pub environment: Vec<(String, String)>,
+    /// Files and directories of this machine that it sees.
+    pub binds: Vec<Bind>,
+    /// What it can reach.
+    pub network: Network,
+    /// Where it starts.
+    pub directory: &'a str,
+}
+
+/// A directory for changes, over others.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    directory: PathBuf,
+    /// What it stands on, topmost first.
+    below: Vec<PathBuf>,
+}
+
+impl Stage {
+    /// Makes the directories of a stage in one that is there and has no other use.
+    ///
+    /// # Errors
+    /// When they cannot be made, or have names that an overlay cannot be told.
+    pub fn create(directory: &Path, below: Vec<PathBuf>) -> io::Result<Self> {
+        for path in below.iter().map(PathBuf::as_path).chain([directory]) {
+            let name = path.to_string_lossy();
+            if name.contains([':', ',', '\\', '"']) {
+                return Err(io::Error::other(format!(
+                    "an overlay cannot be mounted at {name}, because of the colon, comma, quote or backslash in its path"
+                )));
+            }
+        }
+        for name in ["changes", "work", "root"] {
+            fs_err::create_dir(directory.join(name))?;
+        }
+        Ok(Self {
+            directory: directory.to_owned(),
+            below,
+        })
+    }
+
+    /// Where what is changed lands. What is put there beforehand is seen inside.
+    #[must_use]
+    pub fn changes(&self) -> PathBuf {
+        self.directory.join("changes")
+    }
+
+    /// What it stands on, topmost first.
+    #[must_use]
+    pub fn below(&self) -> &[PathBuf] {
+        &self.below
+    }
+
+    /// Makes a directory in which something is to be put, with the permissions that it has below.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn prepare(&self, path: &str) -> io::Result<PathBuf> {
+        let at = self.changes().join(path);
+        if !at.is_dir() {
+            fs_err::create_dir_all(&at)?;
+            let found = self.below.iter().map(|below| below.join(path));
+            if let Some(known) = found.filter_map(|path| fs_err::metadata(path).ok()).next() {
+                fs_err::set_permissions(&at, known.permissions())?;
+            }
+        }
+        Ok(at)
+    }
+
+    /// Runs a program to its end; all that it writes goes into the log. Gives its exit code.
+    ///
+    /// # Errors
+    /// When it cannot be started, or what it needs cannot be put in place.
+    pub fn run(&self, tools: &Tools, program: &Program<'_>, log: &Path) -> io::Result<i32> {
+        let log = fs_err::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)?;
+        let sandbox = self.sandbox(program)?;
+        let below: Vec<String> = self
+            .below
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let mount = format!(
+            "lowerdir={},upperdir={},workdir={},userxattr",
+            below.join(":"),
+            self.changes().display(),
+            self.directory.join("work").display()
+        );
+        let mut command = Command::new(&tools.unshare);
+        command
+            .args(["--user", "--map-root-user", "--mount", "--"])
+            .arg(&tools.shell)
+            .args(["-c", MOUNT, "sh", &mount])
+            .arg(&sandbox.root)
+            .arg(&tools.bubblewrap)
+            .args(["--args", &OPTIONS.to_string(), "--"])
+            .args(program.command)
+            .env_clear()
+            .env("PATH", &tools.path)
+            .stdin(Stdio::null())
+            .stdout(log.file().try_clone()?)
+            .stderr(log.into_file());
+        command
+            .fd_mappings(vec![FdMapping {
+                parent_fd: in_memory(&bubblewrap::options(&sandbox))?,
+                child_fd: OPTIONS,
+            }])
+            .map_err(io::Error::other)?;
+        let status = command.status()?;
+        Ok(status.code().unwrap_or(-1))
+    }
+
+    fn sandbox(&self, program: &Program<'_>) -> io::Result<Sandbox> {
+        let mut binds = program.binds.clone();
+        let names = self.directory.join("hosts");
+        match program.network {
+            Network::None => {
+                let text =
+                    format!("127.0.0.1\tlocalhost {HOST_NAME}\n::1\tlocalhost {HOST_NAME}\n");
+                fs_err::write(&names, text)?;
+                binds.push(self.cover(&names, "etc/hosts")?);
+            }
+            Network::Host => {
+                for path in ["etc/hosts", "etc/resolv.conf"] {
+                    if let Ok(source) = fs_err::canonicalize(Path::new("/").join(path)) {
+                        binds.push(self.cover(&source, path)?);
+                    }
+                }
+            }
+        }
+        Ok(Sandbox {
+            root: self.directory.join("root"),
+            writable: true,
+            binds,
+            temporary: vec!["/run".into(), "/tmp".into()],
+            environment: program.environment.clone(),
+            directory: program.directory.into(),
+            user: 0,
+            group: 0,
+            network: program.network,
+            host_name: HOST_NAME.to_owned(),
+        })
+    }
+
+    /// Puts a file over one of the root, which becomes an ordinary file first: bubblewrap would
+    /// follow a symlink.
+    fn cover(&self, source: &Path, path: &str) -> io::Result<Bind> {
+        let at = self.changes().join(path);
+        self.prepare("etc")?;
+        if !at.is_file() {
+            fs_err::write(&at, "")?;
+        }
+        Ok(Bind {
+            source: source.to_owned(),
+            destination: Path::new("/").join(path),
+            writable: false,
+        })
+    }
+}
+
+/// Whether a path is a build's own business and in no layer.
+#[must_use]
+pub fn is_passing(path: &str) -> bool {
+    let at = |directory: &str| {
+        path.strip_prefix(directory)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    [
+        "dev",
+        "proc",
+        "sys",
+        "run",
+        "tmp",
+        "var/tmp",
+        "root/.cache",
+        "etc/hosts",
+        "etc/resolv.conf",
+    ]
+    .into_iter()
+    .any(at)
+}
+
+/// The options as bubblewrap reads them from a file, each with a NUL behind it.
+fn in_memory(options: &[OsString]) -> io::Result<OwnedFd> {
+    use std::io::Seek as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut file = std::fs::File::from(memfd_create("options", MemfdFlags::CLOEXEC)?);
+    for option in options {
+        file.write_all(option.as_bytes())?;
+        file.write_all(&[0])?;
+    }
+    file.rewind()?;
+    Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_a_build_needs_is_in_no_layer() {
+        for path in ["tmp", "tmp/x", "etc/hosts", "root/.cache/pip"] {
+            assert!(is_passing(path), "{path}");
+        }
+        for path in ["tmpx", "testbed/tmp", "etc/hosts.allow", "root/.bashrc", ""] {
+            assert!(!is_passing(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_that_an_overlay_cannot_be_told_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = Stage::create(directory.path(), vec!["/a:b".into()]).unwrap_err();
+        assert!(error.to_string().contains("/a:b"), "{error}");
+    }
+}
