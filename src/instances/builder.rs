@@ -470,12 +470,17 @@ impl Builder {
             Some(layer) => (layer, None),
             None => {
                 let (tree, directory, place) = make()?;
+                let packing = PackOptions {
+                    // Packs of objects are compressed already.
+                    level: (name == "history").then_some(1).or(settings.packing.level),
+                    ..settings.packing
+                };
                 let layer = kept::make(
                     &settings.cache,
                     key,
                     name,
                     tree,
-                    &settings.packing,
+                    &packing,
                     &settings.work_dir,
                 )
                 .map_err(at(Level::Environment, format!("pack {name}")))?;
@@ -511,7 +516,7 @@ impl Builder {
     }
 
     fn directory(&self, level: Level) -> Result<RemovedDirectory, BuildError> {
-        RemovedDirectory::create().map_err(|error| {
+        RemovedDirectory::create_in(&self.settings.work_dir).map_err(|error| {
             BuildError::new(level, "make a temporary directory", error)
                 .hinted("set TMPDIR to a directory on a disk that has room")
         })
