@@ -240,8 +240,19 @@ impl Roots {
         }
     }
 
-    /// Where an instance's image is, and under which name. Whoever builds images that are missing
-    /// does so here.
+    /// Whether there is an image of an instance, under any of its names.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn has(&self, names: &ImageNames, row: &Row) -> Result<bool, RootsError> {
+        match self.locate(names, row).await {
+            Ok(_) => Ok(true),
+            Err(RootsError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where an instance's image is, and under which name.
     async fn locate(&self, names: &ImageNames, row: &Row) -> Result<(String, Located), RootsError> {
         let candidates = names.candidates(row)?;
         let first = candidates.first().map(ToString::to_string);

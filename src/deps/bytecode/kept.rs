@@ -18,7 +18,7 @@ const FACT: &str = "bytecode";
 /// made of the same inputs, or else what a sandbox makes now. `path` is the `PATH` with bubblewrap.
 ///
 /// # Errors
-/// See [`compile`].
+/// See [`compile()`].
 pub async fn archive(
     job: &Job<'_>,
     cache: &Cache,

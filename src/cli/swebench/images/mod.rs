@@ -6,6 +6,7 @@ mod planned;
 mod push;
 mod report;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,11 +41,43 @@ use report::{Outcome, Report};
 /// The share of processors that upstream recommends, and its cap.
 const WORKERS: (usize, usize, usize) = (3, 4, 24);
 
+/// What became of the images.
+enum Done {
+    /// The plan was shown, with this exit code.
+    Planned(u8),
+    /// They were built.
+    Built(Report, Vec<Outcome>),
+}
+
 /// Runs the command.
 pub(super) async fn run(
     arguments: &Arguments,
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
+    match Box::pin(plan_and_build(arguments, registry)).await? {
+        Done::Planned(code) => Ok(code),
+        Done::Built(report, outcomes) => finish(arguments, &report, &outcomes),
+    }
+}
+
+/// Builds images for another command, which is told what could not be built.
+pub(super) async fn build(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<BTreeMap<String, BuildError>, Failure> {
+    match Box::pin(plan_and_build(arguments, registry)).await? {
+        Done::Planned(_) => Ok(BTreeMap::new()),
+        Done::Built(_, outcomes) => Ok(outcomes
+            .into_iter()
+            .filter_map(Outcome::into_error)
+            .collect()),
+    }
+}
+
+async fn plan_and_build(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<Done, Failure> {
     let places = arguments
         .push
         .iter()
@@ -101,7 +134,7 @@ pub(super) async fn run(
             }
             _ => None,
         };
-        return show_plan(arguments, &planned, builder.as_ref());
+        return show_plan(arguments, &planned, builder.as_ref()).map(Done::Planned);
     }
     let tools = tools.map_err(|name| {
         Failure::new("cannot build images", format!("the program {name} is not installed"))
@@ -125,7 +158,7 @@ pub(super) async fn run(
     for warning in shared.client.warnings() {
         output::warning(&warning);
     }
-    finish(arguments, &report, &outcomes)
+    Ok(Done::Built(report, outcomes))
 }
 
 /// Builds and pushes; the outcomes are in the dataset's order.

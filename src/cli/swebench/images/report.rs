@@ -82,6 +82,11 @@ impl Outcome {
         self.script_seconds = built.script_seconds;
     }
 
+    /// Why it was not built, by the instance.
+    pub(super) fn into_error(self) -> Option<(String, BuildError)> {
+        Some((self.instance_id, self.error?))
+    }
+
     /// Says how it went, as soon as it has ended.
     pub(super) fn tell(&self) {
         let id = &self.instance_id;

@@ -1,16 +1,12 @@
 //! The flags of `ohoci swebench run-evaluation`: upstream's, of versions 4 and 5, and ohoci's own.
 
-#![expect(
-    rustdoc::broken_intra_doc_links,
-    reason = "these comments are help texts, where brackets mark what may be left out"
-)]
-
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::missing::BuildArguments;
 use crate::cli::arguments::Format;
 use crate::cli::failure::Failure;
 use crate::evaluation::ImageNames;
@@ -95,6 +91,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     pub(super) images: ImageArguments,
+
+    #[command(flatten)]
+    pub(super) build: BuildArguments,
 
     #[command(flatten)]
     pub(super) limits: LimitArguments,

@@ -3,6 +3,7 @@
 mod arguments;
 mod engine;
 mod finish;
+mod missing;
 mod record;
 mod schedule;
 
@@ -36,6 +37,7 @@ pub(super) async fn run(
             format: arguments.format,
         });
     }
+    let builds = arguments.build.check(arguments)?;
     let context = Context::open(registry)?;
     let all = inputs::rows(&recorded.dataset)?;
     let rows = row::select(all.clone(), &arguments.instance_ids)
@@ -73,7 +75,8 @@ pub(super) async fn run(
     let outcomes = if arguments.engine.gather {
         schedule::gather(arguments, &run, &rows, &predictions)?
     } else {
-        schedule::evaluate(arguments, context, &run, &rows, &predictions, shard).await?
+        let build = builds.then_some((registry, recorded.dataset.as_path()));
+        schedule::evaluate(arguments, context, &run, &rows, &predictions, shard, build).await?
     };
     if shard.is_some() {
         return Ok(exit_code::DONE);

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::StreamExt as _;
 
+use super::missing::{self, Unbuilt};
 use super::{Arguments, record};
+use crate::cli::arguments::RegistryArguments;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::swebench::inputs;
@@ -66,6 +68,7 @@ pub(super) async fn evaluate(
     rows: &[Row],
     predictions: &Predictions,
     shard: Option<Shard>,
+    build: Option<(&RegistryArguments, &Path)>,
 ) -> Result<Vec<Outcome>, Failure> {
     let mut tasks = tasks(run, rows, predictions, &catalogue(arguments)?)?;
     if let Some(shard) = shard {
@@ -81,13 +84,29 @@ pub(super) async fn evaluate(
     );
     let path = context.environment.get(PATH);
     let (evaluator, workers) = evaluator(arguments, path.as_deref(), &context.work_dir, roots)?;
+    let unbuilt = match build {
+        None => Unbuilt::new(),
+        Some((registry, dataset)) => {
+            let run = tasks.iter().filter(|task| !task.prediction.is_empty());
+            let rows: Vec<&Row> = run.map(|task| task.row).collect();
+            missing::build(arguments, registry, dataset, &evaluator, workers, &rows).await?
+        }
+    };
     for task in &tasks {
         evaluator.roots.expect(&task.row.instance_id);
     }
     let count = tasks.len();
     let done = AtomicUsize::new(0);
     let one = async |(place, task): (usize, &Task<'_>)| {
-        let outcome = attempts(arguments, &evaluator, task).await;
+        let mut outcome = attempts(arguments, &evaluator, task).await;
+        if let (Status::BuildFailed, Some(error)) =
+            (outcome.status, unbuilt.get(&outcome.instance_id))
+        {
+            outcome = outcome.because(format!("level {}: {error}", error.level));
+            if let Err(error) = keep(&task.folder, &outcome) {
+                output::warning(&format!("why it was not built is not kept: {error}"));
+            }
+        }
         if let Err(error) = evaluator.roots.release(&task.row.instance_id).await {
             output::warning(&format!("an unpacked image stays: {error}"));
         }
