@@ -15,10 +15,13 @@ const MOUNT: &str = r#"cd "$1" || exit 125
 "$2" -t overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr overlay root || exit 125
 cd / && shift 2 && exec "$@""#;
 
-/// The same by a file system in user space. It must not keep open what belongs to what is started.
+/// The same by a file system in user space. Its process would outlast what is started, being in
+/// the namespace that keeps the mount: the shell stays and unmounts it. It must not keep open what
+/// belongs to what is started.
 const MOUNT_FUSE: &str = r#"cd "$1" || exit 125
 "$2" -o lowerdir=lower,upperdir=upper,workdir=work root </dev/null >/dev/null 2>&1 3>&- 4>&- 5>&- || exit 125
-cd / && shift 2 && exec "$@""#;
+root=$1/root; cd /; shift 2; "$@"; code=$?
+umount "$root" 3>&- 4>&- 5>&-; exit "$code""#;
 
 /// How this machine makes such a root file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,7 +237,16 @@ mod tests {
         let copy = CopyOnWrite::Copy {
             cp: "/bin/cp".into(),
         };
-        for way in [found, copy] {
+        let mut ways = vec![found, copy];
+        let fuse = "/usr/bin/fuse-overlayfs";
+        if Path::new(fuse).exists() {
+            ways.push(CopyOnWrite::Fuse(Tools {
+                shell: "/bin/sh".into(),
+                unshare: "/usr/bin/unshare".into(),
+                mount: fuse.into(),
+            }));
+        }
+        for way in ways {
             let workspace = Workspace::create(&way, &lower, scratch.path()).unwrap();
             assert_eq!(run(&workspace, "echo new > new; rm old; ls"), "new\n");
             assert_eq!(run(&workspace, "cat new"), "new\n", "{}", way.name());

@@ -35,7 +35,7 @@ const GATE: i32 = 5;
 #[derive(Clone, Debug)]
 pub struct Bubblewrap {
     program: PathBuf,
-    /// What is started in its place, and is to turn into it.
+    /// What is started in its place, and starts it.
     before: Vec<OsString>,
 }
 
@@ -125,8 +125,8 @@ impl Bubblewrap {
             .ok_or(RunError::Missing)
     }
 
-    /// The same, started by another command line to which bubblewrap's is added and which has to
-    /// turn into it (by `exec`), keeping its process number and what it has open.
+    /// The same, started by another command line to which bubblewrap's is added. It has to turn into
+    /// it (by `exec`) or wait for it, and to hand it what it has open itself.
     #[must_use]
     pub fn started_by(&self, before: impl IntoIterator<Item = OsString>) -> Self {
         Self {
