@@ -64,6 +64,8 @@ mod swebench_evaluation;
 #[cfg(test)]
 mod swebench_grading;
 #[cfg(test)]
+mod swebench_images;
+#[cfg(test)]
 mod swebench_report;
 #[cfg(test)]
 mod tags;

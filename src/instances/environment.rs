@@ -125,6 +125,14 @@ pub fn packages(
         .write_installers(&stage.changes())
         .map_err(at(level, "copy pip"))?;
     let python = format!("/{}/bin/python", place().display());
+    if !prefix.has_pip() {
+        let words = [&python, "-m", "ensurepip"];
+        means
+            .run(stage, level, "install pip", &words, "/")
+            .map_err(|error| {
+                error.hinted("this Python has neither pip nor ensurepip; take another --python-dir")
+            })?;
+    }
     for (number, step) in lock.steps.iter().enumerate() {
         let write = || {
             let file = stage.prepare("root")?.join("requirements.txt");

@@ -21,6 +21,9 @@ const INSTALLERS: [&str; 5] = [
     "_distutils_hack",
 ];
 
+/// What tells pip to leave a Python alone, which is about the machine that it came from (PEP 668).
+const MARK: &str = "EXTERNALLY-MANAGED";
+
 /// Directories of the standard library that no program uses: tests, and what runs them.
 const UNUSED: [&str; 6] = [
     "__pycache__",
@@ -194,6 +197,13 @@ impl PythonPrefix {
         Ok(())
     }
 
+    /// Whether there is something to install packages with.
+    #[must_use]
+    pub fn has_pip(&self) -> bool {
+        let packages = self.root.join("lib").join(self.program());
+        packages.join("site-packages/pip").is_dir()
+    }
+
     fn copy_tree(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs_err::create_dir_all(to)?;
         for child in fs_err::read_dir(from)? {
@@ -201,7 +211,7 @@ impl PythonPrefix {
             let name = child.file_name();
             let text = name.to_string_lossy();
             let is_directory = child.file_type()?.is_dir();
-            if is_directory && UNUSED.contains(&&*text) || text.ends_with(".a") {
+            if is_directory && UNUSED.contains(&&*text) || text.ends_with(".a") || text == MARK {
                 continue;
             }
             // Other projects import what helps the standard library's tests.
@@ -317,6 +327,7 @@ mod tests {
         let config = "lib/python3.9/_sysconfigdata.py";
         file(&root.join(config), format!("prefix = '{at}'").as_bytes());
         for path in [
+            "EXTERNALLY-MANAGED",
             "test/test_x.py",
             "test/support/__init__.py",
             "site-packages/own.py",

@@ -1,0 +1,319 @@
+//! `ohoci swebench images` and `audit-leak`, on a small repository with a past and a future.
+
+mod base;
+mod scene;
+
+use serde_json::Value;
+
+use crate::support::command::Ohoci;
+use scene::{IMAGE, Scene};
+
+/// The levels of an instance's report.
+fn levels(report: &Value, number: usize) -> Vec<(&str, &str, bool)> {
+    let levels = report["instances"][number]["levels"].as_array().unwrap();
+    levels
+        .iter()
+        .map(|level| {
+            (
+                level["level"].as_str().unwrap(),
+                level["digest"].as_str().unwrap(),
+                level["fromCache"].as_bool().unwrap(),
+            )
+        })
+        .collect()
+}
+
+fn digests(report: &Value) -> Vec<String> {
+    let instances = report["instances"].as_array().unwrap();
+    instances
+        .iter()
+        .map(|instance| instance["pushed"][0]["digest"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+const BOTH: [&str; 2] = ["example__tool-1", "example__tool-2"];
+
+#[test]
+fn instances_are_built_level_by_level_and_share_what_they_can() {
+    let scene = Scene::new();
+    let report = scene.built(&BOTH, &["--all-levels"]);
+    let (one, two) = (levels(&report, 0), levels(&report, 1));
+    let names: Vec<&str> = one.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(names, ["python", "environment", "history", "instance"]);
+    assert_eq!(one[..3], two[..3], "everything but the instance is shared");
+    assert_ne!(one[3].1, two[3].1);
+    assert!(report["sharedBytes"].as_u64().unwrap() > 0);
+
+    let image = format!("oci:images:{IMAGE}");
+    let said = scene.says(
+        &image,
+        "git describe; git status --porcelain; git remote; git log -1 --format=%s; \
+         git log --all -1 --format=%s; git tag; git branch --format='%(refname:short)'; cat tests.txt; \
+         python -c 'import tool, example_package; print(tool.VALUE, example_package.VALUE, tool.__file__)'; \
+         ls -d .git/logs 2>/dev/null || true; ls /root/requirements.txt 2>/dev/null || true",
+    );
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].starts_with("v1.0-2-g"), "{said}");
+    assert_eq!(
+        lines[1..],
+        [
+            "SWE-bench",
+            "SWE-bench",
+            "light",
+            "v1.0",
+            "trunk",
+            "# one",
+            "# two",
+            "1 42 /testbed/tool.py"
+        ],
+        "{said}"
+    );
+    let second = "oci:images:swebench/sweb.eval.x86_64.example_1776_tool-2:latest";
+    let said = scene.says(
+        second,
+        "git tag; python -c 'import tool; print(tool.VALUE)'",
+    );
+    assert_eq!(said, "light\nv1.0\n2\n");
+    let environment = report["instances"][0]["environmentImage"].as_str().unwrap();
+    for image in [environment, "sweb.base.py.x86_64:latest"] {
+        scene
+            .ohoci
+            .run(["inspect", &format!("oci:images:{image}")])
+            .exits(0);
+    }
+
+    for (image, commit) in [(image.as_str(), &scene.first), (second, &scene.second)] {
+        let audit = scene.ohoci.run(["swebench", "audit-leak", image]).exits(0);
+        assert!(audit.stdout.contains(commit.as_str()), "{}", audit.stdout);
+    }
+
+    // From the cache, and anew: the same bytes.
+    let again = scene.built(&BOTH, &[]);
+    assert!(levels(&again, 0).iter().all(|(.., from_cache)| *from_cache));
+    assert_eq!(
+        again["instances"][0]["pushed"][0],
+        report["instances"][0]["pushed"][0]
+    );
+    let anew = scene.built(&BOTH[..1], &["--cache-dir", "other"]);
+    assert!(levels(&anew, 0).iter().all(|(.., from_cache)| !*from_cache));
+    assert_eq!(digests(&anew)[0], digests(&again)[0]);
+}
+
+#[test]
+fn an_install_that_fails_keeps_its_log_and_the_others_are_built() {
+    let scene = Scene::new();
+    let ids = ["example__tool-1", "example__tool-3", "example__other-4"];
+    let outcome = scene
+        .images(&ids, &["--push", "dir:roots", "--namespace", ""])
+        .exits(3);
+    for words in [
+        "example__tool-3: level instance: run setup_repo.sh",
+        "exit code 3",
+        "| it is broken",
+        "logs/build_images/instances/sweb.eval.x86_64.example__tool-3__latest/build_image.log",
+        "example__other-4: level env: plan the environment\n  nothing says how example/other 1.0 is installed",
+        "--specs",
+    ] {
+        assert!(
+            outcome.stderr.contains(words),
+            "{words}: {}",
+            outcome.stderr
+        );
+    }
+    let logs = scene.ohoci.work().join("logs/build_images");
+    let folder = logs.join("instances/sweb.eval.x86_64.example__tool-3__latest");
+    let log = fs_err::read_to_string(folder.join("build_image.log")).unwrap();
+    assert!(log.contains("it is broken"), "{log}");
+    let script = fs_err::read_to_string(folder.join("setup_repo.sh")).unwrap();
+    assert!(script.contains("conda activate testbed\n"), "{script}");
+    assert!(!script.contains("git clone"), "{script}");
+    let environments: Vec<_> = fs_err::read_dir(logs.join("env")).unwrap().collect();
+    assert_eq!(environments.len(), 2, "Python's and the environment's");
+
+    let root = scene
+        .ohoci
+        .work()
+        .join("roots/sweb.eval.x86_64.example__tool-1__latest");
+    let head = fs_err::read_to_string(root.join("testbed/.git/HEAD")).unwrap();
+    assert_eq!(head, "ref: refs/heads/trunk\n");
+    assert!(root.join("bin/bash").is_file());
+}
+
+#[test]
+fn an_audit_finds_what_is_newer_wherever_it_hides() {
+    let scene = Scene::new();
+    let planted = scene.ohoci.work().join("planted");
+    scene.repository().clone_to(&planted);
+    let clone = scene::Repository(planted);
+    clone.git(&["update-ref", "--no-deref", "HEAD", &scene.first], 9);
+    // Referred to by nothing any more, and still there.
+    clone.git(&["branch", "--quiet", "-D", "trunk"], 9);
+    let compose = |layer: &str, tag: &str| {
+        let layer = format!("{layer}:/testbed");
+        let target = format!("oci:leaks:{tag}");
+        let words = [
+            "compose",
+            "--base",
+            "oci:base:1",
+            "--layer",
+            &layer,
+            "--push",
+            &target,
+        ];
+        scene.ohoci.run(words).exits(0);
+        target
+    };
+    let leaking = compose("planted", "leaking");
+    let audit = |image: &str| {
+        let words = [
+            "swebench",
+            "audit-leak",
+            image,
+            "--base-commit",
+            &scene.first,
+            "--format",
+            "json",
+        ];
+        scene.ohoci.run(words)
+    };
+    let found = audit(&leaking).exits(4).json();
+    let of_kind = |found: &Value, kind: &str| -> Vec<String> {
+        let all = found["findings"].as_array().unwrap().iter();
+        let kind = all.filter(|finding| finding["kind"] == kind);
+        kind.map(|finding| finding["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let mut commits = of_kind(&found, "commit");
+    commits.sort();
+    let mut expected = [scene.second.clone(), scene.future.clone()];
+    expected.sort();
+    assert_eq!(commits, expected);
+    assert_eq!(of_kind(&found, "tag").len(), 1, "{found}");
+    for kind in ["object", "reference", "reflog", "remote"] {
+        assert!(!of_kind(&found, kind).is_empty(), "{kind}: {found}");
+    }
+
+    // Only what leads there: a log that names what is gone.
+    let only_past = scene.ohoci.work().join("past");
+    fs_err::create_dir(&only_past).unwrap();
+    let past = scene::Repository(only_past.clone());
+    past.git(&["init", "--quiet"], 0);
+    let source = scene.repository().0.display().to_string();
+    past.git(
+        &[
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            &source,
+            "refs/heads/other:refs/heads/x",
+        ],
+        9,
+    );
+    let commit = past.git(&["rev-parse", "x"], 9);
+    past.git(&["update-ref", "HEAD", &commit], 9);
+    fs_err::remove_file(only_past.join(".git/FETCH_HEAD")).unwrap();
+    let logs = only_past.join(".git/logs/refs/heads");
+    fs_err::create_dir_all(&logs).unwrap();
+    let line = format!(
+        "{commit} {} X <x@registry.example> 1 +0000\tpull",
+        scene.future
+    );
+    fs_err::write(logs.join("x"), line).unwrap();
+    let image = compose("past", "past");
+    let words = [
+        "swebench",
+        "audit-leak",
+        &image,
+        "--base-commit",
+        &commit,
+        "--format",
+        "json",
+    ];
+    let found = scene.ohoci.run(words).exits(4).json();
+    let names = of_kind(&found, "reflog");
+    assert_eq!(
+        names,
+        [format!("logs/refs/heads/x: {}", scene.future)],
+        "{found}"
+    );
+    assert_eq!(found["findings"].as_array().unwrap().len(), 1, "{found}");
+}
+
+#[test]
+fn a_plan_needs_no_base_and_has_upstreams_names() {
+    let ohoci = Ohoci::new();
+    let rows = [
+        r#"{"instance_id":"sympy__sympy-1","repo":"sympy/sympy","version":"1.12","base_commit":"a"}"#,
+        r#"{"instance_id":"pallets__flask-5014","repo":"pallets/flask","version":"2.3","base_commit":"a"}"#,
+    ];
+    ohoci.write("work/rows.jsonl", rows.join("\n"));
+    let words = [
+        "swebench",
+        "images",
+        "-d",
+        "rows.jsonl",
+        "--dry-run",
+        "--format",
+        "json",
+    ];
+    let plan = ohoci.run(words).exits(0).json();
+    let environments: Vec<&str> = plan["environments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|environment| environment["image"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        environments,
+        [
+            "sweb.env.py.x86_64.c795f4b88616b8462021ed:latest",
+            "sweb.env.py.x86_64.2bad0f5ce546a731bf98b1:latest"
+        ]
+    );
+    assert_eq!(
+        plan["instances"][1]["image"],
+        "swebench/sweb.eval.x86_64.pallets_1776_flask-5014:latest"
+    );
+}
+
+#[test]
+fn patches_are_baked_in_only_under_another_name() {
+    let scene = Scene::new();
+    let ids = ["example__tool-1"];
+    let baked = ["--push", "oci:images", "--with-patches", "gold"];
+    let refused = scene.images(&ids, &baked).exits(2);
+    assert!(refused.stderr.contains("--tag"), "{}", refused.stderr);
+    scene
+        .images(&ids, &[&baked[..], &["--tag", "gold"]].concat())
+        .exits(0);
+    let image = "oci:images:swebench/sweb.eval.x86_64.example_1776_tool-1:gold";
+    let said = scene.says(
+        image,
+        "git status --porcelain; python -c 'import tool; print(tool.VALUE)'",
+    );
+    assert_eq!(said, " M tool.py\n?? tests.py\n3\n");
+}
+
+#[test]
+fn a_base_without_git_is_refused_by_name() {
+    let scene = Scene::new();
+    fs_err::remove_file(scene.ohoci.work().join("root/bin/git")).unwrap();
+    let words = [
+        "compose",
+        "--base",
+        "scratch",
+        "--layer",
+        "root",
+        "--push",
+        "oci:base:1",
+    ];
+    scene.ohoci.run(words).exits(0);
+    let outcome = scene
+        .images(&["example__tool-1"], &["--push", "oci:images"])
+        .exits(1);
+    assert!(
+        outcome.stderr.contains("the base image has no git"),
+        "{}",
+        outcome.stderr
+    );
+}
