@@ -470,12 +470,17 @@ impl Builder {
             Some(layer) => (layer, None),
             None => {
                 let (tree, directory, place) = make()?;
+                let packing = PackOptions {
+                    // Packs of objects are compressed already.
+                    level: (name == "history").then_some(1).or(settings.packing.level),
+                    ..settings.packing
+                };
                 let layer = kept::make(
                     &settings.cache,
                     key,
                     name,
                     tree,
-                    &settings.packing,
+                    &packing,
                     &settings.work_dir,
                 )
                 .map_err(at(Level::Environment, format!("pack {name}")))?;

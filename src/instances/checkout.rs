@@ -49,14 +49,14 @@ impl Checkout {
     /// # Errors
     /// When git fails.
     pub fn plan(repository: &Repository, commit: &str) -> Result<Self, GitError> {
-        let tags = repository.tags(commit)?;
-        let nearest = repository.nearest_tag(commit);
+        let (tags, later) = repository.tags(commit)?;
+        let nearest = repository.nearest_tag(commit, &later);
         let nearest = tags.iter().find(|tag| Some(&tag.name) == nearest.as_ref());
         let shared = match nearest {
             None => None,
             Some(tag) => {
                 let commit = tag.peeled.as_ref().unwrap_or(&tag.target).clone();
-                let objects = repository.tags(&commit)?;
+                let (objects, _) = repository.tags(&commit)?;
                 let objects = objects.into_iter().filter(|tag| tag.peeled.is_some());
                 Some(Shared {
                     objects: objects.map(|tag| tag.target).collect(),

@@ -245,11 +245,12 @@ impl Repository {
         Ok(text.parse().unwrap_or_default())
     }
 
-    /// The tags on a commit's ancestry that were made no later than it, by name.
+    /// The tags on a commit's ancestry by name: those that were made no later than it, and the
+    /// others.
     ///
     /// # Errors
     /// When git fails.
-    pub fn tags(&self, commit: &str) -> Result<Vec<Tag>, GitError> {
+    pub fn tags(&self, commit: &str) -> Result<(Vec<Tag>, Vec<Tag>), GitError> {
         let latest = self.date(commit)?;
         let list = self.text(&[
             "for-each-ref",
@@ -259,7 +260,7 @@ impl Repository {
             "--format=%(refname) %(objectname) %(*objectname) %(taggerdate:unix)",
             "refs/tags",
         ])?;
-        let mut tags = Vec::new();
+        let (mut tags, mut later) = (Vec::new(), Vec::new());
         for line in list.lines() {
             let mut words = line.split(' ');
             let mut next = || {
@@ -275,23 +276,34 @@ impl Repository {
             let made: i64 = next()
                 .and_then(|date| date.parse().ok())
                 .unwrap_or_default();
-            if made <= latest {
-                tags.push(Tag {
-                    name,
-                    target,
-                    peeled,
-                });
+            let tag = Tag {
+                name,
+                target,
+                peeled,
+            };
+            match made <= latest {
+                true => tags.push(tag),
+                false => later.push(tag),
             }
         }
-        Ok(tags)
+        Ok((tags, later))
     }
 
-    /// The tag that is nearest to a commit, if there is one.
+    /// The tag that is nearest to a commit, but for some, if there is one.
     #[must_use]
-    pub fn nearest_tag(&self, commit: &str) -> Option<String> {
-        let name = self
-            .text(&["describe", "--tags", "--abbrev=0", commit])
-            .ok()?;
+    pub fn nearest_tag(&self, commit: &str, but_for: &[Tag]) -> Option<String> {
+        let mut words = vec![
+            "describe".to_owned(),
+            "--tags".to_owned(),
+            "--abbrev=0".to_owned(),
+        ];
+        let names = but_for
+            .iter()
+            .filter_map(|tag| tag.name.strip_prefix("refs/tags/"));
+        words.extend(names.map(|name| format!("--exclude={name}")));
+        words.push(commit.to_owned());
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let name = self.text(&words).ok()?;
         Some(format!("refs/tags/{name}"))
     }
 
