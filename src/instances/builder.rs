@@ -516,7 +516,7 @@ impl Builder {
     }
 
     fn directory(&self, level: Level) -> Result<RemovedDirectory, BuildError> {
-        RemovedDirectory::create().map_err(|error| {
+        RemovedDirectory::create_in(&self.settings.work_dir).map_err(|error| {
             BuildError::new(level, "make a temporary directory", error)
                 .hinted("set TMPDIR to a directory on a disk that has room")
         })
