@@ -106,6 +106,8 @@ pub struct Builder {
     base_path: String,
     places: Arc<Places>,
     slots: Mutex<HashMap<String, Slot>>,
+    /// The keys of prefixes by version, for plans.
+    prefixes: Mutex<HashMap<String, Option<String>>>,
 }
 
 /// An instance to be built.
@@ -135,6 +137,7 @@ impl Builder {
             base,
             places,
             slots: Mutex::default(),
+            prefixes: Mutex::default(),
         }
     }
 
@@ -183,16 +186,12 @@ impl Builder {
         let checkout =
             Checkout::plan(&repository, commit).map_err(at(level, "look at the repository"))?;
         let history = self.history(&repository, &checkout)?;
+        let mut below: Vec<Arc<Made>> = history.iter().rev().cloned().collect();
+        below.extend([Arc::clone(&environment), Arc::clone(&python)]);
         let mut script_seconds = 0.0;
-        let instance = self.instance(
-            order,
-            &repository,
-            &checkout,
-            &[history.as_ref(), Some(&environment), Some(&python)],
-            &mut script_seconds,
-        )?;
+        let instance = self.instance(order, &repository, &checkout, &below, &mut script_seconds)?;
         let mut levels = vec![("python", python), ("environment", environment)];
-        levels.extend(history.map(|history| ("history", history)));
+        levels.extend(history.into_iter().map(|part| ("history", part)));
         levels.push(("instance", Arc::clone(&instance)));
         if order.with_patches {
             let below: Vec<Arc<Made>> = levels
@@ -210,11 +209,17 @@ impl Builder {
     }
 
     /// The levels of an environment as far as they are known beforehand: their keys, and their
-    /// layers where an earlier run has left them.
+    /// layers where an earlier run has left them. Nothing is known without a directory of Pythons:
+    /// uv would install what is missing.
     #[must_use]
     pub fn known(&self, environment: &Environment) -> Option<[(String, Option<KeptLayer>); 2]> {
-        let prefix = self.prefix(&environment.lock.python).ok()?;
-        let python = key_of(&["python", &prefix.key().ok()?]);
+        let directory = self.settings.python_dir.as_ref()?;
+        let version = &environment.lock.python;
+        let mut prefixes = lock(&self.prefixes);
+        let prefix = prefixes
+            .entry(version.clone())
+            .or_insert_with(|| PythonPrefix::find(directory, version)?.key().ok());
+        let python = key_of(&["python", prefix.as_ref()?]);
         let key = self.environment_key(environment, &python);
         let find = |key: &str| kept::find(&self.settings.cache, key);
         Some([(python.clone(), find(&python)), (key.clone(), find(&key))])
@@ -330,26 +335,25 @@ impl Builder {
         key_of(&["environment", &base, python, &environment.lock.key()])
     }
 
+    /// The parts of a history, oldest first.
     fn history(
         &self,
         repository: &Repository,
         checkout: &Checkout,
-    ) -> Result<Option<Arc<Made>>, BuildError> {
-        let Some(key) = checkout.shared_key() else {
-            return Ok(None);
-        };
-        let key = key_of(&["history", &key]);
-        let made = self.once(&key, "history", || {
-            let level = Level::Instance;
-            let (directory, stage) = self.stage(level, Vec::new())?;
-            checkout
-                .write_shared(repository, &stage.changes())
-                .map_err(at(level, "pack the history"))?;
-            let found = super::changes::changes(&stage.changes(), &[])
-                .map_err(at(level, "pack the history"))?;
-            Ok((found.tree, directory, stage.changes()))
-        })?;
-        Ok(Some(made))
+    ) -> Result<Vec<Arc<Made>>, BuildError> {
+        let parts = checkout.parts().into_iter();
+        let made = parts.map(|part| {
+            self.once(&key_of(&["history", &part.key()]), "history", || {
+                let level = Level::Instance;
+                let (directory, stage) = self.stage(level, Vec::new())?;
+                part.write(repository, &stage.changes())
+                    .map_err(at(level, "pack the history"))?;
+                let found = super::changes::changes(&stage.changes(), &[])
+                    .map_err(at(level, "pack the history"))?;
+                Ok((found.tree, directory, stage.changes()))
+            })
+        });
+        made.collect()
     }
 
     fn instance(
@@ -357,7 +361,7 @@ impl Builder {
         order: &Order,
         repository: &Repository,
         checkout: &Checkout,
-        below: &[Option<&Arc<Made>>],
+        below: &[Arc<Made>],
         script_seconds: &mut f64,
     ) -> Result<Arc<Made>, BuildError> {
         let level = Level::Instance;
@@ -376,7 +380,7 @@ impl Builder {
         }
         let script = setup_script::setup_repo(&order.specs);
         let base = self.base.digest.to_string();
-        let keys = below.iter().flatten().map(|made| made.key.as_str());
+        let keys = below.iter().map(|made| made.key.as_str());
         let checkout_key = checkout.key();
         let mut parts = vec!["instance", &base, &order.row.repo, &checkout_key, &script];
         parts.extend(keys);
@@ -390,14 +394,14 @@ impl Builder {
             let log = self.log("instances", &name)?;
             self.beside(&log, "setup_repo.sh", &script)?;
             let mut lower = Vec::new();
-            for made in below.iter().flatten() {
+            for made in below {
                 lower.push(self.files(made)?);
             }
+            let parts: Vec<PathBuf> = lower.iter().take(checkout.parts().len()).cloned().collect();
             lower.push(self.base_files()?);
-            let history = checkout.shared_key().and(lower.first().cloned());
             let (directory, stage) = self.stage(level, lower)?;
             checkout
-                .write(repository, &stage.changes(), history.as_deref())
+                .write(repository, &stage.changes(), &parts)
                 .map_err(at(level, "check out the repository"))?;
             let date = repository
                 .date(&checkout.commit)

@@ -1,5 +1,6 @@
 //! A work tree at a commit that knows only what came before it.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,10 @@ use crate::swebench::environment::hex;
 /// Where the work tree lies in an image.
 pub const WORK_TREE: &str = "testbed";
 
+/// How many commits of the mainline each part of the history has that many instances share, and how
+/// many at most are left for the instance's own layer.
+const STEPS: (usize, usize) = (8192, 256);
+
 /// What a checkout is made of.
 #[derive(Clone, Debug)]
 pub struct Checkout {
@@ -20,16 +25,35 @@ pub struct Checkout {
     pub commit: String,
     /// The tags on its ancestry.
     tags: Vec<Tag>,
-    /// The part of its history that other instances have, too: that of the nearest tag.
-    shared: Option<Shared>,
+    /// Where the parts of its history end that other instances have, too, oldest first.
+    steps: Vec<String>,
     branch: String,
 }
 
-#[derive(Clone, Debug)]
-struct Shared {
-    commit: String,
-    /// The tag objects in it.
-    objects: Vec<String>,
+/// A part of a history: what one commit can reach and an earlier one cannot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    to: String,
+    from: Option<String>,
+}
+
+impl Part {
+    /// A name for the objects in it.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let from = self.from.as_deref().unwrap_or_default();
+        hex(&Sha256::digest(format!("{from}..{}", self.to)))
+    }
+
+    /// Writes it below a directory that stands for the root.
+    ///
+    /// # Errors
+    /// When git fails or nothing can be written.
+    pub fn write(&self, repository: &Repository, root: &Path) -> Result<(), CheckoutError> {
+        let known: Vec<&str> = self.from.as_deref().into_iter().collect();
+        repository.pack(&[&self.to], &known, &packs(root)?)?;
+        Ok(set_modes(&root.join(WORK_TREE))?)
+    }
 }
 
 /// Why there is no checkout.
@@ -49,27 +73,21 @@ impl Checkout {
     /// # Errors
     /// When git fails.
     pub fn plan(repository: &Repository, commit: &str) -> Result<Self, GitError> {
-        let (tags, later) = repository.tags(commit)?;
-        let nearest = repository.nearest_tag(commit, &later);
-        let nearest = tags.iter().find(|tag| Some(&tag.name) == nearest.as_ref());
-        let shared = match nearest {
-            None => None,
-            Some(tag) => {
-                let commit = tag.peeled.as_ref().unwrap_or(&tag.target).clone();
-                let (objects, _) = repository.tags(&commit)?;
-                let objects = objects.into_iter().filter(|tag| tag.peeled.is_some());
-                Some(Shared {
-                    objects: objects.map(|tag| tag.target).collect(),
-                    commit,
-                })
-            }
-        };
+        let (coarse, fine) = STEPS;
         Ok(Self {
             commit: commit.to_owned(),
-            tags,
-            shared,
+            tags: repository.tags(commit)?,
+            steps: repository.steps(commit, coarse, fine)?,
             branch: repository.branch(),
         })
+    }
+
+    /// The parts of its history that others have, too, oldest first.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
+        let before = std::iter::once(None).chain(self.steps.iter().cloned().map(Some));
+        let parts = self.steps.iter().cloned().zip(before);
+        parts.map(|(to, from)| Part { to, from }).collect()
     }
 
     /// A name for all that the checkout holds.
@@ -80,9 +98,9 @@ impl Checkout {
             .iter()
             .map(|tag| format!("{} {}", tag.name, tag.target))
             .collect();
-        let shared = self.shared_key().unwrap_or_default();
+        let steps = self.steps.join(" ");
         let text = format!(
-            "{}\n{}\n{shared}\n{}",
+            "{}\n{}\n{steps}\n{}",
             self.commit,
             self.branch,
             tags.join("\n")
@@ -90,63 +108,34 @@ impl Checkout {
         hex(&Sha256::digest(text))
     }
 
-    /// A name for the history that others have, too, if there is some.
-    #[must_use]
-    pub fn shared_key(&self) -> Option<String> {
-        let shared = self.shared.as_ref()?;
-        let text = format!("{}\n{}", shared.commit, shared.objects.join("\n"));
-        Some(hex(&Sha256::digest(text)))
-    }
-
-    /// Writes that history below a directory that stands for the root.
+    /// Writes the work tree and the rest of the history. `parts` is where its parts were written.
     ///
     /// # Errors
-    /// When git fails or nothing can be written.
-    pub fn write_shared(&self, repository: &Repository, root: &Path) -> Result<(), CheckoutError> {
-        let Some(shared) = &self.shared else {
-            return Ok(());
-        };
-        let packs = packs(root)?;
-        let mut wanted = vec![shared.commit.as_str()];
-        wanted.extend(shared.objects.iter().map(String::as_str));
-        repository.pack(&wanted, &[], &packs)?;
-        Ok(set_modes(&root.join(WORK_TREE))?)
-    }
-
-    /// Writes the work tree and the rest of the history. `shared` is where [`Self::write_shared`]
-    /// wrote.
-    ///
-    /// # Errors
-    /// As [`Self::write_shared`].
+    /// As [`Part::write`].
     pub fn write(
         &self,
         repository: &Repository,
         root: &Path,
-        shared: Option<&Path>,
+        parts: &[PathBuf],
     ) -> Result<(), CheckoutError> {
         let packs = packs(root)?;
         let work_tree = root.join(WORK_TREE);
         let git_dir = work_tree.join(".git");
-        let known = self.shared.as_ref().map(|shared| shared.commit.as_str());
-        let there = self.shared.iter().flat_map(|shared| &shared.objects);
-        let there: Vec<&String> = there.collect();
         let mut wanted = vec![self.commit.as_str()];
         let objects = self.tags.iter().filter(|tag| tag.peeled.is_some());
-        wanted.extend(
-            objects
-                .map(|tag| &tag.target)
-                .filter(|target| !there.contains(target))
-                .map(String::as_str),
-        );
-        let known: Vec<&str> = known.into_iter().collect();
+        wanted.extend(objects.map(|tag| tag.target.as_str()));
+        let known: Vec<&str> = self.steps.last().map(String::as_str).into_iter().collect();
         repository.pack(&wanted, &known, &packs)?;
         self.write_references(&git_dir)?;
-        let alternates = shared.map(|shared| shared.join(WORK_TREE).join(".git/objects"));
-        let mut environment: Vec<(&str, &Path)> =
-            vec![("GIT_DIR", &git_dir), ("GIT_WORK_TREE", &work_tree)];
-        if let Some(alternates) = &alternates {
-            environment.push(("GIT_ALTERNATE_OBJECT_DIRECTORIES", alternates));
-        }
+        let objects = parts
+            .iter()
+            .map(|part| part.join(WORK_TREE).join(".git/objects"));
+        let alternates = std::env::join_paths(objects).map_err(io::Error::other)?;
+        let environment: [(&str, &OsStr); 3] = [
+            ("GIT_DIR", git_dir.as_os_str()),
+            ("GIT_WORK_TREE", work_tree.as_os_str()),
+            ("GIT_ALTERNATE_OBJECT_DIRECTORIES", &alternates),
+        ];
         let words = ["read-tree", "-u", "--reset", &self.commit];
         repository.git().run_with(&words, b"", &environment)?;
         Ok(set_modes(&work_tree)?)

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// An installed git.
@@ -56,7 +56,7 @@ impl Git {
         &self,
         words: &[A],
         input: &[u8],
-        environment: &[(&str, &Path)],
+        environment: &[(&str, &OsStr)],
     ) -> Result<Vec<u8>, GitError> {
         let mut command = Command::new(&self.program);
         for setting in SETTINGS {

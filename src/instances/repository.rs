@@ -289,22 +289,21 @@ impl Repository {
         Ok((tags, later))
     }
 
-    /// The tag that is nearest to a commit, but for some, if there is one.
-    #[must_use]
-    pub fn nearest_tag(&self, commit: &str, but_for: &[Tag]) -> Option<String> {
-        let mut words = vec![
-            "describe".to_owned(),
-            "--tags".to_owned(),
-            "--abbrev=0".to_owned(),
-        ];
-        let names = but_for
-            .iter()
-            .filter_map(|tag| tag.name.strip_prefix("refs/tags/"));
-        words.extend(names.map(|name| format!("--exclude={name}")));
-        words.push(commit.to_owned());
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let name = self.text(&words).ok()?;
-        Some(format!("refs/tags/{name}"))
+    /// The commit at each step of a commit's mainline (its first parents), oldest first: at every
+    /// multiple of `coarse`, and at the last one of `fine`. Which they are does not depend on what
+    /// came later, so commits that lie near each other have them in common.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub fn steps(&self, commit: &str, coarse: usize, fine: usize) -> Result<Vec<String>, GitError> {
+        let list = self.text(&["rev-list", "--first-parent", "--reverse", commit])?;
+        let mainline: Vec<&str> = list.lines().collect();
+        let count = mainline.len();
+        let mut places: Vec<usize> = (1..=count / coarse).map(|step| step * coarse).collect();
+        places.push(count - count % fine);
+        places.dedup();
+        let at = |place: usize| mainline.get(place.checked_sub(1)?).map(ToString::to_string);
+        Ok(places.into_iter().filter_map(at).collect())
     }
 
     /// Packs what is reachable from some objects and not from others into `directory`.

@@ -1,7 +1,8 @@
 //! A small repository with a past and a future, rows about it, and a place to build them in.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -82,6 +83,7 @@ impl Scene {
         let repository = Repository(work.join("repositories/example/tool"));
         fs_err::create_dir_all(&repository.0).unwrap();
         repository.git(&["init", "--quiet", "--initial-branch=trunk"], 0);
+        repository.begin();
         for (path, text) in [
             ("pyproject.toml", PROJECT),
             ("backend.py", BACKEND),
@@ -204,6 +206,33 @@ impl Repository {
                 .env("GIT_AUTHOR_DATE", &date)
                 .env("GIT_COMMITTER_DATE", &date),
         )
+    }
+
+    /// A long past, of which instances share what lies behind.
+    fn begin(&self) {
+        let commits: String = (0..300)
+            .map(|number| {
+                format!(
+                    "commit refs/heads/trunk\ncommitter X <x@registry.example> {number} +0000\ndata 1\nx\n\
+                     M 100644 inline past.txt\ndata {}\n{number}\n",
+                    number.to_string().len()
+                )
+            })
+            .collect();
+        let mut import = Command::new("git")
+            .args(["fast-import", "--quiet"])
+            .current_dir(&self.0)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        import
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(commits.as_bytes())
+            .unwrap();
+        assert!(import.wait().unwrap().success());
+        self.git(&["reset", "--quiet", "--hard"], 0);
     }
 
     fn commit(&self, message: &str, tool: &str, day: u32) -> String {

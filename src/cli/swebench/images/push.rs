@@ -179,6 +179,7 @@ fn patch(planned: &Planned, built: &BuiltInstance) -> ConfigPatch {
             order.row.base_commit.as_deref().unwrap_or_default(),
         );
     }
+    // Of several parts of a history it is the last that is named.
     for (level, made) in &built.levels {
         label(&format!("ohoci.swebench.{level}-key"), &made.key);
     }
