@@ -245,12 +245,11 @@ impl Repository {
         Ok(text.parse().unwrap_or_default())
     }
 
-    /// The tags on a commit's ancestry by name: those that were made no later than it, and the
-    /// others.
+    /// The tags on a commit's ancestry that were made no later than it, by name.
     ///
     /// # Errors
     /// When git fails.
-    pub fn tags(&self, commit: &str) -> Result<(Vec<Tag>, Vec<Tag>), GitError> {
+    pub fn tags(&self, commit: &str) -> Result<Vec<Tag>, GitError> {
         let latest = self.date(commit)?;
         let list = self.text(&[
             "for-each-ref",
@@ -260,7 +259,7 @@ impl Repository {
             "--format=%(refname) %(objectname) %(*objectname) %(taggerdate:unix)",
             "refs/tags",
         ])?;
-        let (mut tags, mut later) = (Vec::new(), Vec::new());
+        let mut tags = Vec::new();
         for line in list.lines() {
             let mut words = line.split(' ');
             let mut next = || {
@@ -276,17 +275,15 @@ impl Repository {
             let made: i64 = next()
                 .and_then(|date| date.parse().ok())
                 .unwrap_or_default();
-            let tag = Tag {
-                name,
-                target,
-                peeled,
-            };
-            match made <= latest {
-                true => tags.push(tag),
-                false => later.push(tag),
+            if made <= latest {
+                tags.push(Tag {
+                    name,
+                    target,
+                    peeled,
+                });
             }
         }
-        Ok((tags, later))
+        Ok(tags)
     }
 
     /// The commit at each step of a commit's mainline (its first parents), oldest first: at every

@@ -317,3 +317,85 @@ fn a_base_without_git_is_refused_by_name() {
         outcome.stderr
     );
 }
+
+/// Reads as pytest's summary: the one test passes when the answer is there.
+const SCRIPT: &str = "#!/bin/bash
+set -uxo pipefail
+cd /testbed
+git apply -v - <<'EOF_114329324912'
+diff --git a/tests.py b/tests.py
+new file mode 100644
+--- /dev/null
++++ b/tests.py
+@@ -0,0 +1 @@
++import tool
+EOF_114329324912
+: '>>>>> Start Test Output'
+python -c 'import tool; print([\"FAILED a\", \"PASSED a\"][tool.VALUE == 3])'
+: '>>>>> End Test Output'
+";
+
+#[test]
+fn an_evaluation_builds_the_images_that_it_lacks() {
+    let scene = Scene::new();
+    let text = fs_err::read_to_string(scene.ohoci.work().join("rows.jsonl")).unwrap();
+    let mut rows: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    rows.truncate(3);
+    for row in &mut rows {
+        row["eval_script"] = SCRIPT.into();
+        row["log_parser"] = "parse_log_pytest".into();
+        row["eval_type"] = "pass_and_fail".into();
+        row["FAIL_TO_PASS"] = serde_json::json!(["a"]);
+        row["PASS_TO_PASS"] = serde_json::json!([]);
+    }
+    let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+    scene.ohoci.write("work/scripts.jsonl", lines.join("\n"));
+    let evaluate = |run: &str, more: &[&str]| {
+        let mut command = scene.ohoci.command();
+        command
+            .args(["swebench", "run-evaluation", "--predictions_path", "gold"])
+            .args(["--dataset_name", "scripts.jsonl", "--run_id", run])
+            .args(["--specs", "specs.json", "--max_workers", "1"])
+            .args(["--images", "oci:evaluated"])
+            .args(more)
+            .env("PIP_FIND_LINKS", scene.ohoci.work().join("wheels"))
+            .env("PIP_NO_INDEX", "1");
+        let output = command.output().unwrap();
+        crate::support::command::Outcome {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    };
+    let build = [
+        "--repo-source",
+        "repositories",
+        "--python-dir",
+        "pythons",
+        "--base-image",
+        "oci:base:1",
+    ];
+    let first = evaluate("first", &build).exits(3);
+    let said = &first.stderr;
+    assert!(said.contains("building 3 of 3 images"), "{said}");
+    assert!(said.contains("resolved      example__tool-1"), "{said}");
+    // The patch is for another state of the file; and the third cannot be installed.
+    assert!(said.contains("patch_failed  example__tool-2"), "{said}");
+    assert!(said.contains("build_failed  example__tool-3"), "{said}");
+    assert!(said.contains("level instance: "), "{said}");
+    let record = scene
+        .ohoci
+        .work()
+        .join("logs/run_evaluation/first/gold/example__tool-3/ohoci.json");
+    let record: Value = serde_json::from_slice(&fs_err::read(record).unwrap()).unwrap();
+    assert_eq!(record["status"], "build_failed");
+
+    // What is there is not built again, and then nothing is needed for it.
+    let again = evaluate("again", &["--instance_ids", "example__tool-1"]).exits(0);
+    assert!(!again.stderr.contains("building"), "{}", again.stderr);
+    let alone = evaluate("alone", &build[..2]).exits(2);
+    assert!(alone.stderr.contains("--base-image"), "{}", alone.stderr);
+}
