@@ -321,6 +321,8 @@ fn a_base_without_git_is_refused_by_name() {
 /// Reads as pytest's summary: the one test passes when the answer is there.
 const SCRIPT: &str = "#!/bin/bash
 set -uxo pipefail
+source /opt/miniconda3/bin/activate
+conda activate testbed
 cd /testbed
 git apply -v - <<'EOF_114329324912'
 diff --git a/tests.py b/tests.py
