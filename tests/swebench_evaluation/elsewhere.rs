@@ -110,5 +110,9 @@ fn kubernetes_is_given_a_manifest() {
         script.ends_with("--shard \"$JOB_COMPLETION_INDEX/2\""),
         "{script}"
     );
+    assert!(
+        script.starts_with("exec ohoci swebench run-evaluation "),
+        "{script}"
+    );
     assert!(!script.contains("kubernetes"), "{script}");
 }

@@ -36,7 +36,13 @@ pub(super) fn hand_over(
         .map_err(|error| failed("cannot find the working directory", error.to_string()))?;
     let directory = directory.display().to_string();
     let count = engine.shards.min(instances).max(1);
-    let command = command(std::env::args().collect());
+    let mut command = command(std::env::args().collect());
+    if engine.engine == EngineChoice::Kubernetes
+        && let Some(program) = command.first_mut()
+    {
+        // Where it is on this machine says nothing of the image.
+        "ohoci".clone_into(program);
+    }
     let shards = Shards {
         run_id: &arguments.run_id,
         count,
