@@ -8,7 +8,7 @@ use super::error::{BuildError, Level, at};
 use crate::layer::LayerPath;
 use crate::oci::image_config::ImageConfig;
 use crate::oci::{Content, Descriptor, Digest, Platform, Reference};
-use crate::sandbox::{Owners, RemovedDirectory, Root, unpack, unpack_image};
+use crate::sandbox::{Owners, RemovedDirectory, Root, find_image, unpack};
 use crate::transfer::flatten;
 use crate::transfer::places::Places;
 use crate::transfer::read::{self, Choice};
@@ -34,7 +34,7 @@ pub struct Base {
     /// Its layers, lowest first.
     pub layers: Vec<Descriptor>,
     platform: Option<Platform>,
-    files: OnceCell<RemovedDirectory>,
+    files: OnceCell<(PathBuf, Option<RemovedDirectory>)>,
 }
 
 impl Base {
@@ -74,36 +74,61 @@ impl Base {
         })
     }
 
-    /// Its files, as a directory that nobody writes to.
+    /// Its files, as a directory that nobody writes to. They stay in `kept` for later runs, if it is
+    /// given.
     ///
     /// # Errors
     /// When it cannot be unpacked, or lacks something that is needed.
-    pub async fn files(&self, places: &Places, work_dir: &Path) -> Result<PathBuf, BuildError> {
+    pub async fn files(
+        &self,
+        places: &Places,
+        work_dir: &Path,
+        kept: Option<&Path>,
+    ) -> Result<PathBuf, BuildError> {
         let files = self
             .files
-            .get_or_try_init(|| async {
-                let pinned = match &self.reference {
-                    Reference::Registry(reference) => {
-                        Reference::Registry(reference.at(&self.digest))
-                    }
-                    other => other.clone(),
-                };
-                let work_dir = work_dir.join("base");
-                fs_err::create_dir_all(&work_dir).map_err(at(Level::Base, "unpack"))?;
-                let image = unpack_image(places, &pinned, self.platform.as_ref(), &work_dir)
-                    .await
-                    .map_err(|error| {
-                        let built = BuildError::new(Level::Base, error.what(), error.why());
-                        match error.hint() {
-                            Some(hint) => built.hinted(hint),
-                            None => built,
-                        }
-                    })?;
-                check(image.directory.path())?;
-                Ok(image.directory)
-            })
-            .await?;
-        Ok(files.path().to_owned())
+            .get_or_try_init(|| self.unpacked(places, work_dir, kept));
+        Ok(files.await?.0.clone())
+    }
+
+    async fn unpacked(
+        &self,
+        places: &Places,
+        work_dir: &Path,
+        kept: Option<&Path>,
+    ) -> Result<(PathBuf, Option<RemovedDirectory>), BuildError> {
+        let step = "unpack";
+        let place = kept.map(|kept| kept.join(self.digest.hex()));
+        if let Some(place) = place.as_ref().filter(|place| place.is_dir()) {
+            return Ok((place.clone(), None));
+        }
+        let fail = |error: crate::store::Error| {
+            let failed = BuildError::new(Level::Base, error.what(), error.why());
+            match error.hint() {
+                Some(hint) => failed.hinted(hint),
+                None => failed,
+            }
+        };
+        let pinned = match &self.reference {
+            Reference::Registry(reference) => Reference::Registry(reference.at(&self.digest)),
+            other => other.clone(),
+        };
+        let work_dir = work_dir.join("base");
+        fs_err::create_dir_all(&work_dir).map_err(at(Level::Base, step))?;
+        let parent = kept.map_or_else(std::env::temp_dir, Path::to_owned);
+        fs_err::create_dir_all(&parent).map_err(at(Level::Base, step))?;
+        let image = find_image(places, &pinned, self.platform.as_ref())
+            .await
+            .map_err(fail)?;
+        let directory = image.unpack(&work_dir, &parent).await.map_err(fail)?;
+        check(directory.path())?;
+        match place {
+            None => Ok((directory.path().to_owned(), Some(directory))),
+            Some(place) => {
+                keep(directory, &place).map_err(at(Level::Base, step))?;
+                Ok((place, None))
+            }
+        }
     }
 
     /// An image's whole root file system as a directory: the base's layers and these.
@@ -164,6 +189,14 @@ impl Base {
             .collect();
         let lacks = |package: &&String| !installed.contains(&package.as_str());
         packages.iter().filter(lacks).cloned().collect()
+    }
+}
+
+/// Lets a directory stay under a name. Another run may have been the first to.
+pub(super) fn keep(directory: RemovedDirectory, place: &Path) -> std::io::Result<()> {
+    match directory.keep_as(place) {
+        Err(error) if !place.is_dir() => Err(error),
+        _ => Ok(()),
     }
 }
 

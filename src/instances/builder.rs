@@ -11,7 +11,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
-use super::base::Base;
+use super::base::{Base, keep};
 use super::checkout::Checkout;
 use super::environment::{self, Means};
 use super::error::{BuildError, Level, at};
@@ -64,6 +64,8 @@ pub struct Settings {
     pub sources: Vec<RepoSource>,
     /// Where Pythons are; uv is asked where there is none.
     pub python_dir: Option<PathBuf>,
+    /// Where levels stay unpacked for later runs, if they are to.
+    pub unpacked: Option<PathBuf>,
     /// conda packages to do without.
     pub left_out: Vec<String>,
     /// The architecture that images are named after.
@@ -82,7 +84,7 @@ pub struct Made {
     /// How long it took, in seconds.
     pub seconds: f64,
     /// Its files, and where in the directory they lie.
-    files: Mutex<Option<(Arc<RemovedDirectory>, PathBuf)>>,
+    files: Mutex<Option<(Option<Arc<RemovedDirectory>>, PathBuf)>>,
 }
 
 /// An instance whose layers are there.
@@ -488,7 +490,7 @@ impl Builder {
                     &settings.work_dir,
                 )
                 .map_err(at(Level::Environment, format!("pack {name}")))?;
-                (layer, Some((Arc::new(directory), place)))
+                (layer, Some((Some(Arc::new(directory)), place)))
             }
         };
         Ok(Made {
@@ -505,18 +507,44 @@ impl Builder {
         if let Some((_, place)) = &*files {
             return Ok(place.clone());
         }
-        let step = "unpack a level";
-        let directory = self.directory(Level::Environment)?;
-        let place = directory.path().to_owned();
+        let (level, step) = (Level::Environment, "unpack a level");
+        let kept = self.settings.unpacked.as_ref();
+        let kept = kept.map(|kept| kept.join(made.layer.layer.diff_id.hex()));
+        if let Some(place) = kept.as_ref().filter(|place| place.is_dir()) {
+            *files = Some((None, place.clone()));
+            return Ok(place.clone());
+        }
+        let directory = match &self.settings.unpacked {
+            None => self.directory(level)?,
+            Some(kept) => fs_err::create_dir_all(kept)
+                .and_then(|()| RemovedDirectory::create_in(kept))
+                .map_err(at(level, step))?,
+        };
         made.layer
-            .unpack(&place, &self.settings.work_dir)
-            .map_err(at(Level::Environment, step))?;
-        *files = Some((Arc::new(directory), place.clone()));
+            .unpack(directory.path(), &self.settings.work_dir)
+            .map_err(at(level, step))?;
+        let found = match kept {
+            None => {
+                let place = directory.path().to_owned();
+                (Some(Arc::new(directory)), place)
+            }
+            Some(place) => {
+                keep(directory, &place).map_err(at(level, step))?;
+                (None, place)
+            }
+        };
+        let place = found.1.clone();
+        *files = Some(found);
         Ok(place)
     }
 
     fn base_files(&self) -> Result<PathBuf, BuildError> {
-        Handle::current().block_on(self.base.files(&self.places, &self.settings.work_dir))
+        let settings = &self.settings;
+        Handle::current().block_on(self.base.files(
+            &self.places,
+            &settings.work_dir,
+            settings.unpacked.as_deref(),
+        ))
     }
 
     fn directory(&self, level: Level) -> Result<RemovedDirectory, BuildError> {

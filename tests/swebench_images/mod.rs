@@ -94,7 +94,7 @@ fn instances_are_built_level_by_level_and_share_what_they_can() {
         again["instances"][0]["pushed"][0],
         report["instances"][0]["pushed"][0]
     );
-    let anew = scene.built(&BOTH[..1], &["--cache-dir", "other"]);
+    let anew = scene.built(&BOTH[..1], &["--cache-dir", "other", "--keep-unpacked"]);
     assert!(levels(&anew, 0).iter().all(|(.., from_cache)| !*from_cache));
     assert_eq!(digests(&anew)[0], digests(&again)[0]);
 }

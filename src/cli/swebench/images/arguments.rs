@@ -95,6 +95,11 @@ pub struct Arguments {
     #[arg(long)]
     pub offline: bool,
 
+    /// Keep levels unpacked in the cache, in swebench/levels: later runs then begin at once, for the
+    /// disk that it takes
+    #[arg(long)]
+    pub keep_unpacked: bool,
+
     /// How many images are built side by side [default: three quarters of the processors, at most 24]
     #[arg(long, value_name = "COUNT", alias = "max_workers")]
     pub max_workers: Option<NonZeroUsize>,

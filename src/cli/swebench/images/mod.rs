@@ -257,6 +257,11 @@ fn settings(
         },
         sources,
         python_dir: arguments.python_dir.as_deref().map(Path::to_owned),
+        unpacked: context
+            .cache_dir
+            .as_ref()
+            .filter(|_| arguments.keep_unpacked)
+            .map(|directory| directory.join("swebench/levels")),
         left_out: arguments.leave_out.clone(),
         architecture: planned::architecture(),
         tag: arguments.tag.clone(),

@@ -125,6 +125,7 @@ pub(super) async fn build(
         with_patches: None,
         specs: arguments.specs.clone(),
         leave_out: arguments.build.leave_out.clone(),
+        keep_unpacked: false,
         offline: false,
         max_workers: NonZeroUsize::new(workers),
         logs: arguments.build.build_logs.clone(),
