@@ -56,12 +56,7 @@ fn build(ohoci: &Ohoci, tag: &str, path: bool) -> Outcome {
     if !path {
         command.env("PATH", "/nonexistent");
     }
-    let output = command.output().unwrap();
-    Outcome {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    Outcome::of(&mut command)
 }
 
 fn here() -> &'static str {

@@ -31,12 +31,7 @@ impl Ohoci {
 
     /// Runs it to its end.
     pub(crate) fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {
-        let output = self.command().args(arguments).output().unwrap();
-        Outcome {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Outcome::of(self.command().args(arguments))
     }
 
     /// The command itself, for tests that add to its environment or talk to it while it runs.
@@ -80,6 +75,16 @@ impl Ohoci {
 }
 
 impl Outcome {
+    /// Runs a command to its end.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// Fails the test unless the run ended with this code; returns itself.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {

@@ -365,12 +365,7 @@ fn an_evaluation_builds_the_images_that_it_lacks() {
             .args(more)
             .env("PIP_FIND_LINKS", scene.ohoci.work().join("wheels"))
             .env("PIP_NO_INDEX", "1");
-        let output = command.output().unwrap();
-        crate::support::command::Outcome {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        crate::support::command::Outcome::of(&mut command)
     };
     let build = [
         "--repo-source",

@@ -153,12 +153,7 @@ impl Scene {
             .args(more)
             .env("PIP_NO_INDEX", "1")
             .env("PIP_FIND_LINKS", self.ohoci.work().join("wheels"));
-        let output = command.output().unwrap();
-        Outcome {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Outcome::of(&mut command)
     }
 
     /// Builds instances into `oci:images`, and gives the report.

@@ -64,6 +64,8 @@ enum Bench {
     Deps(bench::deps::Arguments),
     /// Let Docker pull images that were composed with the deps layer at the bottom and at the top.
     Pull(bench::pull::Arguments),
+    /// Build images of SWE-bench's instances, evaluate them, and plan a dataset.
+    Swebench(bench::swebench::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
         Task::Bench(Bench::Batch(arguments)) => bench::batch::run(arguments),
         Task::Bench(Bench::Deps(arguments)) => bench::deps::run(arguments),
         Task::Bench(Bench::Pull(arguments)) => bench::pull::run(arguments),
+        Task::Bench(Bench::Swebench(arguments)) => bench::swebench::run(arguments),
         Task::Matrix(arguments) => matrix::run(arguments),
         Task::Fixtures(Fixtures::DebianBase { out }) => fixtures::debian_base(out),
         Task::Fixtures(Fixtures::Bases(arguments)) => bases::run(arguments),

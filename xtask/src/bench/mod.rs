@@ -3,6 +3,8 @@
 //! * [`compose`]: one image, at several round-trip times.
 //! * [`batch`]: hundreds of images, and what the registry sustains (`replay`).
 //! * [`pull`]: what the position of the shared layer costs a node that pulls.
+//! * [`deps`]: how long deps images take to build.
+//! * [`swebench`]: SWE-bench's images and evaluations.
 //! * `inputs`: the images and the layer that every tool gets.
 //! * `tools`: what each tool is told to do.
 //! * `docker`: a Docker daemon of our own.
@@ -17,5 +19,6 @@ mod inputs;
 mod process;
 pub(crate) mod pull;
 mod replay;
+pub(crate) mod swebench;
 mod table;
 pub(crate) mod tools;
