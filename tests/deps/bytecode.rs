@@ -77,10 +77,17 @@ fn layers(ohoci: &Ohoci, tag: &str) -> Vec<Value> {
     image["layers"].as_array().unwrap().clone()
 }
 
+#[track_caller]
+fn says(outcome: &Outcome, expected: &str) {
+    let said = &outcome.stderr;
+    assert!(said.contains(expected), "{expected}: {said}");
+}
+
 #[test]
 fn modules_come_in_a_layer_of_their_own_and_are_kept() {
     let ohoci = project(WELL);
     build(&ohoci, "1", true).exits(0);
+    assert!(is_remembered(&ohoci));
     let first = layers(&ohoci, "1");
     assert_eq!(first.len(), 2);
     let layout = ohoci.work().join("deps");
@@ -98,16 +105,8 @@ fn modules_come_in_a_layer_of_their_own_and_are_kept() {
     // Other sources are compiled anew, for which there has to be a sandbox.
     ohoci.write("work/layers/sources/lib/a.py", "print(1)");
     let outcome = build(&ohoci, "3", false).exits(1);
-    assert!(
-        outcome.stderr.contains("bwrap is not installed"),
-        "{}",
-        outcome.stderr
-    );
-    assert!(
-        outcome.stderr.contains("--without compiled"),
-        "{}",
-        outcome.stderr
-    );
+    says(&outcome, "bwrap is not installed");
+    says(&outcome, "--without compiled");
     build(&ohoci, "3", true).exits(0);
 }
 
@@ -138,17 +137,25 @@ fn what_an_interpreter_leaves_is_not_trusted() {
     ] {
         let ohoci = project(interpreter);
         let outcome = build(&ohoci, "1", true).exits(1);
-        assert!(
-            outcome.stderr.contains("cannot compile feature compiled"),
-            "{}",
-            outcome.stderr
-        );
+        says(&outcome, "cannot compile feature compiled");
         assert!(
             outcome.stderr.contains(expected),
             "{expected}: {}",
             outcome.stderr
         );
+        assert!(!is_remembered(&ohoci), "{interpreter}");
     }
+}
+
+/// Whether the cache knows of compiled modules.
+fn is_remembered(ohoci: &Ohoci) -> bool {
+    let facts = ohoci.work().join("../cache/ohoci/facts");
+    let Ok(groups) = fs_err::read_dir(facts) else {
+        return false;
+    };
+    let files = groups.flat_map(|group| fs_err::read_dir(group.unwrap().path()).unwrap());
+    let mut texts = files.map(|file| fs_err::read_to_string(file.unwrap().path()).unwrap());
+    texts.any(|text| text.contains("bytecode"))
 }
 
 #[test]
@@ -165,14 +172,6 @@ fn another_machine_s_modules_need_an_interpreter_of_this_one() {
     ohoci.write("work/layers/compiled.toml", recipe);
     let arguments = ["deps", "build", "layers/compiled.toml", "-o", "oci:deps:1"];
     let outcome = ohoci.run(arguments).exits(1);
-    assert!(
-        outcome.stderr.contains("has none for this machine"),
-        "{}",
-        outcome.stderr
-    );
-    assert!(
-        outcome.stderr.contains("--without compiled"),
-        "{}",
-        outcome.stderr
-    );
+    says(&outcome, "has none for this machine");
+    says(&outcome, "--without compiled");
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::config::environment::PATH;
 use crate::deps::assemble::{Assembled, merged};
-use crate::deps::bytecode::{BytecodeError, Job, archive, tree};
+use crate::deps::bytecode::{BytecodeError, Job, Wanted, compiled};
 use crate::deps::recipe::{Bytecode, Feature, Recipe};
 use crate::layer::{Entry, Rules, Tree};
 use crate::oci::Platform;
@@ -139,15 +140,14 @@ impl Work<'_> {
             prefix: &self.recipe.prefix,
             layers: &runnable,
         };
-        let path = std::env::var_os("PATH");
+        let wanted = Wanted {
+            sources: &sources,
+            compiled_from: here.map(|_| runnable.as_slice()),
+            spool_dir: &context.work_dir,
+        };
+        let path = context.environment.get(PATH);
         let cache = &context.places.cache;
-        let archive = archive(&job, cache, path.as_deref(), self.threads).await?;
-        tree(
-            archive,
-            &sources,
-            here.map(|_| runnable.as_slice()),
-            &context.work_dir,
-        )
+        compiled(&job, &wanted, cache, path.as_deref(), self.threads).await
     }
 
     /// What an image with the features sets for its programs. Their places are not in it, which are

@@ -5,8 +5,9 @@ use std::io::{self, Read as _, Seek as _};
 
 use serde_json::Value;
 
-use super::{BytecodeError, Job, compile, key};
+use super::{BytecodeError, Job, Wanted, compile, key, tree};
 use crate::deps::assemble::digest_of;
+use crate::layer::Tree;
 use crate::oci::Digest;
 use crate::sandbox::Bubblewrap;
 use crate::store::cache::Cache;
@@ -14,24 +15,29 @@ use crate::store::cache::Cache;
 /// What a [`key`](super::key()) is remembered to have come to.
 const FACT: &str = "bytecode";
 
-/// The archive of compiled modules, to be read with [`tree`](super::tree()): what an earlier run
-/// made of the same inputs, or else what a sandbox makes now. `path` is the `PATH` with bubblewrap.
+/// The compiled modules of a job, as [`tree()`] takes them out of an archive: of what an earlier run
+/// made of the same inputs, or else of what a sandbox makes now, which is kept if it can be used.
+/// `path` is the `PATH` with bubblewrap.
 ///
 /// # Errors
-/// See [`compile()`].
-pub async fn archive(
+/// See [`compile()`] and [`tree()`].
+pub async fn compiled(
     job: &Job<'_>,
+    wanted: &Wanted<'_>,
     cache: &Cache,
     path: Option<&OsStr>,
     threads: usize,
-) -> Result<fs_err::File, BytecodeError> {
+) -> Result<Tree, BytecodeError> {
     let failed = BytecodeError::io("compile modules");
     let key = key(job).map_err(&failed)?.to_string();
     if let Some(archive) = find(cache, &key) {
-        return Ok(archive);
+        return tree(archive, wanted);
     }
-    let archive = compile(job, &Bubblewrap::find(path)?, threads).await?;
-    keep(cache, &key, archive).map_err(failed)
+    let mut archive = compile(job, &Bubblewrap::find(path)?, threads).await?;
+    let tree = tree(archive.try_clone().map_err(&failed)?, wanted)?;
+    archive.rewind().map_err(&failed)?;
+    keep(cache, &key, archive).map_err(failed)?;
+    Ok(tree)
 }
 
 fn find(cache: &Cache, key: &str) -> Option<fs_err::File> {
@@ -42,18 +48,19 @@ fn find(cache: &Cache, key: &str) -> Option<fs_err::File> {
     (found == digest).then_some(file)
 }
 
-/// Keeps an archive for later runs, where there is a cache, and gives it back.
-fn keep(cache: &Cache, key: &str, mut archive: fs_err::File) -> io::Result<fs_err::File> {
+/// Keeps an archive for later runs, where there is a cache.
+fn keep(cache: &Cache, key: &str, mut archive: fs_err::File) -> io::Result<()> {
     let Some(mut staged) = cache.stage() else {
-        return Ok(archive);
+        return Ok(());
     };
     let mut buffer = vec![0; 256 << 10];
     loop {
         let count = archive.read(&mut buffer)?;
         match buffer.get(..count) {
             Some(piece) if !piece.is_empty() => {
+                // The cache has told why by then.
                 if staged.write(piece).is_err() {
-                    break;
+                    return Ok(());
                 }
             }
             _ => {
@@ -61,10 +68,8 @@ fn keep(cache: &Cache, key: &str, mut archive: fs_err::File) -> io::Result<fs_er
                 if cache.insert_file(staged, &digest).is_some() {
                     cache.remember_fact(FACT, key, &Value::from(digest.to_string()));
                 }
-                break;
+                return Ok(());
             }
         }
     }
-    archive.rewind()?;
-    Ok(archive)
 }

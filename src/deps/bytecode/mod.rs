@@ -11,11 +11,12 @@ mod tree;
 
 pub use compile::compile;
 pub use error::BytecodeError;
-pub use kept::archive;
+pub use kept::compiled;
 pub use key::key;
 pub use tree::tree;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::deps::recipe::Bytecode;
 use crate::layer::{LayerPath, Tree};
@@ -32,4 +33,16 @@ pub struct Job<'a> {
     /// The layers that hold interpreter and sources, lowest first, from the image's root. This
     /// machine can run them.
     pub layers: &'a [&'a Tree],
+}
+
+/// The layer that compiled modules are for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The layers that hold its sources, lowest first.
+    pub sources: &'a [&'a Tree],
+    /// The layers whose sources were compiled, when this machine cannot run the programs in
+    /// `sources`.
+    pub compiled_from: Option<&'a [&'a Tree]>,
+    /// Where temporary files are made.
+    pub spool_dir: &'a Path,
 }

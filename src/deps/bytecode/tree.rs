@@ -1,9 +1,8 @@
 //! From the archive of compiled modules to the tree of a layer.
 
 use std::io;
-use std::path::Path;
 
-use super::BytecodeError;
+use super::{BytecodeError, Wanted};
 use crate::deps::archive::{Spool, tar};
 use crate::layer::{Entry, Kind, LayerPath, Rules, Tree};
 
@@ -13,21 +12,21 @@ const LIMIT: u64 = 1 << 30;
 /// Where compiled modules are, beside their sources.
 const DIRECTORY: &str = "__pycache__";
 
-/// The compiled modules as a layer: those whose source stands in `sources`. When `compiled_from`
-/// are other layers, because this machine cannot run the programs in `sources`, only modules whose
-/// source is the same in both are taken: what is compiled does not depend on the machine.
+/// The compiled modules as a layer: those whose source stands in the layers that they are wanted
+/// for. When other layers were compiled, only modules whose source is the same in both are taken:
+/// what is compiled does not depend on the machine.
 ///
 /// What the archive holds has been made by foreign code, and may be no module at all; so only what
 /// stands where a module's own does is taken, and anything else is refused.
 ///
 /// # Errors
 /// When the archive holds anything but compiled modules, or something cannot be read.
-pub fn tree(
-    archive: fs_err::File,
-    sources: &[&Tree],
-    compiled_from: Option<&[&Tree]>,
-    spool_dir: &Path,
-) -> Result<Tree, BytecodeError> {
+pub fn tree(archive: fs_err::File, wanted: &Wanted<'_>) -> Result<Tree, BytecodeError> {
+    let Wanted {
+        sources,
+        compiled_from,
+        spool_dir,
+    } = *wanted;
     let spool = Spool::create(spool_dir).map_err(BytecodeError::io("make a temporary file"))?;
     let found = tar::read_tar(archive, LIMIT, &spool)?;
     let mut tree = Tree::new();
@@ -135,8 +134,12 @@ mod tests {
         let file = fs_err::File::open(at).unwrap();
         let from = compiled_from.map(|tree| [tree]);
         let from = from.as_ref().map(<[&Tree; 1]>::as_slice);
-        let tree =
-            tree(file, &[sources], from, directory.path()).map_err(|error| error.to_string())?;
+        let wanted = Wanted {
+            sources: &[sources],
+            compiled_from: from,
+            spool_dir: directory.path(),
+        };
+        let tree = tree(file, &wanted).map_err(|error| error.to_string())?;
         let line = |(path, entry): (&LayerPath, &Entry)| format!("{path} {:o}", entry.mode);
         Ok(tree.iter().map(line).collect())
     }
