@@ -3,34 +3,25 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
-use super::diagnosis::{Content, diagnose};
 use super::folder::Folder;
 use super::grader::{Grader, NoGrade, Verdict};
 use super::image::ImageNames;
 use super::instance_log::{Clock, InstanceLog};
 use super::outcome::{Key, Outcome, Status};
 use super::output::{Follow, Followed, MOST, Text, tail};
-use super::patching::{self, Climbed, Said};
-use super::roots::{EVAL_FILE, ImageRoot, Roots, RootsError, SHELL, TESTBED};
-use crate::sandbox::{
-    Bind, Bubblewrap, CopyOnWrite, Ended, HOST_NAME, LimitGroup, Limiter, Network, Root, RunError,
-    Sandbox, Streams, Workspace,
-};
+use super::patching::{self, Climbed};
+use super::roots::{EVAL_FILE, ImageRoot, Roots, SHELL};
+use super::sandboxed::{Sandboxed, Trouble};
+use crate::sandbox::{Bubblewrap, CopyOnWrite, Ended, Limiter, Network, RunError, Workspace};
 use crate::swebench::eval_script::touched_files;
 use crate::swebench::log_parser::markers;
 use crate::swebench::predictions::Prediction;
 use crate::swebench::row::Row;
-
-/// How long a command may take that applies a patch or looks at the tree.
-const COMMAND_LIMIT: Duration = Duration::from_secs(300);
-
-/// Most that is kept of what such a command writes, in bytes.
-const MOST_SAID: u64 = 4 << 20;
 
 /// How much of a log is kept in the record, in lines and in bytes.
 const TAIL_LINES: usize = 40;
@@ -92,50 +83,6 @@ pub struct Job<'a> {
     pub reuse: bool,
 }
 
-/// Why there is no verdict.
-enum Trouble {
-    Roots(RootsError),
-    Run(RunError),
-    Io(io::Error),
-}
-
-impl From<RootsError> for Trouble {
-    fn from(error: RootsError) -> Self {
-        Self::Roots(error)
-    }
-}
-
-impl From<RunError> for Trouble {
-    fn from(error: RunError) -> Self {
-        Self::Run(error)
-    }
-}
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl Trouble {
-    fn status(&self) -> Status {
-        match self {
-            Self::Roots(error) if !error.may_pass() => Status::BuildFailed,
-            Self::Roots(_) | Self::Run(_) | Self::Io(_) => Status::Infra,
-        }
-    }
-}
-
-impl std::fmt::Display for Trouble {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Roots(error) => error.fmt(f),
-            Self::Run(error) => error.fmt(f),
-            Self::Io(error) => error.fmt(f),
-        }
-    }
-}
-
 impl Evaluator {
     /// Evaluates a prediction. Whatever goes wrong is part of the outcome.
     pub async fn evaluate(&self, job: Job<'_>) -> Outcome {
@@ -188,7 +135,7 @@ impl Evaluator {
     }
 
     /// What is set over an image's environment.
-    fn variables(&self, root: &ImageRoot) -> Vec<(String, String)> {
+    pub(super) fn variables(&self, root: &ImageRoot) -> Vec<(String, String)> {
         let mut variables = Vec::new();
         let is_set = |name: &str| {
             let of_image = root.process.environment.iter();
@@ -488,163 +435,6 @@ fn note_grade(
     outcome.pass_to_pass = verdict.pass_to_pass;
     outcome.failed_tests = verdict.failed_tests;
     Ok(())
-}
-
-/// The place that one prediction is run in.
-struct Sandboxed {
-    bubblewrap: Bubblewrap,
-    sandbox: Sandbox,
-    root: Arc<ImageRoot>,
-    workspace: Workspace,
-    group: LimitGroup,
-    /// Files that this machine puts into it.
-    _files: tempfile::TempDir,
-}
-
-impl Sandboxed {
-    fn new(
-        evaluator: &Evaluator,
-        root: &Arc<ImageRoot>,
-        workspace: Workspace,
-    ) -> Result<Self, Trouble> {
-        let group = evaluator.limiter.group()?;
-        let files = tempfile::tempdir_in(&evaluator.scratch)?;
-        let mut before = group.before();
-        before.extend_from_slice(workspace.before());
-        let mut binds = Vec::new();
-        let mut bind = |source: PathBuf, destination: &Option<PathBuf>| {
-            if let Some(destination) = destination {
-                binds.push(Bind {
-                    source,
-                    destination: destination.clone(),
-                    writable: false,
-                });
-            }
-        };
-        match evaluator.network {
-            Network::None => {
-                let hosts = files.path().join("hosts");
-                let text =
-                    format!("127.0.0.1\tlocalhost {HOST_NAME}\n::1\tlocalhost {HOST_NAME}\n");
-                fs_err::write(&hosts, text)?;
-                bind(hosts, &root.hosts);
-            }
-            Network::Host => {
-                for (path, at) in [
-                    ("/etc/hosts", &root.hosts),
-                    ("/etc/resolv.conf", &root.resolv),
-                ] {
-                    if let Ok(file) = fs_err::canonicalize(path) {
-                        bind(file, at);
-                    }
-                }
-            }
-        }
-        Ok(Self {
-            bubblewrap: evaluator.bubblewrap.started_by(before),
-            sandbox: Sandbox {
-                root: workspace.root(),
-                writable: true,
-                binds,
-                temporary: Vec::new(),
-                environment: root.process.environment(
-                    &evaluator.variables(root),
-                    HOST_NAME,
-                    &root.user.home,
-                ),
-                directory: TESTBED.into(),
-                user: root.user.id,
-                group: root.user.group,
-                network: evaluator.network,
-                host_name: HOST_NAME.to_owned(),
-            },
-            root: Arc::clone(root),
-            workspace,
-            group,
-            _files: files,
-        })
-    }
-
-    /// Runs a command line, with a file of this machine put over one inside.
-    async fn run(
-        &self,
-        words: &[OsString],
-        file: Option<(&PathBuf, &PathBuf)>,
-        sink: Box<dyn Write + Send>,
-        limit: Duration,
-    ) -> Result<Ended, RunError> {
-        let mut sandbox = self.sandbox.clone();
-        sandbox.binds.extend(file.map(|(source, destination)| Bind {
-            source: source.clone(),
-            destination: destination.clone(),
-            writable: false,
-        }));
-        let words = self.group.inside(SHELL, words);
-        self.bubblewrap
-            .run(&sandbox, &words, Streams::Into(sink), Some(limit))
-            .await
-    }
-
-    /// What a shell makes of a line, in the repository.
-    async fn shell(&self, line: &str, file: Option<(&PathBuf, &PathBuf)>) -> Result<Said, Trouble> {
-        let said = Captured::default();
-        let sink = Text::new(said.clone(), MOST_SAID);
-        let words = [SHELL, "-c", line].map(OsString::from);
-        let ended = self.run(&words, file, Box::new(sink), COMMAND_LIMIT).await;
-        let output = said.text();
-        match ended {
-            Ok(ended) => Ok(Said {
-                succeeded: ended == Ended::Exited(0),
-                output,
-            }),
-            Err(error @ RunError::NotStarted(_)) => {
-                let output = output.trim();
-                Err(Trouble::Io(io::Error::other(format!("{error}: {output}"))))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn diff(&self) -> Result<String, Trouble> {
-        let said = self.shell("git -c core.fileMode=false diff", None).await?;
-        Ok(said.output.trim().to_owned())
-    }
-
-    fn diagnose(&self, patch: &str) -> Vec<super::diagnosis::Problem> {
-        let Ok(root) = Root::open(self.workspace.readable()) else {
-            return Vec::new();
-        };
-        diagnose(
-            patch,
-            &|name| match root.read(&Path::new(TESTBED).join(name)) {
-                Ok(Some(content)) => Content::Bytes(content),
-                Ok(None) | Err(_) => Content::Missing,
-            },
-        )
-    }
-}
-
-/// What a command writes, kept in memory.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Captured {
-    fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl Write for Captured {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        bytes.extend_from_slice(piece);
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 async fn blocking<T: Send + 'static>(

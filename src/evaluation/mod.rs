@@ -13,6 +13,7 @@ mod output;
 mod patching;
 pub mod results;
 pub mod roots;
+mod sandboxed;
 pub mod workers;
 
 pub use grader::Grader;

@@ -1,6 +1,8 @@
 //! Builds instances level by level: each level once, however many instances stand on it, and only
 //! where no earlier run has left it in the cache.
 
+mod workplace;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,11 +11,10 @@ use std::time::Instant;
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tokio::runtime::Handle;
 
-use super::base::{Base, keep};
+use super::base::Base;
 use super::checkout::Checkout;
-use super::environment::{self, Means};
+use super::environment;
 use super::error::{BuildError, Level, at};
 use super::git::Git;
 use super::instance;
@@ -21,7 +22,7 @@ use super::kept::{self, KeptLayer};
 use super::pip::PipSettings;
 use super::python::PythonPrefix;
 use super::repository::{self, RepoSource, Repository};
-use super::stage::{Stage, Tools};
+use super::stage::Tools;
 use crate::layer::Tree;
 use crate::layer::pack::PackOptions;
 use crate::oci::env::DEFAULT_PATH;
@@ -499,98 +500,6 @@ impl Builder {
             seconds: started.elapsed().as_secs_f64(),
             files: Mutex::new(files),
         })
-    }
-
-    /// A level's files, unpacked from its layer where they are not there any more.
-    fn files(&self, made: &Made) -> Result<PathBuf, BuildError> {
-        let mut files = lock(&made.files);
-        if let Some((_, place)) = &*files {
-            return Ok(place.clone());
-        }
-        let (level, step) = (Level::Environment, "unpack a level");
-        let kept = self.settings.unpacked.as_ref();
-        let kept = kept.map(|kept| kept.join(made.layer.layer.diff_id.hex()));
-        if let Some(place) = kept.as_ref().filter(|place| place.is_dir()) {
-            *files = Some((None, place.clone()));
-            return Ok(place.clone());
-        }
-        let directory = match &self.settings.unpacked {
-            None => self.directory(level)?,
-            Some(kept) => fs_err::create_dir_all(kept)
-                .and_then(|()| RemovedDirectory::create_in(kept))
-                .map_err(at(level, step))?,
-        };
-        made.layer
-            .unpack(directory.path(), &self.settings.work_dir)
-            .map_err(at(level, step))?;
-        let found = match kept {
-            None => {
-                let place = directory.path().to_owned();
-                (Some(Arc::new(directory)), place)
-            }
-            Some(place) => {
-                keep(directory, &place).map_err(at(level, step))?;
-                (None, place)
-            }
-        };
-        let place = found.1.clone();
-        *files = Some(found);
-        Ok(place)
-    }
-
-    fn base_files(&self) -> Result<PathBuf, BuildError> {
-        let settings = &self.settings;
-        Handle::current().block_on(self.base.files(
-            &self.places,
-            &settings.work_dir,
-            settings.unpacked.as_deref(),
-        ))
-    }
-
-    fn directory(&self, level: Level) -> Result<RemovedDirectory, BuildError> {
-        RemovedDirectory::create_in(&self.settings.work_dir).map_err(|error| {
-            BuildError::new(level, "make a temporary directory", error)
-                .hinted("set TMPDIR to a directory on a disk that has room")
-        })
-    }
-
-    fn stage(
-        &self,
-        level: Level,
-        below: Vec<PathBuf>,
-    ) -> Result<(RemovedDirectory, Stage), BuildError> {
-        let directory = self.directory(level)?;
-        let stage =
-            Stage::create(directory.path(), below).map_err(at(level, "prepare a sandbox"))?;
-        Ok((directory, stage))
-    }
-
-    fn means<'a>(&'a self, log: &'a Path, network: Network) -> Means<'a> {
-        Means {
-            tools: &self.settings.tools,
-            pip: &self.settings.pip,
-            network,
-            base_path: &self.base_path,
-            log,
-        }
-    }
-
-    /// A new log of an image's build, in upstream's place.
-    fn log(&self, level: &str, image: &str) -> Result<PathBuf, BuildError> {
-        let directory = self
-            .settings
-            .logs
-            .join(level)
-            .join(names::log_directory(image));
-        let log = directory.join("build_image.log");
-        fs_err::create_dir_all(&directory)
-            .and_then(|()| fs_err::write(&log, ""))
-            .map_err(at(Level::Base, "write logs"))?;
-        Ok(log)
-    }
-
-    fn beside(&self, log: &Path, name: &str, text: &str) -> Result<(), BuildError> {
-        fs_err::write(log.with_file_name(name), text).map_err(at(Level::Base, "write logs"))
     }
 }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::stage::is_passing;
+use crate::layer::directory::sorted_children;
 use crate::layer::path::LayerPath;
 use crate::layer::{Content, Entry, Kind, Rules, Tree};
 
@@ -61,12 +62,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn directory(&mut self, on_disk: &Path, in_layer: &LayerPath) -> io::Result<()> {
-        let mut children = fs_err::read_dir(on_disk)?
-            .map(|child| child.map(|child| child.path()))
-            .collect::<io::Result<Vec<_>>>()?;
-        // Sorted, so that of two hard links it is always the same one that holds the content.
-        children.sort();
-        for child in children {
+        for child in sorted_children(on_disk)? {
             let name = child
                 .file_name()
                 .map(OsStrExt::as_bytes)

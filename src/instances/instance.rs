@@ -47,15 +47,20 @@ pub fn set_up(
         .map_err(|error| {
             error.hinted("the command that failed is the last that the log shows behind a `+`")
         })?;
+    finish(stage, means)?;
+    let found = changes(&stage.changes(), stage.below()).map_err(at(level, "pack the checkout"))?;
+    Ok(found.tree)
+}
+
+/// Leaves the checkout as upstream does.
+fn finish(stage: &Stage, means: &Means<'_>) -> Result<(), BuildError> {
     means.run(
         stage,
-        level,
+        Level::Instance,
         "finish the checkout",
         &["/bin/bash", "-c", FINISH],
         "/testbed",
-    )?;
-    let found = changes(&stage.changes(), stage.below()).map_err(at(level, "pack the checkout"))?;
-    Ok(found.tree)
+    )
 }
 
 /// Applies patches on top of a finished instance, in upstream's order.
@@ -86,13 +91,7 @@ pub fn apply_patches(
         )?;
     }
     fs_err::remove_dir_all(&directory).map_err(at(level, "remove patches"))?;
-    means.run(
-        stage,
-        level,
-        "finish the checkout",
-        &["/bin/bash", "-c", FINISH],
-        "/testbed",
-    )?;
+    finish(stage, means)?;
     let found = changes(&stage.changes(), stage.below()).map_err(at(level, "pack patches"))?;
     Ok(found.tree)
 }

@@ -2,16 +2,14 @@
 //! land in a directory of their own.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use command_fds::{CommandFdExt as _, FdMapping};
-use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::sandbox::bubblewrap;
-use crate::sandbox::{Bind, HOST_NAME, Network, Sandbox};
+use crate::sandbox::run::options_in_memory;
+use crate::sandbox::{Bind, HOST_NAME, Network, Sandbox, local_hosts};
 
 /// Mounts the overlay, then becomes the program: both in a namespace of their own, which takes the
 /// mount with it.
@@ -168,7 +166,7 @@ impl Stage {
             .stderr(log.into_file());
         command
             .fd_mappings(vec![FdMapping {
-                parent_fd: in_memory(&bubblewrap::options(&sandbox))?,
+                parent_fd: options_in_memory(&sandbox)?,
                 child_fd: OPTIONS,
             }])
             .map_err(io::Error::other)?;
@@ -181,9 +179,7 @@ impl Stage {
         let names = self.directory.join("hosts");
         match program.network {
             Network::None => {
-                let text =
-                    format!("127.0.0.1\tlocalhost {HOST_NAME}\n::1\tlocalhost {HOST_NAME}\n");
-                fs_err::write(&names, text)?;
+                fs_err::write(&names, local_hosts())?;
                 binds.push(self.cover(&names, "etc/hosts")?);
             }
             Network::Host => {
@@ -244,19 +240,6 @@ pub fn is_passing(path: &str) -> bool {
     ]
     .into_iter()
     .any(at)
-}
-
-/// The options as bubblewrap reads them from a file, each with a NUL behind it.
-fn in_memory(options: &[OsString]) -> io::Result<OwnedFd> {
-    use std::io::Seek as _;
-    use std::os::unix::ffi::OsStrExt as _;
-    let mut file = std::fs::File::from(memfd_create("options", MemfdFlags::CLOEXEC)?);
-    for option in options {
-        file.write_all(option.as_bytes())?;
-        file.write_all(&[0])?;
-    }
-    file.rewind()?;
-    Ok(file.into())
 }
 
 #[cfg(test)]

@@ -84,13 +84,7 @@ pub fn read_directory_of(
     )?;
     let mut waiting = vec![(root.to_owned(), LayerPath::root())];
     while let Some((on_disk, in_layer)) = waiting.pop() {
-        // Sorted, so that of two hard links it is always the same one that holds the content and
-        // notes come in the same order.
-        let mut children = fs_err::read_dir(&on_disk)?
-            .map(|child| child.map(|child| child.path()))
-            .collect::<io::Result<Vec<_>>>()?;
-        children.sort();
-        for child in children {
+        for child in sorted_children(&on_disk)? {
             let name = child
                 .file_name()
                 .map(OsStrExt::as_bytes)
@@ -193,6 +187,16 @@ fn capabilities(path: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, DirectoryErro
             format!("cannot read its capabilities: {}", io::Error::from(errno)),
         )),
     }
+}
+
+/// What is in a directory, sorted, so that of two hard links it is always the same one that holds the
+/// content, and notes come in the same order.
+pub(crate) fn sorted_children(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut children = fs_err::read_dir(directory)?
+        .map(|child| child.map(|child| child.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    children.sort();
+    Ok(children)
 }
 
 #[cfg(test)]

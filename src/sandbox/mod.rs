@@ -6,6 +6,7 @@ pub mod bubblewrap;
 pub mod cgroup;
 mod denial;
 pub mod description;
+pub mod hosts;
 pub mod image;
 pub mod limits;
 pub mod overlay;
@@ -18,6 +19,7 @@ pub mod unpack;
 pub mod user;
 
 pub use description::{Bind, BindError, HOST_NAME, Network, Sandbox};
+pub use hosts::local_hosts;
 pub use image::{FoundImage, UnpackedImage, find_image, unpack_image};
 pub use limits::{Enforced, LimitGroup, Limiter, Limits};
 pub use overlay::{CopyOnWrite, Workspace};

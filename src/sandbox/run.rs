@@ -202,7 +202,7 @@ impl Bubblewrap {
         bwrap.arg("--").args(command);
         bwrap
             .fd_mappings(vec![
-                mapping(in_memory(&options(sandbox)).map_err(&failed)?, OPTIONS),
+                mapping(options_in_memory(sandbox).map_err(&failed)?, OPTIONS),
                 mapping(status_writer, STATUS),
                 mapping(gate_reader, GATE),
             ])
@@ -244,12 +244,12 @@ fn mapping(parent: impl Into<OwnedFd>, child_fd: i32) -> FdMapping {
     }
 }
 
-/// The options in a file without a name: on the command line everybody on this machine could read
-/// the environment.
-fn in_memory(options: &[OsString]) -> io::Result<OwnedFd> {
+/// Bubblewrap's options in a file without a name: on the command line everybody on this machine
+/// could read the environment.
+pub(crate) fn options_in_memory(sandbox: &Sandbox) -> io::Result<OwnedFd> {
     let file = memfd_create("bwrap-options", MemfdFlags::CLOEXEC)?;
     let mut file = std::fs::File::from(file);
-    for option in options {
+    for option in options(sandbox) {
         file.write_all(option.as_bytes())?;
         file.write_all(b"\0")?;
     }

@@ -9,7 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::sandbox::{
     Bind, HOST_NAME, Network, Process, RemovedDirectory, Root, RootError, Sandbox, User,
-    root::cleaned, unpack_image,
+    local_hosts, root::cleaned, unpack_image,
 };
 use crate::transfer::read::this_machine;
 
@@ -149,8 +149,7 @@ fn names(network: Network, context: &Context, root: &Root) -> Result<Vec<Bind>, 
     match network {
         Network::None => {
             let hosts = context.work_dir.join("hosts");
-            let text = format!("127.0.0.1\tlocalhost {HOST_NAME}\n::1\tlocalhost {HOST_NAME}\n");
-            fs_err::write(&hosts, text).map_err(|error| {
+            fs_err::write(&hosts, local_hosts()).map_err(|error| {
                 Failure::new("cannot write a temporary file", error.to_string())
             })?;
             files.push((hosts, "/etc/hosts"));
