@@ -9,7 +9,7 @@ use crate::layer::{LayerPath, Tree};
 use crate::oci::Descriptor;
 use crate::sandbox::{Owners, unpack};
 use crate::store::cache::Cache;
-use crate::store::file_body::file_body;
+use crate::store::file_body::{file_body, own_file_body};
 use crate::transfer::compose::{LayerBytes, LocalLayer};
 use crate::transfer::flatten;
 
@@ -99,9 +99,9 @@ pub fn make(
         uncompressed_size,
         ..
     } = packed;
-    let path = match file {
-        LayerFile::Given(path) => path,
-        LayerFile::Temporary(path) => path.keep().map_err(|error| error.error.to_string())?,
+    let (path, is_ours) = match file {
+        LayerFile::Given(path) => (path, false),
+        LayerFile::Temporary(path) => (path.keep().map_err(|error| error.error.to_string())?, true),
     };
     let kept = keep(cache, &path, &descriptor);
     if kept.is_some() {
@@ -120,10 +120,16 @@ pub fn make(
         );
         let _ = fs_err::remove_file(&path);
     }
+    let is_ours = is_ours || kept.is_some();
     let path = kept.unwrap_or(path);
+    let body = if is_ours {
+        own_file_body(&path, &descriptor)
+    } else {
+        file_body(&path, &descriptor)
+    };
     Ok(KeptLayer {
         layer: LocalLayer {
-            from: LayerBytes::File(file_body(&path, &descriptor)),
+            from: LayerBytes::File(body),
             name: name.to_owned(),
             platform: None,
             descriptor,

@@ -1,6 +1,7 @@
 //! A layer blob that is being written: a tar goes in; digests, sizes and a file come out.
 
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -122,6 +123,8 @@ impl Blob {
     pub(super) fn create(settings: Settings, out_dir: &Path) -> io::Result<Self> {
         let file = tempfile::Builder::new()
             .prefix(".layer-")
+            // It may become a blob of a layout by getting its name there.
+            .permissions(std::fs::Permissions::from_mode(0o666))
             .tempfile_in(out_dir)
             .map_err(|error| {
                 let message = format!("cannot write into {}: {error}", out_dir.display());

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use async_trait::async_trait;
@@ -22,6 +23,12 @@ pub trait Body: Debug + Send + Sync {
     /// # Errors
     /// When the content cannot be opened now.
     async fn open(&self, offset: u64) -> io::Result<ByteStream>;
+
+    /// A file of ours on this machine that holds just this content, is never changed in place, and
+    /// may be given more names instead of being copied. Its content has not been checked.
+    fn file(&self) -> Option<PathBuf> {
+        None
+    }
 }
 
 #[async_trait]

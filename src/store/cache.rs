@@ -199,6 +199,10 @@ impl BlobFiles for Cache {
             None => Ok(None),
         }
     }
+
+    fn own_file(&self, digest: &Digest) -> Option<PathBuf> {
+        self.path_of(digest)
+    }
 }
 
 /// Opens an ordinary file, if there is one.

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -171,6 +172,11 @@ impl Read for RegionReader {
 pub(crate) trait BlobFiles: Debug + Send + Sync {
     /// Opens a blob; `None` when it is not there.
     fn find(&self, digest: &Digest) -> io::Result<Option<Region>>;
+
+    /// The blob's own file, when it is one of which [`Body::file`] may tell.
+    fn own_file(&self, _digest: &Digest) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// A blob in a file; the file is opened when the content is.
@@ -234,6 +240,10 @@ impl Body for FileBody {
             }
         });
         Ok(Box::pin(pieces))
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        self.place.own_file(&self.descriptor.digest)
     }
 }
 

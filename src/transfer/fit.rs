@@ -21,7 +21,7 @@ use crate::layer::headers::read_headers;
 use crate::layer::{LayerFile, PackOptions};
 use crate::oci::{Content, Descriptor, Platform};
 use crate::store::cache::Cache;
-use crate::store::file_body::file_body;
+use crate::store::file_body::{file_body, own_file_body};
 use crate::store::{Error, ErrorKind, Source};
 
 /// What the cache calls listings; the number changes when equal layers give other listings.
@@ -91,13 +91,16 @@ fn packed(
     let options = PackOptions::default();
     let packed = crate::layer::pack_tree(tree, created_by, &options, &job.work_dir)
         .map_err(|error| fail(error.to_string()))?;
-    // The file lies in the run's own directory, which is removed as a whole at the end.
-    let path = match packed.file {
-        LayerFile::Given(path) => path,
-        LayerFile::Temporary(path) => path.keep().map_err(|error| Error::io(what, error.error))?,
+    let body = match packed.file {
+        LayerFile::Given(path) => file_body(path, &packed.descriptor),
+        // It lies in the run's own directory, which is removed as a whole at the end.
+        LayerFile::Temporary(path) => {
+            let path = path.keep().map_err(|error| Error::io(what, error.error))?;
+            own_file_body(path, &packed.descriptor)
+        }
     };
     Ok(LocalLayer {
-        from: LayerBytes::File(file_body(path, &packed.descriptor)),
+        from: LayerBytes::File(body),
         descriptor: packed.descriptor,
         diff_id: packed.diff_id,
         created_by: packed.created_by,

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -51,5 +52,9 @@ impl Body for WatchedBody {
                 observer.event(&Event::Moved(piece.len() as u64));
             }
         })))
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        self.inner.file()
     }
 }

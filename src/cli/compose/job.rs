@@ -23,7 +23,7 @@ use crate::oci::media_type::Compression;
 use crate::oci::timestamp::Timestamp;
 use crate::oci::{Platform, Reference};
 use crate::openhands::tags::dirhash::{ignores_directory, ignores_file};
-use crate::store::file_body::file_body;
+use crate::store::file_body::{file_body, own_file_body};
 use crate::transfer::compose::{self, Job, LayerBytes, LocalLayer, Pins};
 use crate::transfer::fit::{Fit, FitError};
 use crate::transfer::read::Choice;
@@ -363,15 +363,18 @@ fn bare_name(path: &Path) -> String {
 }
 
 pub(crate) fn local_layer(name: String, packed: PackedLayer) -> Result<LocalLayer, Failure> {
-    let path = match packed.file {
-        LayerFile::Given(path) => path,
+    let body = match packed.file {
+        LayerFile::Given(path) => file_body(path, &packed.descriptor),
         // It lies in the run's own directory, which is removed as a whole at the end.
-        LayerFile::Temporary(path) => path
-            .keep()
-            .map_err(|error| Failure::new("cannot keep a packed layer", error.to_string()))?,
+        LayerFile::Temporary(path) => {
+            let path = path
+                .keep()
+                .map_err(|error| Failure::new("cannot keep a packed layer", error.to_string()))?;
+            own_file_body(path, &packed.descriptor)
+        }
     };
     Ok(LocalLayer {
-        from: LayerBytes::File(file_body(path, &packed.descriptor)),
+        from: LayerBytes::File(body),
         descriptor: packed.descriptor,
         diff_id: packed.diff_id,
         created_by: packed.created_by,

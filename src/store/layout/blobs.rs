@@ -1,7 +1,8 @@
 //! The blobs of an OCI layout.
 
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use crate::store::region::{BlobFiles, FileBody, Region};
 use crate::store::staged::StagedFile;
 use crate::store::{Body, Error, ErrorKind};
 
-use super::{BLOBS, Layout, failure};
+use super::{BLOBS, Layout, VERSION_FILE, failure};
 
 impl Layout {
     /// Where a blob lies, if it is there.
@@ -102,6 +103,28 @@ impl Layout {
         self.blob_directory(&descriptor.digest)
             .and_then(|()| staged.commit_as(descriptor, &self.blob_path(&descriptor.digest)))
             .map_err(|error| failure(self.what_blob(&descriptor.digest), error))
+    }
+
+    /// Whether a file can get a name among the blobs: it is in the same file system, and whoever
+    /// may read the layout may read it.
+    pub(crate) fn may_link(&self, file: &Path) -> bool {
+        let (Ok(ours), Ok(file)) = (
+            fs::metadata(self.path.join(VERSION_FILE)),
+            fs::symlink_metadata(file),
+        ) else {
+            return false;
+        };
+        file.is_file() && file.dev() == ours.dev() && file.mode() == ours.mode()
+    }
+
+    /// Gives a file, whose content has been checked, one more name: the blob's.
+    pub(crate) fn link(&self, file: &Path, descriptor: &Descriptor) -> Result<(), Error> {
+        let link = || {
+            self.blob_directory(&descriptor.digest)?;
+            fs::File::open(file)?.sync_all()?;
+            fs::hard_link(file, self.blob_path(&descriptor.digest))
+        };
+        link().map_err(|error| failure(self.what_blob(&descriptor.digest), error))
     }
 
     /// Puts a small blob; says whether it was new.

@@ -223,6 +223,27 @@ pub(crate) async fn blocking<R: Send + 'static>(
     }
 }
 
+/// Gives a file of ours its name in the layout, after reading it through, and says whether that
+/// could be done: not across file systems, for example. Whoever cannot have the file itself copies
+/// it, and learns there what is wrong, if anything is.
+async fn link(layout: &Layout, body: &dyn Body, file: PathBuf, descriptor: &Descriptor) -> bool {
+    let (layout, descriptor) = (layout.clone(), descriptor.clone());
+    if !layout.may_link(&file) {
+        return false;
+    }
+    let Ok(mut pieces) = body.open(0).await else {
+        return false;
+    };
+    while let Some(piece) = pieces.next().await {
+        if piece.is_err() {
+            return false;
+        }
+    }
+    blocking("cannot link", move || layout.link(&file, &descriptor))
+        .await
+        .is_ok()
+}
+
 /// Puts a blob into a layout, by its body.
 pub(crate) async fn place_in(layout: Layout, offer: &Offer, label: &str) -> Result<Arrival, Error> {
     let descriptor = offer.descriptor.clone();
@@ -237,6 +258,11 @@ pub(crate) async fn place_in(layout: Layout, offer: &Offer, label: &str) -> Resu
             "it is not there, and its bytes may not be moved",
         ));
     };
+    if let Some(file) = body.file()
+        && link(&layout, &**body, file, &descriptor).await
+    {
+        return Ok(offer.moved);
+    }
     let staged = receive(&**body, layout.stage()?, descriptor.size)
         .await
         .map_err(|error| match error.downcast::<registry::Error>() {
@@ -318,5 +344,73 @@ impl Target for LayoutTarget {
     async fn finish(&self) -> Result<(), Error> {
         let this = self.clone();
         blocking("cannot finish", move || this.list_unnamed()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::file_body::{file_body, own_file_body};
+    use std::os::unix::fs::MetadataExt as _;
+
+    async fn place(
+        target: &LayoutTarget,
+        body: Arc<dyn Body>,
+        content: &[u8],
+    ) -> Result<u64, Error> {
+        let descriptor = Descriptor::of("a/b", content);
+        let offer = Offer {
+            descriptor: descriptor.clone(),
+            mount_from: Vec::new(),
+            body: Some(body),
+            moved: Arrival::Uploaded,
+        };
+        target.place_blob(&offer).await?;
+        let path = target.layout()?.blob_path(&descriptor.digest);
+        assert_eq!(fs_err::read(&path).unwrap(), content);
+        Ok(fs_err::metadata(path).unwrap().ino())
+    }
+
+    #[tokio::test]
+    async fn a_file_of_ours_is_linked_and_that_of_others_is_copied() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = LayoutTarget::new(directory.path().join("layout"));
+        let file = directory.path().join("file");
+        let write = |content: &[u8]| {
+            fs_err::write(&file, content).unwrap();
+            fs_err::metadata(&file).unwrap().ino()
+        };
+        let descriptor = |content: &[u8]| Descriptor::of("a/b", content);
+
+        let inode = write(b"given");
+        let given = file_body(&file, &descriptor(b"given"));
+        assert_ne!(place(&target, given, b"given").await.unwrap(), inode);
+
+        let inode = write(b"ours");
+        let ours = own_file_body(&file, &descriptor(b"ours"));
+        assert_eq!(place(&target, ours, b"ours").await.unwrap(), inode);
+        fs_err::remove_file(&file).unwrap();
+
+        // Others may read the layout's files.
+        let inode = write(b"private");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs_err::set_permissions(&file, mode).unwrap();
+        let private = own_file_body(&file, &descriptor(b"private"));
+        assert_ne!(place(&target, private, b"private").await.unwrap(), inode);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_of_ours_gets_no_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = LayoutTarget::new(directory.path().join("layout"));
+        let file = directory.path().join("file");
+        fs_err::write(&file, b"abd").unwrap();
+        let descriptor = Descriptor::of("a/b", b"abc");
+        let error = place(&target, own_file_body(&file, &descriptor), b"abc")
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("blob"), "{error}");
+        let layout = target.layout().unwrap();
+        assert!(!layout.blob_path(&descriptor.digest).exists());
     }
 }
