@@ -33,6 +33,11 @@ pub struct Arguments {
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Option<String>,
 
+    /// Copy what is about the image as well: signatures, bills of materials and other manifests that
+    /// name it, or an image that it lists, as their subject
+    #[arg(long)]
+    pub referrers: bool,
+
     /// Fail, with the reason, rather than move blobs: only mounts
     #[arg(long)]
     pub no_upload: bool,
@@ -66,6 +71,7 @@ pub(super) async fn run(
             ),
         },
         no_upload: arguments.no_upload,
+        referrers: arguments.referrers,
     };
     let context = Context::open(registry)?;
     let progress = Progress::start();

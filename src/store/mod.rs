@@ -69,6 +69,19 @@ pub trait Source: Debug + Send + Sync {
     /// When it is missing, larger than [`MAX_DOCUMENT`], or not what the descriptor says.
     async fn document(&self, descriptor: &Descriptor) -> Result<Bytes, Error>;
 
+    /// Lists the manifests that name `subject` as what they are about. What they say has not been
+    /// checked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] where no manifest refers to another.
+    async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("cannot list what is about {subject} in {}", self.place()),
+            "archives in Docker's format hold images only",
+        ))
+    }
+
     /// A handle from which the blob's bytes can be read, again and again. Nothing is read yet.
     fn blob(&self, descriptor: &Descriptor) -> Arc<dyn Body>;
 }

@@ -122,6 +122,10 @@ impl Source for RegistrySource {
         Ok(manifest)
     }
 
+    async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        Ok(self.repository.referrers(subject, None).await?)
+    }
+
     async fn document(&self, descriptor: &Descriptor) -> Result<Bytes, Error> {
         if let Some(bytes) = self.cache.get(&descriptor.digest, MAX_DOCUMENT)
             && bytes.len() as u64 == descriptor.size

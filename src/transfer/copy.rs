@@ -7,10 +7,12 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::attach;
 use super::execute::{self, Delivery};
 use super::places::{Destination, Places};
 use super::plan::{self, Need, Role};
 use super::read;
+use super::referrers;
 use super::report::{Cost, Status};
 use super::watch::{Event, Observer};
 use crate::oci::convert;
@@ -33,6 +35,8 @@ pub struct Job {
     pub platform: Option<Platform>,
     /// Fail rather than move layer bytes.
     pub no_upload: bool,
+    /// Copy what is about the image as well: signatures, bills of materials.
+    pub referrers: bool,
 }
 
 /// What a copy came to.
@@ -47,6 +51,8 @@ pub struct CopyReport {
     pub media_type: String,
     /// How many manifests it lists, itself included.
     pub manifests: usize,
+    /// How many manifests about those were copied.
+    pub referrers: usize,
     /// How the run ended.
     pub status: Status,
     /// Every blob, and how it got into the first target.
@@ -80,6 +86,9 @@ pub async fn copy(
     observer: &Arc<dyn Observer>,
 ) -> Result<CopyReport, Error> {
     let started = std::time::Instant::now();
+    if job.referrers {
+        job.to.iter().try_for_each(attach::check)?;
+    }
     let destinations = places.destinations(&job.to)?;
     places.announce(&[&job.from], &job.to.iter().collect::<Vec<_>>());
     observer.event(&Event::Step(format!("reading {}", job.from)));
@@ -91,20 +100,31 @@ pub async fn copy(
     let root = root(source.as_ref(), job, one_image).await?;
     let mut manifests = Vec::new();
     collect(source.as_ref(), root.clone(), &mut manifests).await?;
-    let needs = needs(&source, &manifests);
+    let mut about = Vec::new();
+    if job.referrers {
+        for referrer in referrers::about(source.as_ref(), &manifests).await? {
+            collect(source.as_ref(), referrer, &mut about).await?;
+        }
+    }
+    let needs = needs(&source, manifests.iter().chain(&about));
     observer.event(&Event::Step(format!("copying {}", job.from)));
     let mut report = None;
+    let originals = manifests;
     for destination in &destinations {
-        let manifests = for_destination(job, destination, &manifests)?;
+        let manifests = for_destination(job, destination, &originals)?;
         let Some((root, children)) = manifests.split_last() else {
             continue;
         };
+        if !about.is_empty() && digests(&manifests).ne(digests(&originals)) {
+            return Err(no_longer_about(job, destination));
+        }
         let moves = plan::plan(destination, &needs, job.no_upload);
         let arrivals = execute::deliver(
             &Delivery {
                 moves: &moves,
                 documents: &[],
                 children,
+                referrers: &about,
                 root,
             },
             destination,
@@ -116,6 +136,7 @@ pub async fn copy(
             digest: root.digest().clone(),
             media_type: root.media_type().to_owned(),
             manifests: manifests.len(),
+            referrers: about.len(),
             status: Status::Pushed,
             blobs: moves
                 .iter()
@@ -204,6 +225,20 @@ fn for_destination<'a>(
         })
 }
 
+fn digests(manifests: &[Manifest]) -> impl Iterator<Item = &Digest> {
+    manifests.iter().map(Manifest::digest)
+}
+
+fn no_longer_about(job: &Job, destination: &Destination) -> Error {
+    let place = destination.target.place();
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("cannot copy what is about {} to {place}", job.from),
+        "Docker's manifests become OCI's there and get other digests, which nothing is about",
+    )
+    .hinted("copy without --referrers, or to a registry")
+}
+
 /// Reads everything below a manifest; each is listed behind all that it lists.
 async fn collect(
     source: &dyn Source,
@@ -265,10 +300,9 @@ fn list_behind_children(
 }
 
 /// Every blob that the manifests list, once. Foreign layers stay where their URLs say they are.
-fn needs(source: &Arc<dyn Source>, manifests: &[Manifest]) -> Vec<Need> {
+fn needs<'a>(source: &Arc<dyn Source>, manifests: impl Iterator<Item = &'a Manifest>) -> Vec<Need> {
     let mut seen = HashSet::new();
     manifests
-        .iter()
         .filter_map(|manifest| match manifest.content() {
             Content::Image { config, layers } => {
                 Some(std::iter::once(config.as_ref()).chain(layers))
@@ -352,6 +386,7 @@ mod tests {
             to: vec![reference("to")],
             platform: None,
             no_upload: false,
+            referrers: false,
         };
         let observer: Arc<dyn Observer> = Arc::new(Unwatched);
         let report = copy(&job, &places, &observer).await.unwrap();

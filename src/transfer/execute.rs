@@ -24,6 +24,9 @@ pub struct Delivery<'a> {
     pub documents: &'a [(Descriptor, Bytes)],
     /// Manifests that the root lists, or that they list: each behind all that it lists itself.
     pub children: &'a [Manifest],
+    /// Manifests about the root or its children, each behind its subject and what it lists. They
+    /// are there before the tags, so that whoever finds a tag finds its signature.
+    pub referrers: &'a [Manifest],
     /// What the tags will name.
     pub root: &'a Manifest,
 }
@@ -106,6 +109,14 @@ async fn attempt(
     // An index is refused before what it lists is there, so these wait for each other.
     for index in delivery.children.iter().filter(|child| !is_image(child)) {
         target.place_manifest(index, &[]).await?;
+    }
+    // One after the other: registries without a list of their own get them into a list whose
+    // digest must not depend on which came first.
+    for referrer in delivery.referrers {
+        match referrer.subject() {
+            Some(_) => target.place_referrer(referrer).await?,
+            None => target.place_manifest(referrer, &[]).await?,
+        }
     }
     target
         .place_manifest(delivery.root, &destination.tags)

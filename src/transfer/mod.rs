@@ -13,6 +13,7 @@ pub mod places;
 pub mod plan;
 pub mod read;
 pub mod recompose;
+mod referrers;
 pub mod report;
 pub mod watch;
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::oci::manifest::MAX_SIZE;
-use crate::oci::{Descriptor, Manifest};
+use crate::oci::{Descriptor, Digest, Manifest};
 use crate::store::region::{BlobFiles, FileBody};
 use crate::store::{Body, Error, ErrorKind, MAX_DOCUMENT, Source};
 
@@ -126,6 +126,29 @@ impl LayoutSource {
         }
     }
 
+    /// The layout says of no entry what it is about, so all are looked at. Nothing else in a layout
+    /// is harmed by a broken entry, and neither is this.
+    fn listed_about(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        let bytes = self.place.index_bytes()?;
+        let index = Index::parse(bytes)
+            .map_err(|error| Error::new(ErrorKind::Corrupt, self.what(), error.to_string()))?;
+        let mut found: Vec<Descriptor> = Vec::new();
+        for entry in index.entries() {
+            let Ok(descriptor) = Descriptor::from_json(entry) else {
+                continue;
+            };
+            let is_about = self
+                .read_manifest(&descriptor, Some(&descriptor.media_type))
+                .ok()
+                .and_then(|manifest| manifest.subject())
+                .is_some_and(|named| named.digest == *subject);
+            if is_about && found.iter().all(|other| other.digest != descriptor.digest) {
+                found.push(descriptor);
+            }
+        }
+        Ok(found)
+    }
+
     fn choice(&self, error: &ChoiceError) -> Error {
         let kind = match error {
             ChoiceError::NotFound { .. } | ChoiceError::Empty | ChoiceError::Several { .. } => {
@@ -178,6 +201,10 @@ impl Source for LayoutSource {
 
     async fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest, Error> {
         self.read_manifest(descriptor, Some(&descriptor.media_type))
+    }
+
+    async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        self.listed_about(subject)
     }
 
     async fn document(&self, descriptor: &Descriptor) -> Result<Bytes, Error> {

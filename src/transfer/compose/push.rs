@@ -60,6 +60,7 @@ pub(super) async fn push(
             moves,
             documents: &documents,
             children: &children,
+            referrers: &[],
             root: &made.root,
         },
         destination,

@@ -10,12 +10,14 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use tempfile::TempDir;
 
+use super::deps_docker;
 use super::process::{Run, watched};
 use super::table::bytes;
 use super::tools::ohoci_program;
 use crate::command::{find, output, root};
 
-/// Build a deps image cold and from the cache, and pack the same files with tar, pigz and zstd.
+/// Build a deps image cold and from the cache, pack the same files with tar, pigz and zstd, and install
+/// the same packages with `docker build`.
 ///
 /// The first build downloads; what that takes is the mirrors' doing. All others are offline.
 #[derive(Debug, Args)]
@@ -32,6 +34,9 @@ pub(crate) struct Arguments {
     /// The binary; without it, a release build is made.
     #[arg(long)]
     ohoci: Option<PathBuf>,
+    /// Nothing of Docker, which otherwise runs where it is installed and may be started.
+    #[arg(long)]
+    without_docker: bool,
     /// Write the table to this file as well.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -133,32 +138,59 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             println!("{first} is not installed");
             continue;
         }
-        let mut times = Vec::new();
-        let mut size = 0;
-        for _ in 0..arguments.runs {
-            let start = Instant::now();
-            let count = output(Command::new("sh").current_dir(&rootfs).args([
-                "-c",
-                &format!("tar --create --sort=name openhands | {packer} | wc -c"),
-            ]))?;
-            times.push(start.elapsed());
-            size = count.trim().parse()?;
-        }
-        times.sort();
-        let median = times.get(times.len() / 2).copied().unwrap_or_default();
-        line(
-            &mut text,
-            &format!("only pack the unpacked files: tar, {name}"),
-            median,
-            None,
-            size,
+        // Into a file, as ohoci packs; and with the two digests that make it a layer.
+        let pack = format!("tar --create --sort=name openhands | {packer} > ../packed");
+        let hashed = format!(
+            "mkfifo ../fifo; sha256sum < ../fifo > ../diff-id & tar --create --sort=name openhands \
+             | tee ../fifo | {packer} | tee ../packed | sha256sum; wait; rm ../fifo"
         );
+        for (what, script) in [("", &pack), (", both digests", &hashed)] {
+            let mut times = Vec::new();
+            for _ in 0..arguments.runs {
+                let _ = fs_err::remove_file(work.path().join("packed"));
+                let start = Instant::now();
+                output(Command::new("sh").current_dir(&rootfs).args(["-c", script]))?;
+                times.push(start.elapsed());
+            }
+            times.sort();
+            line(
+                &mut text,
+                &format!("only pack the unpacked files: tar, {name}{what}"),
+                times.get(times.len() / 2).copied().unwrap_or_default(),
+                None,
+                fs_err::metadata(work.path().join("packed"))?.len(),
+            );
+        }
+    }
+    if !arguments.without_docker {
+        docker(&mut text, &program, &recipe, arguments, work.path());
     }
     println!("{text}");
     if let Some(out) = &arguments.out {
         fs_err::write(out, &text)?;
     }
     Ok(())
+}
+
+/// The rows of Docker, or why there are none.
+fn docker(text: &mut String, program: &Path, recipe: &Path, arguments: &Arguments, work: &Path) {
+    let lock = recipe.with_extension("lock");
+    match deps_docker::build(program, &lock, &arguments.without, work) {
+        Ok(built) => {
+            let what = "docker build of the same packages";
+            let size = built.size;
+            line(
+                text,
+                &format!("{what}, everything downloaded"),
+                built.first,
+                None,
+                size,
+            );
+            let changed = format!("{what}, a Python package changed");
+            line(text, &changed, built.changed, None, size);
+        }
+        Err(error) => println!("nothing of Docker: {error:#}"),
+    }
 }
 
 fn platform() -> Result<&'static str> {

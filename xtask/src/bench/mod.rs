@@ -3,7 +3,7 @@
 //! * [`compose`]: one image, at several round-trip times.
 //! * [`batch`]: hundreds of images, and what the registry sustains (`replay`).
 //! * [`pull`]: what the position of the shared layer costs a node that pulls.
-//! * [`deps`]: how long deps images take to build.
+//! * [`deps`]: how long deps images take to build; `deps_docker`: and the same packages by Docker.
 //! * [`swebench`]: SWE-bench's images and evaluations.
 //! * `inputs`: the images and the layer that every tool gets.
 //! * `tools`: what each tool is told to do.
@@ -14,6 +14,7 @@
 pub(crate) mod batch;
 pub(crate) mod compose;
 pub(crate) mod deps;
+mod deps_docker;
 pub(crate) mod docker;
 mod inputs;
 mod process;

@@ -61,7 +61,7 @@ pub(super) fn make(directory: &Path, asked: &[String]) -> Result<Vec<Base>> {
 }
 
 /// The mirror that apt uses for Debian itself.
-fn mirror() -> Result<String> {
+pub(crate) fn mirror() -> Result<String> {
     let text = output(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]))?;
     let mut mirrors = text.lines().filter(|line| line.ends_with("/debian/"));
     mirrors
@@ -77,7 +77,8 @@ fn mmdebstrap() -> Result<Command> {
     Ok(command)
 }
 
-fn debian(out: &Path, suite: &str, mirror: &str) -> Result<()> {
+/// Makes the root file system of a minimal Debian as a tar.
+pub(crate) fn debian(out: &Path, suite: &str, mirror: &str) -> Result<()> {
     let mut command = mmdebstrap()?;
     command.arg("--variant=minbase").arg(suite).arg(out);
     output(command.arg(format!("deb {mirror} {suite} main"))).map(drop)

@@ -1,6 +1,6 @@
 //! `cargo xtask matrix`: one deps image on many bases, put through the same checks on each.
 
-mod bases;
+pub(crate) mod bases;
 mod runner;
 
 use std::collections::BTreeMap;
