@@ -1,7 +1,8 @@
 //! Any bytes as a source distribution; what is accepted makes an environment.
 
 use ohoci::deps::archive::Spool;
-use ohoci::deps::python::{Environment, Layout, sdist};
+use ohoci::deps::python::sdist::{self, BuildScript};
+use ohoci::deps::python::{Environment, Layout};
 use ohoci::layer::LayerPath;
 
 thread_local! {
@@ -14,8 +15,9 @@ pub(crate) fn run(data: &[u8]) -> bool {
     fs_err::write(&path, data).expect("there is room");
     let spool = Spool::create(&std::env::temp_dir()).expect("there is room");
     let file = || fs_err::File::open(&path).expect("it was written");
-    let _ = sdist::metadata_of("pkg-1.0.tar.gz", file(), &spool);
-    let Ok(distribution) = sdist::read_file("pkg-1.0.tar.gz", file(), &spool) else {
+    let _ = sdist::metadata_of("pkg-1.0.tar.gz", file(), BuildScript::LeftOut, &spool);
+    let Ok(distribution) = sdist::read_file("pkg-1.0.tar.gz", file(), BuildScript::LeftOut, &spool)
+    else {
         return false;
     };
     let root = LayerPath::parse(b"venv").expect("a path");

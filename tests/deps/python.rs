@@ -1,7 +1,7 @@
 //! Python packages of a recipe: from an index into a virtual environment, without being run.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -124,8 +124,29 @@ pub(crate) fn wheel_files<'a>(more: &[(&'a str, &[u8])]) -> Vec<(&'a str, Vec<u8
     files
 }
 
+/// A source distribution with these files below its one directory.
+pub(super) fn sdist(name: &str, files: &[(&str, &str)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive
+            .append_data(&mut header, format!("{name}/{path}"), content.as_bytes())
+            .unwrap();
+    }
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&archive.into_inner().unwrap()).unwrap();
+    gzip.finish().unwrap()
+}
+
 /// A project with an interpreter, and a recipe and a lock that name the wheel.
 pub(super) fn project(wheel: &[u8]) -> Project {
+    project_of(WHEEL, wheel, false)
+}
+
+/// The same of a wheel, or of a source distribution without what its build script makes.
+fn project_of(name: &str, content: &[u8], without_build_script: bool) -> Project {
     let archive = Archive::new("trixie").package(
         Deb::new("python3.13-minimal", "3.13.5-2+b1", "amd64")
             .file("./usr/bin/python3.13", b"an interpreter"),
@@ -139,7 +160,11 @@ pub(super) fn project(wheel: &[u8]) -> Project {
     project.locked();
     let recipe = project.ohoci.work().join("layers/core.toml");
     let text = fs_err::read_to_string(&recipe).unwrap()
-        + "[python]\nversion = \"3.13\"\nrequirements = [\"pkg\"]\ntarget = \"poetry/oh\"\n";
+        + "[python]\nversion = \"3.13\"\nrequirements = [\"pkg\"]\ntarget = \"poetry/oh\"\n"
+        + match without_build_script {
+            true => "allow-sdist = [\"pkg\"]\nskip-build-script = [\"pkg\"]\n",
+            false => "",
+        };
     project.ohoci.write("work/layers/core.toml", text);
     let (_, reason) = project.deps(4, &["lock", "layers/core.toml", "--check"]);
     assert!(
@@ -155,12 +180,13 @@ pub(super) fn project(wheel: &[u8]) -> Project {
         version: "1.0".to_owned(),
         feature: "core".to_owned(),
         requested: true,
+        without_build_script,
         file: BTreeMap::from([(
             "any".to_owned(),
             LockedFile {
-                path: format!("pkg/{WHEEL}"),
-                size: wheel.len() as u64,
-                digest: sha256(wheel).parse().unwrap(),
+                path: format!("pkg/{name}"),
+                size: content.len() as u64,
+                digest: sha256(content).parse().unwrap(),
             },
         )]),
     });
@@ -173,11 +199,11 @@ pub(super) fn project(wheel: &[u8]) -> Project {
     );
     let mut files: BTreeMap<String, Vec<u8>> = archive.files(&project.key, Manner::at(SIGNED));
     let page = format!(
-        "<a href=\"../../files/{WHEEL}#sha256={}\">{WHEEL}</a>",
-        sha256(wheel).trim_start_matches("sha256:")
+        "<a href=\"../../files/{name}#sha256={}\">{name}</a>",
+        sha256(content).trim_start_matches("sha256:")
     );
     files.insert("simple/pkg/".to_owned(), page.into_bytes());
-    files.insert(format!("files/{WHEEL}"), wheel.to_vec());
+    files.insert(format!("files/{name}"), content.to_vec());
     project.mirror.put(files);
     project
 }
@@ -240,6 +266,56 @@ fn wheels_become_an_environment_below_the_prefix() {
     project.mirror.take_requests();
     project.deps(0, &[&build[..], &["--offline"]].concat());
     assert!(project.mirror.take_requests().is_empty());
+}
+
+#[test]
+fn a_project_of_poetrys_is_installed_without_being_built() {
+    let sdist = sdist(
+        "pkg-1.0",
+        &[
+            (
+                "PKG-INFO",
+                "Metadata-Version: 2.4\nName: pkg\nVersion: 1.0\nLicense-Expression: ISC\n",
+            ),
+            (
+                "pyproject.toml",
+                "[build-system]\nbuild-backend = \"poetry.core.masonry.api\"\n[tool.poetry]\n\
+                 packages = [{ include = \"pkg\", from = \"lib\" },\n\
+                 { include = \"pyproject.toml\", to = \"pkg\" }]\n\
+                 exclude = [\"lib/pkg/tests\"]\nbuild = \"make.py\"\n\
+                 [tool.poetry.scripts]\nhello = \"pkg:main\"\n",
+            ),
+            ("lib/pkg/__init__.py", "def main(): print('hello')\n"),
+            ("lib/pkg/tests/test.py", ""),
+            ("make.py", "raise SystemExit('a build ran')"),
+        ],
+    );
+    let project = project_of("pkg-1.0.tar.gz", &sdist, true);
+    project.deps(0, &["build", "layers/core.toml", "-o", "oci:out:deps"]);
+    let files = files(&project);
+    let packages = "openhands/poetry/oh/lib/python3.13/site-packages/";
+    let below = |path: &&String| path.starts_with(packages) && !path.ends_with('/');
+    let names: Vec<&str> = files
+        .keys()
+        .filter(below)
+        .map(|path| path.trim_start_matches(packages))
+        .collect();
+    assert!(names.contains(&"pkg/__init__.py") && names.contains(&"pkg/pyproject.toml"));
+    assert!(
+        !names
+            .iter()
+            .any(|name| name.contains("tests") || name.contains("make.py"))
+    );
+    assert!(files["openhands/poetry/oh/bin/hello"].contains("from pkg import main"));
+    // The lock alone does not let a build script pass that the recipe does not.
+    let recipe = project.ohoci.work().join("layers/core.toml");
+    let text = fs_err::read_to_string(&recipe).unwrap();
+    fs_err::write(&recipe, text.replace("skip-build-script = [\"pkg\"]\n", "")).unwrap();
+    let (_, said) = project.deps(
+        1,
+        &["build", "layers/core.toml", "--locked", "-o", "oci:o:1"],
+    );
+    assert!(said.contains("lock"), "{said}");
 }
 
 #[test]

@@ -32,7 +32,10 @@ perl = "for programs that nobody calls"
 version = "3.13"
 requirements = ["pip"]
 allow-sdist = ["func-timeout"]
+skip-build-script = ["func-timeout"]
 target = "poetry/oh"
+[python.exclude]
+poetry = "for whoever develops it"
 
 [npm]
 lockfile = "package-lock.json"
@@ -267,6 +270,8 @@ fn the_schema_accepts_what_ohoci_accepts_and_refuses_what_it_refuses() {
         "/features/0 set to",
         "/platforms",
         "/npm/lockfile set to",
+        "/python/allow-sdist",
+        "/python/skip-build-script",
         "/archive/0/url set to",
     ];
     let validator = validator();

@@ -2,12 +2,12 @@
 //! everywhere, so programs stand in for them that keep what they are shown, as the real ones do.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 use testbed::file_server::FileServer;
 
+use super::python::sdist;
 use crate::support::command::{Ohoci, Outcome};
 use crate::support::peer::sha256;
 
@@ -125,27 +125,13 @@ impl Project {
 
 /// `sd` as a source distribution.
 fn source(version: &str) -> Vec<u8> {
-    let mut archive = tar::Builder::new(Vec::new());
     let metadata = format!("Metadata-Version: 2.2\nName: sd\nVersion: {version}\n");
-    for (path, content) in [
+    let files = [
         ("PKG-INFO", metadata.as_str()),
         ("sd.egg-info/top_level.txt", "sd\n"),
         ("sd.py", ""),
-    ] {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        archive
-            .append_data(
-                &mut header,
-                format!("sd-{version}/{path}"),
-                content.as_bytes(),
-            )
-            .unwrap();
-    }
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(&archive.into_inner().unwrap()).unwrap();
-    gzip.finish().unwrap()
+    ];
+    sdist(&format!("sd-{version}"), &files)
 }
 
 const PYTHON: &str = "name = \"more\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n\
@@ -161,15 +147,23 @@ fn offer(project: &Project, wheels: &[(&str, &str, char)], sources: &[&str]) {
         })
         .collect();
     project.ohoci.write("home/shop", shop);
+    let archives: Vec<(&str, Vec<u8>)> = sources
+        .iter()
+        .map(|version| (*version, source(version)))
+        .collect();
+    offer_sources(project, &archives);
+}
+
+/// Puts versions of `sd` as source distributions on offer.
+fn offer_sources(project: &Project, archives: &[(&str, Vec<u8>)]) {
     let mut files = BTreeMap::new();
     let mut page = String::new();
-    for version in sources {
-        let content = source(version);
-        let digest = sha256(&content);
+    for (version, content) in archives {
+        let digest = sha256(content);
         let hex = digest.trim_start_matches("sha256:");
         page +=
             &format!("<a href=\"../../sd-{version}.tar.gz#sha256={hex}\">sd-{version}.tar.gz</a>");
-        files.insert(format!("sd-{version}.tar.gz"), content);
+        files.insert(format!("sd-{version}.tar.gz"), content.clone());
     }
     files.insert("simple/sd/".to_owned(), page.into_bytes());
     project.server.put(files);
@@ -237,6 +231,44 @@ fn a_python_package_is_updated_alone() {
         "{}",
         refused.stderr
     );
+}
+
+#[test]
+fn a_build_script_is_left_out_by_name_and_the_lock_says_so() {
+    let project = Project::new(PYTHON);
+    project.ohoci.write("home/shop", "");
+    let project_file = "[build-system]\nbuild-backend = \"poetry.core.masonry.api\"\n\
+                        [tool.poetry]\nbuild = \"make.py\"\n";
+    let files = [
+        (
+            "PKG-INFO",
+            "Metadata-Version: 2.4\nName: sd\nVersion: 1.0\n",
+        ),
+        ("pyproject.toml", project_file),
+        ("sd.py", ""),
+        ("make.py", "raise SystemExit('a build ran')"),
+    ];
+    offer_sources(&project, &[("1.0", sdist("sd-1.0", &files))]);
+    let refused = project.deps(1, &["lock", "layers/more.toml"]).stderr;
+    assert!(
+        refused.contains("sd-1.0.tar.gz: pyproject.toml has tool.poetry.build")
+            && refused.contains("add it to skip-build-script"),
+        "{refused}"
+    );
+    let skipping = PYTHON.replace("target", "skip-build-script = [\"Sd\"]\ntarget");
+    let stray = skipping.replace("\"Sd\"", "\"one\"");
+    project.ohoci.write("work/layers/more.toml", stray);
+    let refused = project.deps(1, &["lock", "layers/more.toml"]).stderr;
+    assert!(
+        refused.contains("more.toml:7:22: one is not in allow-sdist"),
+        "{refused}"
+    );
+    project.ohoci.write("work/layers/more.toml", &skipping);
+    project.lock(&[]);
+    assert!(project.text().contains("without_build_script = true"));
+    // What decided no longer holds.
+    project.ohoci.write("work/layers/more.toml", PYTHON);
+    project.deps(4, &["lock", "--check", "layers/more.toml"]);
 }
 
 #[test]

@@ -156,6 +156,33 @@ pub(super) fn source() -> Vec<u8> {
     )
 }
 
+/// A source distribution as Poetry makes it.
+pub(super) fn poetry_source() -> Vec<u8> {
+    tar_of(
+        "pkg-1.0/",
+        &[
+            (
+                "PKG-INFO",
+                "Metadata-Version: 2.4\nName: pkg\nVersion: 1.0\n",
+            ),
+            (
+                "pyproject.toml",
+                "[build-system]\nrequires = [\"poetry-core>=1\"]\nbuild-backend = \"poetry.core.masonry.api\"\n\
+                 [tool.poetry]\nbuild = \"make.py\"\npackages = [{ include = \"pkg/**/*.py\", from = \"lib\", \
+                 to = \"x\" }]\ninclude = [{ path = \"*.md\", format = \"wheel\" }]\nexclude = [\"**/t\"]\n\
+                 [tool.poetry.dependencies]\npython = \"^3.12\"\ndep = { version = \"~1.2\", optional = true }\n\
+                 [tool.poetry.extras]\nmore = [\"dep\"]\n\
+                 [tool.poetry.scripts]\nx = \"pkg:main\"\ny = { reference = \"y.sh\", type = \"file\" }\n",
+            ),
+            ("lib/pkg/__init__.py", "x = 1\n"),
+            ("lib/pkg/t/a.py", ""),
+            ("README.md", ""),
+            ("y.sh", "#!/bin/sh\n"),
+            ("make.py", ""),
+        ],
+    )
+}
+
 /// What an npm package has.
 pub(super) fn npm_package() -> Vec<u8> {
     tar_of(

@@ -116,7 +116,8 @@ fn any_text_as_what_a_debian_archive_publishes() {
 #[test]
 fn any_bytes_as_a_python_package() {
     fuzz("wheel", wheel::run, as_it_is, &[wheel_of_pkg()]);
-    fuzz("sdist", sdist::run, corpus::gzip_tar, &[corpus::source()]);
+    let sources = [corpus::source(), corpus::poetry_source()];
+    fuzz("sdist", sdist::run, corpus::gzip_tar, &sources);
     let compressed = [corpus::gzip(&corpus::source())];
     fuzz("sdist-gzip", sdist::run, as_it_is, &compressed);
 }

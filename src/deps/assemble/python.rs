@@ -7,7 +7,8 @@ use crate::deps::archive::Spool;
 use crate::deps::lock::{Lock, LockedFile};
 use crate::deps::locking::python::{minor, target};
 use crate::deps::place::Prefix;
-use crate::deps::python::{Environment, Layout, sdist, wheel};
+use crate::deps::python::sdist::{self, BuildScript};
+use crate::deps::python::{Environment, Layout, wheel};
 use crate::deps::recipe::{Feature, Python};
 use crate::layer::{LayerPath, Tree};
 use crate::oci::Platform;
@@ -87,7 +88,8 @@ pub(super) fn environment(
         let read = if file_name.ends_with(".whl") {
             wheel::read_file(file_name, open()?, &chooser, spool)
         } else {
-            sdist::read_file(file_name, open()?, spool)
+            let build_script = BuildScript::left_out(package.without_build_script);
+            sdist::read_file(file_name, open()?, build_script, spool)
         };
         let distribution = read.map_err(|error| fail(error.to_string()))?;
         environment

@@ -96,6 +96,9 @@ pub struct PythonPackage {
     /// Whether the recipe asks for it, rather than another package.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requested: bool,
+    /// Whether it is used without what a script would make when it is built.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_build_script: bool,
     /// Its files by platform, or one for [`ANY_PLATFORM`]: paths below the root of an index,
     /// `NAME/FILE`.
     pub file: BTreeMap<String, LockedFile>,

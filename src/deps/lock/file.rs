@@ -124,6 +124,9 @@ fn push_python(text: &mut String, package: &PythonPackage) {
     if package.requested {
         line(text, "requested", "true");
     }
+    if package.without_build_script {
+        line(text, "without_build_script", "true");
+    }
     text.push_str("[python.file]\n");
     for (platform, file) in &package.file {
         push_file(text, platform, file);

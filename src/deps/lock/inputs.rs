@@ -33,6 +33,10 @@ struct PythonInputs<'a> {
     version: &'a str,
     requirements: BTreeSet<&'a str>,
     allow_sdist: BTreeSet<&'a str>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    skip_build_script: BTreeSet<&'a str>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    exclude: BTreeSet<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -74,6 +78,16 @@ pub fn inputs_of(feature: &Feature) -> Digest {
             version: &python.version,
             requirements: python.requirements.iter().map(String::as_str).collect(),
             allow_sdist: python.allow_sdist.iter().map(String::as_str).collect(),
+            skip_build_script: python
+                .skip_build_script
+                .iter()
+                .map(|name| name.get_ref().as_str())
+                .collect(),
+            exclude: python
+                .exclude
+                .keys()
+                .map(|name| name.get_ref().as_str())
+                .collect(),
         }),
         archive: feature
             .archive

@@ -13,7 +13,7 @@ use crate::deps::lock::{LockedFile, PythonPackage};
 use crate::deps::python::PackageName;
 use crate::deps::python::index::{self, IndexFile};
 use crate::deps::python::resolve::{Package, Request, Source, resolve};
-use crate::deps::python::sdist::metadata_of;
+use crate::deps::python::sdist::{BuildScript, metadata_of};
 use crate::deps::python::tags::{Libc, Target};
 use crate::deps::recipe::{Feature, Python, Recipe};
 use crate::oci::Platform;
@@ -56,6 +56,11 @@ pub(super) async fn lock(
         })
         .collect();
     let sources = sources(python, &known, means).await.map_err(fail)?;
+    let exclude: Vec<PackageName> = python
+        .exclude
+        .keys()
+        .filter_map(|name| PackageName::parse(name.get_ref()))
+        .collect();
     let mut locked: BTreeMap<(String, String), PythonPackage> = BTreeMap::new();
     for platform in &recipe.platforms {
         let step = Event::Step(format!("resolving {name} for {platform}"));
@@ -64,6 +69,7 @@ pub(super) async fn lock(
             .ok_or_else(|| fail(format!("there are no wheels for {platform}")))?;
         let request = Request {
             requirements: &python.requirements,
+            exclude: &exclude,
             target: &target,
             sources: &sources,
             known: &known,
@@ -94,6 +100,8 @@ pub(super) async fn lock(
                 version: package.version.to_string(),
                 feature: name.clone(),
                 requested: package.requested,
+                without_build_script: !package.file.ends_with(".whl")
+                    && skips_build_script(python, &package.name),
                 file: BTreeMap::new(),
             });
             block.file.insert(platform.to_string(), file);
@@ -205,7 +213,8 @@ async fn sources(
             .file(&wanted, &[Mirror::new(directory)])
             .await
             .map_err(|error| error.to_string())?;
-        let metadata = metadata(&file.name, &at, means.python.work_dir)?;
+        let build_script = BuildScript::left_out(skips_build_script(python, &package));
+        let metadata = metadata(&file.name, &at, build_script, means.python.work_dir)?;
         sources.push(Source {
             package,
             version,
@@ -224,8 +233,24 @@ async fn length(file: &IndexFile, means: Means<'_>) -> Result<u64, String> {
     length.map_err(|error| error.to_string())
 }
 
-fn metadata(name: &str, path: &Path, work_dir: &Path) -> Result<String, String> {
+/// Whether the recipe wants a package without what its build script makes.
+fn skips_build_script(python: &Python, package: &PackageName) -> bool {
+    let skipped = python.skip_build_script.iter();
+    skipped
+        .filter_map(|name| PackageName::parse(name.get_ref()))
+        .any(|name| name == *package)
+}
+
+fn metadata(
+    name: &str,
+    path: &Path,
+    build_script: BuildScript,
+    work_dir: &Path,
+) -> Result<String, String> {
     let spool = Spool::create(work_dir).map_err(|error| error.to_string())?;
     let file = fs_err::File::open(path).map_err(|error| error.to_string())?;
-    metadata_of(name, file, &spool).map_err(|error| error.to_string())
+    metadata_of(name, file, build_script, &spool).map_err(|error| match error.hint() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    })
 }

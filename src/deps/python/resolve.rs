@@ -69,6 +69,8 @@ pub struct Source {
 pub struct Request<'a> {
     /// Requirements (PEP 508).
     pub requirements: &'a [String],
+    /// Packages that count as not required, whoever requires them.
+    pub exclude: &'a [PackageName],
     /// What it is for.
     pub target: &'a Target,
     /// What may be used for want of wheels.
@@ -135,6 +137,13 @@ pub async fn resolve(
     if !request.known.is_empty() {
         fs_err::write(at("pylock.toml"), known(request.known)).map_err(fail)?;
     }
+    // An override replaces what packages say; one that holds nowhere leaves nothing of it.
+    let overrides: String = request
+        .exclude
+        .iter()
+        .map(|name| format!("{name} ; python_version < '0'\n"))
+        .collect();
+    fs_err::write(at("overrides.txt"), overrides).map_err(fail)?;
     fs_err::create_dir(at("stubs")).map_err(fail)?;
     for source in request.sources {
         let (name, content) = stub::wheel(&source.package, &source.version, &source.metadata)
@@ -144,6 +153,7 @@ pub async fn resolve(
     let mut command = Command::new(uv);
     command
         .args(["pip", "compile", "requirements.in"])
+        .args(["--overrides", "overrides.txt"])
         .args(["--only-binary", ":all:", "--find-links", "stubs"])
         .args(["--format", "pylock.toml", "--output-file", "pylock.toml"])
         .args(["--python-platform", &platform])
@@ -295,6 +305,7 @@ mod tests {
             .collect();
         let request = Request {
             requirements: &[requirement.to_owned()],
+            exclude: &[PackageName::parse("not-this").unwrap()],
             target: &target(Libc::Glibc(41)),
             sources: &[source],
             known: &known,
@@ -311,6 +322,8 @@ mod tests {
             case "$*" in *"--only-binary :all:"*"--python-platform x86_64-manylinux_2_40"*) ;; *) exit 1 ;; esac
             case "$*" in *no-binary*) exit 1 ;; esac
             grep -q '^old>=1$' requirements.in
+            case "$*" in *"--overrides overrides.txt"*) ;; *) exit 1 ;; esac
+            grep -q "^not-this ; python_version < '0'$" overrides.txt
             grep -q 'version = "0.9"' pylock.toml
             test -f stubs/old-1.0-py3-none-any.whl
             printf 'lock-version = "1.0"\n[[packages]]\nname = "old"\nversion = "1.0"\nwheels = [{ url = "file://x" }]\n' > pylock.toml
@@ -358,6 +371,7 @@ mod tests {
         let indexes = Indexes::default();
         let request = Request {
             requirements: &[],
+            exclude: &[],
             target: &target(Libc::Glibc(28)),
             sources: &[],
             known: &[],

@@ -6,6 +6,7 @@
 //! run, the archive is refused.
 
 mod layout;
+mod poetry;
 mod refusal;
 mod requires;
 
@@ -33,6 +34,28 @@ pub(super) struct Source {
     executable: bool,
 }
 
+/// What becomes of the script of a project that a build would run first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BuildScript {
+    /// A project that has one is refused.
+    #[default]
+    Refused,
+    /// It is not run, and what it would make is not there.
+    LeftOut,
+}
+
+impl BuildScript {
+    /// Left out, or else refused.
+    #[must_use]
+    pub fn left_out(left_out: bool) -> Self {
+        if left_out {
+            Self::LeftOut
+        } else {
+            Self::Refused
+        }
+    }
+}
+
 /// Reads the source distribution in a file as if it were a wheel. `name` is what the file is
 /// called at its index.
 ///
@@ -45,6 +68,7 @@ pub(super) struct Source {
 pub fn read_file(
     name: &str,
     file: fs_err::File,
+    build_script: BuildScript,
     spool: &Spool,
 ) -> Result<Distribution, PythonError> {
     let (package, version) = sdist_name(name).ok_or_else(|| {
@@ -83,9 +107,19 @@ pub fn read_file(
             },
         );
     }
-    refusal::check(&sources).map_err(|why| PythonError::new(name, why).hinted(HINT))?;
-    let built =
-        layout::find(&sources, &package).map_err(|why| PythonError::new(name, why).hinted(HINT))?;
+    let refuse = |why: String| {
+        let hint = match why == poetry::SCRIPT {
+            true => format!(
+                "where {package} does without what the script makes, add it to skip-build-script \
+                 in the recipe"
+            ),
+            false => HINT.to_owned(),
+        };
+        PythonError::new(name, why).hinted(hint)
+    };
+    let data = format!("{}-{version}.data", package.escaped());
+    let left_out = build_script == BuildScript::LeftOut;
+    let built = layout::find(&sources, &package, &data, left_out).map_err(refuse)?;
     let dist_info = format!("{}-{version}.dist-info", package.escaped());
     let mut files = BTreeMap::new();
     for (at, from) in &built.files {
@@ -125,8 +159,13 @@ const HINT: &str = "look for a version with a wheel, or build one yourself and l
 ///
 /// # Errors
 /// As [`read_file`].
-pub fn metadata_of(name: &str, file: fs_err::File, spool: &Spool) -> Result<String, PythonError> {
-    let distribution = read_file(name, file, spool)?;
+pub fn metadata_of(
+    name: &str,
+    file: fs_err::File,
+    build_script: BuildScript,
+    spool: &Spool,
+) -> Result<String, PythonError> {
+    let distribution = read_file(name, file, build_script, spool)?;
     let path = format!("{}/METADATA", distribution.dist_info);
     let text = super::distribution::read_text(name, &distribution.files, &path)?;
     Ok(text.unwrap_or_default())
@@ -179,7 +218,7 @@ fn metadata(name: &str, sources: &Sources, built: &layout::Built) -> Result<Stri
     if headers.all("Requires-Dist").next().is_none()
         && let Some(listed) = &built.requires
     {
-        more.push_str(&requires::headers(listed).map_err(fail)?);
+        more.push_str(&listed.headers().map_err(fail)?);
     }
     let licences: Vec<&str> = headers.all("License-File").collect();
     for path in sources.keys().filter(|path| is_licence(path)) {

@@ -1,6 +1,7 @@
 //! Reads a recipe: a profile or a single feature, with everything that it requires.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -12,8 +13,10 @@ use super::feature::Feature;
 use super::name::FeatureName;
 use super::profile::{DEFAULT_PREFIX, Profile};
 use super::source_file::SourceFile;
+use super::sources::Python;
 use crate::config::ConfigError;
 use crate::config::error::did_you_mean;
+use crate::deps::python;
 use crate::layer::LayerPath;
 use crate::oci::Platform;
 use crate::oci::config_patch::ConfigPatch;
@@ -269,6 +272,9 @@ fn check_content(feature: &Feature, source: &SourceFile) -> Result<(), ConfigErr
             return Err(source.error_at(feature.name.span(), why));
         }
     }
+    if let Some(python) = &feature.python {
+        check_python(python).map_err(|(span, why)| source.error_at(span, why))?;
+    }
     let Some(debian) = feature.debian() else {
         return Ok(());
     };
@@ -283,6 +289,43 @@ fn check_content(feature: &Feature, source: &SourceFile) -> Result<(), ConfigErr
             Err(source.error_at(package.span(), why))
         }
     }
+}
+
+/// What is wrong, and where.
+fn check_python(python: &Python) -> Result<(), (Range<usize>, String)> {
+    let parsed = |name: &Spanned<String>| {
+        let text = name.get_ref();
+        let fail = || {
+            (
+                name.span(),
+                format!("{text:?} is no name of a Python package"),
+            )
+        };
+        python::PackageName::parse(text).ok_or_else(fail)
+    };
+    let allowed: Vec<_> = python
+        .allow_sdist
+        .iter()
+        .filter_map(|name| python::PackageName::parse(name))
+        .collect();
+    for name in &python.skip_build_script {
+        if !allowed.contains(&parsed(name)?) {
+            let why = format!("{} is not in allow-sdist", name.get_ref());
+            return Err((name.span(), why));
+        }
+    }
+    for name in python.exclude.keys() {
+        let excluded = Some(parsed(name)?);
+        if python
+            .requirements
+            .iter()
+            .any(|requirement| python::requirement_name(requirement) == excluded)
+        {
+            let why = format!("{} is asked for and excluded", name.get_ref());
+            return Err((name.span(), why));
+        }
+    }
+    Ok(())
 }
 
 fn prefix(text: &str) -> Result<LayerPath, String> {

@@ -1,10 +1,13 @@
 //! What a feature takes from elsewhere: Python and npm packages, archives, images, directories.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use toml::Spanned;
 use url::Url;
 
+use super::debian::Reason;
 use crate::oci::Digest;
 
 /// Python packages: the `[python]` table.
@@ -18,6 +21,14 @@ pub struct Python {
     /// Packages without wheels, which are pure Python and made into wheels without being run.
     #[serde(default)]
     pub allow_sdist: Vec<String>,
+    /// Those of them that are used without what a script of theirs makes when they are built. It is
+    /// not run.
+    #[serde(default)]
+    pub skip_build_script: Vec<Spanned<String>>,
+    /// Packages that are not taken although others require them, each with the reason; nor is what
+    /// only they require.
+    #[serde(default)]
+    pub exclude: BTreeMap<Spanned<String>, Reason>,
     /// The virtual environment, below the prefix.
     pub target: String,
 }

@@ -227,6 +227,7 @@ mod tests {
                 version: "1.0".to_owned(),
                 feature: feature.to_owned(),
                 requested: true,
+                without_build_script: false,
                 file: file("pkg/pkg.whl", &hash),
             });
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Sources, is_named, text};
+use super::{Sources, is_named, poetry, refusal, requires, text};
 use crate::deps::python::name::PackageName;
 
 /// What a build would have made, as far as it is written down.
@@ -15,32 +15,61 @@ pub(super) struct Built {
     pub(super) files: BTreeMap<String, String>,
     /// Programs and plug-ins.
     pub(super) entry_points: Option<String>,
-    /// The content of `requires.txt`, if there is one.
-    pub(super) requires: Option<String>,
+    /// What it requires, where that is written down beside its metadata.
+    pub(super) requires: Option<Listed>,
+}
+
+/// Requirements as they stand elsewhere than in metadata.
+#[derive(Debug)]
+pub(super) enum Listed {
+    /// The content of `requires.txt`.
+    EggInfo(String),
+    /// The table `[tool.poetry]`.
+    Poetry(toml::Table),
+}
+
+impl Listed {
+    /// The headers `Requires-Dist` and `Provides-Extra` that they come to.
+    pub(super) fn headers(&self) -> Result<String, String> {
+        match self {
+            Self::EggInfo(text) => requires::headers(text),
+            Self::Poetry(table) => poetry::headers(table),
+        }
+    }
 }
 
 /// Build backends that do what setuptools wrote into `*.egg-info`.
 const SETUPTOOLS: [&str; 2] = ["setuptools.build_meta", "setuptools.build_meta:__legacy__"];
 /// Build backends that take the package that is called like the project, unless told otherwise.
-const BY_NAME: [&str; 4] = [
-    "flit_core.buildapi",
-    "hatchling.build",
-    "pdm.backend",
-    "poetry.core.masonry.api",
-];
+const BY_NAME: [&str; 3] = ["flit_core.buildapi", "hatchling.build", "pdm.backend"];
 
-/// Finds what becomes a package.
-pub(super) fn find(sources: &Sources, package: &PackageName) -> Result<Built, String> {
+/// Finds what becomes a package. `data` and `leave_script` are what Poetry's projects need; see
+/// [`poetry::find`].
+pub(super) fn find(
+    sources: &Sources,
+    package: &PackageName,
+    data: &str,
+    leave_script: bool,
+) -> Result<Built, String> {
     let project: toml::Table = match text(sources, "pyproject.toml")? {
         Some(project) => toml::from_str(&project)
             .map_err(|error| format!("pyproject.toml: {}", error.message()))?,
         None => toml::Table::new(),
     };
+    refusal::check_project(&project)?;
     let backend = project
         .get("build-system")
         .and_then(|build| build.get("build-backend"))
         .and_then(toml::Value::as_str)
         .unwrap_or("setuptools.build_meta:__legacy__");
+    if poetry::BACKENDS.contains(&backend) {
+        // It compiles nothing and reads no setup.py; what else is in the archive stays there.
+        let built = poetry::find(sources, &project, package, data, leave_script)?;
+        refusal::check_files(built.files.values())?;
+        return Ok(built);
+    }
+    refusal::check_files(sources.keys())?;
+    refusal::check_settings(sources)?;
     if SETUPTOOLS.contains(&backend) {
         by_egg_info(sources)
     } else if BY_NAME.contains(&backend) {
@@ -82,7 +111,7 @@ fn by_egg_info(sources: &Sources) -> Result<Built, String> {
         top_level: names,
         files,
         entry_points: read("entry_points.txt")?,
-        requires: read("requires.txt")?,
+        requires: read("requires.txt")?.map(Listed::EggInfo),
     })
 }
 
@@ -173,7 +202,7 @@ fn add(
 }
 
 /// The entry points in a `[project]` table, as they stand in `entry_points.txt`.
-fn entry_points(table: &toml::Table) -> Result<Option<String>, String> {
+pub(super) fn entry_points(table: &toml::Table) -> Result<Option<String>, String> {
     let mut groups: BTreeMap<String, &toml::Value> = BTreeMap::new();
     for (key, group) in [
         ("scripts", "console_scripts"),

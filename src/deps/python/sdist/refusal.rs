@@ -39,9 +39,9 @@ const ARGUMENTS: [&str; 16] = [
     "use_2to3",
 ];
 
-/// Says why a source distribution cannot be used without being built, if it cannot.
-pub(super) fn check(sources: &Sources) -> Result<(), String> {
-    for path in sources.keys() {
+/// Says why one of these files makes a source distribution one that has to be built, if it does.
+pub(super) fn check_files<'a>(paths: impl Iterator<Item = &'a String>) -> Result<(), String> {
+    for path in paths {
         let name = path.rsplit('/').next().unwrap_or(path);
         let extension = name.rsplit_once('.').map(|(_, extension)| extension);
         if BUILDS.contains(&name) {
@@ -51,6 +51,11 @@ pub(super) fn check(sources: &Sources) -> Result<(), String> {
             return Err(format!("{path} is not Python"));
         }
     }
+    Ok(())
+}
+
+/// Says why the scripts and settings of a source distribution need a build, if they do.
+pub(super) fn check_settings(sources: &Sources) -> Result<(), String> {
     if let Some(script) = text(sources, "setup.py")?
         && let Some(word) = words(&script).find(|word| ARGUMENTS.contains(word))
     {
@@ -64,9 +69,6 @@ pub(super) fn check(sources: &Sources) -> Result<(), String> {
         return Err(format!(
             "setup.cfg has {found}, which only a build can follow"
         ));
-    }
-    if let Some(project) = text(sources, "pyproject.toml")? {
-        in_project(&project)?;
     }
     Ok(())
 }
@@ -110,9 +112,8 @@ fn in_config(config: &str) -> Option<String> {
     None
 }
 
-fn in_project(project: &str) -> Result<(), String> {
-    let project: toml::Table =
-        toml::from_str(project).map_err(|error| format!("pyproject.toml: {}", error.message()))?;
+/// Says what in `pyproject.toml` needs a build, if anything does.
+pub(super) fn check_project(project: &toml::Table) -> Result<(), String> {
     let at = |path: &[&str]| {
         let mut value = project.get(*path.first()?)?;
         for key in path.get(1..).unwrap_or_default() {
@@ -127,7 +128,6 @@ fn in_project(project: &str) -> Result<(), String> {
         &["tool", "setuptools", "data-files"],
         &["tool", "setuptools", "cmdclass"],
         &["tool", "setuptools", "namespace-packages"],
-        &["tool", "poetry"],
         &["tool", "hatch", "build"],
         &["tool", "flit"],
         &["tool", "pdm", "build"],
@@ -168,8 +168,8 @@ mod tests {
             in_config("[options.data_files]\n").as_deref(),
             Some("[options.data_files]")
         );
-        assert!(in_project("[build-system]\nbackend-path = ['.']\n").is_err());
-        assert!(in_project("[tool.setuptools.packages.find]\n").is_ok());
-        assert!(in_project("[tool").is_err());
+        let project = |text| check_project(&toml::from_str(text).unwrap());
+        assert!(project("[build-system]\nbackend-path = ['.']\n").is_err());
+        assert!(project("[tool.setuptools.packages.find]\n").is_ok());
     }
 }

@@ -37,7 +37,8 @@ fn read_archive(name: &str, bytes: &[u8]) -> Result<Distribution, PythonError> {
     let path = directory.path().join("sdist");
     fs_err::write(&path, bytes).unwrap();
     let spool = Spool::create(directory.path()).unwrap();
-    read_file(name, fs_err::File::open(path).unwrap(), &spool)
+    let file = fs_err::File::open(path).unwrap();
+    read_file(name, file, BuildScript::Refused, &spool)
 }
 
 const EGG: [(&str, &str); 2] = [
@@ -150,6 +151,36 @@ fn what_must_be_built_is_refused_with_the_reason() {
     assert!(
         nothing.to_string().contains("not written in it"),
         "{nothing}"
+    );
+}
+
+#[test]
+fn what_poetry_leaves_in_the_archive_need_not_be_python() {
+    let project = "[build-system]\nbuild-backend = 'poetry.core.masonry.api'\n[tool.poetry]\n\
+                   [tool.poetry.dependencies]\npython = '^3.12'\ndep = '^1.2'\n";
+    let files = [
+        ("pyproject.toml", project),
+        ("pkg_name/__init__.py", ""),
+        ("tests/fixture/fast.c", ""),
+        ("setup.py", "setup(ext_modules=[])"),
+    ];
+    let read_one = read(&files).unwrap();
+    assert_eq!(read_one.requires(), ["dep>=1.2,<2.0"]);
+    let inside = [files[0], files[1], ("pkg_name/fast.so", "")];
+    let error = read(&inside).unwrap_err().to_string();
+    assert!(error.contains("pkg_name/fast.so is not Python"), "{error}");
+    let scripted = project.replace("[tool.poetry]\n", "[tool.poetry]\nbuild = 'b.py'\n");
+    let error = read(&[("pyproject.toml", &scripted), files[1]]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("a script that only a build runs")
+    );
+    assert!(
+        error
+            .hint()
+            .unwrap()
+            .contains("add it to skip-build-script")
     );
 }
 

@@ -124,6 +124,27 @@ fn typos_are_shown_where_they_stand_with_what_was_meant() {
             "there is no feature cor",
             Some("did you mean \"core\"?"),
         ),
+        (
+            "name = \"f\"\n[python]\nversion = \"3.13\"\nrequirements = []\ntarget = \"t\"\n\
+             allow-sdist = [\"A.b\"]\nskip-build-script = [\"a-b\", \"c\"]\n",
+            "7:29",
+            "c is not in allow-sdist",
+            None,
+        ),
+        (
+            "name = \"f\"\n[python]\nversion = \"3.13\"\nrequirements = [\"One[x]>=1\"]\n\
+             target = \"t\"\nexclude = { one = \"why\" }\n",
+            "6:13",
+            "one is asked for and excluded",
+            None,
+        ),
+        (
+            "name = \"f\"\n[python]\nversion = \"3.13\"\nrequirements = []\ntarget = \"t\"\n\
+             exclude = { \"x; y\" = \"why\" }\n",
+            "6:13",
+            "is no name of a Python package",
+            None,
+        ),
         ("name = \"g\"\n", "1:8", "the file is called \"f\"", None),
         (
             "name = \"f\"\nplatforms = [\"linux\"]\n",
