@@ -99,8 +99,6 @@ pub(super) async fn run(
         let options = Options {
             machine: image.machine,
             prefix: arguments.prefix.clone(),
-            also: Vec::new(),
-            tolerated: Vec::new(),
         };
         let audit = audit(&layers, &options).map_err(|error| {
             Failure::new(

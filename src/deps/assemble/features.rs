@@ -140,12 +140,7 @@ pub fn assemble(
             tree: &layer.tree,
         })
         .collect();
-    let options = Options {
-        machine,
-        prefix,
-        also: Vec::new(),
-        tolerated: Vec::new(),
-    };
+    let options = Options { machine, prefix };
     let audit = audit(&looked_at, &options).map_err(|source| AssembleError::Io {
         what: "cannot look over the layers".to_owned(),
         source,

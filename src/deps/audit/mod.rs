@@ -17,6 +17,6 @@ mod treemap;
 pub use duplicates::Repeated;
 pub use finding::{Finding, Rule, Severity};
 pub use licences::{Licence, licences_in};
-pub use report::{Audit, Layer, LayerSummary, Options, Tolerated, audit};
+pub use report::{Audit, Layer, LayerSummary, Options, audit};
 pub use sizes::{Size, by_folder, by_package};
 pub use treemap::treemap;

@@ -9,8 +9,8 @@ use super::files::Files;
 use super::finding::{Finding, Severity};
 use super::locations;
 use super::programs;
-use crate::deps::place::{Glob, Machine, Prefix};
-use crate::layer::{Kind, LayerPath, Tree};
+use crate::deps::place::{Machine, Prefix};
+use crate::layer::{Kind, Tree};
 
 /// A layer to look at.
 #[derive(Clone, Copy, Debug)]
@@ -28,19 +28,6 @@ pub struct Options {
     pub machine: Machine,
     /// The prefix, whose `lib` the loader searches by default.
     pub prefix: Prefix,
-    /// Further directories or files that entries may be (`agent-server`).
-    pub also: Vec<LayerPath>,
-    /// Missing libraries that the recipe knows of.
-    pub tolerated: Vec<Tolerated>,
-}
-
-/// A library that may be missing.
-#[derive(Clone, Debug)]
-pub struct Tolerated {
-    /// The files that may need it, from the image's root.
-    pub files: Glob,
-    /// The library's name.
-    pub library: String,
 }
 
 /// What an audit found.
