@@ -18,6 +18,7 @@
 //! * [`audit`]: gates and reports over the finished trees.
 //! * [`contents`]: what a layer says of itself.
 //! * [`assemble`]: from a lock and cached files to the finished trees of one platform.
+//! * [`rootfs`]: the same, for a system of its own.
 //! * [`bytecode`]: Python modules of such trees, compiled.
 //! * [`sbom`]: bills of materials from a lock.
 //! * [`built`], [`packages`], [`comparison`]: deps images read back, whose files are whose, and what
@@ -46,4 +47,5 @@ pub mod place;
 pub mod python;
 pub mod recipe;
 pub mod relocate;
+pub mod rootfs;
 pub mod sbom;

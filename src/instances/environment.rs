@@ -64,6 +64,7 @@ impl Means<'_> {
             binds: self.pip.binds.clone(),
             network: self.network,
             directory,
+            gives_files_away: false,
         };
         let code = stage
             .run(self.tools, &program, self.log)

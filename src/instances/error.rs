@@ -95,7 +95,7 @@ impl BuildError {
 }
 
 /// Makes errors of one step of one level, for `map_err`.
-pub(super) fn at<E: fmt::Display>(
+pub(crate) fn at<E: fmt::Display>(
     level: Level,
     step: impl Into<String>,
 ) -> impl FnOnce(E) -> BuildError {

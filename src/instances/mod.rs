@@ -1,6 +1,7 @@
 //! Images of SWE-bench's instances: what `swebench` plans, made of layers. What has to run code runs
 //! in a sandbox over the level below, and what it changed becomes a layer.
 
+pub mod assembled;
 pub mod audit;
 pub mod audit_image;
 pub mod base;

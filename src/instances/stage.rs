@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 
 use command_fds::{CommandFdExt as _, FdMapping};
 
-use crate::sandbox::run::options_in_memory;
-use crate::sandbox::{Bind, HOST_NAME, Network, Sandbox, local_hosts};
+use crate::sandbox::run::{in_memory, options_in_memory};
+use crate::sandbox::{Bind, HOST_NAME, Network, Sandbox, local_hosts, ownership};
 
 /// Mounts the overlay, then becomes the program: both in a namespace of their own, which takes the
 /// mount with it.
@@ -18,6 +18,8 @@ const MOUNT: &str = r#"mount -t overlay overlay -o "$1" "$2" || exit 125; shift 
 /// The number under which bubblewrap finds its options: there may be secrets among them, and
 /// everybody on a machine sees the words of a command line.
 const OPTIONS: i32 = 3;
+/// The number under which it finds the filter of calls, where there is one.
+const FILTER: i32 = 4;
 
 /// Where what only a build needs is seen inside. It is in memory, and in no layer.
 pub const SCRATCH: &str = "/run/ohoci";
@@ -68,6 +70,8 @@ pub struct Program<'a> {
     pub network: Network,
     /// Where it starts.
     pub directory: &'a str,
+    /// Whether giving files to other users seems to succeed, as what sets a system up expects.
+    pub gives_files_away: bool,
 }
 
 /// A directory for changes, over others.
@@ -157,19 +161,27 @@ impl Stage {
             .args(["-c", MOUNT, "sh", &mount])
             .arg(&sandbox.root)
             .arg(&tools.bubblewrap)
-            .args(["--args", &OPTIONS.to_string(), "--"])
+            .args(["--args", &OPTIONS.to_string()]);
+        let mut handed = vec![FdMapping {
+            parent_fd: options_in_memory(&sandbox)?,
+            child_fd: OPTIONS,
+        }];
+        if program.gives_files_away {
+            command.args(["--seccomp", &FILTER.to_string()]);
+            handed.push(FdMapping {
+                parent_fd: in_memory("seccomp-filter", &ownership::filter())?,
+                child_fd: FILTER,
+            });
+        }
+        command
+            .arg("--")
             .args(program.command)
             .env_clear()
             .env("PATH", &tools.path)
             .stdin(Stdio::null())
             .stdout(log.file().try_clone()?)
             .stderr(log.into_file());
-        command
-            .fd_mappings(vec![FdMapping {
-                parent_fd: options_in_memory(&sandbox)?,
-                child_fd: OPTIONS,
-            }])
-            .map_err(io::Error::other)?;
+        command.fd_mappings(handed).map_err(io::Error::other)?;
         let status = command.status()?;
         Ok(status.code().unwrap_or(-1))
     }

@@ -10,6 +10,7 @@ pub mod hosts;
 pub mod image;
 pub mod limits;
 pub mod overlay;
+pub mod ownership;
 pub mod process;
 pub mod program;
 pub mod remove;

@@ -247,12 +247,19 @@ fn mapping(parent: impl Into<OwnedFd>, child_fd: i32) -> FdMapping {
 /// Bubblewrap's options in a file without a name: on the command line everybody on this machine
 /// could read the environment.
 pub(crate) fn options_in_memory(sandbox: &Sandbox) -> io::Result<OwnedFd> {
-    let file = memfd_create("bwrap-options", MemfdFlags::CLOEXEC)?;
-    let mut file = std::fs::File::from(file);
+    let mut words = Vec::new();
     for option in options(sandbox) {
-        file.write_all(option.as_bytes())?;
-        file.write_all(b"\0")?;
+        words.extend_from_slice(option.as_bytes());
+        words.push(0);
     }
+    in_memory("bwrap-options", &words)
+}
+
+/// A file without a name on any disk, to be read from its beginning.
+pub(crate) fn in_memory(name: &str, content: &[u8]) -> io::Result<OwnedFd> {
+    let file = memfd_create(name, MemfdFlags::CLOEXEC)?;
+    let mut file = std::fs::File::from(file);
+    file.write_all(content)?;
     file.rewind()?;
     Ok(file.into())
 }

@@ -136,17 +136,21 @@ pub(super) async fn run(
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
     let started = Instant::now();
-    let recipe = selected(
-        recipe(&arguments.recipe)?,
-        &arguments.feature,
-        &arguments.without,
-    )?;
+    let whole = recipe(&arguments.recipe)?;
+    if whole.rootfs().is_some() {
+        let what = format!("{} is a system of its own", arguments.recipe.display());
+        return Err(
+            Failure::new(what, "it cannot be a layer of other images").hinted(
+                "`ohoci swebench images --base-recipe` builds it, as the base of what it builds",
+            ),
+        );
+    }
+    let recipe = selected(whole.clone(), &arguments.feature, &arguments.without)?;
     let push = targets(&arguments.push)?;
     if arguments.attach_sbom {
         sbom::check(&push)?;
     }
     let platforms = platforms(&arguments.platform, &recipe)?;
-    let whole = super::recipe(&arguments.recipe)?;
     let lock = match lock::current(&whole) {
         Err(error) if arguments.locked || arguments.offline => return Err(error),
         Err(_) => lock::anew(&whole, registry).await?,

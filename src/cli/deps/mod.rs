@@ -7,6 +7,7 @@ pub mod diff;
 pub mod fetch;
 mod images;
 pub mod lock;
+pub(super) mod rootfs;
 mod sbom;
 mod selection;
 

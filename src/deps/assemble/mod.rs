@@ -6,7 +6,7 @@
 mod elsewhere;
 mod error;
 mod features;
-mod packages;
+pub(in crate::deps) mod packages;
 mod patch;
 mod python;
 mod sources;

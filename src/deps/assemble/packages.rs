@@ -10,13 +10,13 @@ use crate::deps::debian::deb::{self, Deb, Expected};
 use crate::deps::lock::{DebianPackage, LockedFile};
 
 /// A package and the file that it is in.
-pub(super) type Wanted<'a> = (&'a DebianPackage, &'a LockedFile);
+pub(in crate::deps) type Wanted<'a> = (&'a DebianPackage, &'a LockedFile);
 
 /// Reads packages, in the order in which they are given, whatever the number of threads.
 ///
 /// # Errors
 /// The first one, in that order, that is not in the cache or cannot be read.
-pub(super) fn read(
+pub(in crate::deps) fn read(
     wanted: &[Wanted<'_>],
     architecture: &str,
     cached: &(dyn Fn(&LockedFile) -> Option<PathBuf> + Sync),

@@ -1,7 +1,6 @@
 //! A Debian package (deb(5)): what it says about itself, and its files as a tree.
 //!
-//! Nothing is unpacked onto disk and nothing in it is run: of its maintainer scripts only the names
-//! are kept.
+//! Nothing is unpacked onto disk and nothing in it is run.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Seek as _};
@@ -48,8 +47,10 @@ pub struct Deb {
     pub tree: Tree,
     /// The files that are configuration, whether they are in the tree or not.
     pub conffiles: Vec<LayerPath>,
-    /// The maintainer scripts that it would run: `postinst`, `triggers`, ….
-    pub scripts: Vec<String>,
+    /// What it says about itself: the `control` file, one stanza.
+    pub control: String,
+    /// The other files of its control archive by name: maintainer scripts, `triggers`, ….
+    pub control_files: BTreeMap<String, Bytes>,
     /// The statements of its licences: `copyright` files by their path.
     pub licences: BTreeMap<LayerPath, Bytes>,
 }
@@ -197,7 +198,8 @@ pub fn parse(input: impl Read, spool_dir: &Path) -> Result<Deb, String> {
         maintainer: control.field("Maintainer"),
         homepage: control.field("Homepage"),
         conffiles: control.conffiles()?,
-        scripts: control.scripts,
+        control: control.control,
+        control_files: control.files,
         tree,
         licences,
     })
@@ -282,8 +284,7 @@ fn data<R: Read>(
 /// The control archive.
 struct Control {
     control: String,
-    conffiles: String,
-    scripts: Vec<String>,
+    files: BTreeMap<String, Bytes>,
 }
 
 impl Control {
@@ -291,8 +292,7 @@ impl Control {
         let at = |why: String| format!("{}: {why}", member.name);
         let input = decompress(archive, member, "control.tar")?;
         let mut reader = tar_reader(input, MAX_CONTROL);
-        let mut files: BTreeMap<String, String> = BTreeMap::new();
-        let mut scripts = Vec::new();
+        let mut files: BTreeMap<String, Bytes> = BTreeMap::new();
         while let Some(found) = reader.next_member().map_err(|error| at(words(error)))? {
             if found.path.is_root() {
                 continue;
@@ -304,30 +304,20 @@ impl Control {
                 let why = "it is not a file, or in a directory";
                 return Err(at(words(found.refused(why))));
             }
-            match name.as_str() {
-                "control" | "conffiles" => {
-                    let mut text = String::new();
-                    reader
-                        .read_to_string(&mut text)
-                        .map_err(|error| at(format!("{name}: {error}")))?;
-                    if files.insert(name.clone(), text).is_some() {
-                        return Err(at(format!("{name} is there twice")));
-                    }
-                }
-                // Sums that nobody relies on.
-                "md5sums" | "sha256sums" => {}
-                _ => scripts.push(name),
+            let mut content = Vec::new();
+            reader
+                .read_to_end(&mut content)
+                .map_err(|error| at(format!("{name}: {error}")))?;
+            if files.insert(name.clone(), content.into()).is_some() {
+                return Err(at(format!("{name} is there twice")));
             }
         }
-        scripts.sort();
         let control = files
             .remove("control")
             .ok_or_else(|| at("there is no control file in it".to_owned()))?;
-        let control = Self {
-            control,
-            conffiles: files.remove("conffiles").unwrap_or_default(),
-            scripts,
-        };
+        let control = String::from_utf8(control.into())
+            .map_err(|_| at("control: it is not UTF-8 text".to_owned()))?;
+        let control = Self { control, files };
         control.check().map_err(at)?;
         Ok(control)
     }
@@ -350,7 +340,10 @@ impl Control {
     }
 
     fn conffiles(&self) -> Result<Vec<LayerPath>, String> {
-        let lines = self.conffiles.lines().map(str::trim);
+        let text = self.files.get("conffiles").map(|text| text.as_ref());
+        let text = std::str::from_utf8(text.unwrap_or_default())
+            .map_err(|_| "conffiles: it is not UTF-8 text".to_owned())?;
+        let lines = text.lines().map(str::trim);
         lines
             .filter(|line| !line.is_empty())
             // deb-conffiles(5): a flag may stand in front.

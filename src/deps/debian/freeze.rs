@@ -86,6 +86,7 @@ pub fn freeze<'a>(
                 name: &locked.name,
                 version,
                 is_for_all: one.file.path.ends_with("_all.deb"),
+                is_essential: current.is_some_and(|current| current.is_essential),
                 source: &one.source,
                 depends: ["", &one.depends],
                 excludes: ["", ""],

@@ -19,6 +19,8 @@ pub struct Package<'a> {
     pub version: Version<'a>,
     /// Whether it is the same for all architectures.
     pub is_for_all: bool,
+    /// Whether every system has to have it (Policy 3.8).
+    pub is_essential: bool,
     /// The source package, with its version in parentheses where that differs; empty when it is
     /// called like the package.
     pub source: &'a str,
@@ -173,6 +175,7 @@ fn package<'a>(stanza: &Stanza<'a>, suite: &'a str) -> Result<Package<'a>, Index
         name,
         version,
         is_for_all: field("Architecture") == "all",
+        is_essential: field("Essential") == "yes",
         source: field("Source"),
         depends: [field("Pre-Depends"), field("Depends")],
         excludes: [field("Conflicts"), field("Breaks")],

@@ -49,8 +49,20 @@ pub fn resolve(
             let Some(debian) = feature.debian() else {
                 continue;
             };
-            match closure::resolve(index, &request(debian), &below) {
-                Ok(closure) => {
+            let mut request = request(debian);
+            let mut left_out = BTreeSet::new();
+            if feature.rootfs.is_some() {
+                let essential = index.packages().filter(|package| package.is_essential);
+                for package in essential {
+                    match request.exclude.get(package.name) {
+                        Some(name) => drop(left_out.insert(*name)),
+                        None => drop(request.packages.insert(package.name)),
+                    }
+                }
+            }
+            match closure::resolve(index, &request, &below) {
+                Ok(mut closure) => {
+                    closure.used_exclusions.extend(left_out);
                     unused.note(feature, &closure);
                     let name = feature.name.get_ref().as_str();
                     for error in merging.add(name, platform, &closure, debian) {

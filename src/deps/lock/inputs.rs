@@ -15,6 +15,9 @@ use crate::oci::Digest;
 #[derive(Serialize)]
 struct Inputs<'a> {
     requires: BTreeSet<&'a str>,
+    /// It takes the essential packages along.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    rootfs: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     debian: Option<DebianInputs<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +76,7 @@ pub fn inputs_of(feature: &Feature) -> Digest {
             .iter()
             .map(|name| name.get_ref().as_str())
             .collect(),
+        rootfs: feature.rootfs.is_some(),
         debian: feature.debian().map(DebianInputs::new),
         python: feature.python.as_ref().map(|python| PythonInputs {
             version: &python.version,
@@ -134,6 +138,7 @@ mod tests {
             ("\"bb\", ", ""),
             ("xx =", "yy ="),
             ("[debian]", "requires = [\"g\"]\n[debian]"),
+            ("[debian]", "[rootfs]\n[debian]"),
         ] {
             assert_ne!(one, inputs(&text.replace(from, to)), "{from}");
         }

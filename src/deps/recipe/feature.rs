@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::bytecode::Bytecode;
 use super::debian::Debian;
 use super::name::FeatureName;
+use super::rootfs::RootFs;
 use super::source_file::SourceFile;
 use super::sources::{Archive, Directory, Image, Npm, Python};
 use super::values::parsed_list;
@@ -29,6 +30,8 @@ pub struct Feature {
     /// The platforms that it can be built for; empty is any.
     #[serde(default, deserialize_with = "parsed_list")]
     pub platforms: Vec<Platform>,
+    /// Makes it a system of its own, at `/`, of the packages below `[debian]`.
+    pub rootfs: Option<Spanned<RootFs>>,
     /// Packages of a Debian archive.
     pub debian: Option<Spanned<Debian>>,
     /// Python packages.
@@ -81,6 +84,23 @@ pub struct Wrapper {
 }
 
 impl Feature {
+    /// What of it only a layer below a prefix can have, by its name in a recipe.
+    pub(super) fn layer_only(&self) -> Option<&'static str> {
+        let tables = [
+            (!self.requires.is_empty(), "requires"),
+            (self.python.is_some(), "[python]"),
+            (self.npm.is_some(), "[npm]"),
+            (!self.archive.is_empty(), "[[archive]]"),
+            (!self.image.is_empty(), "[[image]]"),
+            (!self.directory.is_empty(), "[[directory]]"),
+            (self.bytecode.is_some(), "[bytecode]"),
+            (!self.link.is_empty(), "[[link]]"),
+            (!self.wrapper.is_empty(), "[[wrapper]]"),
+        ];
+        let found = tables.into_iter().find(|(is_there, _)| *is_there);
+        found.map(|(_, name)| name)
+    }
+
     /// What it takes from a Debian archive.
     #[must_use]
     pub fn debian(&self) -> Option<&Debian> {

@@ -12,6 +12,7 @@ use super::debian::Debian;
 use super::feature::Feature;
 use super::name::FeatureName;
 use super::profile::{DEFAULT_PREFIX, Profile};
+use super::rootfs::RootFs;
 use super::source_file::SourceFile;
 use super::sources::Python;
 use crate::config::ConfigError;
@@ -76,6 +77,13 @@ impl Recipe {
         self.source.path().with_extension("lock")
     }
 
+    /// What makes it a system of its own, if it is one.
+    #[must_use]
+    pub fn rootfs(&self) -> Option<&RootFs> {
+        let rootfs = self.features.iter().find_map(|one| one.rootfs.as_ref());
+        rootfs.map(Spanned::get_ref)
+    }
+
     /// The feature of that name.
     #[must_use]
     pub fn feature(&self, name: &FeatureName) -> Option<&Feature> {
@@ -94,6 +102,7 @@ impl Recipe {
             gathering.require(name, &source)?;
         }
         let features = gathering.features;
+        check_layers(&features)?;
         Ok(Self {
             platforms: platforms(&profile.platforms, &features, &source)?,
             name: profile.profile.into_inner(),
@@ -109,6 +118,9 @@ impl Recipe {
         let mut gathering = Gathering::new(source.path());
         let feature = gathering.add(source.clone())?;
         let features = gathering.features;
+        if feature.rootfs.is_none() {
+            check_layers(&features)?;
+        }
         Ok(Self {
             platforms: platforms(&feature.platforms, &features, &source)?,
             name: feature.name.into_inner(),
@@ -275,6 +287,7 @@ fn check_content(feature: &Feature, source: &SourceFile) -> Result<(), ConfigErr
     if let Some(python) = &feature.python {
         check_python(python).map_err(|(span, why)| source.error_at(span, why))?;
     }
+    check_rootfs(feature, source)?;
     let Some(debian) = feature.debian() else {
         return Ok(());
     };
@@ -323,6 +336,30 @@ fn check_python(python: &Python) -> Result<(), (Range<usize>, String)> {
         {
             let why = format!("{} is asked for and excluded", name.get_ref());
             return Err((name.span(), why));
+        }
+    }
+    Ok(())
+}
+
+/// A system of its own is made of Debian's packages and nothing else.
+fn check_rootfs(feature: &Feature, source: &SourceFile) -> Result<(), ConfigError> {
+    let Some(rootfs) = &feature.rootfs else {
+        return Ok(());
+    };
+    let why = match (feature.debian(), feature.layer_only()) {
+        (None, _) => "[rootfs] is made of the packages below [debian], which is missing".to_owned(),
+        (_, Some(other)) => format!("[rootfs] and {other} cannot stand in one recipe"),
+        _ => return Ok(()),
+    };
+    Err(source.error_at(rootfs.span(), why))
+}
+
+/// None of several features, or of those below a prefix, can be a system of its own.
+fn check_layers(features: &[Feature]) -> Result<(), ConfigError> {
+    for feature in features {
+        if let Some(rootfs) = &feature.rootfs {
+            let why = "a system of its own is no layer of another image";
+            return Err(feature.source.error_at(rootfs.span(), why));
         }
     }
     Ok(())

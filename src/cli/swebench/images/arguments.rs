@@ -40,13 +40,23 @@ pub struct Arguments {
     #[arg(
         long,
         value_name = "REF",
-        required_unless_present = "dry_run",
+        required_unless_present_any = ["dry_run", "base_recipe"],
         alias = "base_image"
     )]
     pub base_image: Option<String>,
 
-    /// Pythons, a folder with one prefix for each version, such as uv's or pyenv's [default: uv's,
-    /// which is asked to install what is missing]
+    /// The base level assembled from Debian packages: a recipe with [rootfs], such as
+    /// layers/swebench-base.toml, and its lock, which is made where there is none
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "base_image",
+        alias = "base_recipe"
+    )]
+    pub base_recipe: Option<PathBuf>,
+
+    /// Pythons, a folder with one prefix for each version, such as uv's or pyenv's [default: the
+    /// base's own where it has the version, else uv's, which is asked to install what is missing]
     #[arg(long, value_name = "DIR", alias = "python_dir")]
     pub python_dir: Option<PathBuf>,
 

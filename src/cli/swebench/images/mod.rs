@@ -1,6 +1,7 @@
 //! `ohoci swebench images`: instances' images under upstream's names.
 
 mod arguments;
+mod base;
 mod place;
 mod planned;
 mod push;
@@ -19,7 +20,6 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::{exit_code, output};
 use crate::config::environment::PATH;
-use crate::instances::base::Base;
 use crate::instances::builder::Order;
 use crate::instances::git::Git;
 use crate::instances::pip::PipSettings;
@@ -33,6 +33,7 @@ use crate::oci::timestamp::Timestamp;
 use crate::sandbox::Network;
 
 pub use arguments::Arguments;
+use base::{BuiltBase, PlannedBase};
 use place::Place;
 use planned::Planned;
 use push::Pusher;
@@ -111,36 +112,38 @@ async fn plan_and_build(
         .map(|text| RepoSource::parse(text))
         .collect();
     let planned = planned::plan(arguments, &context, &git, &sources)?;
-    let base = match &arguments.base_image {
-        None => None,
-        Some(text) => {
-            let reference: Reference = text.parse()?;
-            if reference == Reference::Scratch {
-                return Err(Failure::usage(
-                    "--base-image scratch has nothing to build with",
-                ));
-            }
-            Some(Base::open(&context.places, &reference, None).await?)
-        }
-    };
     let created = epoch(&context)?.map(|seconds| Timestamp::from_epoch(seconds).to_string());
     let settings = |tools| settings(arguments, &context, git.clone(), sources.clone(), tools);
     let tools = Tools::find(context.environment.get(PATH).as_deref());
+    let packing = packing(arguments);
     if arguments.dry_run {
-        let builder = match (base, tools) {
-            (Some(base), Ok(tools)) => {
+        let base = base::planned(arguments, &context, &packing).await?;
+        let (builder, recipe) = match (base, tools) {
+            (PlannedBase::There(base), Ok(tools)) => {
                 let settings = settings(tools)?;
-                Some(Builder::new(settings, base, Arc::new(context.places)))
+                let builder = Builder::new(settings, *base, Arc::new(context.places));
+                (Some(builder), None)
             }
-            _ => None,
+            (PlannedBase::Recipe(recipe), _) => (None, Some(recipe)),
+            _ => (None, None),
         };
-        return show_plan(arguments, &planned, builder.as_ref()).map(Done::Planned);
+        let plan = report::Plan::of(&planned, builder.as_ref(), recipe);
+        return show_plan(arguments, &planned, &plan).map(Done::Planned);
     }
     let tools = tools.map_err(|name| {
         Failure::new("cannot build images", format!("the program {name} is not installed"))
             .hinted("on Debian and Ubuntu, the packages bubblewrap, util-linux and mount have what it takes")
     })?;
-    let base = base.ok_or_else(|| Failure::usage("no base image is given"))?;
+    let built = Box::pin(base::built(arguments, &context, registry, &tools, &packing));
+    let base = match built.await? {
+        BuiltBase::There(base) => *base,
+        BuiltBase::Failed(error) => {
+            report::tell("base", &error);
+            let outcomes = planned.iter().map(|one| Outcome::failed(one, &error));
+            let outcomes: Vec<Outcome> = outcomes.collect();
+            return Ok(Done::Built(Report::of(None, &outcomes), outcomes));
+        }
+    };
     let (settings, work_dir) = (settings(tools)?, context.work_dir.clone());
     // Threads that build may outlast what waits for them.
     let shared = Arc::new(context.places);
@@ -182,7 +185,7 @@ async fn build_all(
         .buffered(workers)
         .collect()
         .await;
-    (Report::of(builder.base(), &outcomes), outcomes)
+    (Report::of(Some(builder.base()), &outcomes), outcomes)
 }
 
 async fn one(builder: &Arc<Builder>, pusher: &Pusher, planned: Planned) -> Outcome {
@@ -248,13 +251,7 @@ fn settings(
             true => Network::None,
             false => Network::Host,
         },
-        packing: PackOptions {
-            compression: match arguments.compression {
-                CompressionArgument::Gzip => Compression::Gzip,
-                CompressionArgument::Zstd => Compression::Zstd,
-            },
-            ..PackOptions::default()
-        },
+        packing: packing(arguments),
         sources,
         python_dir: arguments.python_dir.as_deref().map(Path::to_owned),
         unpacked: context
@@ -268,14 +265,23 @@ fn settings(
     })
 }
 
+fn packing(arguments: &Arguments) -> PackOptions {
+    PackOptions {
+        compression: match arguments.compression {
+            CompressionArgument::Gzip => Compression::Gzip,
+            CompressionArgument::Zstd => Compression::Zstd,
+        },
+        ..PackOptions::default()
+    }
+}
+
 fn show_plan(
     arguments: &Arguments,
     planned: &[Planned],
-    builder: Option<&Builder>,
+    plan: &report::Plan,
 ) -> Result<u8, Failure> {
-    let plan = report::Plan::of(planned, builder);
     match arguments.format {
-        Format::Json => output::json(&plan)?,
+        Format::Json => output::json(plan)?,
         Format::Text => output::result(plan.text().trim_end()),
     }
     Ok(match planned.iter().any(|planned| planned.order.is_err()) {

@@ -54,6 +54,24 @@ impl LevelReport {
     }
 }
 
+/// Says why something could not be built.
+pub(super) fn tell(id: &str, error: &BuildError) {
+    let mut text = format!(
+        "error: {id}: level {}: {}\n  {}",
+        error.level, error.step, error.why
+    );
+    if let Some(log) = &error.log {
+        let _ = write!(text, "\n  the end of {}:", log.display());
+        for line in &error.tail {
+            let _ = write!(text, "\n  | {line}");
+        }
+    }
+    if let Some(hint) = &error.hint {
+        let _ = write!(text, "\nhint: {hint}");
+    }
+    output::note(&text);
+}
+
 /// Milliseconds are enough.
 fn rounded(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
@@ -70,6 +88,14 @@ impl Outcome {
             script_seconds: 0.0,
             pushed: Vec::new(),
             error: None,
+        }
+    }
+
+    /// One that was not begun, because of what it stands on.
+    pub(super) fn failed(planned: &Planned, error: &BuildError) -> Self {
+        Self {
+            error: Some(error.clone()),
+            ..Self::of(planned)
         }
     }
 
@@ -100,22 +126,7 @@ impl Outcome {
                 };
                 output::note(&format!("{id}: built ({how})"));
             }
-            Some(error) => {
-                let mut text = format!(
-                    "error: {id}: level {}: {}\n  {}",
-                    error.level, error.step, error.why
-                );
-                if let Some(log) = &error.log {
-                    let _ = write!(text, "\n  the end of {}:", log.display());
-                    for line in &error.tail {
-                        let _ = write!(text, "\n  | {line}");
-                    }
-                }
-                if let Some(hint) = &error.hint {
-                    let _ = write!(text, "\nhint: {hint}");
-                }
-                output::note(&text);
-            }
+            Some(error) => tell(id, error),
         }
     }
 
@@ -154,9 +165,11 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn of(base: &Base, outcomes: &[Outcome]) -> Self {
-        let base_size: u64 = base.layers.iter().map(|layer| layer.size).sum();
-        let mut levels: Vec<(&'static str, usize, u64)> = vec![("base", 1, base_size)];
+    pub(super) fn of(base: Option<&Base>, outcomes: &[Outcome]) -> Self {
+        let layers = base.into_iter().flat_map(|base| &base.layers);
+        let base_size: u64 = layers.map(|layer| layer.size).sum();
+        let mut levels: Vec<(&'static str, usize, u64)> = Vec::new();
+        levels.extend(base.map(|base| ("base", base.layers.len(), base_size)));
         let mut apart = 0;
         let mut seen = BTreeSet::new();
         for outcome in outcomes.iter().filter(|outcome| !outcome.levels.is_empty()) {
@@ -176,10 +189,12 @@ impl Report {
             }
         }
         Self {
-            base: json!({
-                "reference": base.reference.to_string(),
-                "digest": base.digest.to_string(),
-                "size": base_size,
+            base: base.map_or(Value::Null, |base| {
+                json!({
+                    "reference": base.reference.to_string(),
+                    "digest": base.digest.to_string(),
+                    "size": base_size,
+                })
             }),
             stored: levels.iter().map(|(.., size)| size).sum(),
             levels,
@@ -223,6 +238,9 @@ impl Report {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Plan {
     base: Option<Value>,
+    /// What a base is made of that is not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_recipe: Option<Value>,
     bases: usize,
     environments: Vec<EnvironmentPlan>,
     instances: Vec<InstancePlan>,
@@ -255,7 +273,11 @@ struct InstancePlan {
 }
 
 impl Plan {
-    pub(super) fn of(planned: &[Planned], builder: Option<&Builder>) -> Self {
+    pub(super) fn of(
+        planned: &[Planned],
+        builder: Option<&Builder>,
+        base_recipe: Option<Value>,
+    ) -> Self {
         let mut environments: Vec<EnvironmentPlan> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         for planned in planned {
@@ -301,6 +323,7 @@ impl Plan {
                     "size": base.layers.iter().map(|layer| layer.size).sum::<u64>(),
                 })
             }),
+            base_recipe,
             bases: bases.len(),
             environments,
             instances: planned
@@ -325,6 +348,15 @@ impl Plan {
             self.environments.len(),
             self.instances.len()
         );
+        if let Some(recipe) = &self.base_recipe {
+            let name = recipe.get("recipe").and_then(Value::as_str);
+            let number = |name: &str| recipe.get(name).and_then(Value::as_u64);
+            let what = match (number("packages"), number("downloadSize")) {
+                (Some(packages), Some(size)) => format!("{packages} packages, {}", bytes(size)),
+                _ => "not locked yet".to_owned(),
+            };
+            let _ = writeln!(text, "base  {}: {what}", name.unwrap_or_default());
+        }
         for environment in &self.environments {
             let _ = write!(
                 text,

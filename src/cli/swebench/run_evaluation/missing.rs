@@ -26,7 +26,7 @@ pub(super) struct BuildArguments {
         long,
         value_name = "[OWNER/NAME=]DIR|URL",
         alias = "repo_source",
-        requires = "base_image"
+        requires = "base"
     )]
     pub(super) repo_source: Vec<String>,
 
@@ -35,11 +35,22 @@ pub(super) struct BuildArguments {
         long,
         value_name = "REF",
         alias = "base_image",
-        requires = "repo_source"
+        requires = "repo_source",
+        group = "base"
     )]
     pub(super) base_image: Option<String>,
 
-    /// Pythons, a folder with one prefix for each version [default: uv's]
+    /// The base level of such images, assembled from Debian packages: a recipe with [rootfs]
+    #[arg(
+        long,
+        value_name = "FILE",
+        alias = "base_recipe",
+        requires = "repo_source",
+        group = "base"
+    )]
+    pub(super) base_recipe: Option<PathBuf>,
+
+    /// Pythons, a folder with one prefix for each version [default: the base's own, else uv's]
     #[arg(
         long,
         value_name = "DIR",
@@ -116,6 +127,7 @@ pub(super) async fn build(
         instance_ids: missing,
         repo_source: arguments.build.repo_source.clone(),
         base_image: arguments.build.base_image.clone(),
+        base_recipe: arguments.build.base_recipe.clone(),
         python_dir: arguments.build.python_dir.clone(),
         push: place.into_iter().collect(),
         namespace: images.namespace.clone(),

@@ -48,7 +48,9 @@ fn files_scripts_and_licences_are_read_in_every_compression() {
     for compressor in compressors {
         let deb = parse_bytes(&sound().build_with(compressor)).unwrap();
         assert_eq!((deb.name.as_str(), deb.version.as_str()), ("demo", "1:2-3"));
-        assert_eq!(deb.scripts, ["postinst"]);
+        let files: Vec<&str> = deb.control_files.keys().map(String::as_str).collect();
+        assert_eq!(files, ["conffiles", "md5sums", "postinst"]);
+        assert!(deb.control.starts_with("Package: demo\n"));
         let conffiles: Vec<String> = deb.conffiles.iter().map(ToString::to_string).collect();
         assert_eq!(conffiles, ["/etc/demo.conf", "/etc/old"]);
         let paths: Vec<String> = deb.tree.iter().map(|(path, _)| path.to_string()).collect();

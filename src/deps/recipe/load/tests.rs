@@ -51,6 +51,49 @@ fn names(recipe: &Recipe) -> Vec<&str> {
 }
 
 #[test]
+fn a_system_of_its_own_is_made_of_packages_and_is_no_layer() {
+    let system = "name = \"sys\"\nplatforms = [\"linux/amd64\"]\n[rootfs]\n\
+                  users = [\"one\"]\n[debian]\nsuite = \"s\"\npackages = [\"bash\"]\n";
+    let layers = Layers::new(&[("sys", system)]);
+    let recipe = layers.load("sys").unwrap();
+    assert_eq!(recipe.rootfs().unwrap().users.len(), 1);
+    for (right, wrong, words) in [
+        ("users = [\"one\"]", "users = [\"One\"]", "sys.toml:4:9: "),
+        ("users =", "user =", "sys.toml:4:1: "),
+        (
+            "[debian]",
+            "[[link]]\nat = \"a\"\nto = \"b\"\n[debian]",
+            "[rootfs] and [[link]]",
+        ),
+        (
+            "[debian]",
+            "[python]\nversion = \"3.13\"\nrequirements = []\ntarget = \"x\"\n[debian]",
+            "[rootfs] and [python]",
+        ),
+        (
+            "[debian]\nsuite = \"s\"\npackages = [\"bash\"]\n",
+            "",
+            "sys.toml:3:1: ",
+        ),
+    ] {
+        let text = system.replacen(right, wrong, 1);
+        assert_ne!(text, system);
+        let error = Layers::new(&[("sys", &text)])
+            .load("sys")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let profile = "profile = \"all\"\nfeatures = [\"sys\"]\n";
+    let above = "name = \"above\"\nrequires = [\"sys\"]\n";
+    let layers = Layers::new(&[("sys", system), ("all", profile), ("above", above)]);
+    for name in ["all", "above"] {
+        let error = layers.load(name).unwrap_err().to_string();
+        assert!(error.contains("no layer of another image"), "{error}");
+    }
+}
+
+#[test]
 fn a_profile_brings_what_its_features_require_in_front_of_them() {
     let layers = Layers::new(&[
         ("core", CORE),

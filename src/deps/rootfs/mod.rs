@@ -1,0 +1,14 @@
+//! A system of its own from Debian's packages: the files that stand at `/` before anything of them
+//! has run, with dpkg's database, in which all are unpacked and none is configured.
+//!
+//! dpkg itself is what configures them: it runs where they are, in a sandbox.
+
+mod assemble;
+mod database;
+mod error;
+mod order;
+mod tree;
+mod triggers;
+
+pub use assemble::{Preinst, RootFiles, assemble};
+pub use error::RootFsError;
