@@ -92,7 +92,8 @@ pub fn command() -> clap::Command {
 
 /// Runs one command line and says how the process ends.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let words = swebench::run_evaluation::words::rewritten(arguments);
+    let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),
     };

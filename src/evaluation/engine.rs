@@ -1,5 +1,6 @@
 //! Shards of a run for a scheduler of other machines: a job array for Slurm, an Indexed Job for
-//! Kubernetes. Shards leave their files in one folder, which all of them see.
+//! Kubernetes. Shards leave their files in one folder, which all of them see, or a registry carries
+//! them.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
@@ -90,13 +91,19 @@ pub fn slurm_script(shards: &Shards<'_>, options: &[String], logs: &str) -> Stri
     text
 }
 
+/// Where pods see what registries ask for, as `docker login` keeps it.
+const SECRETS: &str = "/var/run/secrets/registries";
+
 /// What a Kubernetes Job needs beside.
 #[derive(Clone, Copy, Debug)]
 pub struct Cluster<'a> {
     /// An image with ohoci and bubblewrap in it.
     pub image: &'a str,
-    /// The claim of the volume that all shards see, mounted at the directory.
-    pub claim: &'a str,
+    /// The claim of the volume that all shards see, mounted at the directory; without one, each has
+    /// an empty directory there.
+    pub claim: Option<&'a str>,
+    /// The secret with what registries ask for, of type `kubernetes.io/dockerconfigjson`.
+    pub secret: Option<&'a str>,
     /// The priority of the memory and processors of one shard, such as `4Gi` and `2`.
     pub memory: Option<&'a str>,
     /// Processors of one shard.
@@ -119,6 +126,22 @@ pub fn kubernetes_job(shards: &Shards<'_>, cluster: &Cluster<'_>) -> Value {
         if let Some(value) = value {
             requests.insert(name.to_owned(), json!(value));
         }
+    }
+    let place = match cluster.claim {
+        Some(claim) => json!({"name": "run", "persistentVolumeClaim": {"claimName": claim}}),
+        None => json!({"name": "run", "emptyDir": {}}),
+    };
+    let mut volumes = vec![place];
+    let mut mounts = vec![json!({"name": "run", "mountPath": shards.directory})];
+    let mut environment = Vec::new();
+    let mut pulling = Vec::new();
+    if let Some(secret) = cluster.secret {
+        let items = json!([{"key": ".dockerconfigjson", "path": "config.json"}]);
+        volumes
+            .push(json!({"name": "registries", "secret": {"secretName": secret, "items": items}}));
+        mounts.push(json!({"name": "registries", "mountPath": SECRETS, "readOnly": true}));
+        environment.push(json!({"name": "DOCKER_CONFIG", "value": SECRETS}));
+        pulling.push(json!({"name": secret}));
     }
     json!({
         "apiVersion": "batch/v1",
@@ -147,12 +170,11 @@ pub fn kubernetes_job(shards: &Shards<'_>, cluster: &Cluster<'_>) -> Value {
                         "workingDir": shards.directory,
                         "securityContext": {"procMount": "Unmasked"},
                         "resources": {"requests": requests},
-                        "volumeMounts": [{"name": "run", "mountPath": shards.directory}],
+                        "env": environment,
+                        "volumeMounts": mounts,
                     }],
-                    "volumes": [{
-                        "name": "run",
-                        "persistentVolumeClaim": {"claimName": cluster.claim},
-                    }],
+                    "imagePullSecrets": pulling,
+                    "volumes": volumes,
                 },
             },
         },
@@ -232,7 +254,8 @@ mod tests {
         let command = command();
         let cluster = Cluster {
             image: "registry.example/ohoci:1",
-            claim: "runs",
+            claim: Some("runs"),
+            secret: None,
             memory: Some("4Gi"),
             cpus: None,
         };
@@ -249,5 +272,26 @@ mod tests {
             container["command"][2],
             "exec ohoci swebench 'it'\\''s' '' --shard \"$JOB_COMPLETION_INDEX/3\""
         );
+        let claim = &job["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"];
+        assert_eq!(claim["claimName"], "runs");
+    }
+
+    #[test]
+    fn pods_whose_results_a_registry_carries_need_no_volume() {
+        let command = command();
+        let cluster = Cluster {
+            image: "registry.example/ohoci:1",
+            claim: None,
+            secret: Some("logins"),
+            memory: None,
+            cpus: None,
+        };
+        let job = kubernetes_job(&shards(&command), &cluster);
+        let pod = &job["spec"]["template"]["spec"];
+        assert_eq!(pod["volumes"][0], json!({"name": "run", "emptyDir": {}}));
+        assert_eq!(pod["volumes"][1]["secret"]["secretName"], "logins");
+        assert_eq!(pod["imagePullSecrets"], json!([{"name": "logins"}]));
+        let variable = json!([{"name": "DOCKER_CONFIG", "value": SECRETS}]);
+        assert_eq!(pod["containers"][0]["env"], variable);
     }
 }

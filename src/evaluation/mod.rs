@@ -1,6 +1,7 @@
 //! Runs predictions of SWE-bench in sandboxes, grades what their tests write, and tells of it in
 //! upstream's files and in its own.
 
+pub mod carried;
 pub mod diagnosis;
 pub mod engine;
 mod folder;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 
 use super::git::{Git, GitError};
@@ -102,7 +103,7 @@ pub fn locate(
             Place::Url(url) => {
                 let url = url_of(url, source.only.is_some(), repository);
                 from_url(git, &url, commit, clones).unwrap_or_else(|error| {
-                    reasons.push(error.to_string());
+                    reasons.push(format!("{}: {error}", without_secrets(&url)));
                     None
                 })
             }
@@ -157,33 +158,67 @@ fn url_of(url: &str, is_one: bool, repository: &str) -> String {
     }
 }
 
+/// A URL as it may be shown: a user's name and password may stand in front of the host.
+fn without_secrets(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let host = host.rsplit('@').next().unwrap_or(host);
+            format!("{scheme}://{host}/{path}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+/// What a clone holds: branches and tags, without the requests for review that some hosts publish
+/// beside them, which are many more.
+const REFERENCES: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+
 fn from_url(
     git: &Git,
     url: &str,
     commit: &str,
     clones: &Path,
-) -> Result<Option<Repository>, GitError> {
+) -> Result<Option<Repository>, CloneError> {
     let name = hex(&Sha256::digest(url));
     let directory = clones.join(format!("{name}.git"));
-    let clone = directory.display().to_string();
+    fs_err::create_dir_all(clones)?;
+    // Several instances, and several runs, want the same clone at the same time.
+    let turn = fs_err::File::create(clones.join(format!("{name}.lock")))?;
+    flock(turn.file(), FlockOperation::LockExclusive)?;
     let found = Repository {
         git: git.clone(),
         directory: directory.clone(),
     };
     if !directory.is_dir() {
         // Under another name until it is whole.
-        let partial = clones.join(format!(".{name}-{}", std::process::id()));
-        let _ = fs_err::create_dir_all(clones);
-        let _ = fs_err::remove_dir_all(&partial);
-        let target = partial.display().to_string();
-        git.run_as_user(&["clone", "--quiet", "--mirror", "--", url, &target])?;
-        if fs_err::rename(&partial, &directory).is_err() {
-            let _ = fs_err::remove_dir_all(&partial);
+        let partial = clones.join(format!("{name}.partial"));
+        if partial.is_dir() {
+            fs_err::remove_dir_all(&partial)?;
         }
+        let target = partial.display().to_string();
+        git.run_as_user(&["clone", "--quiet", "--bare", "--", url, &target])?;
+        fs_err::rename(&partial, &directory)?;
     } else if !found.has(commit) {
-        git.run_as_user(&["--git-dir", &clone, "fetch", "--quiet", "--prune", "origin"])?;
+        found.fetch(&REFERENCES)?;
+    }
+    if !found.has(commit) && is_commit(commit) {
+        // What no branch has any more can still be had by its name, from hosts that allow it.
+        let kept = format!("{commit}:refs/ohoci/{commit}");
+        let _ = found.fetch(&[&kept]);
     }
     Ok(found.has(commit).then_some(found))
+}
+
+/// Why a URL could not be cloned.
+#[derive(Debug, thiserror::Error)]
+enum CloneError {
+    #[error(transparent)]
+    Git(#[from] GitError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("cannot lock it: {0}")]
+    Lock(#[from] rustix::io::Errno),
 }
 
 impl Repository {
@@ -195,6 +230,14 @@ impl Repository {
             .chain(words.iter().copied())
             .collect();
         self.git.run(&all, input)
+    }
+
+    /// Fetches from where it was cloned.
+    fn fetch(&self, references: &[&str]) -> Result<(), GitError> {
+        let directory = self.directory.display().to_string();
+        let words = ["--git-dir", &directory, "fetch", "--quiet", "origin"];
+        let words: Vec<&str> = words.iter().chain(references).copied().collect();
+        self.git.run_as_user(&words).map(drop)
     }
 
     fn text(&self, words: &[&str]) -> Result<String, GitError> {
@@ -362,6 +405,20 @@ mod tests {
             "https://git.example/a/b.git"
         );
         assert_eq!(url_of("file:///x.git", true, "a/b"), "file:///x.git");
+    }
+
+    #[test]
+    fn passwords_in_urls_are_not_told() {
+        for (url, told) in [
+            (
+                "https://user:secret@git.example/a/b",
+                "https://git.example/a/b",
+            ),
+            ("file:///x/a@b", "file:///x/a@b"),
+            ("git://git.example", "git://git.example/"),
+        ] {
+            assert_eq!(without_secrets(url), told);
+        }
     }
 
     #[test]

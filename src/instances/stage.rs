@@ -8,12 +8,9 @@ use std::process::{Command, Stdio};
 
 use command_fds::{CommandFdExt as _, FdMapping};
 
+use crate::sandbox::overlay::{self, Overlay};
 use crate::sandbox::run::{in_memory, options_in_memory};
 use crate::sandbox::{Bind, HOST_NAME, Network, Sandbox, local_hosts, ownership};
-
-/// Mounts the overlay, then becomes the program: both in a namespace of their own, which takes the
-/// mount with it.
-const MOUNT: &str = r#"mount -t overlay overlay -o "$1" "$2" || exit 125; shift 2; exec "$@""#;
 
 /// The number under which bubblewrap finds its options: there may be secrets among them, and
 /// everybody on a machine sees the words of a command line.
@@ -27,8 +24,7 @@ pub const SCRATCH: &str = "/run/ohoci";
 /// The programs that it takes.
 #[derive(Clone, Debug)]
 pub struct Tools {
-    unshare: PathBuf,
-    shell: PathBuf,
+    mounting: overlay::Tools,
     bubblewrap: PathBuf,
     path: OsString,
 }
@@ -40,18 +36,13 @@ impl Tools {
     /// The name of the first that is missing.
     pub fn find(path: Option<&OsStr>) -> Result<Self, &'static str> {
         let path = path.unwrap_or_default();
-        let find = |name: &'static str| {
-            std::env::split_paths(path)
-                .filter(|directory| directory.is_absolute())
-                .map(|directory| directory.join(name))
-                .find(|program| program.is_file())
-                .ok_or(name)
-        };
-        find("mount")?;
+        let bubblewrap = std::env::split_paths(path)
+            .filter(|directory| directory.is_absolute())
+            .map(|directory| directory.join("bwrap"))
+            .find(|program| program.is_file());
         Ok(Self {
-            unshare: find("unshare")?,
-            shell: find("sh")?,
-            bubblewrap: find("bwrap")?,
+            mounting: overlay::Tools::of_kernel(Some(path))?,
+            bubblewrap: bubblewrap.ok_or("bwrap")?,
             path: path.to_owned(),
         })
     }
@@ -78,43 +69,31 @@ pub struct Program<'a> {
 #[derive(Clone, Debug)]
 pub struct Stage {
     directory: PathBuf,
-    /// What it stands on, topmost first.
-    below: Vec<PathBuf>,
+    overlay: Overlay,
 }
 
 impl Stage {
     /// Makes the directories of a stage in one that is there and has no other use.
     ///
     /// # Errors
-    /// When they cannot be made, or have names that an overlay cannot be told.
+    /// When they cannot be made, or what is below is not there.
     pub fn create(directory: &Path, below: Vec<PathBuf>) -> io::Result<Self> {
-        for path in below.iter().map(PathBuf::as_path).chain([directory]) {
-            let name = path.to_string_lossy();
-            if name.contains([':', ',', '\\', '"']) {
-                return Err(io::Error::other(format!(
-                    "an overlay cannot be mounted at {name}, because of the colon, comma, quote or backslash in its path"
-                )));
-            }
-        }
-        for name in ["changes", "work", "root"] {
-            fs_err::create_dir(directory.join(name))?;
-        }
         Ok(Self {
             directory: directory.to_owned(),
-            below,
+            overlay: Overlay::create(directory, below)?,
         })
     }
 
     /// Where what is changed lands. What is put there beforehand is seen inside.
     #[must_use]
     pub fn changes(&self) -> PathBuf {
-        self.directory.join("changes")
+        self.overlay.upper()
     }
 
     /// What it stands on, topmost first.
     #[must_use]
     pub fn below(&self) -> &[PathBuf] {
-        &self.below
+        self.overlay.lower()
     }
 
     /// Makes a directory in which something is to be put, with the permissions that it has below.
@@ -125,7 +104,7 @@ impl Stage {
         let at = self.changes().join(path);
         if !at.is_dir() {
             fs_err::create_dir_all(&at)?;
-            let found = self.below.iter().map(|below| below.join(path));
+            let found = self.below().iter().map(|below| below.join(path));
             if let Some(known) = found.filter_map(|path| fs_err::metadata(path).ok()).next() {
                 fs_err::set_permissions(&at, known.permissions())?;
             }
@@ -143,23 +122,13 @@ impl Stage {
             .append(true)
             .open(log)?;
         let sandbox = self.sandbox(program)?;
-        let below: Vec<String> = self
-            .below
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
-        let mount = format!(
-            "lowerdir={},upperdir={},workdir={},userxattr",
-            below.join(":"),
-            self.changes().display(),
-            self.directory.join("work").display()
-        );
-        let mut command = Command::new(&tools.unshare);
+        let before = self.overlay.before(&tools.mounting);
+        let (first, words) = before
+            .split_first()
+            .ok_or_else(|| io::Error::other("nothing mounts the overlay"))?;
+        let mut command = Command::new(first);
         command
-            .args(["--user", "--map-root-user", "--mount", "--"])
-            .arg(&tools.shell)
-            .args(["-c", MOUNT, "sh", &mount])
-            .arg(&sandbox.root)
+            .args(words)
             .arg(&tools.bubblewrap)
             .args(["--args", &OPTIONS.to_string()]);
         let mut handed = vec![FdMapping {
@@ -203,7 +172,7 @@ impl Stage {
             }
         }
         Ok(Sandbox {
-            root: self.directory.join("root"),
+            root: self.overlay.root(),
             writable: true,
             binds,
             temporary: vec!["/run".into(), "/tmp".into()],
@@ -266,12 +235,5 @@ mod tests {
         for path in ["tmpx", "testbed/tmp", "etc/hosts.allow", "root/.bashrc", ""] {
             assert!(!is_passing(path), "{path}");
         }
-    }
-
-    #[test]
-    fn paths_that_an_overlay_cannot_be_told_are_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let error = Stage::create(directory.path(), vec!["/a:b".into()]).unwrap_err();
-        assert!(error.to_string().contains("/a:b"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! Pure functions over image documents: no I/O, no clock, no randomness.
 
 pub mod annotation;
+pub mod artifact;
 pub mod compose;
 pub mod config_patch;
 pub mod convert;

@@ -2,17 +2,13 @@
 //! "Guidelines for Artifact Usage").
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::annotation;
+use super::artifact;
 use super::descriptor::Descriptor;
 use super::document::Document;
 use super::manifest::{Manifest, ManifestError};
-use super::media_type;
-
-/// Content of the config of artifacts that need none.
-const EMPTY: &[u8] = b"{}";
-
 /// A document about an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
@@ -22,16 +18,6 @@ pub struct Artifact {
     pub title: String,
     /// The document.
     pub content: Bytes,
-}
-
-/// The config that artifacts have instead of one (image-spec `manifest.md`, "Guidance for an Empty
-/// Descriptor").
-#[must_use]
-pub fn empty_config() -> (Descriptor, Bytes) {
-    (
-        Descriptor::of(media_type::OCI_EMPTY, EMPTY),
-        Bytes::from_static(EMPTY),
-    )
 }
 
 impl Artifact {
@@ -46,23 +32,12 @@ impl Artifact {
     /// # Errors
     /// When the title makes it too large.
     pub fn about(&self, subject: &Descriptor) -> Result<Manifest, ManifestError> {
-        let mut config = empty_config().0.to_json();
-        // So that readers need not ask for two bytes.
-        config.insert("data".to_owned(), "e30=".into());
         let mut layer = self.descriptor().to_json();
         layer.insert(
             "annotations".to_owned(),
             json!({annotation::TITLE: self.title}),
         );
-        let mut object = Map::new();
-        object.insert("schemaVersion".to_owned(), 2.into());
-        object.insert("mediaType".to_owned(), media_type::OCI_MANIFEST.into());
-        object.insert("artifactType".to_owned(), self.media_type.into());
-        object.insert("config".to_owned(), Value::Object(config));
-        object.insert(
-            "layers".to_owned(),
-            Value::Array(vec![Value::Object(layer)]),
-        );
+        let mut object = artifact::beginning(self.media_type, vec![Value::Object(layer)]);
         object.insert("subject".to_owned(), Value::Object(subject.to_json()));
         Manifest::parse(Document::from_object(object).bytes().clone(), None)
     }
@@ -71,6 +46,7 @@ impl Artifact {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::media_type;
 
     #[test]
     fn the_manifest_names_its_subject_and_itself() {

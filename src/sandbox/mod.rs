@@ -23,7 +23,7 @@ pub use description::{Bind, BindError, HOST_NAME, Network, Sandbox};
 pub use hosts::local_hosts;
 pub use image::{FoundImage, UnpackedImage, find_image, unpack_image};
 pub use limits::{Enforced, LimitGroup, Limiter, Limits};
-pub use overlay::{CopyOnWrite, Workspace};
+pub use overlay::{CopyOnWrite, Overlay, Workspace};
 pub use process::{Process, ProcessError};
 pub use program::ProgramError;
 pub use remove::RemovedDirectory;

@@ -10,17 +10,16 @@ use super::remove::RemovedDirectory;
 /// Mounts the overlay in namespaces of its own and turns into what stands behind.
 ///
 /// Everything is named from the directory that holds it: paths may have characters that end an
-/// option. `userxattr` (Linux 5.11) is what lets an ordinary user mount it.
-const MOUNT: &str = r#"cd "$1" || exit 125
-"$2" -t overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr overlay root || exit 125
-cd / && shift 2 && exec "$@""#;
+/// option, and many of them may be longer than options may be. `userxattr` (Linux 5.11) is what lets
+/// an ordinary user mount it.
+const MOUNT: &str = r#"(cd "$1" && exec "$2" -t overlay -o "lowerdir=$3,upperdir=upper,workdir=work,userxattr" overlay root) || exit 125
+shift 3 && exec "$@""#;
 
 /// The same by a file system in user space. Its process would outlast what is started, being in
 /// the namespace that keeps the mount: the shell stays and unmounts it. It must not keep open what
 /// belongs to what is started.
-const MOUNT_FUSE: &str = r#"cd "$1" || exit 125
-"$2" -o lowerdir=lower,upperdir=upper,workdir=work root </dev/null >/dev/null 2>&1 3>&- 4>&- 5>&- || exit 125
-root=$1/root; cd /; shift 2; "$@"; code=$?
+const MOUNT_FUSE: &str = r#"(cd "$1" && exec "$2" -o "lowerdir=$3,upperdir=upper,workdir=work" root </dev/null >/dev/null 2>&1 3>&- 4>&- 5>&-) || exit 125
+root=$1/root; shift 3; "$@"; code=$?
 umount "$root" 3>&- 4>&- 5>&-; exit "$code""#;
 
 /// How this machine makes such a root file system.
@@ -45,6 +44,14 @@ pub struct Tools {
     mount: PathBuf,
 }
 
+/// Directories one over the other, and over them one that takes what is written: what the root file
+/// system is mounted from.
+#[derive(Clone, Debug)]
+pub struct Overlay {
+    directory: PathBuf,
+    lower: Vec<PathBuf>,
+}
+
 /// A root file system that a run may write.
 #[derive(Debug)]
 pub struct Workspace {
@@ -60,21 +67,8 @@ impl CopyOnWrite {
     /// # Errors
     /// When not even `cp` is there.
     pub fn find(path: Option<&OsStr>, scratch: &Path) -> io::Result<(Self, Option<String>)> {
-        let program = |name: &str| {
-            std::env::split_paths(path.unwrap_or_default())
-                // Where ordinary users do not look, and `mount` may be.
-                .chain(["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from))
-                .filter(|directory| directory.is_absolute())
-                .map(|directory| directory.join(name))
-                .find(|program| program.is_file())
-        };
-        let tools = |mount: &str| {
-            Some(Tools {
-                shell: program("sh")?,
-                unshare: program("unshare")?,
-                mount: program(mount)?,
-            })
-        };
+        let program = |name: &str| find_program(path, name);
+        let tools = |mount: &'static str| Tools::find(&program, mount).ok();
         let mut why = "unshare, mount or sh is not installed".to_owned();
         if let Some(tools) = tools("mount") {
             match Self::Overlay(tools).works(scratch)? {
@@ -126,6 +120,104 @@ impl CopyOnWrite {
     }
 }
 
+impl Tools {
+    /// Looks for what mounts an overlay of the kernel in the directories of a `PATH`.
+    ///
+    /// # Errors
+    /// The name of the first program that is missing.
+    pub fn of_kernel(path: Option<&OsStr>) -> Result<Self, &'static str> {
+        Self::find(&|name| find_program(path, name), "mount")
+    }
+
+    fn find(
+        program: &dyn Fn(&str) -> Option<PathBuf>,
+        mount: &'static str,
+    ) -> Result<Self, &'static str> {
+        let find = |name: &'static str| program(name).ok_or(name);
+        Ok(Self {
+            shell: find("sh")?,
+            unshare: find("unshare")?,
+            mount: find(mount)?,
+        })
+    }
+}
+
+/// A program in the directories of a `PATH`, or where ordinary users do not look and `mount` may be.
+fn find_program(path: Option<&OsStr>, name: &str) -> Option<PathBuf> {
+    std::env::split_paths(path.unwrap_or_default())
+        .chain(["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from))
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
+}
+
+impl Overlay {
+    /// Makes what it needs in a directory that is there and has no other use, over the directories of
+    /// `lower`, topmost first. Nothing may change those as long as it is mounted.
+    ///
+    /// # Errors
+    /// When its directories cannot be made, or one of `lower` is not there.
+    pub fn create(directory: &Path, lower: Vec<PathBuf>) -> io::Result<Self> {
+        let directory = fs_err::canonicalize(directory)?;
+        for name in ["upper", "work", "root"] {
+            fs_err::create_dir(directory.join(name))?;
+        }
+        let lower: Vec<PathBuf> = lower
+            .into_iter()
+            .map(fs_err::canonicalize)
+            .collect::<io::Result<_>>()?;
+        for (number, path) in lower.iter().enumerate() {
+            fs_err::os::unix::fs::symlink(path, directory.join(number.to_string()))?;
+        }
+        // The upper directory's permissions are those of `/`.
+        if let Some(topmost) = lower.first() {
+            let permissions = fs_err::metadata(topmost)?.permissions();
+            fs_err::set_permissions(directory.join("upper"), permissions)?;
+        }
+        Ok(Self { directory, lower })
+    }
+
+    /// The root file system, which is there only for what is started by [`before`](Self::before).
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.directory.join("root")
+    }
+
+    /// Where what is written lands. What is put there before it is mounted is seen in it.
+    #[must_use]
+    pub fn upper(&self) -> PathBuf {
+        self.directory.join("upper")
+    }
+
+    /// What it stands on, topmost first.
+    #[must_use]
+    pub fn lower(&self) -> &[PathBuf] {
+        &self.lower
+    }
+
+    /// The command line that a program has to be started by to see it.
+    #[must_use]
+    pub fn before(&self, tools: &Tools) -> Vec<OsString> {
+        self.mounted(MOUNT, tools)
+    }
+
+    fn mounted(&self, script: &str, tools: &Tools) -> Vec<OsString> {
+        let numbers: Vec<String> = (0..self.lower.len())
+            .map(|number| number.to_string())
+            .collect();
+        let mut before: Vec<OsString> = vec![tools.unshare.clone().into()];
+        before.extend(["--user", "--map-root-user", "--mount", "--"].map(OsString::from));
+        before.extend([tools.shell.clone().into(), "-c".into(), script.into()]);
+        before.extend([
+            "sh".into(),
+            self.directory.clone().into(),
+            tools.mount.clone().into(),
+            numbers.join(":").into(),
+        ]);
+        before
+    }
+}
+
 impl Workspace {
     /// Makes one over the root file system in `lower`, with its files in `scratch`. Nothing may
     /// change `lower` as long as it is there.
@@ -134,39 +226,25 @@ impl Workspace {
     /// When its files cannot be made.
     pub fn create(way: &CopyOnWrite, lower: &Path, scratch: &Path) -> io::Result<Self> {
         let directory = RemovedDirectory::create_in(scratch)?;
-        let at = |name: &str| directory.path().join(name);
         let lower = fs_err::canonicalize(lower)?;
         let (script, tools) = match way {
             CopyOnWrite::Overlay(tools) => (MOUNT, tools),
             CopyOnWrite::Fuse(tools) => (MOUNT_FUSE, tools),
             CopyOnWrite::Copy { cp } => {
-                copy(cp, &lower, &at("root"))?;
+                let root = directory.path().join("root");
+                copy(cp, &lower, &root)?;
                 return Ok(Self {
-                    lower: at("root"),
+                    lower: root,
                     directory,
                     before: Vec::new(),
                 });
             }
         };
-        for name in ["upper", "work", "root"] {
-            fs_err::create_dir(at(name))?;
-        }
-        // The upper directory's permissions are those of `/`.
-        let permissions = fs_err::metadata(&lower)?.permissions();
-        fs_err::set_permissions(at("upper"), permissions)?;
-        fs_err::os::unix::fs::symlink(&lower, at("lower"))?;
-        let mut before: Vec<OsString> = vec![tools.unshare.clone().into()];
-        before.extend(["--user", "--map-root-user", "--mount", "--"].map(OsString::from));
-        before.extend([tools.shell.clone().into(), "-c".into(), script.into()]);
-        before.extend([
-            "sh".into(),
-            directory.path().into(),
-            tools.mount.clone().into(),
-        ]);
+        let overlay = Overlay::create(directory.path(), vec![lower.clone()])?;
         Ok(Self {
+            before: overlay.mounted(script, tools),
             directory,
             lower,
-            before,
         })
     }
 
@@ -256,6 +334,48 @@ mod tests {
             assert_eq!(fs_err::read_to_string(lower.join("old")).unwrap(), "old");
             assert!(!lower.join("new").exists());
         }
+    }
+
+    #[test]
+    fn of_directories_that_have_the_same_file_the_topmost_is_seen() {
+        let path = std::env::var_os("PATH");
+        let scratch = tempfile::tempdir().unwrap();
+        let (found, _) = CopyOnWrite::find(path.as_deref(), scratch.path()).unwrap();
+        let CopyOnWrite::Overlay(tools) = found else {
+            return;
+        };
+        // More, and with longer names, than options may have characters.
+        let mut lower = Vec::new();
+        for number in 0..40 {
+            let directory = scratch.path().join(format!("{number}-{}", "x".repeat(200)));
+            fs_err::create_dir(&directory).unwrap();
+            fs_err::write(directory.join("all"), number.to_string()).unwrap();
+            fs_err::write(directory.join(format!("one-{number}")), "").unwrap();
+            lower.push(directory);
+        }
+        let directory = scratch.path().join("overlay");
+        fs_err::create_dir(&directory).unwrap();
+        let overlay = Overlay::create(&directory, lower.clone()).unwrap();
+        fs_err::write(overlay.upper().join("put"), "").unwrap();
+        let words = overlay.before(&tools);
+        let output = Command::new(&words[0])
+            .args(&words[1..])
+            .args([
+                "/bin/sh",
+                "-c",
+                "cd \"$1\"; cat all; ls | wc -l; rm all",
+                "sh",
+            ])
+            .arg(overlay.root())
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "042\n");
+        assert!(
+            lower
+                .iter()
+                .all(|directory| directory.join("all").is_file())
+        );
     }
 
     #[test]

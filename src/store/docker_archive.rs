@@ -11,9 +11,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::oci::manifest::MAX_SIZE;
 use crate::oci::{Digest, Document};
 
+use super::layout::failure;
 use super::layout::source::names_hint;
+use super::region::Region;
+use super::tar_file::TarFile;
 use super::{Error, ErrorKind};
 
 pub use source::DockerArchiveSource;
@@ -35,6 +39,29 @@ struct Item {
     names: Vec<String>,
     /// The members that hold the layers, lowest first.
     layers: Vec<String>,
+}
+
+/// The names in an archive.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
+    let label = label(path);
+    let what = || format!("cannot read {label}");
+    let tar = TarFile::open(path, &label)?;
+    let read = |region: Region| region.read_all();
+    let list = tar
+        .find(LIST)
+        .and_then(|found| {
+            found
+                .filter(|list| list.length() <= MAX_SIZE)
+                .map(read)
+                .transpose()
+        })
+        .map_err(|error| failure(what(), error))?;
+    let items = parse_list(&list.unwrap_or_default())
+        .map_err(|why| Error::new(ErrorKind::Corrupt, what(), why))?;
+    Ok(items.into_iter().flat_map(|item| item.names).collect())
 }
 
 /// Reads `manifest.json`; says why when it is not one.

@@ -1,6 +1,6 @@
 //! Places that images are read from and written to: one pair of traits, many places.
 
-mod archive;
+pub mod archive;
 pub mod cache;
 pub mod docker_archive;
 pub mod error;

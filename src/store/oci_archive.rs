@@ -14,7 +14,7 @@ use crate::oci::{Descriptor, Digest, Manifest, Pointer};
 use super::archive::{Collection, copy, refuse_upload};
 use super::layout::source::IndexPlace;
 use super::layout::target::{blocking, listed, place_in};
-use super::layout::{self, Layout, LayoutSource, MAX_INDEX, check_version, failure};
+use super::layout::{self, Index, Layout, LayoutSource, MAX_INDEX, check_version, failure};
 use super::region::{BlobFiles, Region};
 use super::tar_file::TarFile;
 use super::tar_write::write_archive;
@@ -42,6 +42,22 @@ struct TarLayout {
 pub fn open(path: &Path, tag: Option<&str>) -> Result<LayoutSource, Error> {
     let place = TarLayout::open(path)?;
     Ok(LayoutSource::in_place(Arc::new(place), tag))
+}
+
+/// The names in an archive.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
+    let place = TarLayout::open(path)?;
+    let index = Index::parse(place.index_bytes()?).map_err(|error| {
+        Error::new(
+            ErrorKind::Corrupt,
+            format!("cannot read {}", place.label),
+            error.to_string(),
+        )
+    })?;
+    Ok(index.names())
 }
 
 impl TarLayout {

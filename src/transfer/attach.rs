@@ -8,8 +8,9 @@ use futures_util::future::try_join_all;
 
 use super::places::{Destination, Places};
 use super::watch::{Event, Observer};
+use crate::oci::artifact;
 use crate::oci::index::{self, Wanted};
-use crate::oci::referrer::{self, Artifact};
+use crate::oci::referrer::Artifact;
 use crate::oci::{Content, Descriptor, Digest, Manifest, Platform, Reference};
 use crate::store::{Error, ErrorKind};
 
@@ -173,7 +174,7 @@ async fn attempt(
         .artifacts
         .iter()
         .map(|(_, artifact)| (artifact.descriptor(), artifact.content.clone()))
-        .chain([referrer::empty_config()])
+        .chain([artifact::empty_config()])
         .collect();
     let blobs = documents
         .iter()

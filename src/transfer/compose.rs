@@ -190,6 +190,7 @@ pub async fn compose(
     }
 
     let needs = needs::needs(job, base.as_ref(), &deps, &compositions.flattened, &made);
+    let needs = places.with_pushed(needs);
     let mut targets = Vec::new();
     for destination in &destinations {
         let moves = plan::plan(destination, &needs, job.no_upload);

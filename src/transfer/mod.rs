@@ -1,5 +1,6 @@
 //! Plans what has to move where, and moves it.
 
+pub mod artifact;
 pub mod attach;
 pub mod batch;
 pub mod check;

@@ -1,11 +1,11 @@
 //! Opens references: the one spot that knows which kind of reference is which kind of place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use super::plan::Facts;
+use super::plan::{Facts, Need};
 use super::read::{self, Deps};
 use crate::oci::{Digest, Manifest, Reference, RegistryReference};
 use crate::registry::{Client, Scope};
@@ -25,6 +25,7 @@ pub struct Places {
     pub cache: Arc<Cache>,
     targets: Mutex<BTreeMap<String, Arc<RegistryTarget>>>,
     deps: Mutex<BTreeMap<DepsKey, Arc<OnceCell<Arc<Deps>>>>>,
+    pushed: Mutex<HashMap<Digest, Vec<Origin>>>,
 }
 
 /// A place to push to, with every name that the result gets there.
@@ -111,6 +112,7 @@ impl Places {
             cache,
             targets: Mutex::default(),
             deps: Mutex::default(),
+            pushed: Mutex::default(),
         }
     }
 
@@ -127,6 +129,43 @@ impl Places {
             ))
         });
         Arc::clone(target)
+    }
+
+    /// Notes that a repository holds these blobs, whatever they were pushed from: further images of
+    /// this run that have them, too, mount them from there instead of uploading them again.
+    pub fn note_pushed<'a>(
+        &self,
+        to: &RegistryReference,
+        blobs: impl IntoIterator<Item = &'a Digest>,
+    ) {
+        let origin = Origin {
+            host: to.host().to_owned(),
+            repository: to.repository().to_owned(),
+        };
+        let mut pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        for blob in blobs {
+            let origins = pushed.entry(blob.clone()).or_default();
+            // One of a registry is enough.
+            if origins.iter().all(|known| known.host != origin.host) {
+                origins.push(origin.clone());
+            }
+        }
+    }
+
+    /// The same needs, and behind them those with repositories that
+    /// [`note_pushed`](Self::note_pushed) was told of: the first of a blob says where its bytes are.
+    pub(super) fn with_pushed(&self, mut needs: Vec<Need>) -> Vec<Need> {
+        let pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut more = Vec::new();
+        for need in &needs {
+            let origins = pushed.get(&need.descriptor.digest).into_iter().flatten();
+            more.extend(origins.map(|origin| Need {
+                origin: Some(origin.clone()),
+                ..need.clone()
+            }));
+        }
+        needs.append(&mut more);
+        needs
     }
 
     /// Takes a manifest that was read from a reference's repository as proof that its layers are

@@ -241,6 +241,32 @@ fn upstreams_flags_are_taken_with_either_kind_of_dash() {
 }
 
 #[test]
+fn upstreams_short_flags_are_taken() {
+    let scene = Scene::new();
+    scene.dataset(&[scene.row()]);
+    let mut command = scene.ohoci.command();
+    command
+        .args([
+            "swebench",
+            "run-evaluation",
+            "-d",
+            "rows.jsonl",
+            "-s",
+            "test",
+        ])
+        .args(["-p", "gold", "-i", ID, "-t", "60", "-id", "short", "-n", ""])
+        .args(["--images", "oci:images"])
+        .env("TMPDIR", &scene.temporary);
+    let outcome = crate::support::command::Outcome::of(&mut command).exits(0);
+    assert!(
+        outcome.stdout.contains("1 of 1 resolved"),
+        "{}",
+        outcome.stdout
+    );
+    assert!(scene.ohoci.work().join("gold.short.json").is_file());
+}
+
+#[test]
 fn rows_that_hold_no_script_are_run_by_the_table_of_versions() {
     let scene = Scene::new();
     scene.dataset(&[scene.row_of(scene::TEST_PATCH)]);

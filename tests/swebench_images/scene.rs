@@ -137,6 +137,11 @@ impl Scene {
 
     /// Runs `swebench images` for some instances.
     pub(super) fn images(&self, ids: &[&str], more: &[&str]) -> Outcome {
+        self.images_from("repositories", ids, more)
+    }
+
+    /// The same with repositories from elsewhere.
+    pub(super) fn images_from(&self, source: &str, ids: &[&str], more: &[&str]) -> Outcome {
         let mut command = self.ohoci.command();
         command
             .args([
@@ -147,7 +152,7 @@ impl Scene {
                 "--specs",
                 "specs.json",
             ])
-            .args(["--repo-source", "repositories", "--python-dir", "pythons"])
+            .args(["--repo-source", source, "--python-dir", "pythons"])
             .args(["--base-image", "oci:base:1", "--instance_ids"])
             .args(ids)
             .args(more)

@@ -112,7 +112,7 @@ fn describe(
     let names = names
         .iter()
         .map(|text| {
-            name::familiar(text).ok_or_else(|| {
+            name::normalized(text).ok_or_else(|| {
                 unsupported(format!("{text:?} is no image name that Docker would load"))
                     .hinted("use repository:tag, such as demo:latest")
             })
@@ -242,21 +242,21 @@ impl Target for DockerArchiveTarget {
                 _ => None,
             });
         };
-        let Some(short) = name::familiar(text) else {
+        let Some(full) = name::normalized(text) else {
             return Ok(None);
         };
         let put = self
             .images()
             .iter()
-            .find(|image| image.names.contains(&short))
+            .find(|image| image.names.contains(&full))
             .map(|image| image.manifest.clone());
         if put.is_some() {
             return Ok(put);
         }
-        let Some((_, root)) = self.in_old_file(&short).await else {
+        let Some((_, root)) = self.in_old_file(&full).await else {
             return Ok(None);
         };
-        self.collection.report(&short);
+        self.collection.report(&full);
         Ok(Some(root.digest().clone()))
     }
 

@@ -154,13 +154,15 @@ async fn plan_and_build(
         work_dir,
         created,
         all_levels: arguments.all_levels,
-        turn: Mutex::new(()),
+        collected: Mutex::default(),
     };
     let (report, outcomes) = build_all(arguments, planned, builder, &pusher).await;
+    let finished = pusher.finish().await;
     shared.close().await;
     for warning in shared.client.warnings() {
         output::warning(&warning);
     }
+    finished?;
     Ok(Done::Built(report, outcomes))
 }
 

@@ -67,6 +67,26 @@ impl Place {
         }))
     }
 
+    /// Whether it is one file, which is written anew by whoever adds to it.
+    pub(super) fn is_archive(&self) -> bool {
+        self.archive().is_some()
+    }
+
+    /// The file, if it is one.
+    pub(super) fn archive(&self) -> Option<Reference> {
+        match self {
+            Self::OciArchive(path) => Some(Reference::OciArchive {
+                path: path.clone(),
+                tag: None,
+            }),
+            Self::DockerArchive(path) => Some(Reference::DockerArchive {
+                path: path.clone(),
+                name: None,
+            }),
+            Self::Registry(_) | Self::Layout(_) | Self::Directory(_) => None,
+        }
+    }
+
     /// The root directory of an image; `None` where images are images.
     pub(super) fn directory(&self, name: &str) -> Option<PathBuf> {
         match self {

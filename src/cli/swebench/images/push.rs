@@ -1,6 +1,6 @@
 //! Pushes what was built: layers that are there already on the base, under every name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ use crate::instances::{BuildError, Builder, BuiltInstance, Level};
 use crate::oci::Reference;
 use crate::oci::config_patch::ConfigPatch;
 use crate::oci::label::Position;
+use crate::store::archive;
+use crate::store::open::open_source;
 use crate::transfer::Observer;
 use crate::transfer::compose::{IfExists, Job, Pins, compose};
 use crate::transfer::fit::Fit;
@@ -30,8 +32,10 @@ pub(super) struct Pusher {
     pub(super) work_dir: PathBuf,
     pub(super) created: Option<String>,
     pub(super) all_levels: bool,
-    /// Files and layouts are written by one at a time.
-    pub(super) turn: Mutex<()>,
+    /// What is to go into archives, by their place among the places: an archive is written once,
+    /// when all of its images are there. Held while anything is put: files and layouts are written
+    /// by one at a time.
+    pub(super) collected: Mutex<BTreeMap<usize, Vec<String>>>,
 }
 
 /// An image in its place.
@@ -80,10 +84,10 @@ impl Pusher {
         patch: ConfigPatch,
         deps: &[Reference],
     ) -> Result<Vec<Pushed>, BuildError> {
-        let _turn = self.turn.lock().await;
+        let mut collected = self.collected.lock().await;
         let base = builder.base();
         let mut pushed = Vec::new();
-        for place in &self.places {
+        for (number, place) in self.places.iter().enumerate() {
             if let Some(directory) = place.directory(name) {
                 let files: Vec<PathBuf> =
                     layers.iter().map(|made| made.layer.path.clone()).collect();
@@ -113,7 +117,10 @@ impl Pusher {
                 },
                 deps_path: None,
                 layers: layers.iter().map(|made| made.layer.layer.clone()).collect(),
-                push: reference.into_iter().collect(),
+                push: match place.is_archive() {
+                    true => vec![self.collection(number, name)],
+                    false => reference.clone().into_iter().collect(),
+                },
                 choice: Choice::Default,
                 patch: patch.clone(),
                 annotations: BTreeMap::new(),
@@ -137,12 +144,55 @@ impl Pusher {
                         None => pushed,
                     }
                 })?;
+            if let Some(Reference::Registry(registry)) = &reference {
+                // Every image has a repository of its own; what they share is uploaded to one.
+                let blobs = base.layers.iter().map(|layer| &layer.digest);
+                let blobs = blobs.chain(
+                    layers
+                        .iter()
+                        .map(|made| &made.layer.layer.descriptor.digest),
+                );
+                builder.places().note_pushed(registry, blobs);
+            }
+            let pushed_as = match (place.is_archive(), reference) {
+                (true, Some(reference)) => {
+                    collected.entry(number).or_default().push(name.to_owned());
+                    reference.to_string()
+                }
+                _ => report.reference.unwrap_or_default(),
+            };
             pushed.push(Pushed {
-                reference: report.reference.unwrap_or_default(),
+                reference: pushed_as,
                 digest: Some(report.digest.to_string()),
             });
         }
         Ok(pushed)
+    }
+
+    /// Where an image is until its archive is written.
+    fn collection(&self, number: usize, name: &str) -> Reference {
+        Reference::Layout {
+            path: self.work_dir.join(format!("archive-{number}")),
+            tag: Some(name.to_owned()),
+        }
+    }
+
+    /// Writes the archives, with what they held before under other names.
+    pub(super) async fn finish(&self) -> Result<(), crate::store::Error> {
+        let mut collected = self.collected.lock().await;
+        for (number, names) in std::mem::take(&mut *collected) {
+            let Some(archive) = self.places.get(number).and_then(Place::archive) else {
+                continue;
+            };
+            let mut images = Vec::new();
+            // The same base is pushed with every instance.
+            for name in names.into_iter().collect::<BTreeSet<_>>() {
+                let source = open_source(&self.collection(number, &name)).await?;
+                images.extend(source.map(|source| (name, source)));
+            }
+            archive::add(&archive, &images).await?;
+        }
+        Ok(())
     }
 }
 

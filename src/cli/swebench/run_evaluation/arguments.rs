@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::engine_arguments::EngineArguments;
 use super::missing::BuildArguments;
 use crate::cli::arguments::Format;
 use crate::cli::failure::Failure;
 use crate::evaluation::ImageNames;
-use crate::evaluation::engine::Shard;
 use crate::evaluation::grader::{Grader, Upstream};
 use crate::evaluation::roots::Afterwards;
 use crate::oci::env;
@@ -38,7 +38,8 @@ pub struct Arguments {
     #[arg(long, short, value_name = "FILE", alias = "predictions_path")]
     pub predictions_path: Option<String>,
 
-    /// The name of the run, after which its folder and its summary are called
+    /// The name of the run, after which its folder and its summary are called; also -id, as upstream
+    /// has it
     #[arg(long, value_name = "NAME", alias = "run_id")]
     pub run_id: String,
 
@@ -106,83 +107,6 @@ pub struct Arguments {
 
     #[command(flatten)]
     pub(super) ignored: IgnoredArguments,
-}
-
-/// Where instances are evaluated.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Other machines")]
-pub(super) struct EngineArguments {
-    /// Hand shards of the run to a scheduler; all of them have to see this directory, where they
-    /// leave their files. For Slurm, a job array is submitted, waited for and gathered; for
-    /// Kubernetes, the manifest of an Indexed Job is written
-    #[arg(long, value_enum, value_name = "ENGINE", default_value_t)]
-    pub(super) engine: EngineChoice,
-
-    /// Into how many shards the run is divided
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    pub(super) shards: usize,
-
-    /// How many shards run at once [default: as many as the scheduler lets]
-    #[arg(long, value_name = "N", alias = "at_once")]
-    pub(super) at_once: Option<usize>,
-
-    /// Only write what the scheduler is to be given
-    #[arg(long, alias = "write_only")]
-    pub(super) write_only: bool,
-
-    /// An option of sbatch for the job, such as --sbatch=--partition=long; repeatable
-    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
-    pub(super) sbatch: Vec<String>,
-
-    /// The image of Kubernetes' shards: one with ohoci, bubblewrap and a shell
-    #[arg(long, value_name = "IMAGE", alias = "engine_image")]
-    pub(super) engine_image: Option<String>,
-
-    /// The claim of the volume that Kubernetes' shards work in
-    #[arg(long, value_name = "CLAIM", alias = "engine_volume")]
-    pub(super) engine_volume: Option<String>,
-
-    /// Evaluate only this shard, and leave summary and results to --gather
-    #[arg(long, value_name = "INDEX/COUNT", conflicts_with = "gather")]
-    pub(super) shard: Option<String>,
-
-    /// Evaluate nothing: gather what shards have left
-    #[arg(long)]
-    pub(super) gather: bool,
-}
-
-/// Where instances are evaluated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum EngineChoice {
-    /// Here.
-    #[default]
-    Local,
-    /// By Slurm.
-    Slurm,
-    /// By Kubernetes.
-    Kubernetes,
-}
-
-impl EngineChoice {
-    /// Its name.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Slurm => "slurm",
-            Self::Kubernetes => "kubernetes",
-        }
-    }
-}
-
-impl EngineArguments {
-    /// The shard that is asked for.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub(super) fn shard(&self) -> Result<Option<Shard>, Failure> {
-        let shard = self.shard.as_deref().map(str::parse).transpose();
-        shard.map_err(|error| Failure::usage(format!("--shard: {error}")))
-    }
 }
 
 /// Which images are taken, and what becomes of them.

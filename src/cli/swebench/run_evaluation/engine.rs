@@ -1,17 +1,18 @@
 //! Runs on other machines: hands shards to a scheduler, and gathers what they left.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::Arguments;
-use super::arguments::EngineChoice;
+use super::engine_arguments::EngineChoice;
 use crate::cli::failure::Failure;
 use crate::cli::swebench::run_tree::write;
 use crate::cli::{exit_code, output};
 use crate::evaluation::engine::{Cluster, Shards, kubernetes_job, slurm_script};
 
 /// Flags that are for this process only, and whether a value stands behind them.
-const OWN: [(&str, bool); 10] = [
+const OWN: [(&str, bool); 11] = [
     ("--engine", true),
     ("--shards", true),
     ("--shard", true),
@@ -19,6 +20,7 @@ const OWN: [(&str, bool); 10] = [
     ("--sbatch", true),
     ("--engine-image", true),
     ("--engine-volume", true),
+    ("--engine-secret", true),
     ("--write-only", false),
     ("--gather", false),
     ("--format", true),
@@ -35,7 +37,7 @@ pub(super) fn hand_over(
     let directory = std::env::current_dir()
         .map_err(|error| failed("cannot find the working directory", error.to_string()))?;
     let directory = directory.display().to_string();
-    let count = engine.shards.min(instances).max(1);
+    let count = engine.count(instances);
     let mut command = command(std::env::args().collect());
     if engine.engine == EngineChoice::Kubernetes
         && let Some(program) = command.first_mut()
@@ -53,7 +55,7 @@ pub(super) fn hand_over(
     let folder = run.join(engine.engine.name());
     fs_err::create_dir_all(&folder)
         .map_err(|error| failed("cannot make the run's folder", error.to_string()))?;
-    let gather = format!("{} --gather", quoted(&arguments.run_id));
+    let gather = gathering(arguments);
     match engine.engine {
         EngineChoice::Local => Ok(None),
         EngineChoice::Slurm => {
@@ -80,13 +82,17 @@ pub(super) fn hand_over(
                     .ok_or_else(|| Failure::usage(format!("--engine kubernetes needs {flag}")))
             };
             let image = needed(&engine.engine_image, "--engine-image")?;
-            let claim = needed(&engine.engine_volume, "--engine-volume")?;
+            let claim = match (&engine.engine_volume, &engine.results) {
+                (None, Some(_)) => None,
+                (claim, _) => Some(needed(claim, "--engine-volume or --results")?),
+            };
             let cpus = arguments.limits.cpus.map(|cpus| cpus.to_string());
             let job = kubernetes_job(
                 &shards,
                 &Cluster {
                     image: &image,
-                    claim: &claim,
+                    claim: claim.as_deref(),
+                    secret: engine.engine_secret.as_deref(),
                     memory: None,
                     cpus: cpus.as_deref(),
                 },
@@ -161,8 +167,17 @@ fn command(words: Vec<String>) -> Vec<String> {
     kept
 }
 
-fn quoted(run_id: &str) -> String {
-    format!("ohoci swebench run-evaluation --resume --run-id '{run_id}'")
+/// The command line that gathers what shards have left.
+fn gathering(arguments: &Arguments) -> String {
+    let mut line = format!(
+        "ohoci swebench run-evaluation --resume --run-id '{}' --gather",
+        arguments.run_id
+    );
+    if let Some(results) = &arguments.engine.results {
+        let shards = arguments.engine.shards;
+        let _ = write!(line, " --shards {shards} --results {results}");
+    }
+    line
 }
 
 #[cfg(test)]
