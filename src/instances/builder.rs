@@ -1,6 +1,7 @@
 //! Builds instances level by level: each level once, however many instances stand on it, and only
 //! where no earlier run has left it in the cache.
 
+mod interpreters;
 mod workplace;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use super::environment;
 use super::error::{BuildError, Level, at};
 use super::git::Git;
 use super::instance;
+use super::interpreter::Interpreter;
 use super::kept::{self, KeptLayer};
 use super::pip::PipSettings;
 use super::python::PythonPrefix;
@@ -36,7 +38,7 @@ use crate::swebench::specs::{Catalogue, Specs};
 use crate::transfer::places::Places;
 
 /// The version of the keys: it changes when equal input gives other layers.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What all builds of a run have in common.
 #[derive(Debug)]
@@ -63,7 +65,7 @@ pub struct Settings {
     pub packing: PackOptions,
     /// Where repositories come from.
     pub sources: Vec<RepoSource>,
-    /// Where Pythons are; uv is asked where there is none.
+    /// Where Pythons are, before the base's own and those that uv has.
     pub python_dir: Option<PathBuf>,
     /// Where levels stay unpacked for later runs, if they are to.
     pub unpacked: Option<PathBuf>,
@@ -180,8 +182,10 @@ impl Builder {
     /// # Errors
     /// The level that cannot be built, and why.
     pub fn build(&self, order: &Order) -> Result<BuiltInstance, BuildError> {
-        let python = self.python(&order.environment.lock.python)?;
-        let environment = self.environment(&order.environment, &python)?;
+        let version = &order.environment.lock.python;
+        let interpreter = self.interpreter(version, &order.specs)?;
+        let python = self.python(&interpreter, version)?;
+        let environment = self.environment(&order.environment, &interpreter, &python)?;
         let started = Instant::now();
         let repository = self.repository(&order.row)?;
         let commit = order.row.base_commit.as_deref().unwrap_or_default();
@@ -245,45 +249,27 @@ impl Builder {
         )
     }
 
-    fn python(&self, version: &str) -> Result<Arc<Made>, BuildError> {
+    fn python(&self, prefix: &Interpreter, version: &str) -> Result<Arc<Made>, BuildError> {
         let level = Level::Environment;
-        let settings = &self.settings;
-        let prefix = self.prefix(version)?;
         let key = prefix.key().map_err(at(level, "read Python"))?;
         let key = key_of(&["python", &key]);
         self.once(&key, "python", || {
             let log = self.log("env", &format!("python-{version}"))?;
             let base = self.base_files()?;
             let (directory, stage) = self.stage(level, vec![base])?;
-            let tree = environment::python(&prefix, &stage, &self.means(&log, Network::None))?;
+            let tree = environment::python(prefix, &stage, &self.means(&log, Network::None))?;
             Ok((tree, directory, stage.changes()))
         })
-        .map_err(|error| match settings.python_dir {
+        .map_err(|error| match error.hint {
             Some(_) => error,
             None => error.hinted("--python-dir DIR with one folder per version"),
-        })
-    }
-
-    fn prefix(&self, version: &str) -> Result<PythonPrefix, BuildError> {
-        let settings = &self.settings;
-        let found = match &settings.python_dir {
-            Some(directory) => PythonPrefix::find(directory, version),
-            None => PythonPrefix::of_uv(settings.path.as_deref(), version),
-        };
-        found.ok_or_else(|| {
-            let why = match &settings.python_dir {
-                Some(directory) => format!("{} has no Python {version}", directory.display()),
-                None => format!("there is no --python-dir, and uv has no Python {version}"),
-            };
-            BuildError::new(Level::Environment, "find Python", why).hinted(
-                "--python-dir DIR, a folder with one prefix per version, such as uv's or pyenv's",
-            )
         })
     }
 
     fn environment(
         &self,
         environment: &Environment,
+        interpreter: &Interpreter,
         python: &Arc<Made>,
     ) -> Result<Arc<Made>, BuildError> {
         let level = Level::Environment;
@@ -325,9 +311,8 @@ impl Builder {
             self.beside(&log, "lock.json", &(text + "\n"))?;
             let below = vec![self.files(python)?, self.base_files()?];
             let (directory, stage) = self.stage(level, below)?;
-            let prefix = self.prefix(&lock.python)?;
             let means = self.means(&log, settings.network);
-            let tree = environment::packages(&prefix, lock, &stage, &means)?;
+            let tree = environment::packages(interpreter, lock, &stage, &means)?;
             Ok((tree, directory, stage.changes()))
         })
     }

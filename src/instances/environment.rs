@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::changes::changes;
 use super::error::{BuildError, Level, at};
+use super::interpreter::Interpreter;
 use super::pip::PipSettings;
-use super::python::{PythonPrefix, place};
+use super::python::place;
 use super::stage::{Program, Stage, Tools};
 use crate::layer::Tree;
 use crate::sandbox::Network;
@@ -81,7 +82,7 @@ impl Means<'_> {
 ///
 /// # Errors
 /// When the prefix cannot be copied or does not work on the base.
-pub fn python(prefix: &PythonPrefix, stage: &Stage, means: &Means<'_>) -> Result<Tree, BuildError> {
+pub fn python(prefix: &Interpreter, stage: &Stage, means: &Means<'_>) -> Result<Tree, BuildError> {
     ["root", "opt"]
         .into_iter()
         .try_for_each(|path| stage.prepare(path).map(drop))
@@ -116,7 +117,7 @@ pub fn python(prefix: &PythonPrefix, stage: &Stage, means: &Means<'_>) -> Result
 /// # Errors
 /// When packages cannot be installed.
 pub fn packages(
-    prefix: &PythonPrefix,
+    prefix: &Interpreter,
     lock: &Lock,
     stage: &Stage,
     means: &Means<'_>,
@@ -127,7 +128,7 @@ pub fn packages(
         .map_err(at(level, "copy pip"))?;
     let python = format!("/{}/bin/python", place().display());
     if !prefix.has_pip() {
-        let words = [&python, "-m", "ensurepip"];
+        let words = [&python, "-m", "ensurepip", "--default-pip"];
         means
             .run(stage, level, "install pip", &words, "/")
             .map_err(|error| {

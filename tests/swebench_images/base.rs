@@ -68,6 +68,14 @@ pub(super) fn write(root: &Path, python: &Python) {
     }
 }
 
+/// Adds programs of this machine, where they lie on it, and their libraries.
+pub(super) fn add(root: &Path, programs: &[&Path]) {
+    let programs: Vec<PathBuf> = programs.iter().map(|path| path.to_path_buf()).collect();
+    for path in programs.iter().chain(&libraries(&programs)) {
+        copy(path, &root.join(path.strip_prefix("/").unwrap()));
+    }
+}
+
 /// What the loader finds for these programs, but for Python's own.
 fn libraries(programs: &[PathBuf]) -> BTreeSet<PathBuf> {
     let output = Command::new("ldd").args(programs).output().unwrap();

@@ -2,6 +2,7 @@
 
 mod base;
 mod places;
+mod recipe;
 mod scene;
 
 use serde_json::Value;

@@ -142,6 +142,27 @@ impl Scene {
 
     /// The same with repositories from elsewhere.
     pub(super) fn images_from(&self, source: &str, ids: &[&str], more: &[&str]) -> Outcome {
+        let base = ["--base-image", "oci:base:1", "--python-dir", "pythons"];
+        self.images_with(source, &base, ids, more)
+    }
+
+    /// The same on another base.
+    pub(super) fn images_on(&self, base: &[&str], ids: &[&str], more: &[&str]) -> Outcome {
+        let base = [base, &["--python-dir", "pythons"]].concat();
+        self.images_with("repositories", &base, ids, more)
+    }
+
+    /// The same without any Python of this machine.
+    pub(super) fn images_without_pythons(
+        &self,
+        base: &[&str],
+        ids: &[&str],
+        more: &[&str],
+    ) -> Outcome {
+        self.images_with("repositories", base, ids, more)
+    }
+
+    fn images_with(&self, source: &str, base: &[&str], ids: &[&str], more: &[&str]) -> Outcome {
         let mut command = self.ohoci.command();
         command
             .args([
@@ -152,8 +173,9 @@ impl Scene {
                 "--specs",
                 "specs.json",
             ])
-            .args(["--repo-source", source, "--python-dir", "pythons"])
-            .args(["--base-image", "oci:base:1", "--instance_ids"])
+            .args(["--repo-source", source])
+            .args(base)
+            .arg("--instance_ids")
             .args(ids)
             .args(more)
             .env("PIP_NO_INDEX", "1")

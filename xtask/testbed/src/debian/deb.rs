@@ -84,6 +84,15 @@ impl Deb {
         self
     }
 
+    /// With a file that may be executed, and may be more: its permission bits.
+    #[must_use]
+    pub fn program(mut self, path: &str, content: &[u8], mode: u32) -> Self {
+        let start = self.data.len();
+        tar_member(&mut self.data, path, b'0', "", content);
+        set_mode(&mut self.data[start..], mode);
+        self
+    }
+
     /// With a symlink.
     #[must_use]
     pub fn symlink(mut self, path: &str, target: &str) -> Self {
@@ -220,15 +229,26 @@ fn tar_member(tar: &mut Vec<u8>, path: &str, kind: u8, target: &str, content: &[
     put(116, "0000000");
     put(124, &format!("{:011o}", content.len()));
     put(136, "00000000000");
-    put(148, "        ");
     put(157, target);
     put(257, "ustar\x0000");
     header[156] = kind;
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    put_sum(&mut header);
     tar.extend(header);
     tar.extend(content);
     tar.resize(tar.len().next_multiple_of(512), 0);
+}
+
+/// Sets the permission bits in a header.
+fn set_mode(header: &mut [u8], mode: u32) {
+    header[100..107].copy_from_slice(format!("{mode:07o}").as_bytes());
+    put_sum(&mut header[..512]);
+}
+
+/// Writes a header's sum, which counts itself as blanks.
+fn put_sum(header: &mut [u8]) {
+    header[148..156].copy_from_slice(b"        ");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
 }
 
 fn finish_tar(mut tar: Vec<u8>) -> Vec<u8> {
