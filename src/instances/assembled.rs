@@ -16,7 +16,7 @@ use super::error::{BuildError, Level, at};
 use super::kept;
 use super::stage::{Stage, Tools};
 use crate::deps::lock::Lock;
-use crate::deps::recipe::Recipe;
+use crate::deps::recipe::{Feature, Recipe};
 use crate::deps::rootfs::RootFiles;
 use crate::layer::Tree;
 use crate::layer::pack::PackOptions;
@@ -156,6 +156,7 @@ impl<'a> AssembledBase<'a> {
             stage: &stage,
             tools: workshop.tools,
             log: workshop.log,
+            leaves_out: self.leaves_out(),
         };
         let users = users(self.recipe);
         let configured = configuration.run(&before, &users)?;
@@ -169,6 +170,12 @@ impl<'a> AssembledBase<'a> {
             pack("packages", tree)?,
             pack("configuration", configured)?,
         ])
+    }
+
+    /// Whether the recipe leaves packages out that others depend on.
+    fn leaves_out(&self) -> bool {
+        let mut tables = self.recipe.features.iter().filter_map(Feature::debian);
+        tables.any(|debian| !debian.exclude.is_empty())
     }
 
     async fn write(

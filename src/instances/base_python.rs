@@ -89,7 +89,7 @@ impl BasePython {
         for (at, target) in [
             (format!("bin/{program}"), format!("{home}/{program}")),
             ("bin/python3".to_owned(), program.clone()),
-            ("bin/python".to_owned(), program.clone()),
+            ("bin/python".to_owned(), program),
             ("lib64".to_owned(), "lib".to_owned()),
         ] {
             fs_err::os::unix::fs::symlink(target, to.join(at))?;

@@ -109,6 +109,10 @@ pub struct Builder {
     settings: Settings,
     base: Base,
     base_path: String,
+    /// pip's settings on this base.
+    pip: PipSettings,
+    /// Where pip keeps what it built on this base.
+    wheels: Option<PathBuf>,
     places: Arc<Places>,
     slots: Mutex<HashMap<String, Slot>>,
     /// The keys of prefixes by version, for plans.
@@ -136,7 +140,12 @@ impl Builder {
     pub fn new(settings: Settings, base: Base, places: Arc<Places>) -> Self {
         // What is written here must not depend on who writes it.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        let wheels = settings.cache_dir.as_ref();
+        let wheels = wheels.map(|directory| directory.join("pip-wheels").join(base.digest.hex()));
+        let pip = settings.pip.with_wheels(wheels.as_deref());
         Self {
+            pip,
+            wheels,
             settings,
             base_path: path_of(&base),
             base,

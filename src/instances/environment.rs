@@ -12,10 +12,19 @@ use crate::layer::Tree;
 use crate::sandbox::Network;
 use crate::swebench::environment::Lock;
 
+/// How C is compiled, apart from what a package says itself.
+const COMPILING: &str = "-O2 -g0";
+
+/// Installs what pip builds wheels with, where Debian has put it (its package
+/// `python3-wheel-whl`): without it old packages would be installed in another way.
+const INSTALL_WHEEL: &str = r#"set -- "$0" /usr/share/python-wheels/wheel-*.whl
+if [ -f "$2" ]; then exec "$1" -m pip install --no-index --no-deps "$2"; fi"#;
+
 /// What all programs of a build find in their environment, before pip's settings.
 ///
 /// Hashes and dates are fixed: both get into files. Byte code goes by its source's date nonetheless,
-/// so that it stays valid in the layer.
+/// so that it stays valid in the layer. What is compiled has no information for debuggers: it would
+/// name the directory, which pip calls otherwise each time.
 #[must_use]
 pub fn variables(base_path: &str) -> Vec<(String, String)> {
     let date = super::changes::DATE.to_string();
@@ -25,6 +34,8 @@ pub fn variables(base_path: &str) -> Vec<(String, String)> {
         ("TZ", "Etc/UTC".to_owned()),
         ("PYTHONHASHSEED", "0".to_owned()),
         ("SOURCE_DATE_EPOCH", date),
+        ("CFLAGS", COMPILING.to_owned()),
+        ("CXXFLAGS", COMPILING.to_owned()),
         ("PIP_ROOT_USER_ACTION", "ignore".to_owned()),
         ("PIP_DISABLE_PIP_VERSION_CHECK", "1".to_owned()),
     ]
@@ -135,6 +146,10 @@ pub fn packages(
                 error.hinted("this Python has neither pip nor ensurepip; take another --python-dir")
             })?;
     }
+    if matches!(prefix, Interpreter::OfBase(_)) {
+        let words = ["sh", "-c", INSTALL_WHEEL, &python];
+        means.run(stage, level, "install wheel", &words, "/")?;
+    }
     for (number, step) in lock.steps.iter().enumerate() {
         let write = || {
             let file = stage.prepare("root")?.join("requirements.txt");
@@ -166,4 +181,33 @@ pub fn packages(
         ));
     }
     Ok(found.tree)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// pip unpacks a package into a directory with another name each time.
+    #[test]
+    fn what_is_compiled_does_not_tell_where() {
+        let compiled = |flags: &str| {
+            let directory = tempfile::tempdir().unwrap();
+            fs_err::write(directory.path().join("x.c"), "int x(void) { return 1; }\n").unwrap();
+            let done = std::process::Command::new("cc")
+                .args("-g -O3".split(' ').chain(flags.split_whitespace()))
+                .args(["-c", "x.c"])
+                .current_dir(directory.path())
+                .status()
+                .unwrap();
+            assert!(done.success());
+            fs_err::read(directory.path().join("x.o")).unwrap()
+        };
+        assert_ne!(compiled(""), compiled(""), "the test has no effect");
+        for name in ["CFLAGS", "CXXFLAGS"] {
+            let all = variables("");
+            let flags = all.iter().find(|(known, _)| known == name);
+            let (_, flags) = flags.unwrap();
+            assert_eq!(compiled(flags), compiled(flags));
+        }
+    }
 }

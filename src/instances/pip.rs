@@ -83,6 +83,24 @@ impl PipSettings {
         found
     }
 
+    /// The same, with a place of its own for wheels that pip builds, if it keeps any: they fit the
+    /// compiler and the libraries that they were built with, and no others.
+    #[must_use]
+    pub fn with_wheels(&self, wheels: Option<&Path>) -> Self {
+        let mut settings = self.clone();
+        let cache = settings.environment.iter();
+        let cache = cache.clone().find(|(name, _)| name == "PIP_CACHE_DIR");
+        if let (Some((_, cache)), Some(wheels)) = (cache, wheels) {
+            let destination = Path::new(cache).join("wheels");
+            settings.binds.push(Bind {
+                source: wheels.to_owned(),
+                destination,
+                writable: true,
+            });
+        }
+        settings
+    }
+
     /// Where pip looks for its files (`pip config debug`), the machine's before the user's.
     #[must_use]
     pub fn files(home: Option<&Path>, config_home: Option<&Path>) -> Vec<PathBuf> {
@@ -215,6 +233,12 @@ mod tests {
         assert_eq!(get("PIP_FORMAT"), None);
         assert_eq!(get("PIP_NO_CACHE_DIR"), Some("1"));
         assert_eq!(settings.binds.len(), 1);
+        let kept = PipSettings::of_machine([], &[], Some(directory.path()));
+        let kept = kept.with_wheels(Some(Path::new("/kept")));
+        let bind = kept.binds.last().unwrap();
+        assert_eq!(bind.destination, Path::new("/run/ohoci/pip-cache/wheels"));
+        let without = settings.with_wheels(Some(Path::new("/kept")));
+        assert_eq!(without.binds.len(), 1);
         assert_eq!(
             settings.binds[0].source,
             fs_err::canonicalize(wheels).unwrap()

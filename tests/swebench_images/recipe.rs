@@ -33,7 +33,7 @@ const APPLETS: [&str; 11] = [
 
 const RECIPE: &str = "name = \"small\"\nplatforms = [\"linux/ARCHITECTURE\"]\n\n[rootfs]\n\n\
     [debian]\nsuite = \"trixie\"\nkeyring = \"key.gpg\"\npackages = [\"tool\"]\n\
-    drop = [\"usr/share/man/**\"]\n\n[patch.env]\nPATH = \"/usr/bin:/bin\"\n";
+    drop = [\"usr/share/man/**\"]\n[debian.exclude]\nservices = \"nothing is started\"\n\n[patch.env]\nPATH = \"/usr/bin:/bin\"\n";
 
 /// What sets the tool up: it gives files away, has a log, and asks the package below.
 const POSTINST: &str = "#!/bin/sh\nset -e\ncat /usr/share/data > /var/lib/tool.state\n\
@@ -90,7 +90,7 @@ fn tool() -> Deb {
 
 fn tool_that_needs(package: &str) -> Deb {
     Deb::new("tool", "1.0-1", architecture())
-        .field("Depends", package)
+        .field("Depends", &format!("{package}, services"))
         .field("Description", "a tool\n that is set up")
         .control_file("preinst", "#!/bin/sh\nset -e\ntest \"$1\" = install\necho \"$DPKG_MAINTSCRIPT_PACKAGE\" > /var/lib/before\n")
         .control_file("postinst", POSTINST)

@@ -27,6 +27,8 @@ pub(super) struct Configuration<'a> {
     pub(super) tools: &'a Tools,
     /// Where what is written goes.
     pub(super) log: &'a Path,
+    /// Whether packages are missing on purpose: dpkg is not to insist on them.
+    pub(super) leaves_out: bool,
 }
 
 impl Configuration<'_> {
@@ -49,7 +51,10 @@ impl Configuration<'_> {
         }
         self.write_policy()
             .map_err(at(Level::Base, "keep services from starting"))?;
-        self.command("configure packages", &["dpkg", "--configure", "-a"], &[])
+        let mut words = vec!["dpkg"];
+        words.extend(self.leaves_out.then_some("--force-depends"));
+        words.extend(["--configure", "-a"]);
+        self.command("configure packages", &words, &[])
             .map_err(|error| self.named(error))?;
         for user in users {
             let words = ["useradd", "--create-home", "--shell", "/bin/bash", user];

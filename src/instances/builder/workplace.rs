@@ -79,9 +79,13 @@ impl Builder {
     }
 
     pub(super) fn means<'a>(&'a self, log: &'a Path, network: Network) -> Means<'a> {
+        if let Some(wheels) = &self.wheels {
+            // Where it cannot be made, what needs it says so.
+            let _ = fs_err::create_dir_all(wheels);
+        }
         Means {
             tools: &self.settings.tools,
-            pip: &self.settings.pip,
+            pip: &self.pip,
             network,
             base_path: &self.base_path,
             log,
