@@ -12,6 +12,80 @@ fn workbench() -> (OhociRegistry, Workbench) {
     (registry, bench)
 }
 
+/// The entries of a layer: where links lead, who owns the rest and its mode.
+fn entries(layer: &[u8]) -> Vec<String> {
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(layer));
+    let mut entries: Vec<String> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let path = entry.path().unwrap().display().to_string();
+            let owner = entry.header().uid().unwrap();
+            match entry.link_name().unwrap() {
+                Some(target) => format!("{path} -> {}", target.display()),
+                None => format!("{path} {owner} {:o}", entry.header().mode().unwrap()),
+            }
+        })
+        .collect();
+    entries.sort();
+    entries
+}
+
+#[test]
+fn version_0_has_the_action_execution_servers_paths_and_settings() {
+    let (_registry, bench) = workbench();
+    let start = ["--base", "scratch", "--deps", "@/deps:1"];
+    let end = ["--contract", "v0", "--push", "@/out:1"];
+    bench.composed(&[start, end].concat());
+    let pulled = bench.pull("out", "1");
+    let runtime = pulled.runtime();
+    assert_eq!(runtime["User"], "0:0");
+    assert_eq!(runtime["WorkingDir"], "/openhands/code");
+    assert!(
+        pulled
+            .env()
+            .contains(&"MAMBA_ROOT_PREFIX=/openhands/micromamba")
+    );
+    assert_eq!(
+        entries(&bench.peer.blob("out", pulled.layers()[1]).unwrap()),
+        ["openhands/code/ 0 755", "workspace/ 0 777"]
+    );
+}
+
+#[test]
+fn a_deps_image_says_which_contract_its_server_belongs_to() {
+    let (_registry, bench) = workbench();
+    let compose = |deps: &[&str], tag: &str| {
+        let mut arguments = vec!["--base", "scratch"];
+        for name in deps {
+            arguments.extend(["--deps", *name]);
+        }
+        arguments.extend(["--contract", "--push", tag]);
+        bench.compose(&arguments)
+    };
+    let mute = compose(&["@/deps:1"], "@/mute:1");
+    let said = mute.exits(2).stderr;
+    assert!(said.contains("does not say which contract"), "{said}");
+    for version in ["v0", "v1"] {
+        let patch = format!(r#"{{"labels":{{"ohoci.contract":"{version}"}}}}"#);
+        let label = format!("ohoci.patch={patch}");
+        let deps = format!("@/deps:{version}");
+        bench.composed(&["--base", "@/deps:1", "--label", &label, "--push", &deps]);
+        let out = format!("@/out:{version}");
+        compose(&[&deps], &out).exits(0);
+        let user = if version == "v0" {
+            "0:0"
+        } else {
+            "10001:10001"
+        };
+        assert_eq!(bench.pull("out", version).runtime()["User"], user);
+    }
+    let both = compose(&["@/deps:v0", "@/deps:v1"], "@/both:1");
+    let said = both.exits(2).stderr;
+    assert!(said.contains("servers of V0 and of V1"), "{said}");
+}
+
 #[test]
 fn version_1_has_the_agent_servers_paths_and_settings() {
     let (_registry, bench) = workbench();
@@ -38,22 +112,7 @@ fn version_1_has_the_agent_servers_paths_and_settings() {
     assert!(runtime["ExposedPorts"]["8000/tcp"].is_object());
     assert!(pulled.env().contains(&"OPENHANDS_BUILD_GIT_SHA=unknown"));
     assert!(pulled.env().contains(&"HOME=/home/openhands"));
-    let blob = bench.peer.blob("out", pulled.layers()[1]).unwrap();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(blob.as_slice()));
-    let mut entries: Vec<String> = archive
-        .entries()
-        .unwrap()
-        .map(|entry| {
-            let entry = entry.unwrap();
-            let path = entry.path().unwrap().display().to_string();
-            let owner = entry.header().uid().unwrap();
-            match entry.link_name().unwrap() {
-                Some(target) => format!("{path} -> {}", target.display()),
-                None => format!("{path} {owner} {:o}", entry.header().mode().unwrap()),
-            }
-        })
-        .collect();
-    entries.sort();
+    let entries = entries(&bench.peer.blob("out", pulled.layers()[1]).unwrap());
     // No entry for `usr` and the like: it would override the base's.
     assert_eq!(
         entries,

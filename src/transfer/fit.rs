@@ -25,7 +25,7 @@ use crate::store::file_body::{file_body, own_file_body};
 use crate::store::{Error, ErrorKind, Source};
 
 /// What the cache calls listings; the number changes when equal layers give other listings.
-const FACT: &str = "listing-2";
+const FACT: &str = "listing-3";
 /// Most bytes of a layer when decompressed.
 const MAX_LAYER: u64 = 64 << 30;
 

@@ -328,6 +328,23 @@ impl Deps {
         Ok(image)
     }
 
+    /// The image for this machine where there is one, or else the first: what they all say.
+    ///
+    /// # Errors
+    /// When there is none at all, or it is unreadable.
+    pub async fn first_image(&self) -> Result<Image, Error> {
+        let mut platform = this_machine();
+        if let Content::Index { .. } = self.root.content()
+            && index::best_for(&self.root, &platform).is_err()
+            && let Ok(children) = index::children(&self.root)
+        {
+            let mut found = children.children.into_iter();
+            let first = found.find_map(|child| child.descriptor.platform);
+            platform = first.unwrap_or(platform);
+        }
+        self.image_for(&platform).await
+    }
+
     async fn child(&self, descriptor: &Descriptor) -> Result<Manifest, Error> {
         if descriptor.digest == *self.root.digest() {
             Ok(self.root.clone())

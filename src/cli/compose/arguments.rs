@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::contract::Contract;
+use super::contract::ContractArgument;
 use crate::cli::arguments::Format;
 use crate::cli::tags::SchemeName;
 
@@ -96,10 +96,17 @@ pub struct CommonArguments {
     #[arg(long, value_name = "DIR")]
     pub code: Option<PathBuf>,
 
-    /// Add the paths and settings that OpenHands' launchers take for granted, as a tiny layer of
-    /// links to the deps' agent server; other flags override its settings
-    #[arg(long, value_enum, value_name = "CONTRACT", requires = "deps")]
-    pub contract: Option<Contract>,
+    /// Add the paths and settings that OpenHands' launchers take for granted, as a tiny layer and in
+    /// the config; other flags override its settings. Without a value it is that of the deps' server
+    #[arg(
+        long,
+        value_enum,
+        value_name = "CONTRACT",
+        requires = "deps",
+        num_args = 0..=1,
+        default_missing_value = "auto"
+    )]
+    pub contract: Option<ContractArgument>,
 
     /// How layers from directories and plain tars are compressed
     #[arg(long, value_enum, default_value_t)]

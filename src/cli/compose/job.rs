@@ -3,6 +3,7 @@
 use super::arguments::{
     Arguments, CommonArguments, CompressionArgument, IfExists, PositionArgument,
 };
+use super::contract::{Contract, ContractArgument};
 use super::patch::{key_value, patch};
 use super::tagging::Tagging;
 use crate::cli::context::Context;
@@ -74,7 +75,8 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
     )?;
     let choice = choice(arguments, defaults)?;
     let mut patch = patch_over(defaults, patch(&arguments.patch)?)?;
-    if let Some(contract) = arguments.contract {
+    let contract = contract(arguments.contract, &deps, context).await?;
+    if let Some(contract) = contract {
         patch = merged([&contract.patch(), &patch]);
     }
     let annotations = annotations(arguments, defaults)?;
@@ -83,7 +85,7 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
         deps,
         pins: Pins::default(),
         deps_path: arguments.deps_path.clone(),
-        layers: pack_all(arguments, defaults, context, created).await?,
+        layers: pack_all(arguments, defaults, contract, context, created).await?,
         push: Vec::new(),
         choice,
         patch,
@@ -97,6 +99,39 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
         created: created.map(|seconds| Timestamp::from_epoch(seconds).to_string()),
         family: None,
         work_dir: context.work_dir.clone(),
+    })
+}
+
+/// The contract that is asked for; the deps image says which it is where that is left to it.
+async fn contract(
+    argument: Option<ContractArgument>,
+    deps: &[Reference],
+    context: &Context,
+) -> Result<Option<Contract>, Failure> {
+    match argument {
+        None => return Ok(None),
+        Some(ContractArgument::V0) => return Ok(Some(Contract::V0)),
+        Some(ContractArgument::V1) => return Ok(Some(Contract::V1)),
+        Some(ContractArgument::Auto) => {}
+    }
+    let mut found: Option<Contract> = None;
+    for reference in deps {
+        let image = context.places.deps(reference).await?;
+        let image = image.first_image().await?;
+        let asked = Contract::of_deps(image.config.document().object());
+        if let (Some(one), Some(other)) = (found, asked)
+            && one != other
+        {
+            return Err(
+                Failure::usage("the deps images have servers of V0 and of V1")
+                    .hinted("--contract v0 or --contract v1"),
+            );
+        }
+        found = found.or(asked);
+    }
+    found.map(Some).ok_or_else(|| {
+        Failure::usage("the deps image does not say which contract its server belongs to")
+            .hinted("--contract v0 or --contract v1")
     })
 }
 
@@ -261,6 +296,7 @@ pub(crate) fn epoch(context: &Context) -> Result<Option<i64>, Failure> {
 async fn pack_all(
     arguments: &CommonArguments,
     defaults: &ComposeDefaults,
+    contract: Option<Contract>,
     context: &Context,
     created: Option<i64>,
 ) -> Result<Vec<LocalLayer>, Failure> {
@@ -293,7 +329,7 @@ async fn pack_all(
         }
         layers.push(local_layer(name, packed)?);
     }
-    if let Some(contract) = arguments.contract {
+    if let Some(contract) = contract {
         let fail = |why: String| Failure::new("cannot pack the contract's layer", why);
         let tree = contract.tree().map_err(|error| fail(error.to_string()))?;
         let created_by = format!("ohoci: {}", contract.name());

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use arguments::{Arguments, CommonArguments, CompressionArgument, PositionArgument};
-pub use contract::Contract;
+pub use contract::ContractArgument;
 pub(super) use job::{common, epoch, job, local_layer, pack_failure};
 pub(super) use tagging::Tagging;
 pub(super) use text::{cost, difference};

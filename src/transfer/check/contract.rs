@@ -7,6 +7,8 @@ use crate::transfer::fit::Listing;
 
 /// Where Python of the agent server is called by launchers.
 const PYTHON: &str = "/agent-server/.venv/bin/python";
+/// Where launchers of V0 call the action execution server.
+const MICROMAMBA: &str = "/openhands/micromamba/bin/micromamba";
 /// Where the server is called by launchers that know no Python.
 const SERVER: &str = "/usr/local/bin/openhands-agent-server";
 /// Variables that programs of a base believe, and that are often set for those below a prefix.
@@ -29,9 +31,82 @@ pub(super) fn points(listing: &Listing, config: &Map<String, Value>) -> Vec<Poin
         .filter_map(|item| item.as_str()?.split_once('='))
         .collect();
     let mut points = vec![path(&env), environment(&env)];
-    if !listing.has("/openhands/bin/oh-agent-server") {
-        return points;
+    if listing.has(MICROMAMBA) {
+        points.extend(version_0(listing, config));
     }
+    if listing.has("/openhands/bin/oh-agent-server") {
+        points.extend(version_1(listing, config, &env));
+    }
+    points
+}
+
+/// What launchers of V0 take for granted: they start the server as root, by its whole command, in
+/// `/openhands/code`. It adds users and types bash into terminals.
+fn version_0(listing: &Listing, config: &Map<String, Value>) -> Vec<Point> {
+    let lacking = |name, what: &str| Point {
+        name,
+        state: State::Lacking,
+        what: what.to_owned(),
+    };
+    let mut points = vec![
+        there(listing, "server", MICROMAMBA),
+        there(
+            listing,
+            "server",
+            "/openhands/poetry/openhands-ai/bin/python",
+        ),
+    ];
+    points.push(match listing.has("/openhands/code") {
+        true => point("code", true, "/openhands/code"),
+        false => lacking(
+            "code",
+            "no /openhands/code, where launchers start the server; --contract v0 adds it",
+        ),
+    });
+    points.push(match listing.has("/workspace") {
+        true => point("workspace", true, "/workspace"),
+        false => lacking(
+            "workspace",
+            "no /workspace; the server makes it when it starts",
+        ),
+    });
+    let user = config.get("User").and_then(Value::as_str).unwrap_or("");
+    let name = user.split(':').next().unwrap_or(user);
+    points.push(match name {
+        "" | "0" | "root" => point("user", true, "root"),
+        _ => point(
+            "user",
+            false,
+            format!(
+                "the server starts as {user}, and has to be root: it adds the user it works as"
+            ),
+        ),
+    });
+    points.push(match listing.has("/bin/sh") {
+        true => point("commands", true, "/bin/sh"),
+        false => point(
+            "commands",
+            false,
+            "no /bin/sh, by which the server runs commands; --fit sh adds it",
+        ),
+    });
+    let vscode = listing.leads_to_something("/openhands/.openvscode-server/bin/openvscode-server");
+    points.push(point(
+        "plugins",
+        true,
+        match vscode {
+            true => "agent_skills, jupyter, vscode",
+            false => {
+                "agent_skills, jupyter; vscode does not start, because there is no server for it"
+            }
+        },
+    ));
+    points
+}
+
+/// What launchers of V1 take for granted.
+fn version_1(listing: &Listing, config: &Map<String, Value>, env: &[(&str, &str)]) -> Vec<Point> {
+    let mut points = Vec::new();
     if !listing.has("/agent-server") {
         points.push(Point {
             name: "contract",
@@ -45,8 +120,8 @@ pub(super) fn points(listing: &Listing, config: &Map<String, Value>) -> Vec<Poin
     points.push(there(listing, "workspace", "/workspace/project"));
     points.push(entrypoint(config));
     points.push(port(config));
-    points.push(home(listing, &env));
-    points.push(build(&env));
+    points.push(home(listing, env));
+    points.push(build(env));
     points
 }
 
@@ -234,6 +309,46 @@ mod tests {
             found.iter().all(|(_, state)| *state == State::Fine),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn launchers_of_version_0_need_root_and_a_shell() {
+        let good = [
+            "openhands/micromamba/bin/micromamba",
+            "openhands/poetry/openhands-ai/bin/python",
+            "openhands/code/openhands",
+            "workspace/x",
+            "bin/sh",
+        ];
+        let states = |config: Value, left_out: &str| -> Vec<(&'static str, State)> {
+            let mut listing = Listing::default();
+            for path in good.iter().filter(|path| !path.starts_with(left_out)) {
+                listing.put(path, None);
+            }
+            let points = points(&listing, config.as_object().unwrap());
+            let of_it = points.iter().skip(2);
+            of_it.map(|point| (point.name, point.state)).collect()
+        };
+        let config = |user: &str| json!({"User": user});
+        for user in ["", "0:0", "root", "0"] {
+            let found = states(config(user), "-");
+            assert_eq!(found.len(), 7);
+            assert!(found.iter().all(|(_, state)| *state == State::Fine));
+        }
+        for (user, left_out, name, state) in [
+            ("1000", "-", "user", State::Wrong),
+            ("openhands:root", "-", "user", State::Wrong),
+            ("", "bin/sh", "commands", State::Wrong),
+            ("", "openhands/poetry", "server", State::Wrong),
+            ("", "openhands/code", "code", State::Lacking),
+            ("", "workspace", "workspace", State::Lacking),
+        ] {
+            let found = states(config(user), left_out);
+            assert!(
+                found.contains(&(name, state)),
+                "{user} {left_out}: {found:?}"
+            );
+        }
     }
 
     #[test]

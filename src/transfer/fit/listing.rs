@@ -11,7 +11,7 @@ use crate::layer::whiteout::Whiteout;
 
 /// Directories whose entries matter, from the image's root; of all others only the names at the
 /// root do.
-const DIRECTORIES: [&str; 18] = [
+const DIRECTORIES: [&str; 22] = [
     "agent-server",
     "bin",
     "etc",
@@ -21,8 +21,12 @@ const DIRECTORIES: [&str; 18] = [
     "home",
     "lib",
     "lib64",
+    "openhands/.openvscode-server/bin",
     "openhands/bin",
+    "openhands/code",
+    "openhands/micromamba/bin",
     "openhands/poetry/oh/bin",
+    "openhands/poetry/openhands-ai/bin",
     "sbin",
     "usr",
     "usr/bin",

@@ -28,6 +28,9 @@ pub(crate) struct Arguments {
     /// A deps image for this machine; without it, layers/openhands.toml is built.
     #[arg(long, value_name = "REF")]
     deps: Option<String>,
+    /// The contract that images are composed for: that of the deps image's server.
+    #[arg(long, default_value = "v1")]
+    contract: String,
     /// Only this base; repeatable.
     #[arg(long = "base", value_name = "NAME")]
     bases: Vec<String>,
@@ -113,7 +116,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         output(
             ohoci()
                 .args(["compose", "--base", &reference, "--deps", &deps])
-                .args(["--contract", "v1", "--fit", "auto", "--push", &composed]),
+                .args(["--contract", &arguments.contract])
+                .args(["--fit", "auto", "--push", &composed]),
         )?;
         let runner = match &daemon {
             Some(daemon) => {
