@@ -14,7 +14,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::base::Base;
-use super::checkout::Checkout;
+use super::checkout::{Checkout, Part};
 use super::environment;
 use super::error::{BuildError, Level, at};
 use super::git::Git;
@@ -24,6 +24,7 @@ use super::kept::{self, KeptLayer};
 use super::pip::PipSettings;
 use super::python::PythonPrefix;
 use super::repository::{self, RepoSource, Repository};
+use super::sizes::Sized;
 use super::stage::Tools;
 use crate::layer::Tree;
 use crate::layer::pack::PackOptions;
@@ -206,6 +207,16 @@ impl Builder {
         below.extend([Arc::clone(&environment), Arc::clone(&python)]);
         let mut script_seconds = 0.0;
         let instance = self.instance(order, &repository, &checkout, &below, &mut script_seconds)?;
+        let cache = &self.settings.cache;
+        let lock = &order.environment.lock;
+        let own = Sized::Instance(order.row.instance_id.clone(), commit.to_owned());
+        for (sized, made) in [
+            (Sized::python(lock), &python),
+            (Sized::environment(lock), &environment),
+            (own, &instance),
+        ] {
+            sized.remember(cache, made.layer.size());
+        }
         let mut levels = vec![("python", python), ("environment", environment)];
         levels.extend(history.into_iter().map(|part| ("history", part)));
         levels.push(("instance", Arc::clone(&instance)));
@@ -284,16 +295,7 @@ impl Builder {
         let level = Level::Environment;
         let settings = &self.settings;
         let lock = &environment.lock;
-        let is_missing = |line: &&String| {
-            let name = line.split('=').next().unwrap_or(line);
-            !settings.left_out.iter().any(|known| known == name)
-        };
-        let missing: Vec<String> = lock
-            .unavailable
-            .iter()
-            .filter(is_missing)
-            .cloned()
-            .collect();
+        let missing = lock.missing(&settings.left_out);
         if !missing.is_empty() {
             return Err(BuildError::new(
                 level,
@@ -303,7 +305,10 @@ impl Builder {
                     missing.join(", ")
                 ),
             )
-            .hinted("--leave-out NAME does without one, for example when the base brings it"));
+            .hinted(format!(
+                "--leave-out {} does without them, for example where the base brings them",
+                flag_of(&missing)
+            )));
         }
         let image = names::environment_image(
             "py",
@@ -340,7 +345,7 @@ impl Builder {
     ) -> Result<Vec<Arc<Made>>, BuildError> {
         let parts = checkout.parts().into_iter();
         let made = parts.map(|part| {
-            self.once(&key_of(&["history", &part.key()]), "history", || {
+            self.once(&history_key(&part), "history", || {
                 let level = Level::Instance;
                 let (directory, stage) = self.stage(level, Vec::new())?;
                 part.write(repository, &stage.changes())
@@ -507,8 +512,29 @@ fn path_of(base: &Base) -> String {
         .to_owned()
 }
 
-fn clones(cache_dir: Option<&Path>, work_dir: &Path) -> PathBuf {
+/// Packages by name only, as a flag takes them.
+fn flag_of(packages: &[String]) -> String {
+    let names = packages
+        .iter()
+        .map(|line| line.split('=').next().unwrap_or(line));
+    names.collect::<Vec<_>>().join(",")
+}
+
+/// Where URLs are cloned to.
+#[must_use]
+pub fn clones(cache_dir: Option<&Path>, work_dir: &Path) -> PathBuf {
     cache_dir.unwrap_or(work_dir).join("repositories")
+}
+
+/// A name for a part of a history.
+fn history_key(part: &Part) -> String {
+    key_of(&["history", &part.key()])
+}
+
+/// The layer of a part of a history, where an earlier run has left it.
+#[must_use]
+pub fn known_history(cache: &Cache, part: &Part) -> Option<KeptLayer> {
+    kept::find(cache, &history_key(part))
 }
 
 /// A name for what some parts come to.

@@ -16,7 +16,7 @@ pub const WORK_TREE: &str = "testbed";
 
 /// How many commits of the mainline each part of the history has that many instances share, and how
 /// many at most are left for the instance's own layer.
-const STEPS: (usize, usize) = (8192, 256);
+pub const STEPS: (usize, usize) = (8192, 256);
 
 /// What a checkout is made of.
 #[derive(Clone, Debug)]
@@ -67,6 +67,14 @@ pub enum CheckoutError {
     Io(#[from] io::Error),
 }
 
+/// The parts of a history that end at these commits, oldest first.
+#[must_use]
+pub fn parts(ends: &[String]) -> Vec<Part> {
+    let before = std::iter::once(None).chain(ends.iter().cloned().map(Some));
+    let parts = ends.iter().cloned().zip(before);
+    parts.map(|(to, from)| Part { to, from }).collect()
+}
+
 impl Checkout {
     /// Looks at a repository; writes nothing.
     ///
@@ -85,9 +93,7 @@ impl Checkout {
     /// The parts of its history that others have, too, oldest first.
     #[must_use]
     pub fn parts(&self) -> Vec<Part> {
-        let before = std::iter::once(None).chain(self.steps.iter().cloned().map(Some));
-        let parts = self.steps.iter().cloned().zip(before);
-        parts.map(|(to, from)| Part { to, from }).collect()
+        parts(&self.steps)
     }
 
     /// A name for all that the checkout holds.

@@ -11,6 +11,7 @@ pub mod changes;
 pub mod checkout;
 pub mod environment;
 pub mod error;
+pub mod estimate;
 pub mod git;
 pub mod instance;
 pub mod interpreter;
@@ -19,6 +20,7 @@ pub mod pip;
 pub mod python;
 pub mod repository;
 pub mod shim;
+pub mod sizes;
 pub mod stage;
 
 pub use builder::{Builder, BuiltInstance, Settings};

@@ -180,11 +180,10 @@ fn from_url(
     commit: &str,
     clones: &Path,
 ) -> Result<Option<Repository>, CloneError> {
-    let name = hex(&Sha256::digest(url));
-    let directory = clones.join(format!("{name}.git"));
+    let directory = clone_of(url, clones);
     fs_err::create_dir_all(clones)?;
     // Several instances, and several runs, want the same clone at the same time.
-    let turn = fs_err::File::create(clones.join(format!("{name}.lock")))?;
+    let turn = fs_err::File::create(directory.with_extension("lock"))?;
     flock(turn.file(), FlockOperation::LockExclusive)?;
     let found = Repository {
         git: git.clone(),
@@ -192,7 +191,7 @@ fn from_url(
     };
     if !directory.is_dir() {
         // Under another name until it is whole.
-        let partial = clones.join(format!("{name}.partial"));
+        let partial = directory.with_extension("partial");
         if partial.is_dir() {
             fs_err::remove_dir_all(&partial)?;
         }
@@ -338,11 +337,8 @@ impl Repository {
     pub fn steps(&self, commit: &str, coarse: usize, fine: usize) -> Result<Vec<String>, GitError> {
         let list = self.text(&["rev-list", "--first-parent", "--reverse", commit])?;
         let mainline: Vec<&str> = list.lines().collect();
-        let count = mainline.len();
-        let mut places: Vec<usize> = (1..=count / coarse).map(|step| step * coarse).collect();
-        places.push(count - count % fine);
-        places.dedup();
         let at = |place: usize| mainline.get(place.checked_sub(1)?).map(ToString::to_string);
+        let places = steps_of(mainline.len(), (coarse, fine));
         Ok(places.into_iter().filter_map(at).collect())
     }
 
@@ -373,6 +369,48 @@ impl Repository {
         ];
         self.run(&words, revisions.as_bytes()).map(drop)
     }
+}
+
+/// Where on a mainline of so many commits the parts of a history end: at every multiple of the first
+/// number, and at the last one of the second.
+#[must_use]
+pub fn steps_of(count: usize, (coarse, fine): (usize, usize)) -> Vec<usize> {
+    let mut places: Vec<usize> = (1..=count / coarse).map(|step| step * coarse).collect();
+    places.push(count - count % fine);
+    places.dedup();
+    places.retain(|place| *place > 0);
+    places
+}
+
+/// The repository with this commit, where it is on this machine already: nothing is cloned.
+#[must_use]
+pub fn at_hand(
+    git: &Git,
+    sources: &[RepoSource],
+    repository: &str,
+    commit: &str,
+    clones: &Path,
+) -> Option<Repository> {
+    let ours = |source: &&RepoSource| source.only.as_deref().is_none_or(|only| only == repository);
+    sources
+        .iter()
+        .filter(ours)
+        .find_map(|source| match &source.place {
+            Place::Directory(directory) => in_directory(git, directory, repository, commit),
+            Place::Url(url) => {
+                let url = url_of(url, source.only.is_some(), repository);
+                let found = Repository {
+                    git: git.clone(),
+                    directory: clone_of(&url, clones),
+                };
+                (found.directory.is_dir() && found.has(commit)).then_some(found)
+            }
+        })
+}
+
+/// Where the clone of a URL is.
+fn clone_of(url: &str, clones: &Path) -> PathBuf {
+    clones.join(format!("{}.git", hex(&Sha256::digest(url))))
 }
 
 /// Whether this names a commit in full: anything else could be an option, or move.

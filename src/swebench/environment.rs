@@ -64,6 +64,14 @@ impl Lock {
         hex(&Sha256::digest(text))
     }
 
+    /// The conda packages that nothing brings, but for those that are to be left out, by name.
+    #[must_use]
+    pub fn missing(&self, left_out: &[String]) -> Vec<String> {
+        let name = |line: &str| line.split('=').next().unwrap_or(line).to_owned();
+        let missing = |line: &&String| !left_out.contains(&name(line));
+        self.unavailable.iter().filter(missing).cloned().collect()
+    }
+
     fn add(&mut self, requirements: String, with_dependencies: bool) {
         if requirements.lines().any(|line| !line.trim().is_empty()) {
             self.steps.push(Step {

@@ -279,6 +279,77 @@ fn a_plan_needs_no_base_and_has_upstreams_names() {
 }
 
 #[test]
+fn a_plan_tells_bytes_and_how_they_are_known() {
+    let scene = Scene::new();
+    let plan = || {
+        let more = ["--dry-run", "--format", "json"];
+        scene.images(&BOTH, &more).exits(0).json()
+    };
+    let level = |plan: &Value, name: &str| {
+        let levels = plan["levels"].as_array().unwrap();
+        levels
+            .iter()
+            .find(|level| level["level"] == name)
+            .unwrap()
+            .clone()
+    };
+    let before = plan();
+    assert!(level(&before, "base")["size"].as_u64().unwrap() > 0);
+    assert_eq!(level(&before, "environment")["unknownLayers"], 1);
+    let history = level(&before, "history");
+    assert_eq!(
+        (&history["layers"], &history["estimatedLayers"]),
+        (&1.into(), &1.into())
+    );
+    assert!(history["estimated"].as_u64().unwrap() > 0);
+    let own = &before["instances"][0]["levels"][1];
+    assert_eq!(own["basis"], "commitsAndWorkTree");
+    assert!(own["size"].as_u64().unwrap() > 0);
+
+    let built = scene.built(&BOTH, &[]);
+    let after = plan();
+    for (number, name) in ["python", "environment"].into_iter().enumerate() {
+        let known = &after["environments"][0]["levels"][number];
+        assert_eq!(
+            (&known["level"], &known["basis"]),
+            (&name.into(), &"cache".into())
+        );
+        assert_eq!(
+            known["size"],
+            built["instances"][0]["levels"][number]["size"]
+        );
+    }
+    let levels = &after["instances"][1]["levels"];
+    assert_eq!(levels[0]["basis"], "cache");
+    assert_eq!(levels[1]["basis"], "builtBefore");
+    assert_eq!(
+        levels[1]["size"],
+        built["instances"][1]["levels"][3]["size"]
+    );
+}
+
+#[test]
+fn packages_that_no_index_has_are_named_with_who_needs_them_and_the_way_out() {
+    let ohoci = Ohoci::new();
+    // An instance of Verified, whose environment is known.
+    let row = r#"{"instance_id":"pydata__xarray-2905","repo":"pydata/xarray","version":"0.12","base_commit":"a"}"#;
+    ohoci.write("work/rows.jsonl", row);
+    let plan = ["swebench", "images", "-d", "rows.jsonl", "--dry-run"];
+    let said = ohoci.run(plan).exits(0).stdout;
+    for words in [
+        "1 instances need conda packages that no Python package index has",
+        "  cdms2: pydata__xarray-2905\n",
+        "--leave-out cdat_info,cdms2,cdtime,esmpy,libcdms,libcf\n",
+        "1 unknown",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let without = ["--leave-out", "cdat_info,cdms2,cdtime,esmpy,libcdms,libcf"];
+    let said = ohoci.run([&plan[..], &without].concat()).exits(0).stdout;
+    assert!(!said.contains("cdms2"), "{said}");
+}
+
+#[test]
 fn patches_are_baked_in_only_under_another_name() {
     let scene = Scene::new();
     let ids = ["example__tool-1"];

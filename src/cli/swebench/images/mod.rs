@@ -2,7 +2,9 @@
 
 mod arguments;
 mod base;
+mod forecast;
 mod place;
+mod plan;
 mod planned;
 mod push;
 mod report;
@@ -20,7 +22,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::{exit_code, output};
 use crate::config::environment::PATH;
-use crate::instances::builder::Order;
+use crate::instances::builder::{Order, clones};
 use crate::instances::git::Git;
 use crate::instances::pip::PipSettings;
 use crate::instances::repository::RepoSource;
@@ -34,7 +36,9 @@ use crate::sandbox::Network;
 
 pub use arguments::Arguments;
 use base::{BuiltBase, PlannedBase};
+use forecast::Forecast;
 use place::Place;
+use plan::Plan;
 use planned::Planned;
 use push::Pusher;
 use report::{Outcome, Report};
@@ -118,6 +122,9 @@ async fn plan_and_build(
     let packing = packing(arguments);
     if arguments.dry_run {
         let base = base::planned(arguments, &context, &packing).await?;
+        let clones = clones(context.cache_dir.as_deref(), &context.work_dir);
+        let cache = Arc::clone(&context.places.cache);
+        let forecast = Forecast::look(cache, &git, &sources, &clones, &planned);
         let (builder, recipe) = match (base, tools) {
             (PlannedBase::There(base), Ok(tools)) => {
                 let settings = settings(tools)?;
@@ -127,7 +134,8 @@ async fn plan_and_build(
             (PlannedBase::Recipe(recipe), _) => (None, Some(recipe)),
             _ => (None, None),
         };
-        let plan = report::Plan::of(&planned, builder.as_ref(), recipe);
+        let left_out = &arguments.leave_out;
+        let plan = Plan::of(&planned, builder.as_ref(), recipe, &forecast, left_out);
         return show_plan(arguments, &planned, &plan).map(Done::Planned);
     }
     let tools = tools.map_err(|name| {
@@ -277,11 +285,7 @@ fn packing(arguments: &Arguments) -> PackOptions {
     }
 }
 
-fn show_plan(
-    arguments: &Arguments,
-    planned: &[Planned],
-    plan: &report::Plan,
-) -> Result<u8, Failure> {
+fn show_plan(arguments: &Arguments, planned: &[Planned], plan: &Plan) -> Result<u8, Failure> {
     match arguments.format {
         Format::Json => output::json(plan)?,
         Format::Text => output::result(plan.text().trim_end()),

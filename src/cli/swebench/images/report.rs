@@ -1,6 +1,6 @@
-//! What was planned and what was built, for people and as JSON.
+//! What was built, for people and as JSON.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::cli::output;
 use crate::cli::size::bytes;
 use crate::instances::base::Base;
 use crate::instances::builder::Made;
-use crate::instances::{BuildError, Builder, BuiltInstance};
+use crate::instances::{BuildError, BuiltInstance};
 
 /// What became of one instance.
 #[derive(Clone, Debug)]
@@ -229,166 +229,6 @@ impl Report {
             bytes(self.stored),
             bytes(self.apart.saturating_sub(self.stored))
         );
-        text
-    }
-}
-
-/// A plan, as JSON.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Plan {
-    base: Option<Value>,
-    /// What a base is made of that is not built yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    base_recipe: Option<Value>,
-    bases: usize,
-    environments: Vec<EnvironmentPlan>,
-    instances: Vec<InstancePlan>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EnvironmentPlan {
-    image: String,
-    python: String,
-    /// A name for its lock.
-    lock: String,
-    packages: usize,
-    instances: usize,
-    /// conda packages that nothing brings.
-    unavailable: Vec<String>,
-    /// Its levels with their keys, and their bytes where they were built before.
-    levels: Vec<Value>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct InstancePlan {
-    instance_id: String,
-    image: String,
-    base_image: String,
-    environment_image: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<String>,
-}
-
-impl Plan {
-    pub(super) fn of(
-        planned: &[Planned],
-        builder: Option<&Builder>,
-        base_recipe: Option<Value>,
-    ) -> Self {
-        let mut environments: Vec<EnvironmentPlan> = Vec::new();
-        let mut places: HashMap<String, usize> = HashMap::new();
-        for planned in planned {
-            let (Ok(order), Some(image)) = (&planned.order, &planned.environment_image) else {
-                continue;
-            };
-            let lock = &order.environment.lock;
-            let at = *places.entry(image.clone()).or_insert_with(|| {
-                let lines = lock.steps.iter().flat_map(|step| step.requirements.lines());
-                environments.push(EnvironmentPlan {
-                    image: image.clone(),
-                    python: lock.python.clone(),
-                    lock: lock.key(),
-                    packages: lines.filter(|line| !line.trim().is_empty()).count(),
-                    instances: 0,
-                    unavailable: lock.unavailable.clone(),
-                    levels: builder
-                        .and_then(|builder| builder.known(&order.environment))
-                        .map(|known| {
-                            let levels = ["python", "environment"].into_iter().zip(known);
-                            levels
-                                .map(|(level, (key, layer))| {
-                                    let size = layer.map(|layer| layer.size());
-                                    json!({"level": level, "key": key, "size": size})
-                                })
-                                .collect()
-                        })
-                        .unwrap_or_default(),
-                });
-                environments.len() - 1
-            });
-            if let Some(environment) = environments.get_mut(at) {
-                environment.instances += 1;
-            }
-        }
-        let bases: BTreeSet<&String> = planned.iter().map(|planned| &planned.base_image).collect();
-        Self {
-            base: builder.map(|builder| {
-                let base = builder.base();
-                json!({
-                    "reference": base.reference.to_string(),
-                    "digest": base.digest.to_string(),
-                    "size": base.layers.iter().map(|layer| layer.size).sum::<u64>(),
-                })
-            }),
-            base_recipe,
-            bases: bases.len(),
-            environments,
-            instances: planned
-                .iter()
-                .map(|planned| InstancePlan {
-                    instance_id: planned.instance_id.clone(),
-                    image: planned.image.clone(),
-                    base_image: planned.base_image.clone(),
-                    environment_image: planned.environment_image.clone(),
-                    refused: planned.order.as_ref().err().map(ToString::to_string),
-                })
-                .collect(),
-        }
-    }
-
-    pub(super) fn text(&self) -> String {
-        let mut text = String::new();
-        let _ = writeln!(
-            text,
-            "{} base, {} environments, {} instances",
-            self.bases,
-            self.environments.len(),
-            self.instances.len()
-        );
-        if let Some(recipe) = &self.base_recipe {
-            let name = recipe.get("recipe").and_then(Value::as_str);
-            let number = |name: &str| recipe.get(name).and_then(Value::as_u64);
-            let what = match (number("packages"), number("downloadSize")) {
-                (Some(packages), Some(size)) => format!("{packages} packages, {}", bytes(size)),
-                _ => "not locked yet".to_owned(),
-            };
-            let _ = writeln!(text, "base  {}: {what}", name.unwrap_or_default());
-        }
-        for environment in &self.environments {
-            let _ = write!(
-                text,
-                "{}  Python {}, {} requirements, {} instances",
-                environment.image, environment.python, environment.packages, environment.instances
-            );
-            let sizes: Vec<u64> = environment
-                .levels
-                .iter()
-                .filter_map(|level| level.get("size")?.as_u64())
-                .collect();
-            if sizes.len() == 2 {
-                let _ = write!(text, ", {} in the cache", bytes(sizes.iter().sum()));
-            }
-            if !environment.unavailable.is_empty() {
-                let names = environment.unavailable.join(", ");
-                let _ = write!(text, "; nothing brings {names}");
-            }
-            text.push('\n');
-        }
-        let mut refused: BTreeMap<&str, usize> = BTreeMap::new();
-        for instance in &self.instances {
-            match &instance.refused {
-                None => {
-                    let _ = writeln!(text, "{}  {}", instance.instance_id, instance.image);
-                }
-                Some(why) => *refused.entry(why).or_default() += 1,
-            }
-        }
-        for (why, count) in refused {
-            let _ = writeln!(text, "refused, {count} instances: {why}");
-        }
         text
     }
 }
