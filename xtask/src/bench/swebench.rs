@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::process::{Run, watched};
+use super::swebench_docker::{Inputs, measure};
 use super::table::bytes;
 use super::tools::ohoci_program;
 
@@ -37,6 +38,9 @@ pub(crate) struct Arguments {
     /// The binary; without it, a release build is made.
     #[arg(long)]
     ohoci: Option<PathBuf>,
+    /// The first instance with Docker, too, from this clone of its repository.
+    #[arg(long, value_name = "CLONE", requires = "python_dir")]
+    docker: Option<PathBuf>,
     /// Write the table to this file as well.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -106,11 +110,102 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         planned.wall.as_secs_f64(),
         bytes(planned.memory)
     );
+    if let Some(clone) = &arguments.docker {
+        let first = instances.first().context("nothing was built")?;
+        let id = first["instanceId"].as_str().unwrap_or_default();
+        text.push_str(&beside_docker(
+            &program,
+            &here,
+            arguments,
+            (work.path(), clone),
+            first,
+            &record(work.path(), id)?,
+        ));
+    }
     println!("{text}");
     if let Some(out) = &arguments.out {
         fs_err::write(out, &text)?;
     }
     Ok(())
+}
+
+/// The same with Docker, or why not.
+fn beside_docker(
+    program: &Path,
+    here: &Path,
+    arguments: &Arguments,
+    (work, clone): (&Path, &Path),
+    built: &Value,
+    evaluated: &Value,
+) -> String {
+    let text = |name: &str| built[name].as_str().unwrap_or_default();
+    let pythons = arguments.python_dir.as_deref().map(|path| here.join(path));
+    let inputs = Inputs {
+        program,
+        work,
+        base_image: &arguments.base_image,
+        pythons: &pythons.unwrap_or_default(),
+        clone: &here.join(clone),
+        instance: text("instanceId"),
+        base_commit: &base_commit(&here.join(&arguments.dataset), text("instanceId")),
+        image: text("image"),
+        environment: text("environmentImage"),
+    };
+    let docker = match measure(&inputs) {
+        Ok(times) => times,
+        Err(error) => return format!("\nWith Docker: not measured here: {error:#}\n"),
+    };
+    let levels = built["levels"].as_array().cloned().unwrap_or_default();
+    let level = |name: &str| -> f64 {
+        let own = levels.iter().filter(|level| level["level"] == name);
+        own.map(|level| seconds(&level["seconds"])).sum()
+    };
+    let times = &evaluated["seconds"];
+    let (unpacking, teardown) = (seconds(&times["image"]), seconds(&times["teardown"]));
+    let mut table = format!(
+        "\n`{}` with Docker, from the same base, packages and clone; its tests: {}\n\n\
+         | step | ohoci | docker | ratio |\n|---|---:|---:|---:|\n",
+        inputs.instance, docker.said
+    );
+    let evaluation = seconds(&times["total"]) - unpacking - teardown;
+    for (step, ours, theirs) in [
+        (
+            "environment, with Python",
+            level("python") + level("environment"),
+            Some(docker.environment),
+        ),
+        (
+            "instance, with history",
+            level("history") + level("instance"),
+            Some(docker.instance),
+        ),
+        // A daemon keeps images unpacked.
+        ("unpack the image, once", unpacking, None),
+        ("evaluation", evaluation, Some(docker.evaluation)),
+        ("teardown", teardown, Some(docker.teardown)),
+    ] {
+        let theirs = theirs.map(|theirs| theirs.as_secs_f64());
+        let (theirs, ratio) = match theirs {
+            Some(theirs) => (
+                format!("{theirs:.2} s"),
+                format!("{:.1}", theirs / ours.max(0.001)),
+            ),
+            None => ("–".to_owned(), "–".to_owned()),
+        };
+        let _ = writeln!(table, "| {step} | {ours:.2} s | {theirs} | {ratio} |");
+    }
+    table
+}
+
+/// The commit of an instance, as lines of JSON have it.
+fn base_commit(dataset: &Path, instance: &str) -> String {
+    let text = fs_err::read_to_string(dataset).unwrap_or_default();
+    let rows = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let row = rows.into_iter().find(|row| row["instance_id"] == instance);
+    row.and_then(|row| Some(row["base_commit"].as_str()?.to_owned()))
+        .unwrap_or_default()
 }
 
 fn checked(what: &str, run: Run) -> Result<Run> {
