@@ -45,7 +45,7 @@ pub struct Arguments {
     )]
     pub base_image: Option<String>,
 
-    /// The base level assembled from Debian packages: a recipe with [rootfs], such as
+    /// The base level assembled from Debian packages: a recipe with a rootfs table, such as
     /// layers/swebench-base.toml, and its lock, which is made where there is none
     #[arg(
         long,

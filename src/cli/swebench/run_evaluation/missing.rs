@@ -40,7 +40,7 @@ pub(super) struct BuildArguments {
     )]
     pub(super) base_image: Option<String>,
 
-    /// The base level of such images, assembled from Debian packages: a recipe with [rootfs]
+    /// The base level of such images, assembled from Debian packages: a recipe with a rootfs table
     #[arg(
         long,
         value_name = "FILE",
