@@ -233,8 +233,8 @@ impl Repository {
 
     /// Fetches from where it was cloned.
     fn fetch(&self, references: &[&str]) -> Result<(), GitError> {
-        let directory = self.directory.display().to_string();
-        let words = ["--git-dir", &directory, "fetch", "--quiet", "origin"];
+        let directory = format!("--git-dir={}", self.directory.display());
+        let words = [&*directory, "fetch", "--quiet", "origin"];
         let words: Vec<&str> = words.iter().chain(references).copied().collect();
         self.git.run_as_user(&words).map(drop)
     }
