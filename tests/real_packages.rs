@@ -29,6 +29,7 @@ fn recipes(ohoci: &Ohoci) {
         "layers/core.toml",
         "layers/python.toml",
         "wrappers/lib/places",
+        "wrappers/oh-action-execution-server",
         "wrappers/oh-bash",
         "wrappers/oh-git",
         "wrappers/oh-python",
