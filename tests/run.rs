@@ -123,6 +123,7 @@ fn what_cannot_be_run_has_codes_of_its_own() {
     for (arguments, code, why) in [
         (&["oci:image", "nothing"][..], 127, "no such program"),
         (&["oci:image", "/bin/nothing"], 127, "no such program"),
+        (&["oci:image", "--user", "0"], 127, "stand before the image"),
         (&["oci:image", "lost"], 127, "/bin/nothing"),
         (&["oci:image", "/bin/data"], 126, "not executable"),
         (&["oci:image", "/bin"], 126, "a directory"),

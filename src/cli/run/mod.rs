@@ -64,7 +64,11 @@ async fn run_program(arguments: &Arguments, registry: &RegistryArguments) -> Res
                         exit_code::NOT_EXECUTABLE
                     }
                 };
-                Err(Failure::new(what, reason.to_string()).exiting(code))
+                let failure = Failure::new(what, reason.to_string()).exiting(code);
+                Err(match name.as_encoded_bytes().starts_with(b"-") {
+                    true => failure.hinted("options of ohoci stand before the image"),
+                    false => failure,
+                })
             }
         },
         Err(error) => Err(refused(what, &error)),
