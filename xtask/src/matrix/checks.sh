@@ -129,6 +129,8 @@ server_of_v0() {
   # Container runtimes write it, by which the notebook's kernel is found.
   [ -e /etc/hosts ] || echo '127.0.0.1 localhost' 2>/dev/null >/etc/hosts
   grep -qs localhost /etc/hosts && plugins+=(jupyter)
+  # The server makes it for root and for users that it adds; contracts make it in images.
+  mkdir -p "$workspace"
   (
     # As root it works as root. Others stay who they are, which it is told like this.
     [ "$(id -u)" = 0 ] || { name=me && export USER=me SU_TO_USER=false; }
