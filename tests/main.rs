@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod batch;
 #[cfg(test)]
+mod beneath;
+#[cfg(test)]
 mod compose;
 #[cfg(test)]
 mod containers;

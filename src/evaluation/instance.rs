@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
+use super::diagnosis::Problem;
 use super::folder::Folder;
 use super::grader::{Grader, NoGrade, Verdict};
 use super::image::ImageNames;
@@ -237,7 +238,7 @@ impl Evaluator {
             folder.patch().display()
         ));
         let patch_file = fs_err::canonicalize(folder.patch())?;
-        let climbed = patching::climb(async |command: String| {
+        let climbed = patching::climb(patch, async |command: String| {
             inside
                 .shell(&command, Some((&patch_file, &inside.root.patch_file)))
                 .await
@@ -324,7 +325,15 @@ impl Evaluator {
         }
         log.say(&format!("{}:\n{}", markers::PATCH_FAILED, climbed.output));
         outcome.status = Status::PatchFailed;
-        outcome.patch_problems = inside.diagnose(patch);
+        outcome.patch_problems = match &climbed.refused {
+            Some(refused) => vec![Problem {
+                file: refused.path.clone(),
+                hunk: None,
+                why: refused.why.to_string(),
+                nearest: None,
+            }],
+            None => inside.diagnose(patch),
+        };
         let first = outcome.patch_problems.first().map(ToString::to_string);
         for problem in &outcome.patch_problems {
             log.say(&format!("ohoci: {problem}"));

@@ -4,6 +4,7 @@
 //! `swebench/harness/run_evaluation.py`.
 
 use super::roots::PATCH_FILE;
+use crate::swebench::patch_paths::{RefusedPath, refused_path};
 
 /// The commands, tried in this order.
 pub(super) const LADDER: [&str; 4] = [
@@ -35,15 +36,27 @@ pub(super) struct Climbed {
     pub(super) output: String,
     /// The commands that failed.
     pub(super) failed: Vec<String>,
+    /// The path for which no command was tried.
+    pub(super) refused: Option<RefusedPath>,
 }
 
-/// Climbs the ladder with `run`, which runs a command line of a shell in the repository.
+/// Climbs the ladder with `run`, which runs a command line of a shell in the repository. A patch
+/// that changes what git would not let it is not tried: the last command, which is not git's, would.
 ///
 /// # Errors
 /// Those of `run`.
 pub(super) async fn climb<E>(
+    patch: &str,
     mut run: impl AsyncFnMut(String) -> Result<Said, E>,
 ) -> Result<Climbed, E> {
+    if let Some(refused) = refused_path(patch) {
+        return Ok(Climbed {
+            applied_by: None,
+            output: refused.to_string(),
+            failed: Vec::new(),
+            refused: Some(refused),
+        });
+    }
     let mut failed = Vec::new();
     let mut output = String::new();
     for command in LADDER {
@@ -57,6 +70,7 @@ pub(super) async fn climb<E>(
                 applied_by: Some(command.to_owned()),
                 output,
                 failed,
+                refused: None,
             });
         }
         failed.push(command.to_owned());
@@ -66,6 +80,7 @@ pub(super) async fn climb<E>(
         applied_by: is_applied.then(|| "verified already applied".to_owned()),
         output: if is_applied { String::new() } else { output },
         failed,
+        refused: None,
     })
 }
 
@@ -76,8 +91,12 @@ mod tests {
     use super::*;
 
     async fn climbed(works: &str) -> (Climbed, Vec<String>) {
+        climbed_with("diff --git a/x b/x\n", works).await
+    }
+
+    async fn climbed_with(patch: &str, works: &str) -> (Climbed, Vec<String>) {
         let mut tried = Vec::new();
-        let climbed = climb(async |command: String| {
+        let climbed = climb(patch, async |command: String| {
             let succeeded = command.starts_with(works);
             tried.push(command.clone());
             Ok::<_, Infallible>(Said {
@@ -107,5 +126,16 @@ mod tests {
         );
         let (done, _) = climbed(IS_APPLIED).await;
         assert!(done.applied_by.is_some());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_run_for_a_patch_to_gits_own_files() {
+        let patch = "--- a/.git/config\n+++ b/.git/config\n@@ -1 +1,2 @@\n [core]\n+x = y\n";
+        for works in ["git", "patch", "nothing"] {
+            let (done, tried) = climbed_with(patch, works).await;
+            assert_eq!(done.applied_by, None);
+            assert!(done.output.starts_with("a/.git/config: "), "{}", done.output);
+            assert_eq!(tried, [""; 0]);
+        }
     }
 }

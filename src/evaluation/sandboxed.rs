@@ -12,6 +12,7 @@ use super::outcome::Status;
 use super::output::Text;
 use super::patching::Said;
 use super::roots::{ImageRoot, RootsError, SHELL, TESTBED};
+use crate::instances::git;
 use crate::sandbox::{
     Bind, Bubblewrap, Ended, HOST_NAME, LimitGroup, Network, Root, RunError, Sandbox, Streams,
     Workspace, local_hosts,
@@ -161,7 +162,7 @@ impl Sandboxed {
             .await
     }
 
-    /// What a shell makes of a line, in the repository.
+    /// What a shell makes of a line, in the repository, whose settings name no program to git.
     pub(super) async fn shell(
         &self,
         line: &str,
@@ -169,7 +170,8 @@ impl Sandboxed {
     ) -> Result<Said, Trouble> {
         let said = Captured::default();
         let sink = Text::new(said.clone(), MOST_SAID);
-        let words = [SHELL, "-c", line].map(OsString::from);
+        let line = git::in_shell(line);
+        let words = [SHELL, "-c", &line].map(OsString::from);
         let ended = self.run(&words, file, Box::new(sink), COMMAND_LIMIT).await;
         let output = said.text();
         match ended {
@@ -186,7 +188,8 @@ impl Sandboxed {
     }
 
     pub(super) async fn diff(&self) -> Result<String, Trouble> {
-        let said = self.shell("git -c core.fileMode=false diff", None).await?;
+        let diff = "git -c core.fileMode=false --no-pager diff --no-ext-diff --no-textconv";
+        let said = self.shell(diff, None).await?;
         Ok(said.output.trim().to_owned())
     }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::git::{Git, GitError};
 use super::repository::is_commit;
+use crate::layer::Directory;
 use crate::swebench::setup_script::COMMIT_MESSAGE;
 
 /// Largest file of references or logs that is read, in bytes.
@@ -81,14 +82,14 @@ pub enum AuditError {
     NoBase(String),
 }
 
-/// Looks through a repository's `.git`, which is a directory of this machine. Files are written into
-/// `work_dir`.
+/// Looks through a repository's `.git`, which is a directory of this machine, of which no symlink is
+/// followed. Files are written into `work_dir`.
 ///
 /// # Errors
 /// When it cannot be read, or has not even the base commit.
 pub fn audit(
     git: &Git,
-    git_dir: &Path,
+    git_dir: &Directory,
     base_commit: &str,
     work_dir: &Path,
 ) -> Result<Audit, AuditError> {
@@ -172,13 +173,9 @@ impl Audit {
     }
 
     /// References, their logs, and what leads out of the repository.
-    fn texts(&mut self, git_dir: &Path, known: &HashSet<String>) -> io::Result<()> {
-        for path in files(git_dir)? {
-            let name = path
-                .strip_prefix(git_dir)
-                .unwrap_or(&path)
-                .display()
-                .to_string();
+    fn texts(&mut self, git_dir: &Directory, known: &HashSet<String>) -> io::Result<()> {
+        for path in files(git_dir, Path::new(""))? {
+            let name = path.display().to_string();
             let first = name.split('/').next().unwrap_or_default();
             let is_head = !name.contains('/') && (name.ends_with("HEAD") || name == "shallow");
             let kind = match first {
@@ -202,7 +199,7 @@ impl Audit {
                     continue;
                 }
                 "config" => {
-                    for line in text(&path)?.lines().map(str::trim) {
+                    for line in text(git_dir, &path)?.lines().map(str::trim) {
                         if line.starts_with("[remote") || line.starts_with("[include") {
                             self.add(
                                 FindingKind::Remote,
@@ -215,7 +212,7 @@ impl Audit {
                 }
                 _ => continue,
             };
-            for line in text(&path)?.lines() {
+            for line in text(git_dir, &path)?.lines() {
                 for word in line.split(|c: char| !c.is_ascii_hexdigit()) {
                     let is_nothing = word.bytes().all(|digit| digit == b'0');
                     if is_commit(word) && !is_nothing && !known.contains(word) {
@@ -253,7 +250,7 @@ impl Read {
 }
 
 impl<'a> Own<'a> {
-    fn collect(git: &'a Git, git_dir: &Path, directory: &Path) -> Result<Self, AuditError> {
+    fn collect(git: &'a Git, git_dir: &Directory, directory: &Path) -> Result<Self, AuditError> {
         let target = directory.display().to_string();
         git.run(&["init", "--quiet", "--bare", "--template=", &target], b"")?;
         let own = Self {
@@ -262,19 +259,19 @@ impl<'a> Own<'a> {
         };
         let packs = directory.join("objects/pack");
         fs_err::create_dir_all(&packs)?;
-        for path in files(&git_dir.join("objects"))? {
+        for path in files(git_dir, Path::new("objects"))? {
             let name = path.file_name().unwrap_or_default();
             let extension = path.extension().unwrap_or_default();
             let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
             if extension == "pack" {
                 let pack = packs.join(name);
-                fs_err::copy(&path, &pack)?;
+                copy(git_dir, &path, &pack)?;
                 // What its own index leaves out would be out of sight.
                 own.run(&["index-pack", &pack.display().to_string()], b"")?;
             } else if folder.len() == 2 {
                 let to = directory.join("objects").join(folder);
                 fs_err::create_dir_all(&to)?;
-                fs_err::copy(&path, to.join(name))?;
+                copy(git_dir, &path, &to.join(name))?;
             }
         }
         Ok(own)
@@ -345,8 +342,9 @@ impl<'a> Own<'a> {
     }
 
     /// The commit that the image's work tree stands at.
-    fn head(&self, git_dir: &Path) -> Option<String> {
-        let head = text(&git_dir.join("HEAD")).ok()?;
+    fn head(&self, git_dir: &Directory) -> Option<String> {
+        let text = |path: &str| text(git_dir, Path::new(path));
+        let head = text("HEAD").ok()?;
         let head = head.trim();
         let Some(name) = head.strip_prefix("ref: ") else {
             return Some(head.to_owned());
@@ -354,10 +352,10 @@ impl<'a> Own<'a> {
         if !name.starts_with("refs/") || name.contains("..") {
             return None;
         }
-        if let Ok(commit) = text(&git_dir.join(name)) {
+        if let Ok(commit) = text(name) {
             return Some(commit.trim().to_owned());
         }
-        let packed = text(&git_dir.join("packed-refs")).ok()?;
+        let packed = text("packed-refs").ok()?;
         let line = packed
             .lines()
             .find(|line| line.ends_with(&format!(" {name}")))?;
@@ -387,37 +385,36 @@ fn parse(content: &str) -> Read {
     found
 }
 
-/// The ordinary files below a directory, in order.
-fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+/// The ordinary files below a path of a directory, in order.
+fn files(directory: &Directory, below: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut waiting = vec![directory.to_owned()];
+    let mut waiting = vec![below.to_owned()];
     while let Some(path) = waiting.pop() {
-        let Ok(children) = fs_err::read_dir(&path) else {
+        let Some(own) = directory.find(&path)? else {
             continue;
         };
-        for child in children {
-            let child = child?;
-            let kind = child.file_type()?;
-            if kind.is_dir() {
-                waiting.push(child.path());
-            } else if kind.is_file() {
-                found.push(child.path());
-            }
+        if own.is_file() {
+            found.push(path);
+        } else if own.is_directory() {
+            let names = directory.list(&path)?.into_iter();
+            waiting.extend(names.map(|name| path.join(name)));
         }
     }
     found.sort();
     Ok(found)
 }
 
-fn text(path: &Path) -> io::Result<String> {
+fn copy(directory: &Directory, path: &Path, to: &Path) -> io::Result<()> {
+    let mut file = directory.open_file(path)?;
+    io::copy(&mut file, &mut fs_err::File::create(to)?).map(drop)
+}
+
+/// The start of a file.
+fn text(directory: &Directory, path: &Path) -> io::Result<String> {
     use std::io::Read as _;
-    if !fs_err::symlink_metadata(path)?.is_file() {
-        return Err(io::Error::other(format!("{} is no file", path.display())));
-    }
     let mut content = Vec::new();
-    fs_err::File::open(path)?
-        .take(MAX_TEXT)
-        .read_to_end(&mut content)?;
+    let file = directory.open_file(path)?;
+    file.take(MAX_TEXT).read_to_end(&mut content)?;
     Ok(String::from_utf8_lossy(&content).into_owned())
 }
 

@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use super::audit::{self, Audit};
 use super::git::Git;
 use super::repository::is_commit;
-use crate::layer::LayerPath;
+use crate::layer::{Directory, LayerPath};
 use crate::oci::{Content, Platform, Reference};
 use crate::sandbox::{Owners, RemovedDirectory, unpack};
 use crate::store::{Error, ErrorKind};
@@ -69,10 +69,10 @@ pub async fn audit_image(
         let tree = flatten::tree(&files, &prefix, &work_dir)?;
         let directory = RemovedDirectory::create().map_err(|error| error.to_string())?;
         unpack(tree, directory.path(), Owners::Own, &|| true).map_err(|error| error.to_string())?;
-        let git_dir = directory.path().join(GIT_DIR);
-        if !git_dir.is_dir() {
-            return Err(format!("/{GIT_DIR} is no directory"));
-        }
+        let root = Directory::open(directory.path()).map_err(|error| error.to_string())?;
+        let git_dir = root
+            .directory(GIT_DIR)
+            .map_err(|error| format!("/{GIT_DIR} is no directory of the image: {error}"))?;
         audit::audit(&git, &git_dir, &commit, &work_dir).map_err(|error| error.to_string())
     })
     .await

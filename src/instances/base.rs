@@ -21,6 +21,8 @@ const DIRECTORIES: [&str; 4] = ["/bin", "/usr/bin", "/usr/local/bin", "/sbin"];
 
 /// Where Debian keeps the list of its packages.
 const PACKAGES: &str = "/var/lib/dpkg/status";
+/// How much of that is read, in bytes: several times what the whole of Debian would come to.
+const MOST: u64 = 256 << 20;
 
 /// A base image, unpacked when it is first needed.
 #[derive(Debug)]
@@ -174,7 +176,7 @@ impl Base {
     pub fn lacks(files: &Path, packages: &[String]) -> Vec<String> {
         let status = Root::open(files)
             .ok()
-            .and_then(|_| fs_err::read(files.join(PACKAGES.trim_start_matches('/'))).ok());
+            .and_then(|root| root.read_up_to(Path::new(PACKAGES), MOST).ok().flatten());
         let status = String::from_utf8_lossy(status.as_deref().unwrap_or_default()).into_owned();
         let installed: Vec<&str> = status
             .split("\n\n")

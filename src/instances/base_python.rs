@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::python::place;
 use super::shim;
+use crate::layer::Directory;
 use crate::sandbox::Root;
 
 /// Where a base may have it, in the order of a `PATH`.
@@ -77,13 +78,13 @@ impl BasePython {
     ///
     /// # Errors
     /// When something cannot be written.
-    pub fn write(&self, root: &Path) -> io::Result<()> {
+    pub fn write(&self, root: &Directory) -> io::Result<()> {
         shim::write(root)?;
         let Self { home, version } = self;
-        let to = root.join(place());
+        let to = root.make_directory(place())?;
         let library: PathBuf = format!("lib/python{version}/site-packages").into();
         for directory in [Path::new("bin"), Path::new("include"), &library] {
-            fs_err::create_dir_all(to.join(directory))?;
+            to.make_directory(directory)?;
         }
         let program = format!("python{version}");
         for (at, target) in [
@@ -92,11 +93,11 @@ impl BasePython {
             ("bin/python".to_owned(), program),
             ("lib64".to_owned(), "lib".to_owned()),
         ] {
-            fs_err::os::unix::fs::symlink(target, to.join(at))?;
+            to.symlink(target, at)?;
         }
         let settings =
             format!("home = {home}\ninclude-system-site-packages = false\nversion = {version}\n");
-        fs_err::write(to.join("pyvenv.cfg"), settings)
+        to.write("pyvenv.cfg", settings.as_bytes(), 0o644)
     }
 }
 
@@ -136,7 +137,7 @@ mod tests {
     fn the_environment_is_that_of_the_bases_python() {
         let root = tempfile::tempdir().unwrap();
         BasePython::new("/usr/bin", "3.11")
-            .write(root.path())
+            .write(&Directory::open(root.path()).unwrap())
             .unwrap();
         let at = root.path().join(place());
         let target = fs_err::read_link(at.join("bin/python3.11")).unwrap();

@@ -348,7 +348,8 @@ impl Builder {
             self.once(&history_key(&part), "history", || {
                 let level = Level::Instance;
                 let (directory, stage) = self.stage(level, Vec::new())?;
-                part.write(repository, &stage.changes())
+                let root = stage.open().map_err(at(level, "pack the history"))?;
+                part.write(repository, &root)
                     .map_err(at(level, "pack the history"))?;
                 let found = super::changes::changes(&stage.changes(), &[])
                     .map_err(at(level, "pack the history"))?;
@@ -402,9 +403,11 @@ impl Builder {
             let parts: Vec<PathBuf> = lower.iter().take(checkout.parts().len()).cloned().collect();
             lower.push(self.base_files()?);
             let (directory, stage) = self.stage(level, lower)?;
+            let step = "check out the repository";
+            let root = stage.open().map_err(at(level, step))?;
             checkout
-                .write(repository, &stage.changes(), &parts)
-                .map_err(at(level, "check out the repository"))?;
+                .write(repository, &root, &parts)
+                .map_err(at(level, step))?;
             let date = repository
                 .date(&checkout.commit)
                 .map_err(at(level, "look at the repository"))?;

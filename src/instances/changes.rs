@@ -2,22 +2,25 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::Metadata;
 use std::io::{self, BufRead as _, BufReader, Read as _};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::fs::FileType;
 
 use super::stage::is_passing;
-use crate::layer::directory::sorted_children;
+use crate::layer::beneath::Found;
 use crate::layer::path::LayerPath;
-use crate::layer::{Content, Entry, Kind, Rules, Tree};
+use crate::layer::{Content, Directory, Entry, Kind, Rules, Tree};
 
 /// The date of everything in our layers: the first day that a ZIP can hold in every time zone, since
 /// old build tools put files into wheels by their dates.
 pub const DATE: i64 = 315_619_200;
+
+/// The attribute by which a directory hides the one below.
+const OPAQUE: &str = "user.overlay.opaque";
 
 /// The first magic number of byte code that says how it is validated (CPython 3.7,
 /// `Lib/importlib/_bootstrap_external.py`).
@@ -42,7 +45,12 @@ pub struct Changes {
 /// # Errors
 /// When something cannot be read or cannot be in a layer.
 pub fn changes(upper: &Path, below: &[PathBuf]) -> io::Result<Changes> {
+    let below = below
+        .iter()
+        .map(|path| Directory::open(path))
+        .collect::<io::Result<_>>()?;
     let mut reader = Reader {
+        upper: Arc::new(Directory::open(upper)?),
         below,
         found: Changes {
             tree: Tree::new(),
@@ -50,87 +58,88 @@ pub fn changes(upper: &Path, below: &[PathBuf]) -> io::Result<Changes> {
         },
         inodes: HashMap::new(),
     };
-    reader.directory(upper, &LayerPath::root())?;
+    reader.directory(&LayerPath::root())?;
     Ok(reader.found)
 }
 
-struct Reader<'a> {
-    below: &'a [PathBuf],
+struct Reader {
+    upper: Arc<Directory>,
+    below: Vec<Directory>,
     found: Changes,
     inodes: HashMap<(u64, u64), LayerPath>,
 }
 
-impl Reader<'_> {
-    fn directory(&mut self, on_disk: &Path, in_layer: &LayerPath) -> io::Result<()> {
-        for child in sorted_children(on_disk)? {
-            let name = child
-                .file_name()
-                .map(OsStrExt::as_bytes)
-                .unwrap_or_default();
-            let path = LayerPath::parse(name)
-                .and_then(|name| in_layer.join(&name))
+impl Reader {
+    fn directory(&mut self, at: &LayerPath) -> io::Result<()> {
+        for name in self.upper.list(on_disk(at))? {
+            let path = LayerPath::parse(name.as_bytes())
+                .and_then(|name| at.join(&name))
                 .map_err(io::Error::other)?;
             let text = String::from_utf8_lossy(path.as_bytes()).into_owned();
             if is_passing(&text) {
                 continue;
             }
-            self.entry(&child, path)?;
+            let found = self.upper.find(on_disk(&path))?;
+            let found = found.ok_or_else(|| unfit(&path, "it went away while it was read"))?;
+            self.entry(path, found)?;
         }
         Ok(())
     }
 
-    fn entry(&mut self, on_disk: &Path, path: LayerPath) -> io::Result<()> {
-        let metadata = fs_err::symlink_metadata(on_disk)?;
-        let kind = metadata.file_type();
-        let mode = metadata.mode() & 0o7777;
-        if kind.is_char_device() && metadata.rdev() == 0 {
+    fn entry(&mut self, path: LayerPath, own: Found) -> io::Result<()> {
+        if own.kind == FileType::CharacterDevice && own.device == 0 {
             self.found.removed.push(path.clone());
             let name = [b".wh.", path.name()].concat();
             return self.put(sibling(&path, &name)?, whiteout());
         }
         if crate::layer::whiteout::is_reserved(&path) {
             return Err(unfit(
-                on_disk,
+                &path,
                 "its name begins with `.wh.`, which would remove files",
             ));
         }
-        if kind.is_dir() {
-            let opaque = is_opaque(on_disk)?;
-            if opaque || !self.is_below(&path, mode) {
-                self.put(path.clone(), dated(Kind::Directory, mode))?;
+        match own.kind {
+            FileType::Directory => return self.directory_entry(path, own.mode),
+            FileType::Socket => return Ok(()),
+            FileType::CharacterDevice | FileType::BlockDevice => {
+                return Err(unfit(&path, "devices cannot be in a layer"));
             }
-            if opaque && self.is_there(&path) {
-                self.found.removed.push(path.clone());
-                let mark = LayerPath::parse(b".wh..wh..opq").map_err(io::Error::other)?;
-                self.put(path.join(&mark).map_err(io::Error::other)?, whiteout())?;
-            }
-            return self.directory(on_disk, &path);
-        }
-        if kind.is_socket() {
-            return Ok(());
-        }
-        if kind.is_char_device() || kind.is_block_device() {
-            return Err(unfit(on_disk, "devices cannot be in a layer"));
+            _ => {}
         }
         // git touches packs that have what it would write, which copies them up.
-        if kind.is_file() && self.is_same(on_disk, &path, &metadata)? {
+        if own.is_file() && self.is_same(&path, &own)? {
             return Ok(());
         }
-        let inode = (metadata.dev(), metadata.ino());
-        let kind = if metadata.nlink() > 1 && self.inodes.contains_key(&inode) {
-            let first = self.inodes.get(&inode).cloned().unwrap_or_default();
-            Kind::Hardlink(first)
-        } else if kind.is_symlink() {
-            Kind::Symlink(fs_err::read_link(on_disk)?.into_os_string().into_vec())
-        } else if kind.is_fifo() {
-            Kind::Fifo
-        } else {
-            Kind::File(content(on_disk, metadata.len())?)
+        let kind = match (self.inodes.get(&own.inode), own.kind) {
+            (Some(first), _) if own.links > 1 => Kind::Hardlink(first.clone()),
+            (_, FileType::Symlink) => Kind::Symlink(self.upper.read_link(on_disk(&path))?),
+            (_, FileType::Fifo) => Kind::Fifo,
+            _ => Kind::File(self.content(&path, own.size)?),
         };
-        if metadata.nlink() > 1 {
-            self.inodes.entry(inode).or_insert_with(|| path.clone());
+        if own.links > 1 {
+            self.inodes.entry(own.inode).or_insert_with(|| path.clone());
         }
-        self.put(path, dated(kind, mode))
+        self.put(path, dated(kind, own.mode))
+    }
+
+    fn directory_entry(&mut self, path: LayerPath, mode: u32) -> io::Result<()> {
+        let opaque = self.upper.attribute(on_disk(&path), OPAQUE)?;
+        let is_opaque = opaque.is_some_and(|value| value == b"y");
+        let found = self.found_below(&path)?;
+        // What an ordinary user unpacked has no setuid and no setgid.
+        let is_as_below = found.is_some_and(|(_, found)| {
+            found.is_directory() && found.mode & 0o1777 == mode & 0o1777
+        });
+        let is_there = found.is_some();
+        if is_opaque || !is_as_below {
+            self.put(path.clone(), dated(Kind::Directory, mode))?;
+        }
+        if is_opaque && is_there {
+            self.found.removed.push(path.clone());
+            let mark = LayerPath::parse(b".wh..wh..opq").map_err(io::Error::other)?;
+            self.put(path.join(&mark).map_err(io::Error::other)?, whiteout())?;
+        }
+        self.directory(&path)
     }
 
     fn put(&mut self, path: LayerPath, entry: Entry) -> io::Result<()> {
@@ -140,44 +149,57 @@ impl Reader<'_> {
             .map_err(io::Error::other)
     }
 
-    /// Whether the same directory stands below already.
-    fn is_below(&self, path: &LayerPath, mode: u32) -> bool {
-        self.found_below(path).is_some_and(|found| {
-            // What an ordinary user unpacked has no setuid and no setgid.
-            found.is_dir() && found.mode() & 0o1777 == mode & 0o1777
-        })
-    }
-
     /// Whether a file is the same as below, but for its date.
-    fn is_same(&self, on_disk: &Path, path: &LayerPath, own: &Metadata) -> io::Result<bool> {
-        let name = Path::new(OsStr::from_bytes(path.as_bytes()));
-        for below in self.below {
-            let Ok(found) = fs_err::symlink_metadata(below.join(name)) else {
-                continue;
-            };
-            return Ok(found.is_file()
-                && found.len() == own.len()
-                && found.mode() & 0o1777 == own.mode() & 0o1777
-                && same_content(on_disk, &below.join(name))?);
+    fn is_same(&self, path: &LayerPath, own: &Found) -> io::Result<bool> {
+        let Some((below, found)) = self.found_below(path)? else {
+            return Ok(false);
+        };
+        Ok(found.is_file()
+            && found.size == own.size
+            && found.mode & 0o1777 == own.mode & 0o1777
+            && same_content(
+                self.upper.open_file(on_disk(path))?,
+                below.open_file(on_disk(path))?,
+            )?)
+    }
+
+    /// What the topmost of the levels below has at a path. What lies behind a symlink of theirs is
+    /// not there: the directory in the upper one hides the link.
+    fn found_below(&self, path: &LayerPath) -> io::Result<Option<(&Directory, Found)>> {
+        for below in &self.below {
+            if let Some(found) = below.find(on_disk(path))? {
+                return Ok(Some((below, found)));
+            }
         }
-        Ok(false)
+        Ok(None)
     }
 
-    fn is_there(&self, path: &LayerPath) -> bool {
-        self.found_below(path).is_some()
-    }
-
-    fn found_below(&self, path: &LayerPath) -> Option<Metadata> {
-        let path = Path::new(OsStr::from_bytes(path.as_bytes()));
-        self.below
-            .iter()
-            .find_map(|below| fs_err::symlink_metadata(below.join(path)).ok())
+    /// A file's content; byte code with the date of what it was made of, as it is in the layer.
+    fn content(&self, path: &LayerPath, size: u64) -> io::Result<Content> {
+        if path.name().ends_with(b".pyc") && path.name() != b".pyc" {
+            let mut code = Vec::new();
+            self.upper
+                .open_file(on_disk(path))?
+                .read_to_end(&mut code)?;
+            date_byte_code(&mut code);
+            return Ok(Content::Memory(code.into()));
+        }
+        Ok(Content::File {
+            directory: Arc::clone(&self.upper),
+            path: on_disk(path).to_owned(),
+            size,
+        })
     }
 }
 
-fn same_content(one: &Path, other: &Path) -> io::Result<bool> {
-    let mut one = BufReader::with_capacity(64 << 10, fs_err::File::open(one)?);
-    let mut other = BufReader::with_capacity(64 << 10, fs_err::File::open(other)?);
+/// A path in a layer as one below a directory.
+fn on_disk(path: &LayerPath) -> &Path {
+    Path::new(OsStr::from_bytes(path.as_bytes()))
+}
+
+fn same_content(one: fs_err::File, other: fs_err::File) -> io::Result<bool> {
+    let mut one = BufReader::with_capacity(64 << 10, one);
+    let mut other = BufReader::with_capacity(64 << 10, other);
     loop {
         let (left, right) = (one.fill_buf()?, other.fill_buf()?);
         let count = left.len().min(right.len());
@@ -209,30 +231,8 @@ fn sibling(path: &LayerPath, name: &[u8]) -> io::Result<LayerPath> {
         .map_err(io::Error::other)
 }
 
-fn unfit(path: &Path, why: &str) -> io::Error {
-    io::Error::other(format!("{}: {why}", path.display()))
-}
-
-fn is_opaque(path: &Path) -> io::Result<bool> {
-    let mut value = [0; 8];
-    match rustix::fs::lgetxattr(path, "user.overlay.opaque", &mut value) {
-        Ok(length) => Ok(value.get(..length).is_some_and(|value| value == b"y")),
-        Err(_) => Ok(false),
-    }
-}
-
-/// A file's content; byte code with the date of what it was made of, as it is in the layer.
-fn content(path: &Path, size: u64) -> io::Result<Content> {
-    if path.extension().is_some_and(|extension| extension == "pyc") {
-        let mut code = Vec::new();
-        fs_err::File::open(path)?.read_to_end(&mut code)?;
-        date_byte_code(&mut code);
-        return Ok(Content::Memory(code.into()));
-    }
-    Ok(Content::File {
-        path: path.to_owned(),
-        size,
-    })
+fn unfit(path: &LayerPath, why: &str) -> io::Error {
+    io::Error::other(format!("{path}: {why}"))
 }
 
 fn date_byte_code(code: &mut [u8]) {

@@ -2,13 +2,13 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
 use super::git::GitError;
 use super::repository::{Repository, Tag};
+use crate::layer::Directory;
 use crate::swebench::environment::hex;
 
 /// Where the work tree lies in an image.
@@ -45,14 +45,15 @@ impl Part {
         hex(&Sha256::digest(format!("{from}..{}", self.to)))
     }
 
-    /// Writes it below a directory that stands for the root.
+    /// Writes it below a directory that stands for the root, in which nothing has run yet: git
+    /// writes by paths.
     ///
     /// # Errors
     /// When git fails or nothing can be written.
-    pub fn write(&self, repository: &Repository, root: &Path) -> Result<(), CheckoutError> {
+    pub fn write(&self, repository: &Repository, root: &Directory) -> Result<(), CheckoutError> {
         let known: Vec<&str> = self.from.as_deref().into_iter().collect();
-        repository.pack(&[&self.to], &known, &packs(root)?)?;
-        Ok(set_modes(&root.join(WORK_TREE))?)
+        repository.pack(&[&self.to], &known, packs(root)?.path())?;
+        Ok(set_modes(root, Path::new(WORK_TREE))?)
     }
 }
 
@@ -121,18 +122,19 @@ impl Checkout {
     pub fn write(
         &self,
         repository: &Repository,
-        root: &Path,
+        root: &Directory,
         parts: &[PathBuf],
     ) -> Result<(), CheckoutError> {
         let packs = packs(root)?;
-        let work_tree = root.join(WORK_TREE);
+        let opened = root.directory(WORK_TREE)?.directory(".git")?;
+        let work_tree = root.path().join(WORK_TREE);
         let git_dir = work_tree.join(".git");
         let mut wanted = vec![self.commit.as_str()];
         let objects = self.tags.iter().filter(|tag| tag.peeled.is_some());
         wanted.extend(objects.map(|tag| tag.target.as_str()));
         let known: Vec<&str> = self.steps.last().map(String::as_str).into_iter().collect();
-        repository.pack(&wanted, &known, &packs)?;
-        self.write_references(&git_dir)?;
+        repository.pack(&wanted, &known, packs.path())?;
+        self.write_references(&opened)?;
         let objects = parts
             .iter()
             .map(|part| part.join(WORK_TREE).join(".git/objects"));
@@ -144,23 +146,24 @@ impl Checkout {
         ];
         let words = ["read-tree", "-u", "--reset", &self.commit];
         repository.git().run_with(&words, b"", &environment)?;
-        Ok(set_modes(&work_tree)?)
+        Ok(set_modes(root, Path::new(WORK_TREE))?)
     }
 
-    fn write_references(&self, git_dir: &Path) -> io::Result<()> {
-        let heads = git_dir.join("refs/heads").join(&self.branch);
+    fn write_references(&self, git_dir: &Directory) -> io::Result<()> {
+        let heads = Path::new("refs/heads").join(&self.branch);
         if let Some(parent) = heads.parent() {
-            fs_err::create_dir_all(parent)?;
+            git_dir.make_directory(parent)?;
         }
-        fs_err::create_dir_all(git_dir.join("refs/tags"))?;
-        fs_err::create_dir_all(git_dir.join("objects/info"))?;
-        fs_err::write(heads, format!("{}\n", self.commit))?;
-        fs_err::write(
-            git_dir.join("HEAD"),
-            format!("ref: refs/heads/{}\n", self.branch),
+        git_dir.make_directory("refs/tags")?;
+        git_dir.make_directory("objects/info")?;
+        let write = |path: &Path, text: &str| git_dir.write(path, text.as_bytes(), 0o644);
+        write(&heads, &format!("{}\n", self.commit))?;
+        write(
+            Path::new("HEAD"),
+            &format!("ref: refs/heads/{}\n", self.branch),
         )?;
-        fs_err::write(
-            git_dir.join("config"),
+        write(
+            Path::new("config"),
             "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n",
         )?;
         // git-pack-refs(1) and `refs/packed-backend.c`: sorted by name, commits behind tag objects.
@@ -171,29 +174,27 @@ impl Checkout {
                 packed.push_str(&format!("^{commit}\n"));
             }
         }
-        fs_err::write(git_dir.join("packed-refs"), packed)
+        write(Path::new("packed-refs"), &packed)
     }
 }
 
-fn packs(root: &Path) -> io::Result<PathBuf> {
-    let packs = root.join(WORK_TREE).join(".git/objects/pack");
-    fs_err::create_dir_all(&packs)?;
-    Ok(packs)
+fn packs(root: &Directory) -> io::Result<Directory> {
+    root.make_directory(Path::new(WORK_TREE).join(".git/objects/pack"))
 }
 
 /// Gives everything the same permissions whatever this process' umask is. Upstream lets everybody
 /// write, so that tests need not run as root.
-fn set_modes(directory: &Path) -> io::Result<()> {
-    fs_err::set_permissions(directory, PermissionsExt::from_mode(0o777))?;
-    for child in fs_err::read_dir(directory)? {
-        let child = child?;
-        let kind = child.file_type()?;
-        if kind.is_dir() {
-            set_modes(&child.path())?;
-        } else if kind.is_file() {
-            let executable = child.metadata()?.mode() & 0o100 != 0;
-            let mode = if executable { 0o755 } else { 0o644 };
-            fs_err::set_permissions(child.path(), PermissionsExt::from_mode(mode))?;
+fn set_modes(root: &Directory, path: &Path) -> io::Result<()> {
+    root.set_mode(path, 0o777)?;
+    for name in root.list(path)? {
+        let child = path.join(name);
+        match root.find(&child)? {
+            Some(found) if found.is_directory() => set_modes(root, &child)?,
+            Some(found) if found.is_file() => {
+                let executable = found.mode & 0o100 != 0;
+                root.set_mode(&child, if executable { 0o755 } else { 0o644 })?;
+            }
+            _ => {}
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use super::pip::PipSettings;
 use super::python::place;
 use super::stage::{Program, Stage, Tools};
 use crate::layer::Tree;
-use crate::sandbox::Network;
+use crate::sandbox::{Bind, Network};
 use crate::swebench::environment::Lock;
 
 /// How C is compiled, apart from what a package says itself.
@@ -68,12 +68,25 @@ impl Means<'_> {
         command: &[&str],
         directory: &str,
     ) -> Result<(), BuildError> {
+        self.run_with(stage, level, step, command, directory, None)
+    }
+
+    /// The same with a file that is handed in.
+    pub(super) fn run_with(
+        &self,
+        stage: &Stage,
+        level: Level,
+        step: &str,
+        command: &[&str],
+        directory: &str,
+        file: Option<Bind>,
+    ) -> Result<(), BuildError> {
         let mut environment = variables(self.base_path);
         environment.extend(self.pip.environment.iter().cloned());
         let program = Program {
             command,
             environment,
-            binds: self.pip.binds.clone(),
+            binds: self.pip.binds.iter().cloned().chain(file).collect(),
             network: self.network,
             directory,
             gives_files_away: false,
@@ -97,7 +110,7 @@ pub fn python(prefix: &Interpreter, stage: &Stage, means: &Means<'_>) -> Result<
     ["root", "opt"]
         .into_iter()
         .try_for_each(|path| stage.prepare(path).map(drop))
-        .and_then(|()| prefix.write(&stage.changes()))
+        .and_then(|()| prefix.write(&stage.open()?))
         .map_err(at(Level::Environment, "copy Python"))?;
     let python = format!("/{}/bin/python", place().display());
     let library = format!("/{}/lib", place().display());
@@ -134,8 +147,9 @@ pub fn packages(
     means: &Means<'_>,
 ) -> Result<Tree, BuildError> {
     let level = Level::Environment;
-    prefix
-        .write_installers(&stage.changes())
+    stage
+        .open()
+        .and_then(|changes| prefix.write_installers(&changes))
         .map_err(at(level, "copy pip"))?;
     let python = format!("/{}/bin/python", place().display());
     if !prefix.has_pip() {
@@ -151,26 +165,24 @@ pub fn packages(
         means.run(stage, level, "install wheel", &words, "/")?;
     }
     for (number, step) in lock.steps.iter().enumerate() {
-        let write = || {
-            let file = stage.prepare("root")?.join("requirements.txt");
-            fs_err::write(&file, format!("{}\n", step.requirements))?;
-            Ok::<_, std::io::Error>(file)
-        };
-        let file = write().map_err(at(level, "write requirements"))?;
+        // Nothing is written into what the packages of an earlier step may have changed.
+        let file = stage
+            .hand_in("requirements.txt", &format!("{}\n", step.requirements))
+            .map_err(at(level, "write requirements"))?;
+        let requirements = file.destination.display().to_string();
         let mut words = vec![python.as_str(), "-m", "pip", "install", "--no-input"];
         if !step.with_dependencies {
             words.push("--no-deps");
         }
-        words.extend(["-r", "/root/requirements.txt"]);
+        words.extend(["-r", &requirements]);
         let name = format!(
             "install packages, step {} of {}",
             number + 1,
             lock.steps.len()
         );
-        means.run(stage, level, &name, &words, "/").map_err(|error| {
+        means.run_with(stage, level, &name, &words, "/", Some(file)).map_err(|error| {
             error.hinted("look into the log; pip's index is the one that this machine's pip is configured for")
         })?;
-        fs_err::remove_file(file).map_err(at(level, "remove requirements"))?;
     }
     let found = changes(&stage.changes(), stage.below()).map_err(at(level, "pack packages"))?;
     if let Some(path) = found.removed.first() {

@@ -1,4 +1,10 @@
-//! The machine's git, told not to read anybody's settings.
+//! git, told to start no program that a repository names: the machine's own, and that of an image.
+//!
+//! A repository's settings, of which whoever made it or has run in it is the author, name programs
+//! for many occasions. Every git that ohoci starts is started with what is written here, which
+//! counts for more than they do. What cannot be set for all names is not used at all: filters,
+//! drivers and helpers of a name that the repository chooses belong to commands that ohoci gives
+//! only to repositories whose settings it wrote itself, or inside of a sandbox.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
@@ -19,15 +25,79 @@ pub struct GitError {
     why: String,
 }
 
-/// Settings that no repository may change: no hooks, no clean-up at some time, no questions about
-/// who owns a repository that is only read.
-const SETTINGS: [&str; 5] = [
-    "safe.directory=*",
-    "gc.auto=0",
-    "core.hooksPath=/dev/null",
+/// Settings for every git (git-config(1)): nothing that runs on some occasion, no clean-up at some
+/// time, no other repository within.
+const EVERYWHERE: [&str; 7] = [
     "core.fsmonitor=false",
-    "core.autocrlf=false",
+    "core.hooksPath=/dev/null",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "protocol.ext.allow=never",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
 ];
+
+/// Settings for every git that needs nothing of the user's own: no program that shows, asks, signs,
+/// checks or connects, and no questions about who owns a repository.
+const OFFLINE: [&str; 17] = [
+    "safe.directory=*",
+    "core.pager=cat",
+    "core.editor=false",
+    "sequence.editor=false",
+    "core.askPass=false",
+    "core.sshCommand=false",
+    "core.alternateRefsCommand=false",
+    "credential.helper=",
+    "interactive.diffFilter=cat",
+    "log.showSignature=false",
+    "commit.gpgSign=false",
+    "tag.gpgSign=false",
+    "gpg.program=false",
+    "gpg.openpgp.program=false",
+    "gpg.ssh.program=false",
+    "gpg.x509.program=false",
+    "protocol.allow=never",
+];
+
+/// Settings for the machine's git besides: files come out as they are in the repository.
+const AS_STORED: [&str; 2] = ["core.autocrlf=false", "core.attributesFile=/dev/null"];
+
+/// Variables for every git.
+const VARIABLES: [(&str, &str); 1] = [("GIT_TERMINAL_PROMPT", "0")];
+
+/// Variables for the machine's git where it needs nothing of the user's: neither settings nor a
+/// network.
+const OWN_VARIABLES: [(&str, &str); 9] = [
+    ("LC_ALL", "C"),
+    ("HOME", "/nonexistent"),
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_ATTR_NOSYSTEM", "1"),
+    ("GIT_ALLOW_PROTOCOL", "none"),
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
+    ("GIT_NO_LAZY_FETCH", "1"),
+    ("GIT_OPTIONAL_LOCKS", "0"),
+];
+
+/// How git is started in a sandbox, of whose repository nothing is known: what its command stands
+/// behind.
+pub fn words<'a>() -> impl Iterator<Item = &'a str> {
+    std::iter::once("git").chain(options())
+}
+
+/// A command line for a shell in a sandbox, with each git in it started so.
+#[must_use]
+pub fn in_shell(line: &str) -> String {
+    let options: Vec<String> = options().map(|word| format!("'{word}'")).collect();
+    let git = format!("git {} ", options.join(" "));
+    let words: Vec<&str> = line.split("git ").collect();
+    words.join(&git)
+}
+
+fn options<'a>() -> impl Iterator<Item = &'a str> {
+    let settings = EVERYWHERE.iter().chain(&OFFLINE);
+    settings.flat_map(|setting| ["-c", *setting])
+}
 
 impl Git {
     /// Looks for it in the directories of a `PATH`.
@@ -40,7 +110,7 @@ impl Git {
             .map(|program| Self { program })
     }
 
-    /// Runs it with nobody's settings, and gives what it writes.
+    /// Runs it with nobody's settings and without a network, and gives what it writes.
     ///
     /// # Errors
     /// When it cannot be run or fails; with its own last words.
@@ -59,19 +129,15 @@ impl Git {
         environment: &[(&str, &OsStr)],
     ) -> Result<Vec<u8>, GitError> {
         let mut command = Command::new(&self.program);
-        for setting in SETTINGS {
+        for setting in EVERYWHERE.iter().chain(&OFFLINE).chain(&AS_STORED) {
             command.arg("-c").arg(setting);
         }
         command
             .args(words)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("LC_ALL", "C")
-            .env("HOME", "/nonexistent")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .env("GIT_NO_LAZY_FETCH", "1")
+            .envs(VARIABLES)
+            .envs(OWN_VARIABLES)
             .envs(environment.iter().copied());
         outcome(command, words, input)
     }
@@ -82,10 +148,10 @@ impl Git {
     /// As [`Git::run`].
     pub fn run_as_user<A: AsRef<OsStr>>(&self, words: &[A]) -> Result<Vec<u8>, GitError> {
         let mut command = Command::new(&self.program);
-        command
-            .args(words)
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("LC_ALL", "C");
+        for setting in EVERYWHERE {
+            command.arg("-c").arg(setting);
+        }
+        command.args(words).envs(VARIABLES).env("LC_ALL", "C");
         outcome(command, words, b"")
     }
 }
@@ -142,3 +208,6 @@ fn outcome<A: AsRef<OsStr>>(
         last.join("; ")
     }))
 }
+
+#[cfg(test)]
+mod tests;

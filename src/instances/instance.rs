@@ -3,8 +3,10 @@
 use super::changes::changes;
 use super::environment::Means;
 use super::error::{BuildError, Level, at};
+use super::git;
 use super::stage::Stage;
 use crate::layer::Tree;
+use crate::swebench::patch_paths::refused_path;
 
 /// What upstream calls the script, and where it puts it.
 const SCRIPT: &str = "setup_repo.sh";
@@ -27,7 +29,7 @@ pub fn set_up(
     let level = Level::Instance;
     stage
         .prepare("root")
-        .and_then(|root| fs_err::write(root.join(SCRIPT), script))
+        .and_then(|root| root.write(SCRIPT, script.as_bytes(), 0o644))
         .map_err(at(level, "write setup_repo.sh"))?;
     let date = format!("{date} +0000");
     let author = format!("GIT_AUTHOR_DATE={date}");
@@ -58,7 +60,7 @@ fn finish(stage: &Stage, means: &Means<'_>) -> Result<(), BuildError> {
         stage,
         Level::Instance,
         "finish the checkout",
-        &["/bin/bash", "-c", FINISH],
+        &["/bin/bash", "-c", &git::in_shell(FINISH)],
         "/testbed",
     )
 }
@@ -66,31 +68,28 @@ fn finish(stage: &Stage, means: &Means<'_>) -> Result<(), BuildError> {
 /// Applies patches on top of a finished instance, in upstream's order.
 ///
 /// # Errors
-/// When one does not apply.
+/// When one does not apply, or changes what no patch may; then nothing has run.
 pub fn apply_patches(
     stage: &Stage,
     patches: &[(&str, &str)],
     means: &Means<'_>,
 ) -> Result<Tree, BuildError> {
     let level = Level::Instance;
-    let directory = stage
-        .prepare("root")
-        .map(|root| root.join("patches"))
-        .map_err(at(level, "write patches"))?;
-    fs_err::create_dir_all(&directory).map_err(at(level, "write patches"))?;
     for (name, patch) in patches {
-        fs_err::write(directory.join(name), patch).map_err(at(level, "write patches"))?;
-        let path = format!("/root/patches/{name}");
-        let step = format!("apply {name}");
-        means.run(
-            stage,
-            level,
-            &step,
-            &["git", "apply", "--verbose", &path],
-            "/testbed",
-        )?;
+        if let Some(refused) = refused_path(patch) {
+            return Err(BuildError::new(level, format!("apply {name}"), refused));
+        }
     }
-    fs_err::remove_dir_all(&directory).map_err(at(level, "remove patches"))?;
+    for (name, patch) in patches {
+        // Not written into the repository's own root: what it brought may have run there.
+        let file = stage
+            .hand_in(name, patch)
+            .map_err(at(level, "write patches"))?;
+        let path = file.destination.display().to_string();
+        let words: Vec<&str> = git::words().chain(["apply", "--verbose", &path]).collect();
+        let step = format!("apply {name}");
+        means.run_with(stage, level, &step, &words, "/testbed", Some(file))?;
+    }
     finish(stage, means)?;
     let found = changes(&stage.changes(), stage.below()).map_err(at(level, "pack patches"))?;
     Ok(found.tree)

@@ -1,10 +1,10 @@
 //! The Python that an environment gets: a prefix of this machine, or the base's own.
 
 use std::io;
-use std::path::Path;
 
 use super::base_python::BasePython;
 use super::python::PythonPrefix;
+use crate::layer::Directory;
 
 /// A Python for environments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Interpreter {
     ///
     /// # Errors
     /// When something cannot be read or written.
-    pub fn write(&self, root: &Path) -> io::Result<()> {
+    pub fn write(&self, root: &Directory) -> io::Result<()> {
         match self {
             Self::Prefix(prefix) => prefix.write(root),
             Self::OfBase(python) => python.write(root),
@@ -42,7 +42,7 @@ impl Interpreter {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn write_installers(&self, root: &Path) -> io::Result<()> {
+    pub fn write_installers(&self, root: &Directory) -> io::Result<()> {
         match self {
             Self::Prefix(prefix) => prefix.write_installers(root),
             Self::OfBase(_) => Ok(()),

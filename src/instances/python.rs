@@ -10,6 +10,7 @@ use std::process::Command;
 use sha2::{Digest as _, Sha256};
 
 use super::shim::{self, ENVIRONMENTS};
+use crate::layer::Directory;
 use crate::swebench::environment::{NAME, hex};
 
 /// What of `site-packages` an environment begins with: what installs the rest.
@@ -130,37 +131,36 @@ impl PythonPrefix {
     ///
     /// # Errors
     /// When something cannot be read or written.
-    pub fn write(&self, root: &Path) -> io::Result<()> {
+    pub fn write(&self, root: &Directory) -> io::Result<()> {
         shim::write(root)?;
-        let to = root.join(place());
-        let bin = to.join("bin");
-        fs_err::create_dir_all(&bin)?;
-        fs_err::create_dir_all(to.join("lib"))?;
+        let to = root.make_directory(place())?;
+        let bin = to.make_directory("bin")?;
+        to.make_directory("lib")?;
         let program = self.program();
         self.copy(
             &fs_err::canonicalize(self.root.join("bin").join(&program))?,
-            &bin.join(&program),
+            (&bin, Path::new(&program)),
         )?;
         for name in ["python", "python3"] {
-            fs_err::os::unix::fs::symlink(&program, bin.join(name))?;
+            bin.symlink(&program, name)?;
         }
         for name in [format!("{program}-config"), format!("{program}m-config")] {
             let from = self.root.join("bin").join(&name);
             if from.is_file() {
-                self.copy(&from, &bin.join(&name))?;
+                self.copy(&from, (&bin, Path::new(&name)))?;
             }
         }
         for library in self.libraries()? {
             let name = library.file_name().unwrap_or_default();
-            self.copy_any(&library, &to.join("lib").join(name))?;
+            self.copy_any(&library, (&to, &Path::new("lib").join(name)))?;
         }
         let library = Path::new("lib").join(&program);
-        self.copy_tree(&self.root.join(&library), &to.join(&library))?;
-        fs_err::create_dir_all(to.join(&library).join("site-packages"))?;
+        self.copy_tree(&self.root.join(&library), (&to, &library))?;
+        to.make_directory(library.join("site-packages"))?;
         for name in [program.clone(), format!("{program}m")] {
             let include = Path::new("include").join(&name);
             if self.root.join(&include).is_dir() {
-                self.copy_tree(&self.root.join(&include), &to.join(&include))?;
+                self.copy_tree(&self.root.join(&include), (&to, &include))?;
             }
         }
         Ok(())
@@ -170,10 +170,10 @@ impl PythonPrefix {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn write_installers(&self, root: &Path) -> io::Result<()> {
-        let to = root.join(place());
+    pub fn write_installers(&self, root: &Directory) -> io::Result<()> {
+        let to = root.make_directory(place())?;
         let packages = Path::new("lib").join(self.program()).join("site-packages");
-        fs_err::create_dir_all(to.join(&packages))?;
+        to.make_directory(&packages)?;
         let Ok(children) = fs_err::read_dir(self.root.join(&packages)) else {
             return Ok(());
         };
@@ -188,10 +188,10 @@ impl PythonPrefix {
             if !wanted {
                 continue;
             }
-            let target = to.join(&packages).join(&name);
+            let target = packages.join(&name);
             match child.path().is_dir() {
-                true => self.copy_tree(&child.path(), &target)?,
-                false => self.copy_any(&child.path(), &target)?,
+                true => self.copy_tree(&child.path(), (&to, &target))?,
+                false => self.copy_any(&child.path(), (&to, &target))?,
             }
         }
         Ok(())
@@ -204,8 +204,8 @@ impl PythonPrefix {
         packages.join("site-packages/pip").is_dir()
     }
 
-    fn copy_tree(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs_err::create_dir_all(to)?;
+    fn copy_tree(&self, from: &Path, (root, to): (&Directory, &Path)) -> io::Result<()> {
+        root.make_directory(to)?;
         for child in fs_err::read_dir(from)? {
             let child = child?;
             let name = child.file_name();
@@ -223,19 +223,19 @@ impl PythonPrefix {
             }
             let target = to.join(&name);
             match is_directory {
-                true => self.copy_tree(&child.path(), &target)?,
-                false => self.copy_any(&child.path(), &target)?,
+                true => self.copy_tree(&child.path(), (root, &target))?,
+                false => self.copy_any(&child.path(), (root, &target))?,
             }
         }
         Ok(())
     }
 
-    fn copy_any(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn copy_any(&self, from: &Path, to: (&Directory, &Path)) -> io::Result<()> {
         if fs_err::symlink_metadata(from)?.is_symlink() {
             let target = fs_err::read_link(from)?;
             // One that leads elsewhere on this machine would lead nowhere.
             if target.is_relative() && !target.starts_with("..") {
-                return fs_err::os::unix::fs::symlink(target, to);
+                return to.0.symlink(target, to.1);
             }
         }
         match from.is_file() {
@@ -245,16 +245,14 @@ impl PythonPrefix {
     }
 
     /// Copies a file and makes it look for its prefix where it will be.
-    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn copy(&self, from: &Path, (root, to): (&Directory, &Path)) -> io::Result<()> {
         let mut content = fs_err::read(from)?;
         let depth = from
             .strip_prefix(&self.root)
             .map_or(1, |path| path.components().count().saturating_sub(1));
         relocate(&mut content, &self.root, depth);
-        fs_err::write(to, content)?;
         let executable = fs_err::metadata(from)?.mode() & 0o100 != 0;
-        let mode = if executable { 0o755 } else { 0o644 };
-        fs_err::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(mode))
+        root.write(to, &content, if executable { 0o755 } else { 0o644 })
     }
 }
 
@@ -341,7 +339,9 @@ mod tests {
         assert_eq!(PythonPrefix::find(&root, "3.9").unwrap(), found);
         assert_eq!(found.key().unwrap(), found.key().unwrap());
         let to = directory.path().join("to");
-        found.write(&to).unwrap();
+        fs_err::create_dir(&to).unwrap();
+        let root = Directory::open(&to).unwrap();
+        found.write(&root).unwrap();
         let environment = to.join("opt/miniconda3/envs/testbed");
         let program = fs_err::read(environment.join("bin/python3.9")).unwrap();
         assert!(program.starts_with(b"\x7fELF\0$ORIGIN/../lib\0\0"));
@@ -359,7 +359,7 @@ mod tests {
         ] {
             assert!(!library.join(path).exists(), "{path}");
         }
-        found.write_installers(&to).unwrap();
+        found.write_installers(&root).unwrap();
         assert!(library.join("site-packages/pip/__init__.py").exists());
         assert!(
             library

@@ -196,7 +196,8 @@ fn from_url(
             fs_err::remove_dir_all(&partial)?;
         }
         let target = partial.display().to_string();
-        git.run_as_user(&["clone", "--quiet", "--bare", "--", url, &target])?;
+        let words = ["clone", "--quiet", "--bare", "--template=", "--", url, &target];
+        git.run_as_user(&words)?;
         fs_err::rename(&partial, &directory)?;
     } else if !found.has(commit) {
         found.fetch(&REFERENCES)?;
@@ -283,8 +284,10 @@ impl Repository {
     /// # Errors
     /// When git fails.
     pub fn date(&self, commit: &str) -> Result<i64, GitError> {
-        let text = self.text(&["show", "-s", "--format=%ct", commit])?;
-        Ok(text.parse().unwrap_or_default())
+        // `show` would look into settings about signatures, and check them.
+        let text = self.text(&["rev-list", "--max-count=1", "--timestamp", commit])?;
+        let date = text.split(' ').next().unwrap_or_default();
+        Ok(date.parse().unwrap_or_default())
     }
 
     /// The tags on a commit's ancestry that were made no later than it, by name.

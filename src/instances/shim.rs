@@ -1,8 +1,9 @@
 //! What stands where upstream's scripts look for conda: just enough for them to run verbatim.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use crate::layer::Directory;
 
 /// Where environments lie.
 pub const ENVIRONMENTS: &str = "opt/miniconda3/envs";
@@ -95,15 +96,13 @@ pub fn fingerprint() -> String {
 ///
 /// # Errors
 /// When they cannot be written.
-pub fn write(root: &Path) -> io::Result<()> {
-    fs_err::create_dir_all(root.join(ENVIRONMENTS))?;
+pub fn write(root: &Directory) -> io::Result<()> {
+    root.make_directory(ENVIRONMENTS)?;
     for (path, text, mode) in FILES {
-        let path = root.join(path);
-        if let Some(parent) = path.parent() {
-            fs_err::create_dir_all(parent)?;
+        if let Some(parent) = Path::new(path).parent() {
+            root.make_directory(parent)?;
         }
-        fs_err::write(&path, text)?;
-        fs_err::set_permissions(&path, PermissionsExt::from_mode(mode))?;
+        root.write(path, text.as_bytes(), mode)?;
     }
     Ok(())
 }

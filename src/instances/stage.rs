@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 
 use command_fds::{CommandFdExt as _, FdMapping};
 
+use crate::layer::Directory;
+use crate::layer::beneath::Found;
 use crate::sandbox::overlay::{self, Overlay};
 use crate::sandbox::run::{in_memory, options_in_memory};
 use crate::sandbox::{Bind, HOST_NAME, Network, Sandbox, local_hosts, ownership};
@@ -85,9 +87,19 @@ impl Stage {
     }
 
     /// Where what is changed lands. What is put there beforehand is seen inside.
+    ///
+    /// What has run in the stage may have left links in it: it is opened by [`Self::open`].
     #[must_use]
     pub fn changes(&self) -> PathBuf {
         self.overlay.upper()
+    }
+
+    /// The same, opened: nothing below it is reached through a symlink.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(&self) -> io::Result<Directory> {
+        Directory::open(&self.changes())
     }
 
     /// What it stands on, topmost first.
@@ -99,17 +111,36 @@ impl Stage {
     /// Makes a directory in which something is to be put, with the permissions that it has below.
     ///
     /// # Errors
-    /// When it cannot be made.
-    pub fn prepare(&self, path: &str) -> io::Result<PathBuf> {
-        let at = self.changes().join(path);
-        if !at.is_dir() {
-            fs_err::create_dir_all(&at)?;
-            let found = self.below().iter().map(|below| below.join(path));
-            if let Some(known) = found.filter_map(|path| fs_err::metadata(path).ok()).next() {
-                fs_err::set_permissions(&at, known.permissions())?;
+    /// When it cannot be made, or a symlink is in its place.
+    pub fn prepare(&self, path: &str) -> io::Result<Directory> {
+        let changes = self.open()?;
+        if changes.find(path)?.is_some() {
+            return changes.directory(path);
+        }
+        let made = changes.make_directory(path)?;
+        for below in self.below() {
+            let known = Directory::open(below)?.find(path)?;
+            if let Some(known) = known.filter(Found::is_directory) {
+                changes.set_mode(path, known.mode)?;
+                break;
             }
         }
-        Ok(at)
+        Ok(made)
+    }
+
+    /// Lets a program see a file without putting it into the stage: below [`SCRATCH`], to be read
+    /// only.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn hand_in(&self, name: &str, content: &str) -> io::Result<Bind> {
+        let source = self.directory.join(format!("handed-{name}"));
+        fs_err::write(&source, content)?;
+        Ok(Bind {
+            source,
+            destination: Path::new(SCRATCH).join(name),
+            writable: false,
+        })
     }
 
     /// Runs a program to its end; all that it writes goes into the log. Gives its exit code.
@@ -188,10 +219,10 @@ impl Stage {
     /// Puts a file over one of the root, which becomes an ordinary file first: bubblewrap would
     /// follow a symlink.
     fn cover(&self, source: &Path, path: &str) -> io::Result<Bind> {
-        let at = self.changes().join(path);
         self.prepare("etc")?;
-        if !at.is_file() {
-            fs_err::write(&at, "")?;
+        let changes = self.open()?;
+        if !changes.find(path)?.is_some_and(|found| found.is_file()) {
+            changes.write(path, b"", 0o644)?;
         }
         Ok(Bind {
             source: source.to_owned(),

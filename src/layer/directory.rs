@@ -2,19 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::io::Errno;
+use rustix::fs::FileType;
 
+use super::beneath::{Directory, Found};
 use super::entry::{Content, Entry, Kind};
 use super::path::{LayerPath, MAX_PATH};
 use super::tree::{Rules, Tree};
 use super::whiteout;
 
-/// Largest extended attribute in bytes: Linux's `XATTR_SIZE_MAX`.
-const MAX_XATTR: usize = 64 << 10;
 /// The attribute that holds file capabilities: without it, such a program no longer works.
 const CAPABILITY: &str = "security.capability";
 
@@ -68,32 +67,26 @@ pub fn read_directory_of(
     mtime: i64,
     keep: &dyn Fn(&LayerPath, bool) -> bool,
 ) -> Result<DirectoryTree, DirectoryError> {
+    let opened = Arc::new(Directory::open(root)?);
     let mut tree = Tree::new();
     let mut notes = Vec::new();
     let mut inodes: HashMap<(u64, u64), LayerPath> = HashMap::new();
-    let metadata = fs_err::metadata(root)?;
     let directory = |mode| Entry {
         mtime,
-        ..Entry::new(Kind::Directory, mode & 0o7777)
+        ..Entry::new(Kind::Directory, mode)
     };
-    put(
-        &mut tree,
-        root,
-        LayerPath::root(),
-        directory(metadata.mode()),
-    )?;
-    let mut waiting = vec![(root.to_owned(), LayerPath::root())];
-    while let Some((on_disk, in_layer)) = waiting.pop() {
-        for child in sorted_children(&on_disk)? {
-            let name = child
-                .file_name()
-                .map(OsStrExt::as_bytes)
-                .unwrap_or_default();
-            let path = LayerPath::parse(name)
+    let own = found(&opened, Path::new(""))?;
+    put(&mut tree, root, LayerPath::root(), directory(own.mode))?;
+    let mut waiting = vec![(PathBuf::new(), LayerPath::root())];
+    while let Some((above, in_layer)) = waiting.pop() {
+        for name in opened.list(&above)? {
+            let below = above.join(&name);
+            let child = root.join(&below);
+            let path = LayerPath::parse(name.as_bytes())
                 .and_then(|name| in_layer.join(&name))
                 .map_err(|error| unfit(&child, error.to_string()))?;
-            let metadata = fs_err::symlink_metadata(&child)?;
-            if !keep(&path, metadata.is_dir()) {
+            let found = found(&opened, &below)?;
+            if !keep(&path, found.is_directory()) {
                 continue;
             }
             if whiteout::is_reserved(&path) {
@@ -102,51 +95,60 @@ pub fn read_directory_of(
                     "a name that begins with `.wh.` would remove files instead of adding one",
                 ));
             }
-            let kind = metadata.file_type();
-            let mode = metadata.mode() & 0o7777;
-            if kind.is_dir() {
-                put(&mut tree, &child, path.clone(), directory(mode))?;
-                waiting.push((child, path));
-                continue;
-            }
-            if kind.is_socket() {
-                notes.push(format!("{}: sockets are left out", child.display()));
-                continue;
-            }
-            if kind.is_char_device() || kind.is_block_device() {
-                return Err(unfit(&child, "devices cannot be packed"));
-            }
-            let known = inodes.get(&(metadata.dev(), metadata.ino()));
-            let kind = if let Some(first) = known.filter(|_| metadata.nlink() > 1) {
-                Kind::Hardlink(first.clone())
-            } else if kind.is_symlink() {
-                Kind::Symlink(symlink_target(&child)?)
-            } else if kind.is_fifo() {
-                Kind::Fifo
-            } else {
-                Kind::File(Content::File {
-                    path: child.clone(),
-                    size: metadata.len(),
-                })
+            let kind = match found.kind {
+                FileType::Directory => {
+                    put(&mut tree, &child, path.clone(), directory(found.mode))?;
+                    waiting.push((below, path));
+                    continue;
+                }
+                FileType::Socket => {
+                    notes.push(format!("{}: sockets are left out", child.display()));
+                    continue;
+                }
+                FileType::CharacterDevice | FileType::BlockDevice => {
+                    return Err(unfit(&child, "devices cannot be packed"));
+                }
+                other => other,
             };
-            if metadata.nlink() > 1 {
-                inodes
-                    .entry((metadata.dev(), metadata.ino()))
-                    .or_insert_with(|| path.clone());
+            let known = inodes.get(&found.inode);
+            let kind = if let Some(first) = known.filter(|_| found.links > 1) {
+                Kind::Hardlink(first.clone())
+            } else {
+                match kind {
+                    FileType::Symlink => Kind::Symlink(symlink_target(&opened, &below)?),
+                    FileType::Fifo => Kind::Fifo,
+                    _ => Kind::File(Content::File {
+                        directory: Arc::clone(&opened),
+                        path: below.clone(),
+                        size: found.size,
+                    }),
+                }
+            };
+            if found.links > 1 {
+                inodes.entry(found.inode).or_insert_with(|| path.clone());
             }
             let xattrs = match kind {
-                Kind::File(_) => capabilities(&child)?,
+                Kind::File(_) => capabilities(&opened, &below)?,
                 _ => BTreeMap::new(),
             };
             let entry = Entry {
                 mtime,
                 xattrs,
-                ..Entry::new(kind, mode)
+                ..Entry::new(kind, found.mode)
             };
             put(&mut tree, &child, path, entry)?;
         }
     }
     Ok(DirectoryTree { tree, notes })
+}
+
+fn found(directory: &Directory, path: &Path) -> io::Result<Found> {
+    let gone = || {
+        let path = directory.path().join(path);
+        let why = format!("{} went away while it was read", path.display());
+        io::Error::new(io::ErrorKind::NotFound, why)
+    };
+    directory.find(path)?.ok_or_else(gone)
 }
 
 fn unfit(path: &Path, reason: impl Into<String>) -> DirectoryError {
@@ -166,37 +168,26 @@ fn put(
         .map_err(|error| unfit(on_disk, error.to_string()))
 }
 
-fn symlink_target(path: &Path) -> Result<Vec<u8>, DirectoryError> {
-    let target = fs_err::read_link(path)?.into_os_string().into_vec();
+fn symlink_target(directory: &Directory, path: &Path) -> Result<Vec<u8>, DirectoryError> {
+    let target = directory.read_link(path)?;
     if target.len() > MAX_PATH {
-        return Err(unfit(path, "its target is too long"));
+        return Err(unfit(
+            &directory.path().join(path),
+            "its target is too long",
+        ));
     }
     Ok(target)
 }
 
-fn capabilities(path: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, DirectoryError> {
-    let mut value = vec![0; MAX_XATTR];
-    match rustix::fs::lgetxattr(path, CAPABILITY, value.as_mut_slice()) {
-        Ok(length) => {
-            value.truncate(length);
-            Ok(BTreeMap::from([(CAPABILITY.into(), value)]))
-        }
-        Err(Errno::NODATA | Errno::NOTSUP) => Ok(BTreeMap::new()),
-        Err(errno) => Err(unfit(
-            path,
-            format!("cannot read its capabilities: {}", io::Error::from(errno)),
-        )),
-    }
-}
-
-/// What is in a directory, sorted, so that of two hard links it is always the same one that holds the
-/// content, and notes come in the same order.
-pub(crate) fn sorted_children(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut children = fs_err::read_dir(directory)?
-        .map(|child| child.map(|child| child.path()))
-        .collect::<io::Result<Vec<_>>>()?;
-    children.sort();
-    Ok(children)
+fn capabilities(
+    directory: &Directory,
+    path: &Path,
+) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, DirectoryError> {
+    let value = directory.attribute(path, CAPABILITY)?;
+    Ok(value
+        .map(|value| (CAPABILITY.into(), value))
+        .into_iter()
+        .collect())
 }
 
 #[cfg(test)]

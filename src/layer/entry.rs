@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fs_err::os::unix::fs::OpenOptionsExt;
-use rustix::fs::OFlags;
 
+use super::beneath::Directory;
 use super::path::LayerPath;
 
 /// One entry of a tree or a tar, without its path.
@@ -125,7 +124,9 @@ pub enum Content {
     Memory(Bytes),
     /// A whole file on disk, which had this many bytes when it was found.
     File {
-        /// The file. A symlink in its place is not followed.
+        /// A directory that it is below.
+        directory: Arc<Directory>,
+        /// Where it is there. A symlink in its place or above it is not followed.
         path: PathBuf,
         /// Its size in bytes.
         size: u64,
@@ -159,16 +160,14 @@ impl Content {
     pub fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         match self {
             Self::Memory(bytes) => Ok(Box::new(bytes.as_ref())),
-            Self::File { path, size } => {
-                // Not blocking: a named pipe that took the file's place must not hang us.
-                let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-                let file = fs_err::OpenOptions::new()
-                    .read(true)
-                    .custom_flags(flags.bits().cast_signed())
-                    .open(path)?;
-                let found = file.metadata()?;
-                if !found.is_file() || found.len() != *size {
-                    return Err(changed(path));
+            Self::File {
+                directory,
+                path,
+                size,
+            } => {
+                let file = directory.open_file(path)?;
+                if file.metadata()?.len() != *size {
+                    return Err(changed(file.path()));
                 }
                 Ok(Box::new(WholeFile { file, left: *size }))
             }
@@ -244,8 +243,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         fs_err::write(&path, b"12345").unwrap();
+        let opened = Arc::new(Directory::open(directory.path()).unwrap());
         let content = |size| Content::File {
-            path: path.clone(),
+            directory: Arc::clone(&opened),
+            path: "file".into(),
             size,
         };
         assert!(content(4).open().is_err());
@@ -269,8 +270,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("target");
         fs_err::write(&target, b"12345").unwrap();
-        let path = directory.path().join("link");
-        fs_err::os::unix::fs::symlink(&target, &path).unwrap();
-        assert!(Content::File { path, size: 5 }.open().is_err());
+        fs_err::os::unix::fs::symlink(&target, directory.path().join("link")).unwrap();
+        let content = Content::File {
+            directory: Arc::new(Directory::open(directory.path()).unwrap()),
+            path: "link".into(),
+            size: 5,
+        };
+        assert!(content.open().is_err());
     }
 }

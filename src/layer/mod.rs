@@ -3,6 +3,7 @@
 //! Synchronous: callers on a runtime run it on a blocking thread. Nothing here ever unpacks to
 //! disk.
 
+pub mod beneath;
 mod blob;
 pub mod compress;
 pub mod decompress;
@@ -23,6 +24,7 @@ pub mod tar_write;
 pub mod tree;
 pub mod whiteout;
 
+pub use beneath::Directory;
 pub use entry::{Content, Device, Entry, Kind};
 pub use flatten::{FlattenError, OpenLayer, flatten};
 pub use pack::{LayerFile, PackError, PackOptions, PackedLayer, pack, pack_tree};

@@ -1,8 +1,9 @@
 //! A directory that goes away with whatever programs left in it.
 
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use crate::layer::Directory;
 
 /// A directory for temporary files, removed when this is dropped: also when what is
 /// in it may be neither read nor written, which an ordinary user could not remove as it is.
@@ -62,33 +63,25 @@ impl Drop for RemovedDirectory {
 }
 
 /// Removes a directory with all that is in it, making it removable where need be. Symlinks are
-/// removed, never followed.
+/// removed, never followed, also where they take a directory's place meanwhile. Nothing being there
+/// is no error.
 ///
 /// # Errors
 /// When something cannot be removed even so.
 pub fn remove(directory: &Path) -> io::Result<()> {
-    match fs_err::remove_dir_all(directory) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-        done => return done,
-    }
-    let mut waiting = vec![directory.to_owned()];
-    while let Some(path) = waiting.pop() {
-        let mode = fs_err::symlink_metadata(&path)?.mode();
-        if mode & 0o700 != 0o700 {
-            fs_err::set_permissions(&path, PermissionsExt::from_mode(mode | 0o700))?;
-        }
-        for child in fs_err::read_dir(&path)? {
-            let child = child?;
-            if child.file_type()?.is_dir() {
-                waiting.push(child.path());
-            }
-        }
-    }
-    fs_err::remove_dir_all(directory)
+    let name = directory.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let above = directory.parent().unwrap_or(Path::new(""));
+    let above = match above.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => above,
+    };
+    Directory::open(above)?.remove_tree(name)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, mkdirat, openat};
 use rustix::io::Errno;
+
+use crate::layer::beneath;
 
 /// Largest file that is read out of a root, in bytes: they are lists of users and first lines.
 const MAX_FILE: u64 = 4 << 20;
@@ -81,6 +83,14 @@ impl Root {
     /// # Errors
     /// When it cannot be read.
     pub fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, RootError> {
+        self.read_up_to(path, MAX_FILE)
+    }
+
+    /// The start of a file, of so many bytes at most; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_up_to(&self, path: &Path, most: u64) -> Result<Option<Vec<u8>>, RootError> {
         let fail = |error| self.error("read", path, error);
         // Not blocking: a named pipe in its place must not hang us.
         let file = match self.resolve(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) {
@@ -92,9 +102,7 @@ impl Root {
             return Ok(None);
         }
         let mut content = Vec::new();
-        file.take(MAX_FILE)
-            .read_to_end(&mut content)
-            .map_err(fail)?;
+        file.take(most).read_to_end(&mut content).map_err(fail)?;
         Ok(Some(content))
     }
 
@@ -154,13 +162,8 @@ impl Root {
     }
 
     fn resolve_with(&self, path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
-        openat2(
-            &self.directory,
-            path,
-            flags | OFlags::CLOEXEC,
-            mode,
-            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-        )
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        beneath::open(self.directory.as_fd(), path, flags, mode, resolve)
     }
 
     /// What an open file is called in this root.

@@ -9,6 +9,7 @@ pub mod grading;
 pub mod infra_failure;
 pub mod log_parser;
 pub mod names;
+pub mod patch_paths;
 mod pattern;
 pub mod predictions;
 mod python_json;

@@ -7,11 +7,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fs_err::os::unix::fs::OpenOptionsExt as _;
-use rustix::fs::OFlags;
-
 use super::{BytecodeError, Job};
-use crate::layer::{LayerPath, Rules, Tree};
+use crate::layer::{Directory, LayerPath, Rules, Tree};
 use crate::sandbox::{
     Bind, Bubblewrap, Ended, HOST_NAME, Network, Owners, RemovedDirectory, Sandbox, Streams, unpack,
 };
@@ -46,10 +43,14 @@ pub async fn compile(
     let root = RemovedDirectory::create().map_err(&failed)?;
     unpack(merged(job.layers)?, root.path(), Owners::Own, &|| true)?;
     let output = RemovedDirectory::create().map_err(&failed)?;
+    let opened = Directory::open(root.path()).map_err(&failed)?;
     for directory in ["dev", "proc", "tmp", WORK] {
-        fs_err::create_dir(root.path().join(directory)).map_err(&failed)?;
+        opened.make_directory(directory).map_err(&failed)?;
     }
-    fs_err::write(output.path().join("compile.py"), SCRIPT).map_err(&failed)?;
+    // Opened now: what runs inside may write into it.
+    let made = Directory::open(output.path()).map_err(&failed)?;
+    made.write("compile.py", SCRIPT.as_bytes(), 0o644)
+        .map_err(&failed)?;
 
     let prefix = job.prefix.to_string();
     let python = job.table.python.as_str();
@@ -76,7 +77,10 @@ pub async fn compile(
         .await?;
     let said = || said.text();
     match ended {
-        Ended::Exited(0) => open(&output.path().join(ARCHIVE)),
+        // It may be something else than a file, which is refused: foreign code has run.
+        Ended::Exited(0) => made
+            .open_file(ARCHIVE)
+            .map_err(BytecodeError::io("read the compiled modules")),
         Ended::Exited(code) => Err(BytecodeError::Failed {
             python,
             code,
@@ -130,23 +134,6 @@ fn merged(layers: &[&Tree]) -> Result<Tree, BytecodeError> {
         }
     }
     Ok(merged)
-}
-
-/// Opens what the interpreter made, which may be something else than a file: it runs foreign code.
-fn open(path: &Path) -> Result<fs_err::File, BytecodeError> {
-    let failed = BytecodeError::io("read the compiled modules");
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = fs_err::OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-        .map_err(&failed)?;
-    if !file.metadata().map_err(&failed)?.is_file() {
-        return Err(BytecodeError::Unexpected(
-            "what the interpreter left is no file".to_owned(),
-        ));
-    }
-    Ok(file)
 }
 
 /// The end of what was written.

@@ -60,7 +60,9 @@ impl Configuration<'_> {
             let words = ["useradd", "--create-home", "--shell", "/bin/bash", user];
             self.command(&format!("add the user {user}"), &words, &[])?;
         }
-        fs_err::remove_file(self.stage.changes().join(POLICY))
+        self.stage
+            .open()
+            .and_then(|changes| changes.remove_file(POLICY))
             .map_err(at(Level::Base, "let services start"))?;
         let found = changes(&self.stage.changes(), self.stage.below());
         let found = found.map_err(at(Level::Base, "read what packages changed"))?;
@@ -69,11 +71,10 @@ impl Configuration<'_> {
     }
 
     fn write_policy(&self) -> std::io::Result<()> {
-        use std::os::unix::fs::PermissionsExt as _;
         self.stage.prepare("usr/sbin")?;
-        let at = self.stage.changes().join(POLICY);
-        fs_err::write(&at, POLICY_SAYS)?;
-        fs_err::set_permissions(&at, std::fs::Permissions::from_mode(0o755))
+        self.stage
+            .open()?
+            .write(POLICY, POLICY_SAYS.as_bytes(), 0o755)
     }
 
     fn command(
