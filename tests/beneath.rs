@@ -22,7 +22,7 @@ const REVIEWED: [&str; 9] = [
 ];
 
 /// What goes to the file system by path.
-const CALLS: [&str; 17] = [
+const CALLS: [&str; 16] = [
     "fs_err::",
     "std::fs::",
     "tokio::fs::",
@@ -39,7 +39,6 @@ const CALLS: [&str; 17] = [
     ".read_link()",
     ".canonicalize()",
     ".symlink_metadata()",
-    "create_dir",
 ];
 
 /// What a word of [`CALLS`] is part of without being a call by path.
@@ -59,7 +58,53 @@ const HARMLESS: [&str; 11] = [
 
 /// Files below `src` with how many such calls they have, and what these are about.
 const ALLOWED: &[(&str, usize, &str)] = &[
+    ("cli/run/prepare.rs", 4, "mounts that the user names, and this machine's lists of hosts"),
+    ("cli/swebench/images/base.rs", ANY, "logs"),
+    ("cli/swebench/images/mod.rs", ANY, "a directory that the user names"),
+    ("cli/swebench/images/push.rs", 1, "whether a directory that the user names is there"),
+    ("cli/swebench/inputs.rs", ANY, "datasets and predictions"),
+    ("cli/swebench/report.rs", ANY, "a directory that the user names"),
+    ("cli/swebench/run_evaluation/carrier.rs", 9, "files of runs, none of which is a symlink"),
+    ("cli/swebench/run_evaluation/engine.rs", ANY, "logs"),
+    ("cli/swebench/run_evaluation/finish.rs", ANY, "reports"),
+    ("cli/swebench/run_evaluation/record.rs", ANY, "the run's own record"),
+    ("cli/swebench/run_tree.rs", ANY, "folders of runs"),
+    ("deps/bytecode/kept.rs", 1, "the cache"),
+    ("evaluation/carried.rs", 1, "layers that were fetched"),
+    ("evaluation/folder.rs", ANY, "a run's folder"),
+    ("evaluation/grader.rs", ANY, "a run's log"),
+    ("evaluation/instance.rs", 7, "a run's folder"),
+    ("evaluation/instance_log.rs", ANY, "a run's log"),
+    ("evaluation/roots.rs", 5, "the directory that holds roots, and locks beside them"),
+    ("evaluation/sandboxed.rs", 2, "lists of hosts: this machine's, and one in a directory of its own"),
+    ("evaluation/workers.rs", ANY, "/proc/meminfo"),
+    ("instances/assembled.rs", 2, "the layout that a base is kept in"),
+    ("instances/assembled/configure.rs", 1, "the build's log"),
+    ("instances/audit.rs", 3, "a repository that the audit makes itself"),
+    ("instances/base.rs", 6, "the directories that hold roots, and layers that were fetched"),
+    ("instances/builder/workplace.rs", 6, "the directories that hold levels, and logs"),
+    ("instances/error.rs", 1, "the build's log"),
+    ("instances/git.rs", 1, "where git is installed"),
+    ("instances/kept.rs", 2, "the cache"),
+    ("instances/pip.rs", 2, "this machine's configuration of pip"),
+    ("instances/python.rs", ANY, "a Python of this machine, which is only read"),
+    ("instances/repository.rs", 9, "clones, in which nothing runs"),
+    ("instances/stage.rs", 5, "files beside a stage, and this machine's lists of hosts"),
+    ("layer/pack.rs", 4, "what the user gives as a layer, by its own name"),
+    ("layer/source.rs", 1, "what the user gives as a layer, by its own name"),
+    ("sandbox/cgroup.rs", ANY, "control groups, whose files the kernel makes"),
+    ("sandbox/denial.rs", ANY, "/proc"),
+    ("sandbox/image.rs", 1, "layers that were fetched"),
+    ("sandbox/limits.rs", ANY, "control groups, whose files the kernel makes"),
+    ("sandbox/overlay.rs", ANY, "directories that are made before anything runs over them"),
+    ("sandbox/remove.rs", ANY, "directories by their own names, which lie in one of ohoci's"),
+    ("sandbox/root.rs", 4, "the root itself, and its name in /proc"),
+    ("sandbox/run.rs", ANY, "where bwrap is installed"),
+    ("sandbox/unpack.rs", 1, "the directory that is unpacked to; what is below is opened beneath it"),
 ];
+
+/// However many: nothing that they reach has been touched by foreign code.
+const ANY: usize = usize::MAX;
 
 /// Rooms and files that other rules hold for.
 const NOT_REVIEWED: &[(&str, &str)] = &[
@@ -122,7 +167,10 @@ fn what_foreign_code_may_have_touched_is_reached_by_descriptors() {
         ALLOWED.iter().map(|(name, count, _)| (*name, *count)).collect();
     let differs: Vec<String> = found
         .iter()
-        .filter(|(name, count)| allowed.get(*name) != Some(*count))
+        .filter(|(name, count)| {
+            let known = allowed.get(*name).copied().unwrap_or_default();
+            known != ANY && known != **count
+        })
         .map(|(name, count)| {
             let known = allowed.get(name).copied().unwrap_or_default();
             format!("{name}: {count} calls by path, {known} of them reviewed")
@@ -161,12 +209,12 @@ fn a_call_by_path_is_noticed() {
 const GIT: &[(&str, &str)] = &[
     ("evaluation/patching.rs", "upstream's commands, run behind git::in_shell"),
     ("evaluation/sandboxed.rs", "a command that it runs behind git::in_shell"),
-    ("evaluation/diagnosis.rs", "headings of patches"),
+    ("deps/python/sdist/poetry/requires.rs", "a key of Poetry's"),
     ("instances/base.rs", "the name of a program that bases have to have"),
     ("instances/git.rs", "it is the place"),
     ("instances/instance.rs", "a command that it runs behind git::in_shell"),
+    ("instances/repository.rs", "how names of bare repositories end"),
     ("swebench/eval_script.rs", "upstream's script, which a row could hold as well"),
-    ("swebench/patch_paths.rs", "headings of patches"),
     ("swebench/setup_script.rs", "upstream's script"),
 ];
 

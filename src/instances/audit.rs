@@ -393,7 +393,7 @@ fn files(directory: &Directory, below: &Path) -> io::Result<Vec<PathBuf>> {
         let Some(own) = directory.find(&path)? else {
             continue;
         };
-        if own.is_file() {
+        if own.is_regular_file() {
             found.push(path);
         } else if own.is_directory() {
             let names = directory.list(&path)?.into_iter();

@@ -239,6 +239,18 @@ mod tests {
     }
 
     #[test]
+    fn the_list_of_packages_is_the_bases_own() {
+        let (directory, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let status = "Package: locales\nStatus: install ok installed\n";
+        fs_err::write(outside.path().join("status"), status).unwrap();
+        fs_err::create_dir_all(directory.path().join("var/lib")).unwrap();
+        let link = directory.path().join("var/lib/dpkg");
+        fs_err::os::unix::fs::symlink(outside.path(), link).unwrap();
+        let wanted = ["locales".to_owned()];
+        assert_eq!(Base::lacks(directory.path(), &wanted), wanted);
+    }
+
+    #[test]
     fn a_base_without_tools_is_refused_by_name() {
         let directory = tempfile::tempdir().unwrap();
         let bin = directory.path().join("usr/bin");

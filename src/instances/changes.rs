@@ -107,7 +107,7 @@ impl Reader {
             _ => {}
         }
         // git touches packs that have what it would write, which copies them up.
-        if own.is_file() && self.is_same(&path, &own)? {
+        if own.is_regular_file() && self.is_same(&path, &own)? {
             return Ok(());
         }
         let kind = match (self.inodes.get(&own.inode), own.kind) {
@@ -154,7 +154,7 @@ impl Reader {
         let Some((below, found)) = self.found_below(path)? else {
             return Ok(false);
         };
-        Ok(found.is_file()
+        Ok(found.is_regular_file()
             && found.size == own.size
             && found.mode & 0o1777 == own.mode & 0o1777
             && same_content(
@@ -307,6 +307,19 @@ mod tests {
             .unwrap();
         assert!(matches!(same.kind, Kind::Hardlink(_)));
         assert_eq!(found.removed, []);
+    }
+
+    #[test]
+    fn a_symlink_of_a_level_below_leads_to_nothing_of_this_machine() {
+        let [upper, below, outside] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        fs_err::os::unix::fs::symlink(outside.path(), below.path().join("etc")).unwrap();
+        fs_err::create_dir(upper.path().join("etc")).unwrap();
+        for root in [upper.path().join("etc"), outside.path().to_owned()] {
+            fs_err::write(root.join("passwd"), "same").unwrap();
+        }
+        let found = changes(upper.path(), &[below.path().to_owned()]).unwrap();
+        let passwd = LayerPath::parse(b"etc/passwd").unwrap();
+        assert!(found.tree.get(&passwd).is_some(), "it is not below");
     }
 
     #[test]

@@ -190,7 +190,7 @@ fn set_modes(root: &Directory, path: &Path) -> io::Result<()> {
         let child = path.join(name);
         match root.find(&child)? {
             Some(found) if found.is_directory() => set_modes(root, &child)?,
-            Some(found) if found.is_file() => {
+            Some(found) if found.is_regular_file() => {
                 let executable = found.mode & 0o100 != 0;
                 root.set_mode(&child, if executable { 0o755 } else { 0o644 })?;
             }

@@ -221,7 +221,7 @@ impl Stage {
     fn cover(&self, source: &Path, path: &str) -> io::Result<Bind> {
         self.prepare("etc")?;
         let changes = self.open()?;
-        if !changes.find(path)?.is_some_and(|found| found.is_file()) {
+        if !changes.find(path)?.is_some_and(|found| found.is_regular_file()) {
             changes.write(path, b"", 0o644)?;
         }
         Ok(Bind {
@@ -257,6 +257,51 @@ pub fn is_passing(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A stage, and a directory of this machine.
+    fn scene() -> (tempfile::TempDir, tempfile::TempDir, Stage) {
+        let (directory, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let below = directory.path().join("below");
+        fs_err::create_dir_all(below.join("etc")).unwrap();
+        let at = directory.path().join("stage");
+        fs_err::create_dir(&at).unwrap();
+        let stage = Stage::create(&at, vec![below]).unwrap();
+        (directory, outside, stage)
+    }
+
+    #[test]
+    fn nothing_is_put_through_a_symlink_that_a_build_has_left() {
+        let (_directory, outside, stage) = scene();
+        let link = |name: &str| {
+            let at = stage.changes().join(name);
+            fs_err::os::unix::fs::symlink(outside.path(), at).unwrap();
+        };
+        link("root");
+        link("etc");
+        link("usr");
+        let error = stage.prepare("root").unwrap_err().to_string();
+        assert!(error.contains("root: a symlink is in its place"), "{error}");
+        assert!(stage.prepare("usr/sbin").is_err());
+        assert!(stage.cover(Path::new("/dev/null"), "etc/hosts").is_err());
+        let changes = stage.open().unwrap();
+        assert!(changes.write("root/x", b"x", 0o644).is_err());
+        assert_eq!(fs_err::read_dir(outside.path()).unwrap().count(), 0);
+        let bind = stage.hand_in("x.txt", "x").unwrap();
+        assert!(!bind.source.starts_with(stage.changes()));
+    }
+
+    #[test]
+    fn what_a_file_is_put_over_is_an_ordinary_file() {
+        let (_directory, outside, stage) = scene();
+        let kept = outside.path().join("hosts");
+        fs_err::write(&kept, "kept").unwrap();
+        stage.prepare("etc").unwrap();
+        let hosts = stage.changes().join("etc/hosts");
+        fs_err::os::unix::fs::symlink(&kept, &hosts).unwrap();
+        stage.cover(Path::new("/dev/null"), "etc/hosts").unwrap();
+        assert!(fs_err::symlink_metadata(&hosts).unwrap().is_file());
+        assert_eq!(fs_err::read_to_string(kept).unwrap(), "kept");
+    }
 
     #[test]
     fn what_only_a_build_needs_is_in_no_layer() {

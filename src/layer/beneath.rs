@@ -349,7 +349,7 @@ impl Found {
 
     /// Whether it is a regular file.
     #[must_use]
-    pub fn is_file(&self) -> bool {
+    pub fn is_regular_file(&self) -> bool {
         self.kind == FileType::RegularFile
     }
 }

@@ -199,6 +199,25 @@ mod tests {
         read_directory(root, 7).unwrap()
     }
 
+    #[test]
+    fn a_directory_that_becomes_a_symlink_before_it_is_packed_is_not_followed() {
+        let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let directory = root.path().join("directory");
+        fs_err::create_dir(&directory).unwrap();
+        for at in [directory.as_path(), outside.path()] {
+            fs_err::write(at.join("file"), "same length").unwrap();
+        }
+        let found = read(root.path());
+        let entry = found.tree.get(&path("directory/file")).unwrap().clone();
+        let Kind::File(content) = entry.kind else {
+            panic!("it is a file");
+        };
+        content.open().unwrap();
+        fs_err::rename(&directory, root.path().join("moved")).unwrap();
+        fs_err::os::unix::fs::symlink(outside.path(), &directory).unwrap();
+        assert!(content.open().is_err());
+    }
+
     fn path(raw: &str) -> LayerPath {
         LayerPath::parse(raw.as_bytes()).unwrap()
     }

@@ -215,6 +215,22 @@ pub(super) const INDEX: &str = "Package: tool\nArchitecture: amd64\nVersion: 1:2
     SHA256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n\n\
     Package: data\nArchitecture: all\nVersion: 3\n";
 
+/// As git writes them: a change, an addition, a symlink, a move, a name in quotes, a binary file, a
+/// message in front; and as diff does.
+pub(super) const PATCHES: [&str; 3] = [
+    "diff --git a/x.py b/x.py\nindex 1..2 100644\n--- a/x.py\n+++ b/x.py\n@@ -1,3 +1,3 @@ def f():\n a\n-b\n+c\n d\n\
+     diff --git a/new b/new\nnew file mode 100644\nindex 0..1\n--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+x\n\
+     \\ No newline at end of file\n\
+     diff --git a/way b/way\nnew file mode 120000\nindex 0..1\n--- /dev/null\n+++ b/way\n@@ -0,0 +1 @@\n+/etc\n\
+     diff --git a/old b/moved\nsimilarity index 100%\nrename from old\nrename to moved\n",
+    "From 1 Mon Sep 17 00:00:00 2001\nSubject: [PATCH] words\n\n---\n x | 2 +-\n\n\
+     diff --git \"a/\\303\\266 x\" \"b/\\303\\266 x\"\n--- \"a/\\303\\266 x\"\t\n+++ \"b/\\303\\266 x\"\t\n@@ -1 +1 @@\n\
+     --- ../.git/a\n+++ /etc/b\n\
+     diff --git a/b.bin b/b.bin\nindex 1..2 100644\nGIT binary patch\nliteral 1\nIcmZPo000310RR91\n\n-- \n2.47.3\n",
+    "Index: x.c\n===================\n--- x.c.orig\t2026-01-01 00:00:00.000000000 +0000\n+++ x.c\t2026-01-02\n\
+     @@ -1,2 +1,2 @@\n-a\r\n+b\r\n\n",
+];
+
 /// As people write it, with comments.
 pub(super) const SOURCES: &str = "# a comment\nTypes: deb deb-src\n# another\nURIs: https://mirror.example/debian\n\
     Suites: trixie\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n x\n";

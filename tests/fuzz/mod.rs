@@ -27,6 +27,8 @@ mod manifest;
 mod npm_lockfile;
 #[path = "../../fuzz/bodies/npm_tarball.rs"]
 mod npm_tarball;
+#[path = "../../fuzz/bodies/patch_paths.rs"]
+mod patch_paths;
 #[path = "../../fuzz/bodies/release.rs"]
 mod release;
 #[path = "../../fuzz/bodies/sdist.rs"]
@@ -178,6 +180,12 @@ fn any_bytes_as_what_a_registry_says() {
         "{\"env\":{\"PATH\":\"/x:${PATH}\",\"B\":\"${C:-d}${E:+f}\"},\"unset_env\":[\"A\"],\"entrypoint\":[\"/a\"],\"exposed_ports\":[\"80/tcp\"],\"labels\":{\"a\":\"b\"},\"user\":\"1:1\"}\n{\"config\":{\"Env\":[\"A=b\",\"PATH=/bin\"],\"Cmd\":[\"x\"],\"ExposedPorts\":{}}}",
     ]);
     fuzz("patch", config_patch::run, as_it_is, &patches);
+}
+
+#[test]
+fn any_text_as_a_patch() {
+    let seeds = texts(&corpus::PATCHES);
+    fuzz("patch_paths", patch_paths::run, as_it_is, &seeds);
 }
 
 #[test]
