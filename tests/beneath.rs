@@ -58,16 +58,40 @@ const HARMLESS: [&str; 11] = [
 
 /// Files below `src` with how many such calls they have, and what these are about.
 const ALLOWED: &[(&str, usize, &str)] = &[
-    ("cli/run/prepare.rs", 4, "mounts that the user names, and this machine's lists of hosts"),
+    (
+        "cli/run/prepare.rs",
+        4,
+        "mounts that the user names, and this machine's lists of hosts",
+    ),
     ("cli/swebench/images/base.rs", ANY, "logs"),
-    ("cli/swebench/images/mod.rs", ANY, "a directory that the user names"),
-    ("cli/swebench/images/push.rs", 1, "whether a directory that the user names is there"),
+    (
+        "cli/swebench/images/mod.rs",
+        ANY,
+        "a directory that the user names",
+    ),
+    (
+        "cli/swebench/images/push.rs",
+        1,
+        "whether a directory that the user names is there",
+    ),
     ("cli/swebench/inputs.rs", ANY, "datasets and predictions"),
-    ("cli/swebench/report.rs", ANY, "a directory that the user names"),
-    ("cli/swebench/run_evaluation/carrier.rs", 9, "files of runs, none of which is a symlink"),
+    (
+        "cli/swebench/report.rs",
+        ANY,
+        "a directory that the user names",
+    ),
+    (
+        "cli/swebench/run_evaluation/carrier.rs",
+        9,
+        "files of runs, none of which is a symlink",
+    ),
     ("cli/swebench/run_evaluation/engine.rs", ANY, "logs"),
     ("cli/swebench/run_evaluation/finish.rs", ANY, "reports"),
-    ("cli/swebench/run_evaluation/record.rs", ANY, "the run's own record"),
+    (
+        "cli/swebench/run_evaluation/record.rs",
+        ANY,
+        "the run's own record",
+    ),
     ("cli/swebench/run_tree.rs", ANY, "folders of runs"),
     ("deps/bytecode/kept.rs", 1, "the cache"),
     ("evaluation/carried.rs", 1, "layers that were fetched"),
@@ -75,41 +99,107 @@ const ALLOWED: &[(&str, usize, &str)] = &[
     ("evaluation/grader.rs", ANY, "a run's log"),
     ("evaluation/instance.rs", 7, "a run's folder"),
     ("evaluation/instance_log.rs", ANY, "a run's log"),
-    ("evaluation/roots.rs", 5, "the directory that holds roots, and locks beside them"),
-    ("evaluation/sandboxed.rs", 2, "lists of hosts: this machine's, and one in a directory of its own"),
+    (
+        "evaluation/roots.rs",
+        5,
+        "the directory that holds roots, and locks beside them",
+    ),
+    (
+        "evaluation/sandboxed.rs",
+        2,
+        "lists of hosts: this machine's, and one in a directory of its own",
+    ),
     ("evaluation/workers.rs", ANY, "/proc/meminfo"),
-    ("instances/assembled.rs", 2, "the layout that a base is kept in"),
+    (
+        "instances/assembled.rs",
+        2,
+        "the layout that a base is kept in",
+    ),
     ("instances/assembled/configure.rs", 1, "the build's log"),
-    ("instances/audit.rs", 3, "a repository that the audit makes itself"),
-    ("instances/base.rs", 6, "the directories that hold roots, and layers that were fetched"),
-    ("instances/builder/workplace.rs", 6, "the directories that hold levels, and logs"),
+    (
+        "instances/audit.rs",
+        3,
+        "a repository that the audit makes itself",
+    ),
+    (
+        "instances/base.rs",
+        6,
+        "the directories that hold roots, and layers that were fetched",
+    ),
+    (
+        "instances/builder/workplace.rs",
+        6,
+        "the directories that hold levels, and logs",
+    ),
     ("instances/error.rs", 1, "the build's log"),
     ("instances/git.rs", 1, "where git is installed"),
     ("instances/kept.rs", 2, "the cache"),
     ("instances/pip.rs", 2, "this machine's configuration of pip"),
-    ("instances/python.rs", ANY, "a Python of this machine, which is only read"),
-    ("instances/repository.rs", 9, "clones, in which nothing runs"),
-    ("instances/stage.rs", 5, "files beside a stage, and this machine's lists of hosts"),
-    ("layer/pack.rs", 4, "what the user gives as a layer, by its own name"),
-    ("layer/source.rs", 1, "what the user gives as a layer, by its own name"),
-    ("sandbox/cgroup.rs", ANY, "control groups, whose files the kernel makes"),
+    (
+        "instances/python.rs",
+        ANY,
+        "a Python of this machine, which is only read",
+    ),
+    (
+        "instances/repository.rs",
+        9,
+        "clones, in which nothing runs",
+    ),
+    (
+        "instances/stage.rs",
+        5,
+        "files beside a stage, and this machine's lists of hosts",
+    ),
+    (
+        "layer/pack.rs",
+        4,
+        "what the user gives as a layer, by its own name",
+    ),
+    (
+        "layer/source.rs",
+        1,
+        "what the user gives as a layer, by its own name",
+    ),
+    (
+        "sandbox/cgroup.rs",
+        ANY,
+        "control groups, whose files the kernel makes",
+    ),
     ("sandbox/denial.rs", ANY, "/proc"),
     ("sandbox/image.rs", 1, "layers that were fetched"),
-    ("sandbox/limits.rs", ANY, "control groups, whose files the kernel makes"),
-    ("sandbox/overlay.rs", ANY, "directories that are made before anything runs over them"),
-    ("sandbox/remove.rs", ANY, "directories by their own names, which lie in one of ohoci's"),
-    ("sandbox/root.rs", 4, "the root itself, and its name in /proc"),
+    (
+        "sandbox/limits.rs",
+        ANY,
+        "control groups, whose files the kernel makes",
+    ),
+    (
+        "sandbox/overlay.rs",
+        ANY,
+        "directories that are made before anything runs over them",
+    ),
+    (
+        "sandbox/remove.rs",
+        ANY,
+        "directories by their own names, which lie in one of ohoci's",
+    ),
+    (
+        "sandbox/root.rs",
+        4,
+        "the root itself, and its name in /proc",
+    ),
     ("sandbox/run.rs", ANY, "where bwrap is installed"),
-    ("sandbox/unpack.rs", 1, "the directory that is unpacked to; what is below is opened beneath it"),
+    (
+        "sandbox/unpack.rs",
+        1,
+        "the directory that is unpacked to; what is below is opened beneath it",
+    ),
 ];
 
 /// However many: nothing that they reach has been touched by foreign code.
 const ANY: usize = usize::MAX;
 
 /// Rooms and files that other rules hold for.
-const NOT_REVIEWED: &[(&str, &str)] = &[
-    ("layer/beneath.rs", "it is what is to be used instead"),
-];
+const NOT_REVIEWED: &[(&str, &str)] = &[("layer/beneath.rs", "it is what is to be used instead")];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
@@ -132,7 +222,13 @@ fn files(directory: &Path, found: &mut Vec<(String, String)>) {
 }
 
 fn without_tests(text: &str) -> String {
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let is_of_tests = |rest: &str| {
+        let next = rest.lines().nth(1);
+        next.is_some_and(|line| line.ends_with("mod tests {"))
+    };
+    let mut tests = text.match_indices("#[cfg(test)]\n");
+    let end = tests.find(|(at, _)| is_of_tests(&text[*at..]));
+    let code = &text[..end.map_or(text.len(), |(at, _)| at)];
     let lines = code.lines().map(|line| line.split("//").next().unwrap());
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -163,8 +259,10 @@ fn what_foreign_code_may_have_touched_is_reached_by_descriptors() {
             found.insert(name, count);
         }
     }
-    let allowed: BTreeMap<&str, usize> =
-        ALLOWED.iter().map(|(name, count, _)| (*name, *count)).collect();
+    let allowed: BTreeMap<&str, usize> = ALLOWED
+        .iter()
+        .map(|(name, count, _)| (*name, *count))
+        .collect();
     let differs: Vec<String> = found
         .iter()
         .filter(|(name, count)| {
@@ -182,7 +280,10 @@ fn what_foreign_code_may_have_touched_is_reached_by_descriptors() {
          what takes other paths is listed in tests/beneath.rs:\n{}",
         differs.join("\n")
     );
-    let stale: Vec<_> = allowed.keys().filter(|name| !found.contains_key(*name)).collect();
+    let stale: Vec<_> = allowed
+        .keys()
+        .filter(|name| !found.contains_key(*name))
+        .collect();
     assert!(stale.is_empty(), "listed, and without calls: {stale:?}");
 }
 
@@ -207,22 +308,48 @@ fn a_call_by_path_is_noticed() {
 
 /// Where git stands in a command line, and why it may.
 const GIT: &[(&str, &str)] = &[
-    ("evaluation/patching.rs", "upstream's commands, run behind git::in_shell"),
-    ("evaluation/sandboxed.rs", "a command that it runs behind git::in_shell"),
+    (
+        "evaluation/patching.rs",
+        "upstream's commands, run behind git::in_shell",
+    ),
+    (
+        "evaluation/sandboxed.rs",
+        "a command that it runs behind git::in_shell",
+    ),
     ("deps/python/sdist/poetry/requires.rs", "a key of Poetry's"),
-    ("instances/base.rs", "the name of a program that bases have to have"),
+    (
+        "instances/base.rs",
+        "the name of a program that bases have to have",
+    ),
     ("instances/git.rs", "it is the place"),
-    ("instances/instance.rs", "a command that it runs behind git::in_shell"),
-    ("instances/repository.rs", "how names of bare repositories end"),
-    ("swebench/eval_script.rs", "upstream's script, which a row could hold as well"),
+    (
+        "instances/instance.rs",
+        "a command that it runs behind git::in_shell",
+    ),
+    (
+        "instances/repository.rs",
+        "how names of bare repositories end",
+    ),
+    (
+        "swebench/eval_script.rs",
+        "upstream's script, which a row could hold as well",
+    ),
     ("swebench/setup_script.rs", "upstream's script"),
 ];
 
 /// Whether a text has git as a word at the beginning of a command line or alone.
 fn starts_git(text: &str) -> bool {
-    ["\"git ", "\"git\"", "git -c ", " git apply", " git checkout", "&& git ", "; git "]
-        .into_iter()
-        .any(|word| text.contains(word))
+    [
+        "\"git ",
+        "\"git\"",
+        "git -c ",
+        " git apply",
+        " git checkout",
+        "&& git ",
+        "; git ",
+    ]
+    .into_iter()
+    .any(|word| text.contains(word))
 }
 
 #[test]
@@ -242,7 +369,10 @@ fn git_is_started_from_one_place() {
         unknown.is_empty(),
         "git is started through instances::git, which lets no repository name a program: {unknown:?}"
     );
-    for (name, _) in GIT.iter().filter(|(name, _)| name.starts_with("evaluation/s") || name.ends_with("instance.rs")) {
+    for (name, _) in GIT
+        .iter()
+        .filter(|(name, _)| name.starts_with("evaluation/s") || name.ends_with("instance.rs"))
+    {
         let text = &sources.iter().find(|(known, _)| known == name).unwrap().1;
         assert!(text.contains("git::in_shell("), "{name}");
     }

@@ -134,7 +134,11 @@ mod tests {
         for works in ["git", "patch", "nothing"] {
             let (done, tried) = climbed_with(patch, works).await;
             assert_eq!(done.applied_by, None);
-            assert!(done.output.starts_with("a/.git/config: "), "{}", done.output);
+            assert!(
+                done.output.starts_with("a/.git/config: "),
+                "{}",
+                done.output
+            );
             assert_eq!(tried, [""; 0]);
         }
     }

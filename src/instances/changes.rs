@@ -58,7 +58,7 @@ pub fn changes(upper: &Path, below: &[PathBuf]) -> io::Result<Changes> {
         },
         inodes: HashMap::new(),
     };
-    reader.directory(&LayerPath::root())?;
+    reader.read()?;
     Ok(reader.found)
 }
 
@@ -70,18 +70,29 @@ struct Reader {
 }
 
 impl Reader {
-    fn directory(&mut self, at: &LayerPath) -> io::Result<()> {
-        for name in self.upper.list(on_disk(at))? {
+    /// Reads everything, a directory's content right behind it: which of two hard links holds the
+    /// content depends on the order. Not by recursion, because a build may nest deeper than a
+    /// thread's stack.
+    fn read(&mut self) -> io::Result<()> {
+        let root = LayerPath::root();
+        let mut open = vec![(self.upper.list(on_disk(&root))?.into_iter(), root)];
+        while let Some((names, at)) = open.last_mut() {
+            let Some(name) = names.next() else {
+                open.pop();
+                continue;
+            };
             let path = LayerPath::parse(name.as_bytes())
                 .and_then(|name| at.join(&name))
                 .map_err(io::Error::other)?;
-            let text = String::from_utf8_lossy(path.as_bytes()).into_owned();
-            if is_passing(&text) {
+            if is_passing(&String::from_utf8_lossy(path.as_bytes())) {
                 continue;
             }
             let found = self.upper.find(on_disk(&path))?;
             let found = found.ok_or_else(|| unfit(&path, "it went away while it was read"))?;
-            self.entry(path, found)?;
+            self.entry(path.clone(), found)?;
+            if found.is_directory() {
+                open.push((self.upper.list(on_disk(&path))?.into_iter(), path));
+            }
         }
         Ok(())
     }
@@ -127,9 +138,8 @@ impl Reader {
         let is_opaque = opaque.is_some_and(|value| value == b"y");
         let found = self.found_below(&path)?;
         // What an ordinary user unpacked has no setuid and no setgid.
-        let is_as_below = found.is_some_and(|(_, found)| {
-            found.is_directory() && found.mode & 0o1777 == mode & 0o1777
-        });
+        let is_as_below = found
+            .is_some_and(|(_, found)| found.is_directory() && found.mode & 0o1777 == mode & 0o1777);
         let is_there = found.is_some();
         if is_opaque || !is_as_below {
             self.put(path.clone(), dated(Kind::Directory, mode))?;
@@ -139,7 +149,7 @@ impl Reader {
             let mark = LayerPath::parse(b".wh..wh..opq").map_err(io::Error::other)?;
             self.put(path.join(&mark).map_err(io::Error::other)?, whiteout())?;
         }
-        self.directory(&path)
+        Ok(())
     }
 
     fn put(&mut self, path: LayerPath, entry: Entry) -> io::Result<()> {

@@ -196,7 +196,15 @@ fn from_url(
             fs_err::remove_dir_all(&partial)?;
         }
         let target = partial.display().to_string();
-        let words = ["clone", "--quiet", "--bare", "--template=", "--", url, &target];
+        let words = [
+            "clone",
+            "--quiet",
+            "--bare",
+            "--template=",
+            "--",
+            url,
+            &target,
+        ];
         git.run_as_user(&words)?;
         fs_err::rename(&partial, &directory)?;
     } else if !found.has(commit) {

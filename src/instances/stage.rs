@@ -221,7 +221,10 @@ impl Stage {
     fn cover(&self, source: &Path, path: &str) -> io::Result<Bind> {
         self.prepare("etc")?;
         let changes = self.open()?;
-        if !changes.find(path)?.is_some_and(|found| found.is_regular_file()) {
+        if !changes
+            .find(path)?
+            .is_some_and(|found| found.is_regular_file())
+        {
             changes.write(path, b"", 0o644)?;
         }
         Ok(Bind {

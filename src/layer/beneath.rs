@@ -182,7 +182,8 @@ impl Directory {
             file => file?,
         };
         let mut content = Vec::new();
-        file.take(most.saturating_add(1)).read_to_end(&mut content)?;
+        file.take(most.saturating_add(1))
+            .read_to_end(&mut content)?;
         if content.len() as u64 > most {
             let why = format!("it has more than {most} bytes");
             return Err(self.refused("read", path, why));
@@ -318,10 +319,7 @@ impl Directory {
 
     fn refused(&self, action: &'static str, path: &Path, why: String) -> io::Error {
         let path = self.path.join(path);
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            Failed { action, path, why },
-        )
+        io::Error::new(io::ErrorKind::InvalidData, Failed { action, path, why })
     }
 }
 

@@ -327,7 +327,10 @@ impl Files {
     fn behind_symlink(&self) -> Option<String> {
         let behind = self.paths.iter().find(|path| {
             let mut ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-            ends.any(|(end, _)| path.get(..end).is_some_and(|way| self.symlinks.contains(way)))
+            ends.any(|(end, _)| {
+                path.get(..end)
+                    .is_some_and(|way| self.symlinks.contains(way))
+            })
         });
         behind.map(|path| String::from_utf8_lossy(path).into_owned())
     }

@@ -100,8 +100,16 @@ fn a_patch_to_what_git_refuses_is_applied_by_nothing() {
     let link = "diff --git a/way b/way\nnew file mode 120000\n--- /dev/null\n+++ b/way\n@@ -0,0 +1 @@\n+/opt\n\\ No newline at end of file\ndiff --git a/way/x b/way/x\nnew file mode 100644\n--- /dev/null\n+++ b/way/x\n@@ -0,0 +1 @@\n+x\n";
     let outside = "--- /dev/null\n+++ b/../opt/x\n@@ -0,0 +1 @@\n+x\n";
     for (patch, file, why) in [
-        (own, "a/.git/config", "it belongs to git itself, which refuses patches to it"),
-        (link, "way/x", "it lies behind a symlink that the patch makes"),
+        (
+            own,
+            "a/.git/config",
+            "it belongs to git itself, which refuses patches to it",
+        ),
+        (
+            link,
+            "way/x",
+            "it lies behind a symlink that the patch makes",
+        ),
         (outside, "b/../opt/x", "its path leads upwards with `..`"),
     ] {
         scene.predictions(&[(ID, &format!("{GOLD}{patch}"))]);
@@ -109,7 +117,10 @@ fn a_patch_to_what_git_refuses_is_applied_by_nothing() {
         assert_eq!(found["status"], "patch_failed", "{found}");
         assert_eq!(found["patchProblems"], json!([{"file": file, "why": why}]));
         let log = scene.file("org__m", "run_instance.log");
-        assert!(log.contains(&format!(">>>>> Patch Apply Failed:\n{file}: {why}")), "{log}");
+        assert!(
+            log.contains(&format!(">>>>> Patch Apply Failed:\n{file}: {why}")),
+            "{log}"
+        );
         assert!(!log.contains("Failed to apply patch to container"), "{log}");
         assert_eq!(scene.summary("org__m")["error_ids"], json!([ID]));
     }

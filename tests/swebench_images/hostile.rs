@@ -76,12 +76,17 @@ fn a_packages_build_makes_nothing_be_written_or_deleted_outside() {
         })
         .collect();
     left.sort();
-    let kept = ["requirements.txt", "setup_repo.sh"].map(|name| (name.to_owned(), "kept".to_owned()));
+    let kept =
+        ["requirements.txt", "setup_repo.sh"].map(|name| (name.to_owned(), "kept".to_owned()));
     assert_eq!(left, kept, "what is outside is as it was");
     let image = format!("oci:images:{}", scene::IMAGE);
-    let built = "python -c 'import example_hostile; print(example_hostile.VALUE)'; cat /root/setup_repo.sh";
+    let built =
+        "python -c 'import example_hostile; print(example_hostile.VALUE)'; cat /root/setup_repo.sh";
     let inside = scene.says(&image, built);
-    assert!(inside.starts_with("7\n#!/bin/bash"), "the package did build: {inside}");
+    assert!(
+        inside.starts_with("7\n#!/bin/bash"),
+        "the package did build: {inside}"
+    );
 }
 
 #[test]
@@ -90,12 +95,34 @@ fn an_audit_looks_at_no_repository_of_this_machine() {
     let linked = scene.ohoci.work().join("linked");
     fs_err::create_dir(&linked).unwrap();
     fs_err::os::unix::fs::symlink(scene.repository().0, linked.join("testbed")).unwrap();
-    let compose = ["compose", "--base", "oci:base:1", "--layer", "linked", "--push", "oci:leaks:1"];
+    let compose = [
+        "compose",
+        "--base",
+        "oci:base:1",
+        "--layer",
+        "linked",
+        "--push",
+        "oci:leaks:1",
+    ];
     scene.ohoci.run(compose).exits(0);
-    let audit = ["swebench", "audit-leak", "oci:leaks:1", "--base-commit", &scene.first];
+    let audit = [
+        "swebench",
+        "audit-leak",
+        "oci:leaks:1",
+        "--base-commit",
+        &scene.first,
+    ];
     let outcome = scene.ohoci.run(audit).exits(1);
-    assert!(outcome.stderr.contains("/testbed/.git"), "{}", outcome.stderr);
-    assert!(!outcome.stdout.contains(&scene.future), "{}", outcome.stdout);
+    assert!(
+        outcome.stderr.contains("/testbed/.git"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        !outcome.stdout.contains(&scene.future),
+        "{}",
+        outcome.stdout
+    );
 }
 
 #[test]
@@ -106,7 +133,14 @@ fn a_patch_to_gits_own_files_is_baked_into_nothing() {
     let own = "--- a/.git/hooks/x\n+++ b/.git/hooks/x\n@@ -1 +1 @@\n-a\n+b\n";
     row["patch"] = format!("{}{own}", row["patch"].as_str().unwrap()).into();
     scene.ohoci.write("work/rows.jsonl", row.to_string());
-    let words = ["--push", "oci:images", "--with-patches", "gold", "--tag", "gold"];
+    let words = [
+        "--push",
+        "oci:images",
+        "--with-patches",
+        "gold",
+        "--tag",
+        "gold",
+    ];
     let outcome = scene.images(&["example__tool-1"], &words).exits(3);
     let expected = "apply model.patch\n  a/.git/hooks/x: it belongs to git itself, which refuses patches to it";
     assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);

@@ -43,7 +43,8 @@ impl Hostile {
         // A signature that there is something to check by.
         let plain = git(&["cat-file", "commit", "HEAD"]);
         let (headers, message) = plain.split_once("\n\n").unwrap();
-        let signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n iQ==\n -----END PGP SIGNATURE-----";
+        let signature =
+            "gpgsig -----BEGIN PGP SIGNATURE-----\n \n iQ==\n -----END PGP SIGNATURE-----";
         let signed = format!("{headers}\n{signature}\n\n{message}\n");
         let words = ["hash-object", "-t", "commit", "-w", "--stdin"];
         let commit = by_hand(&repository, &words, &signed);
@@ -88,7 +89,11 @@ impl Hostile {
         }
         let hooks = repository.join("hooks");
         fs_err::create_dir(&hooks).unwrap();
-        for hook in ["post-checkout", "post-index-change", "reference-transaction"] {
+        for hook in [
+            "post-checkout",
+            "post-index-change",
+            "reference-transaction",
+        ] {
             fs_err::copy(self.program(hook), hooks.join(hook)).unwrap();
         }
         let lazy = format!("ext::{} %S", self.program("promisor"));
@@ -153,7 +158,11 @@ fn what_is_run_in_a_sandbox_starts_nothing_either() {
         assert!(done.status.success(), "{line}: {said}");
         String::from_utf8(done.stdout).unwrap()
     };
-    for apply in ["git apply --verbose", "git apply --verbose --3way", "git apply --reject"] {
+    for apply in [
+        "git apply --verbose",
+        "git apply --verbose --3way",
+        "git apply --reject",
+    ] {
         run(&format!("{apply} {file}"));
         let said = run("git -c core.fileMode=false --no-pager diff --no-ext-diff HEAD");
         assert!(said.contains("+1"), "{said}");

@@ -79,7 +79,10 @@ fn nothing_is_reached_through_a_symlink() {
     }
     let error = scene.directory.write("out/file", b"x", 0o644).unwrap_err();
     let said = error.to_string();
-    assert!(said.contains("out/file: a symlink is in its place"), "{said}");
+    assert!(
+        said.contains("out/file: a symlink is in its place"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -131,7 +134,14 @@ fn directories_are_made_and_read() {
     assert!(directory.read("a", 4).is_err(), "it is a directory");
     assert!(directory.make_directory("a/b/file/d").is_err());
     assert!(directory.write("a", b"", 0o644).is_err());
-    assert!(directory.directory("").unwrap().find(".").unwrap().is_some());
+    assert!(
+        directory
+            .directory("")
+            .unwrap()
+            .find(".")
+            .unwrap()
+            .is_some()
+    );
     for path in ["", ".", "..", "a/..", "/", "a/b/."] {
         assert!(directory.write(path, b"", 0o644).is_err(), "{path:?}");
         assert!(directory.remove_tree(path).is_err(), "{path:?}");

@@ -133,7 +133,8 @@ fn nothing_is_changed_behind_a_symlink_that_the_patch_makes() {
         refused_path(&format!("{behind}{link}")),
         Some(expected.clone())
     );
-    let changed = "diff --git a/way b/way\nindex 1..2 120000\n--- a/way\n+++ b/way\n@@ -1 +1 @@\n-a\n+b\n";
+    let changed =
+        "diff --git a/way b/way\nindex 1..2 120000\n--- a/way\n+++ b/way\n@@ -1 +1 @@\n-a\n+b\n";
     assert_eq!(refused_path(&format!("{changed}{behind}")), Some(expected));
     let renamed = "diff --git a/x b/way/x\nsimilarity index 100%\nrename from x\nrename to way/x\n";
     assert_eq!(
@@ -150,7 +151,12 @@ fn what_a_file_holds_is_no_name() {
     let body = "diff --git a/x.sql b/x.sql\n--- a/x.sql\n+++ b/x.sql\n@@ -1,4 +1,4 @@\n--- see ../.git/config\n+-- see /etc\n ++ a/.git/x\n\n-++ ../x\n+++ ../x\n";
     assert_eq!(why(body), None);
     assert_eq!(why(&body.replace('\n', "\r\n")), None);
-    assert_eq!(why(&format!("A message, and\nsome words\n---\n x.sql | 4 ++--\n\n{body}-- \n2.47.3\n")), None);
+    assert_eq!(
+        why(&format!(
+            "A message, and\nsome words\n---\n x.sql | 4 ++--\n\n{body}-- \n2.47.3\n"
+        )),
+        None
+    );
     // Where its end is not where its heading says, any line may be a name.
     let longer = body.replace("-1,4 +1,4", "-1,9 +1,9");
     assert_eq!(why(&longer), Some(RefusedWhy::OfGit));
