@@ -135,6 +135,19 @@ pub struct Order {
     pub with_patches: bool,
 }
 
+impl Order {
+    /// The patches that there are to bake in, in upstream's order.
+    fn patches(&self) -> Vec<(&'static str, &str)> {
+        let model = ("model.patch", self.model_patch.as_deref());
+        let test = ("test.patch", self.row.test_patch.as_deref());
+        let patches = [model, test].into_iter();
+        patches
+            .filter_map(|(name, patch)| Some((name, patch?)))
+            .filter(|(_, patch)| !patch.trim().is_empty())
+            .collect()
+    }
+}
+
 impl Builder {
     /// A builder on a base.
     #[must_use]
@@ -192,6 +205,9 @@ impl Builder {
     /// # Errors
     /// The level that cannot be built, and why.
     pub fn build(&self, order: &Order) -> Result<BuiltInstance, BuildError> {
+        if order.with_patches {
+            instance::refuse_patches(&order.patches())?;
+        }
         let version = &order.environment.lock.python;
         let interpreter = self.interpreter(version, &order.specs)?;
         let python = self.python(&interpreter, version)?;
@@ -423,10 +439,7 @@ impl Builder {
         let level = Level::Instance;
         let model = order.model_patch.as_deref().unwrap_or_default();
         let test = order.row.test_patch.as_deref().unwrap_or_default();
-        let patches: Vec<(&str, &str)> = [("model.patch", model), ("test.patch", test)]
-            .into_iter()
-            .filter(|(_, patch)| !patch.trim().is_empty())
-            .collect();
+        let patches = order.patches();
         let mut parts = vec!["patches", model, test];
         parts.extend(below.iter().map(|made| made.key.as_str()));
         let name = names::instance_image(

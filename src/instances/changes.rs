@@ -110,7 +110,7 @@ impl Reader {
             ));
         }
         match own.kind {
-            FileType::Directory => return self.directory_entry(path, own.mode),
+            FileType::Directory => return self.directory_entry(&path, own.mode),
             FileType::Socket => return Ok(()),
             FileType::CharacterDevice | FileType::BlockDevice => {
                 return Err(unfit(&path, "devices cannot be in a layer"));
@@ -133,10 +133,10 @@ impl Reader {
         self.put(path, dated(kind, own.mode))
     }
 
-    fn directory_entry(&mut self, path: LayerPath, mode: u32) -> io::Result<()> {
-        let opaque = self.upper.attribute(on_disk(&path), OPAQUE)?;
+    fn directory_entry(&mut self, path: &LayerPath, mode: u32) -> io::Result<()> {
+        let opaque = self.upper.attribute(on_disk(path), OPAQUE)?;
         let is_opaque = opaque.is_some_and(|value| value == b"y");
-        let found = self.found_below(&path)?;
+        let found = self.found_below(path)?;
         // What an ordinary user unpacked has no setuid and no setgid.
         let is_as_below = found
             .is_some_and(|(_, found)| found.is_directory() && found.mode & 0o1777 == mode & 0o1777);

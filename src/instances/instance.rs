@@ -65,6 +65,20 @@ fn finish(stage: &Stage, means: &Means<'_>) -> Result<(), BuildError> {
     )
 }
 
+/// Looks whether all of these patches may be applied.
+///
+/// # Errors
+/// The first that changes what no patch may.
+pub fn refuse_patches(patches: &[(&str, &str)]) -> Result<(), BuildError> {
+    for (name, patch) in patches {
+        if let Some(refused) = refused_path(patch) {
+            let step = format!("apply {name}");
+            return Err(BuildError::new(Level::Instance, step, refused));
+        }
+    }
+    Ok(())
+}
+
 /// Applies patches on top of a finished instance, in upstream's order.
 ///
 /// # Errors
@@ -75,11 +89,7 @@ pub fn apply_patches(
     means: &Means<'_>,
 ) -> Result<Tree, BuildError> {
     let level = Level::Instance;
-    for (name, patch) in patches {
-        if let Some(refused) = refused_path(patch) {
-            return Err(BuildError::new(level, format!("apply {name}"), refused));
-        }
-    }
+    refuse_patches(patches)?;
     for (name, patch) in patches {
         // Not written into the repository's own root: what it brought may have run there.
         let file = stage

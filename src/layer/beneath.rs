@@ -164,7 +164,7 @@ impl Directory {
         let file = self.resolve(path, flags).map_err(fail)?;
         let stat = fstat(&file).map_err(fail)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            let why = "it is not a regular file".to_owned();
+            let why = "it is no file".to_owned();
             return Err(self.refused("read", path, why));
         }
         let path = self.path.join(path);
