@@ -32,6 +32,8 @@ mod interrupt;
 #[cfg(test)]
 mod layer;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod local_places;
 #[cfg(test)]
 mod login;

@@ -10,6 +10,7 @@ pub mod deps;
 pub mod exit_code;
 pub mod failure;
 pub mod inspect;
+pub mod limits;
 pub mod login;
 pub mod outdated;
 pub mod output;

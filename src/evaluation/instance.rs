@@ -18,11 +18,16 @@ use super::output::{Follow, Followed, MOST, Text, tail};
 use super::patching::{self, Climbed};
 use super::roots::{EVAL_FILE, ImageRoot, Roots, SHELL};
 use super::sandboxed::{Sandboxed, Trouble};
-use crate::sandbox::{Bubblewrap, CopyOnWrite, Ended, Limiter, Network, RunError, Workspace};
+use crate::sandbox::{
+    Bubblewrap, CopyOnWrite, Ended, Exceeded, Limiter, Network, RunError, Workspace,
+};
 use crate::swebench::eval_script::touched_files;
 use crate::swebench::log_parser::markers;
 use crate::swebench::predictions::Prediction;
 use crate::swebench::row::Row;
+
+/// The exit code of what SIGKILL ended.
+const KILLED: u8 = 137;
 
 /// How much of a log is kept in the record, in lines and in bytes.
 const TAIL_LINES: usize = 40;
@@ -46,8 +51,8 @@ pub struct Evaluator {
     pub names: ImageNames,
     /// Where runs keep what they write, as long as they last.
     pub scratch: PathBuf,
-    /// How long the tests may take.
-    pub timeout: Duration,
+    /// How long the tests may take, if that is limited.
+    pub timeout: Option<Duration>,
     /// What they can reach.
     pub network: Network,
     /// Variables of their environment, over the image's.
@@ -263,10 +268,10 @@ impl Evaluator {
             "Test runtime: {:.2} seconds",
             outcome.seconds.tests
         ));
-        let out_of_memory = inside.group.ran_out_of_memory();
+        let killed = inside.group.memory_kill();
         let output = folder.test_output();
+        let seconds = self.timeout.unwrap_or_default().as_secs_f64();
         if ended == Ended::TimedOut {
-            let seconds = self.timeout.as_secs_f64();
             let mut file = fs_err::OpenOptions::new().append(true).open(&output)?;
             write!(file, "\n\nTimeout error: {seconds} seconds exceeded.")?;
         }
@@ -276,18 +281,15 @@ impl Evaluator {
         ));
         outcome.tail = Some(end_of(&output)?);
         if ended == Ended::TimedOut {
-            let why = format!(
-                "Test timed out after {} seconds.",
-                self.timeout.as_secs_f64()
-            );
+            let why = format!("Test timed out after {seconds} seconds.");
             log.say(&why);
-            outcome.status = if out_of_memory {
-                Status::Oom
-            } else {
-                Status::Timeout
-            };
-            outcome.why = Some(why);
+            outcome.status = killed.map_or(Status::Timeout, Status::of_exceeded);
+            outcome.why =
+                Some(killed.map_or_else(|| why.clone(), |killed| format!("{killed}; {why}")));
             return Ok(());
+        }
+        if let Ended::Exceeded(exceeded) = ended {
+            return Err(Trouble::Limit(exceeded));
         }
         let after = inside.diff().await?;
         log.say(&format!("Git diff after:\n{after}"));
@@ -298,7 +300,14 @@ impl Evaluator {
         let (row, patch) = (job.row.clone(), patch.to_owned());
         let grader = self.grader.clone();
         let graded = blocking(move || Ok(grader.grade(&row, &patch, &output))).await?;
-        note_grade(graded, out_of_memory, folder, log, outcome)
+        note_grade(graded, killed, folder, log, outcome)?;
+        if ended == Ended::Exited(KILLED) && outcome.status == Status::Unresolved {
+            outcome.why = Some(
+                "the script was killed (SIGKILL), neither by ohoci nor because memory ran out"
+                    .to_owned(),
+            );
+        }
+        Ok(())
     }
 
     fn note_patch(
@@ -392,15 +401,16 @@ pub fn record(folder: &Path, outcome: &Outcome) -> io::Result<()> {
 /// Takes over the verdict, and writes `report.json`.
 fn note_grade(
     graded: Result<Verdict, NoGrade>,
-    out_of_memory: bool,
+    killed: Option<Exceeded>,
     folder: &Folder,
     log: &mut InstanceLog,
     outcome: &mut Outcome,
 ) -> Result<(), Trouble> {
-    let verdict = match graded {
-        Ok(verdict) => verdict,
-        Err(NoGrade::Failed(error)) => return Err(error.into()),
-        Err(no_grade) => {
+    let verdict = match (graded, killed) {
+        (Ok(verdict), _) => verdict,
+        (Err(NoGrade::Failed(error)), _) => return Err(error.into()),
+        (Err(_), Some(killed)) => return Err(Trouble::Limit(killed)),
+        (Err(no_grade), None) => {
             outcome.status = Status::Ungradable;
             let why = match no_grade {
                 NoGrade::Disagreement {
@@ -419,6 +429,13 @@ fn note_grade(
             return Ok(());
         }
     };
+    // A report would be a verdict for upstream's summary, too.
+    if let Some(killed) = killed.filter(|_| !verdict.resolved) {
+        outcome.fail_to_pass = verdict.fail_to_pass;
+        outcome.pass_to_pass = verdict.pass_to_pass;
+        outcome.failed_tests = verdict.failed_tests;
+        return Err(Trouble::Limit(killed));
+    }
     folder.write_report(&verdict.document)?;
     log.say(&format!(
         "report: {}\nResult for {}: resolved: {}",
@@ -428,18 +445,15 @@ fn note_grade(
     ));
     outcome.status = match &verdict {
         verdict if verdict.resolved => Status::Resolved,
-        _ if out_of_memory => Status::Oom,
         verdict if verdict.infra_failure => Status::Infra,
         _ => Status::Unresolved,
     };
-    outcome.why = match (verdict.fail_to_pass, outcome.status) {
-        (_, Status::Oom) => Some("something was killed because memory ran out".to_owned()),
-        (None, _) => Some(verdict.infra_failure_reason.map_or_else(
+    outcome.why = verdict.fail_to_pass.is_none().then(|| {
+        verdict.infra_failure_reason.map_or_else(
             || "its log holds no results".to_owned(),
             |reason| format!("its log holds no results ({reason})"),
-        )),
-        _ => None,
-    };
+        )
+    });
     outcome.fail_to_pass = verdict.fail_to_pass;
     outcome.pass_to_pass = verdict.pass_to_pass;
     outcome.failed_tests = verdict.failed_tests;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::diagnosis::Problem;
+use crate::sandbox::Exceeded;
 
 /// What became of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,8 +21,10 @@ pub enum Status {
     BuildFailed,
     /// The time was over before the tests were.
     Timeout,
-    /// Memory ran out before the tests were done.
+    /// The run's memory was used up before the tests were done.
     Oom,
+    /// The tests, or the patch, wrote more than they may.
+    Disk,
     /// Something failed for which the patch cannot be blamed.
     Infra,
     /// The tests ran, and nothing here can read what they wrote.
@@ -30,13 +33,14 @@ pub enum Status {
 
 impl Status {
     /// All of them, best first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Resolved,
         Self::Unresolved,
         Self::EmptyPatch,
         Self::PatchFailed,
         Self::Timeout,
         Self::Oom,
+        Self::Disk,
         Self::Ungradable,
         Self::BuildFailed,
         Self::Infra,
@@ -53,8 +57,21 @@ impl Status {
             Self::BuildFailed => "build_failed",
             Self::Timeout => "timeout",
             Self::Oom => "oom",
+            Self::Disk => "disk",
             Self::Infra => "infra",
             Self::Ungradable => "ungradable",
+        }
+    }
+
+    /// What a run comes to that came up against a limit: where it is not the run's own but what this
+    /// machine lacks, the patch cannot be blamed.
+    #[must_use]
+    pub fn of_exceeded(exceeded: Exceeded) -> Self {
+        match exceeded {
+            Exceeded::Time(_) => Self::Timeout,
+            Exceeded::Memory(_) => Self::Oom,
+            Exceeded::Disk(_) | Exceeded::Inodes(_) => Self::Disk,
+            Exceeded::MachineMemory | Exceeded::Space => Self::Infra,
         }
     }
 
@@ -291,6 +308,19 @@ mod tests {
         let text = serde_json::to_string(&outcome).unwrap();
         assert!(text.contains(r#""status":"patch_failed""#), "{text}");
         assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_no_verdict_on_a_patch() {
+        for (exceeded, status) in [
+            (Exceeded::MachineMemory, Status::Infra),
+            (Exceeded::Space, Status::Infra),
+            (Exceeded::Memory(1), Status::Oom),
+            (Exceeded::Inodes(1), Status::Disk),
+        ] {
+            assert_eq!(Status::of_exceeded(exceeded), status);
+            assert_eq!(status.is_verdict(), exceeded.is_own());
+        }
     }
 
     #[test]

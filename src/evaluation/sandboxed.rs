@@ -14,8 +14,8 @@ use super::patching::Said;
 use super::roots::{ImageRoot, RootsError, SHELL, TESTBED};
 use crate::instances::git;
 use crate::sandbox::{
-    Bind, Bubblewrap, Ended, HOST_NAME, LimitGroup, Network, Root, RunError, Sandbox, Streams,
-    Workspace, local_hosts,
+    Bind, Bubblewrap, Ended, Exceeded, HOST_NAME, LimitGroup, Network, Root, RunError, Sandbox,
+    Streams, Workspace, local_hosts,
 };
 
 /// How long a command may take that applies a patch or looks at the tree.
@@ -29,6 +29,8 @@ pub(super) enum Trouble {
     Roots(RootsError),
     Run(RunError),
     Io(io::Error),
+    /// It came up against a limit.
+    Limit(Exceeded),
 }
 
 impl From<RootsError> for Trouble {
@@ -55,6 +57,7 @@ impl Trouble {
         match self {
             Self::Roots(error) if !error.may_pass() => Status::BuildFailed,
             Self::Roots(_) | Self::Run(_) | Self::Io(_) => Status::Infra,
+            Self::Limit(exceeded) => Status::of_exceeded(*exceeded),
         }
     }
 }
@@ -65,6 +68,7 @@ impl std::fmt::Display for Trouble {
             Self::Roots(error) => error.fmt(f),
             Self::Run(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
+            Self::Limit(exceeded) => write!(f, "{exceeded} ({})", exceeded.hint()),
         }
     }
 }
@@ -75,7 +79,7 @@ pub(super) struct Sandboxed {
     sandbox: Sandbox,
     pub(super) root: Arc<ImageRoot>,
     workspace: Workspace,
-    pub(super) group: LimitGroup,
+    pub(super) group: Arc<LimitGroup>,
     /// Files that this machine puts into it.
     _files: tempfile::TempDir,
 }
@@ -86,10 +90,8 @@ impl Sandboxed {
         root: &Arc<ImageRoot>,
         workspace: Workspace,
     ) -> Result<Self, Trouble> {
-        let group = evaluator.limiter.group()?;
+        let group = Arc::new(evaluator.limiter.group(Some(&workspace.written()))?);
         let files = tempfile::tempdir_in(&evaluator.scratch)?;
-        let mut before = group.before();
-        before.extend_from_slice(workspace.before());
         let mut binds = Vec::new();
         let mut bind = |source: PathBuf, destination: &Option<PathBuf>| {
             if let Some(destination) = destination {
@@ -118,7 +120,10 @@ impl Sandboxed {
             }
         }
         Ok(Self {
-            bubblewrap: evaluator.bubblewrap.started_by(before),
+            bubblewrap: evaluator
+                .bubblewrap
+                .started_by(workspace.before().iter().cloned())
+                .limited_by(Arc::clone(&group)),
             sandbox: Sandbox {
                 root: workspace.root(),
                 writable: true,
@@ -148,7 +153,7 @@ impl Sandboxed {
         words: &[OsString],
         file: Option<(&PathBuf, &PathBuf)>,
         sink: Box<dyn Write + Send>,
-        limit: Duration,
+        limit: Option<Duration>,
     ) -> Result<Ended, RunError> {
         let mut sandbox = self.sandbox.clone();
         sandbox.binds.extend(file.map(|(source, destination)| Bind {
@@ -156,9 +161,8 @@ impl Sandboxed {
             destination: destination.clone(),
             writable: false,
         }));
-        let words = self.group.inside(SHELL, words);
         self.bubblewrap
-            .run(&sandbox, &words, Streams::Into(sink), Some(limit))
+            .run(&sandbox, words, Streams::Into(sink), limit)
             .await
     }
 
@@ -172,9 +176,16 @@ impl Sandboxed {
         let sink = Text::new(said.clone(), MOST_SAID);
         let line = git::in_shell(line);
         let words = [SHELL, "-c", &line].map(OsString::from);
-        let ended = self.run(&words, file, Box::new(sink), COMMAND_LIMIT).await;
+        let limit = Some(COMMAND_LIMIT);
+        let ended = self.run(&words, file, Box::new(sink), limit).await;
         let output = said.text();
         match ended {
+            Ok(Ended::Exceeded(exceeded)) => Err(Trouble::Limit(exceeded)),
+            // A command that was killed says nothing of the patch.
+            Ok(ended) if ended != Ended::Exited(0) && self.group.memory_kill().is_some() => {
+                let exceeded = self.group.memory_kill();
+                Err(Trouble::Limit(exceeded.unwrap_or(Exceeded::MachineMemory)))
+            }
             Ok(ended) => Ok(Said {
                 succeeded: ended == Ended::Exited(0),
                 output,

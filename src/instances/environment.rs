@@ -7,7 +7,7 @@ use super::error::{BuildError, Level, at};
 use super::interpreter::Interpreter;
 use super::pip::PipSettings;
 use super::python::place;
-use super::stage::{Program, Stage, Tools};
+use super::stage::{Program, Stage, StageError, Tools};
 use crate::layer::Tree;
 use crate::sandbox::{Bind, Network};
 use crate::swebench::environment::Lock;
@@ -81,6 +81,17 @@ impl Means<'_> {
         directory: &str,
         file: Option<Bind>,
     ) -> Result<(), BuildError> {
+        self.try_run(stage, command, directory, file)
+            .map_err(|error| error.of(level, step, self.log))
+    }
+
+    fn try_run(
+        &self,
+        stage: &Stage,
+        command: &[&str],
+        directory: &str,
+        file: Option<Bind>,
+    ) -> Result<(), StageError> {
         let mut environment = variables(self.base_path);
         environment.extend(self.pip.environment.iter().cloned());
         let program = Program {
@@ -91,14 +102,7 @@ impl Means<'_> {
             directory,
             gives_files_away: false,
         };
-        let code = stage
-            .run(self.tools, &program, self.log)
-            .map_err(at(level, step))?;
-        if code == 0 {
-            return Ok(());
-        }
-        let error = BuildError::new(level, step, format!("it ended with exit code {code}"));
-        Err(error.logged(self.log))
+        stage.run(self.tools, &program, self.log)
     }
 }
 
@@ -123,14 +127,14 @@ pub fn python(prefix: &Interpreter, stage: &Stage, means: &Means<'_>) -> Result<
         .map_err(|error| {
             error.hinted("the base may lack libraries that this Python needs, such as OpenSSL's: take another base or another --python-dir")
         })?;
-    // The standard library holds files that are no Python on purpose.
-    let _ = means.run(
-        stage,
-        Level::Environment,
-        "compile the standard library",
-        &compile,
-        "/",
-    );
+    match means.try_run(stage, &compile, "/", None) {
+        // The standard library holds files that are no Python on purpose.
+        Ok(()) | Err(StageError::Failed(_)) => {}
+        Err(error) => {
+            let step = "compile the standard library";
+            return Err(error.of(Level::Environment, step, means.log));
+        }
+    }
     let found =
         changes(&stage.changes(), stage.below()).map_err(at(Level::Environment, "pack Python"))?;
     Ok(found.tree)

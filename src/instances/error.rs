@@ -73,10 +73,10 @@ impl BuildError {
         }))
     }
 
-    /// Adds what may help.
+    /// Adds what may help, unless whoever is closer to the cause has said it.
     #[must_use]
     pub fn hinted(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        self.0.hint.get_or_insert_with(|| hint.into());
         self
     }
 

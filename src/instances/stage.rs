@@ -4,21 +4,18 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use command_fds::{CommandFdExt as _, FdMapping};
+use tokio::runtime::Handle;
 
+use super::error::{BuildError, Level};
 use crate::layer::Directory;
 use crate::layer::beneath::Found;
 use crate::sandbox::overlay::{self, Overlay};
-use crate::sandbox::run::{in_memory, options_in_memory};
-use crate::sandbox::{Bind, HOST_NAME, Network, Sandbox, local_hosts, ownership};
-
-/// The number under which bubblewrap finds its options: there may be secrets among them, and
-/// everybody on a machine sees the words of a command line.
-const OPTIONS: i32 = 3;
-/// The number under which it finds the filter of calls, where there is one.
-const FILTER: i32 = 4;
+use crate::sandbox::{
+    Bind, Bubblewrap, Ended, Exceeded, HOST_NAME, Limiter, Network, RunError, Sandbox, Streams,
+    local_hosts, ownership,
+};
 
 /// Where what only a build needs is seen inside. It is in memory, and in no layer.
 pub const SCRATCH: &str = "/run/ohoci";
@@ -27,26 +24,64 @@ pub const SCRATCH: &str = "/run/ohoci";
 #[derive(Clone, Debug)]
 pub struct Tools {
     mounting: overlay::Tools,
-    bubblewrap: PathBuf,
-    path: OsString,
+    bubblewrap: Bubblewrap,
+    limiter: Arc<Limiter>,
 }
 
 impl Tools {
-    /// Looks for them in the directories of a `PATH`.
+    /// Looks for them in the directories of a `PATH`; each program that they run is limited so.
     ///
     /// # Errors
     /// The name of the first that is missing.
-    pub fn find(path: Option<&OsStr>) -> Result<Self, &'static str> {
-        let path = path.unwrap_or_default();
-        let bubblewrap = std::env::split_paths(path)
-            .filter(|directory| directory.is_absolute())
-            .map(|directory| directory.join("bwrap"))
-            .find(|program| program.is_file());
+    pub fn find(path: Option<&OsStr>, limiter: Arc<Limiter>) -> Result<Self, &'static str> {
         Ok(Self {
-            mounting: overlay::Tools::of_kernel(Some(path))?,
-            bubblewrap: bubblewrap.ok_or("bwrap")?,
-            path: path.to_owned(),
+            mounting: overlay::Tools::of_kernel(path)?,
+            bubblewrap: Bubblewrap::find(path).map_err(|_| "bwrap")?,
+            limiter,
         })
+    }
+
+    /// What limits programs.
+    #[must_use]
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+}
+
+/// Why a program in a stage did not do what it was to.
+#[derive(Debug)]
+pub enum StageError {
+    /// It could not be run.
+    Run(RunError),
+    /// What it needs could not be put in place.
+    Io(io::Error),
+    /// It ended with an exit code that is not 0.
+    Failed(u8),
+    /// It came up against a limit.
+    Limit(Exceeded),
+}
+
+impl From<io::Error> for StageError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl StageError {
+    /// The same as an error of a level, with the end of the log.
+    #[must_use]
+    pub fn of(self, level: Level, step: &str, log: &Path) -> BuildError {
+        let (why, hint) = match self {
+            Self::Run(error) => (error.to_string(), error.hint()),
+            Self::Io(error) => (error.to_string(), None),
+            Self::Failed(code) => (format!("it ended with exit code {code}"), None),
+            Self::Limit(exceeded) => (exceeded.to_string(), Some(exceeded.hint())),
+        };
+        let error = BuildError::new(level, step, why).logged(log);
+        match hint {
+            Some(hint) => error.hinted(hint),
+            None => error,
+        }
     }
 }
 
@@ -143,47 +178,42 @@ impl Stage {
         })
     }
 
-    /// Runs a program to its end; all that it writes goes into the log. Gives its exit code.
+    /// Runs a program to its end; all that it writes goes into the log. To be called where blocking
+    /// is allowed, within a runtime.
     ///
     /// # Errors
-    /// When it cannot be started, or what it needs cannot be put in place.
-    pub fn run(&self, tools: &Tools, program: &Program<'_>, log: &Path) -> io::Result<i32> {
+    /// When it cannot be run, fails, or comes up against a limit.
+    pub fn run(&self, tools: &Tools, program: &Program<'_>, log: &Path) -> Result<(), StageError> {
         let log = fs_err::OpenOptions::new()
             .create(true)
             .append(true)
             .open(log)?;
         let sandbox = self.sandbox(program)?;
-        let before = self.overlay.before(&tools.mounting);
-        let (first, words) = before
-            .split_first()
-            .ok_or_else(|| io::Error::other("nothing mounts the overlay"))?;
-        let mut command = Command::new(first);
-        command
-            .args(words)
-            .arg(&tools.bubblewrap)
-            .args(["--args", &OPTIONS.to_string()]);
-        let mut handed = vec![FdMapping {
-            parent_fd: options_in_memory(&sandbox)?,
-            child_fd: OPTIONS,
-        }];
+        let group = Arc::new(tools.limiter.group(Some(&self.changes()))?);
+        let mut bubblewrap = tools
+            .bubblewrap
+            .started_by(self.overlay.before(&tools.mounting))
+            .limited_by(Arc::clone(&group));
         if program.gives_files_away {
-            command.args(["--seccomp", &FILTER.to_string()]);
-            handed.push(FdMapping {
-                parent_fd: in_memory("seccomp-filter", &ownership::filter())?,
-                child_fd: FILTER,
-            });
+            bubblewrap = bubblewrap.filtered_by(ownership::filter());
         }
-        command
-            .arg("--")
-            .args(program.command)
-            .env_clear()
-            .env("PATH", &tools.path)
-            .stdin(Stdio::null())
-            .stdout(log.file().try_clone()?)
-            .stderr(log.into_file());
-        command.fd_mappings(handed).map_err(io::Error::other)?;
-        let status = command.status()?;
-        Ok(status.code().unwrap_or(-1))
+        let command: Vec<OsString> = program.command.iter().map(OsString::from).collect();
+        let streams = Streams::Into(Box::new(log));
+        let time = tools.limiter.limits().time;
+        // This thread lasts as long as the program.
+        let ended = Handle::current()
+            .block_on(bubblewrap.run(&sandbox, &command, streams, time))
+            .map_err(StageError::Run)?;
+        match (ended, group.memory_kill()) {
+            (Ended::Exited(0), _) => Ok(()),
+            (Ended::Exceeded(exceeded), _) | (Ended::Exited(_), Some(exceeded)) => {
+                Err(StageError::Limit(exceeded))
+            }
+            (Ended::TimedOut, _) => {
+                Err(StageError::Limit(Exceeded::Time(time.unwrap_or_default())))
+            }
+            (Ended::Exited(code), None) => Err(StageError::Failed(code)),
+        }
     }
 
     fn sandbox(&self, program: &Program<'_>) -> io::Result<Sandbox> {

@@ -23,13 +23,14 @@ const CAPABILITIES: [&str; 13] = [
     "CAP_AUDIT_WRITE",
 ];
 
-/// The options that make bubblewrap set a sandbox up. Depends on the description only.
+/// The options that make bubblewrap set a sandbox up. Depends on its description and on the most
+/// bytes that each file system in memory may hold, if that is limited, only.
 ///
 /// The program has namespaces of its own for users, processes, mounts, host name, IPC and, unless
 /// it may use this machine's, network; `/proc` and `/dev` of its own; no terminal that it could
 /// type into; and it dies with whoever runs it.
 #[must_use]
-pub fn options(sandbox: &Sandbox) -> Vec<OsString> {
+pub fn options(sandbox: &Sandbox, temporary_size: Option<u64>) -> Vec<OsString> {
     let mut options = Options(Vec::new());
     for flag in [
         "--unshare-user",
@@ -58,6 +59,9 @@ pub fn options(sandbox: &Sandbox) -> Vec<OsString> {
     options.mount("--bind", "--ro-bind", sandbox.writable, &sandbox.root, "/");
     options.put(&["--proc", "/proc"]);
     options.put(&["--dev", "/dev"]);
+    if temporary_size.is_some() {
+        options.temporary(temporary_size, Path::new("/dev/shm"));
+    }
     // What lies deeper comes later, or else the mount above would hide it.
     let mut over: Vec<(&Path, Over<'_>)> = sandbox
         .temporary
@@ -71,11 +75,18 @@ pub fn options(sandbox: &Sandbox) -> Vec<OsString> {
     over.sort_by_key(|(path, _)| path.components().count());
     for (path, over) in over {
         match over {
-            Over::Temporary => options.put(&[OsStr::new("--tmpfs"), path.as_os_str()]),
+            Over::Temporary => options.temporary(temporary_size, path),
             Over::Bind(source, writable) => {
                 options.mount("--bind", "--ro-bind", writable, source, path);
             }
         }
+    }
+    let devices = Path::new("/dev");
+    let is_own = sandbox.binds.iter().all(|bind| bind.destination != devices)
+        && sandbox.temporary.iter().all(|path| path != devices);
+    if temporary_size.is_some() && is_own {
+        // In memory as well, and bubblewrap limits it by no size.
+        options.put(&["--remount-ro", "/dev"]);
     }
     for (name, value) in &sandbox.environment {
         options.put(&["--setenv", name, value]);
@@ -96,6 +107,13 @@ impl Options {
     fn put(&mut self, words: &[impl AsRef<OsStr>]) {
         self.0
             .extend(words.iter().map(|word| word.as_ref().to_owned()));
+    }
+
+    fn temporary(&mut self, size: Option<u64>, path: &Path) {
+        if let Some(size) = size {
+            self.put(&["--size", &size.to_string()]);
+        }
+        self.put(&[OsStr::new("--tmpfs"), path.as_os_str()]);
     }
 
     fn mount(
@@ -136,7 +154,7 @@ mod tests {
     }
 
     fn words(sandbox: &Sandbox) -> Vec<String> {
-        options(sandbox)
+        options(sandbox, None)
             .into_iter()
             .map(|word| word.into_string().unwrap())
             .collect()
@@ -215,6 +233,27 @@ mod tests {
             ],
         );
         assert_eq!(position(&user, &["--cap-add"]), None);
+    }
+
+    #[test]
+    fn file_systems_in_memory_hold_no_more_than_they_may() {
+        let sandbox = Sandbox {
+            temporary: vec!["/tmp".into()],
+            ..sandbox()
+        };
+        let words: Vec<String> = options(&sandbox, Some(4096))
+            .into_iter()
+            .map(|word| word.into_string().unwrap())
+            .collect();
+        in_order(
+            &words,
+            &[
+                &["--dev", "/dev"],
+                &["--size", "4096", "--tmpfs", "/dev/shm"],
+                &["--size", "4096", "--tmpfs", "/tmp"],
+                &["--remount-ro", "/dev"],
+            ],
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Control groups, of either version, as far as this process may make some (cgroups(7)).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::control_group::new_name;
 use super::limits::Limits;
 
 /// Where they are mounted.
@@ -62,14 +63,16 @@ impl Controllers {
                 continue;
             }
             for controller in wanted {
+                if !names.split(',').any(|name| name == controller.name()) {
+                    continue;
+                }
                 let tree = mount.join(controller.name());
                 // In a container the path may be the host's, of which the root is all there is.
                 let group = [tree.join(path), tree]
                     .into_iter()
                     .find(|group| can_make_groups(group));
-                if names.split(',').any(|name| name == controller.name())
-                    && let Some(group) = group
-                {
+                // Controllers that share a tree have one path.
+                if let Some(group) = group.and_then(|group| fs_err::canonicalize(group).ok()) {
                     found.separate.insert(*controller, group);
                 }
             }
@@ -87,10 +90,30 @@ impl Controllers {
                 .is_some_and(|(_, controllers)| controllers.contains(&controller))
     }
 
+    /// The groups in which others are made.
+    pub(super) fn parents(&self) -> BTreeSet<&Path> {
+        let unified = self.unified.iter().map(|(group, _)| group.as_path());
+        unified
+            .chain(self.separate.values().map(PathBuf::as_path))
+            .collect()
+    }
+
+    /// Which of the groups that were made counts memory.
+    pub(super) fn memory_group<'a>(&self, made: &'a [PathBuf]) -> Option<&'a Path> {
+        let parent = match self.separate.get(&Controller::Memory) {
+            Some(parent) => parent,
+            None if self.has(Controller::Memory) => &self.unified.as_ref()?.0,
+            None => return None,
+        };
+        let mut made = made.iter().map(PathBuf::as_path);
+        made.find(|group| group.parent() == Some(parent))
+    }
+
     /// Makes groups of that name with these limits.
     ///
     /// # Errors
-    /// When one cannot be made or limited; those that were made are removed.
+    /// When one is there already, which somebody else has limited or not, or cannot be made or
+    /// limited; those that were made are removed.
     pub fn make(&self, name: &str, limits: &Limits) -> io::Result<Vec<PathBuf>> {
         let mut made = Vec::new();
         let done = self.try_make(name, limits, &mut made);
@@ -106,7 +129,7 @@ impl Controllers {
     fn try_make(&self, name: &str, limits: &Limits, made: &mut Vec<PathBuf>) -> io::Result<()> {
         if let Some((parent, controllers)) = &self.unified {
             let group = parent.join(name);
-            fs_err::create_dir(&group)?;
+            create(&group)?;
             made.push(group.clone());
             for controller in controllers {
                 set_unified(*controller, &group, limits)?;
@@ -115,32 +138,27 @@ impl Controllers {
         for (controller, parent) in &self.separate {
             let group = parent.join(name);
             // Controllers may share a tree.
-            match fs_err::create_dir(&group) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                created => {
-                    created?;
-                    made.push(group.clone());
-                }
+            if !made.contains(&group) {
+                create(&group)?;
+                made.push(group.clone());
             }
             set_separate(*controller, &group, limits)?;
         }
         Ok(())
     }
+}
 
-    /// Whether memory ran out in one of these groups.
-    #[must_use]
-    pub fn ran_out_of_memory(&self, groups: &[PathBuf]) -> bool {
-        let count = |path: PathBuf, name: &str| {
-            let text = fs_err::read_to_string(path).unwrap_or_default();
-            text.lines()
-                .filter_map(|line| line.split_once(' '))
-                .any(|(key, value)| key == name && value.trim() != "0")
-        };
-        groups.iter().any(|group| {
-            count(group.join("memory.events"), "oom_kill")
-                || count(group.join("memory.oom_control"), "oom_kill")
-        })
-    }
+/// Makes a group that is not there yet.
+fn create(group: &Path) -> io::Result<()> {
+    fs_err::create_dir(group).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            let group = group.display();
+            io::Error::other(format!(
+                "the control group {group} is there already, and its limits may be others"
+            ))
+        }
+        _ => error,
+    })
 }
 
 /// Of this process's own group and those above it, the first in which groups can be made that have
@@ -182,7 +200,7 @@ fn unified(mount: &Path, own: &Path, wanted: &[Controller]) -> Option<(PathBuf, 
 
 /// Whether groups can be made in a group, found out by making one.
 fn can_make_groups(group: &Path) -> bool {
-    let probe = group.join(format!("ohoci-{}-probe", std::process::id()));
+    let probe = group.join(new_name());
     group.join("cgroup.procs").exists()
         && fs_err::create_dir(&probe).is_ok()
         && fs_err::remove_dir(&probe).is_ok()
@@ -193,8 +211,10 @@ fn set_unified(controller: Controller, group: &Path, limits: &Limits) -> io::Res
         Controller::Memory => {
             if let Some(bytes) = limits.memory {
                 fs_err::write(group.join("memory.max"), bytes.to_string())?;
-                // What swapping would add; a kernel without it has no such file.
-                let _ = fs_err::write(group.join("memory.swap.max"), "0");
+                // What swapping would add.
+                set_if_there(&group.join("memory.swap.max"), "0")?;
+                // A run that has lost some of its processes proves nothing.
+                set_if_there(&group.join("memory.oom.group"), "1")?;
             }
         }
         Controller::Processes => set_processes(group, limits)?,
@@ -214,7 +234,7 @@ fn set_separate(controller: Controller, group: &Path, limits: &Limits) -> io::Re
             if let Some(bytes) = limits.memory {
                 fs_err::write(group.join("memory.limit_in_bytes"), bytes.to_string())?;
                 let both = group.join("memory.memsw.limit_in_bytes");
-                let _ = fs_err::write(both, bytes.to_string());
+                set_if_there(&both, &bytes.to_string())?;
             }
         }
         Controller::Processes => set_processes(group, limits)?,
@@ -226,6 +246,14 @@ fn set_separate(controller: Controller, group: &Path, limits: &Limits) -> io::Re
         }
     }
     Ok(())
+}
+
+/// Sets what not every kernel has.
+fn set_if_there(file: &Path, value: &str) -> io::Result<()> {
+    match file.exists() {
+        true => fs_err::write(file, value),
+        false => Ok(()),
+    }
 }
 
 fn set_processes(group: &Path, limits: &Limits) -> io::Result<()> {
@@ -256,6 +284,9 @@ mod tests {
         memory: Some(1 << 30),
         processes: Some(99),
         cpus: Some(1.5),
+        disk: None,
+        inodes: None,
+        time: None,
     };
 
     fn scene(own: &str, files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -295,9 +326,7 @@ mod tests {
         assert_eq!(limits_of(&made[0], "memory.max"), "1073741824");
         assert_eq!(limits_of(&made[0], "pids.max"), "99");
         assert_eq!(limits_of(&made[0], "cpu.max"), "150000 100000");
-        assert!(!found.ran_out_of_memory(&made));
-        fs_err::write(made[0].join("memory.events"), "oom 1\noom_kill 2\n").unwrap();
-        assert!(found.ran_out_of_memory(&made));
+        assert_eq!(found.memory_group(&made), Some(made[0].as_path()));
     }
 
     #[test]
@@ -316,8 +345,49 @@ mod tests {
         assert_eq!(made, [at("memory/a/run"), at("pids/run"), at("cpu/run")]);
         assert_eq!(limits_of(&made[0], "memory.limit_in_bytes"), "1073741824");
         assert_eq!(limits_of(&made[2], "cpu.cfs_quota_us"), "150000");
-        fs_err::write(made[0].join("memory.oom_control"), "oom_kill 1\n").unwrap();
-        assert!(found.ran_out_of_memory(&made));
+        assert_eq!(found.memory_group(&made), Some(made[0].as_path()));
+    }
+
+    #[test]
+    fn controllers_that_share_a_tree_share_a_group() {
+        let root = scene("2:cpu,pids:/\n", &[("cpu,pids/cgroup.procs", "")]);
+        for name in ["cpu", "pids"] {
+            let link = root.path().join(MOUNT).join(name);
+            fs_err::os::unix::fs::symlink("cpu,pids", link).unwrap();
+        }
+        let found = Controllers::find(&ALL, root.path());
+        let made = found.make("run", &LIMITS).unwrap();
+        assert_eq!(made.len(), 1);
+        assert_eq!(limits_of(&made[0], "pids.max"), "99");
+        assert_eq!(limits_of(&made[0], "cpu.cfs_quota_us"), "150000");
+    }
+
+    #[test]
+    fn a_group_that_is_there_already_is_refused() {
+        for (own, file) in [
+            ("0::/\n", "cgroup.procs"),
+            ("4:memory:/\n", "memory/cgroup.procs"),
+        ] {
+            let enabled = ("cgroup.subtree_control", "memory pids cpu");
+            let root = scene(own, &[(file, ""), enabled]);
+            let found = Controllers::find(&ALL, root.path());
+            let made = found.make("run", &LIMITS).unwrap();
+            let refused = found.make("run", &LIMITS).unwrap_err().to_string();
+            assert!(refused.contains("is there already"), "{refused}");
+            assert!(made[0].exists(), "what others have made stays");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_set_is_an_error() {
+        let root = scene("4:memory:/\n", &[("memory/cgroup.procs", "")]);
+        let found = Controllers::find(&ALL, root.path());
+        let group = root.path().join(MOUNT).join("memory/run");
+        fs_err::create_dir(&group).unwrap();
+        fs_err::create_dir(group.join("memory.memsw.limit_in_bytes")).unwrap();
+        assert!(set_separate(Controller::Memory, &group, &LIMITS).is_err());
+        fs_err::remove_dir_all(&group).unwrap();
+        assert!(found.make("run", &LIMITS).is_ok());
     }
 
     #[test]

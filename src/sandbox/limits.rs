@@ -1,31 +1,113 @@
 //! What a run may use of this machine, as far as this machine lets whoever runs it say so.
 
-use std::ffi::OsString;
+use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use super::cgroup::{Controller, Controllers};
+use super::control_group;
+use super::memory_kills::MemoryKills;
+use super::usage::Written;
 
-/// Puts itself into control groups and turns into what stands behind `--`.
-const JOIN: &str = r#"while [ "$1" != -- ]; do echo 0 > "$1/cgroup.procs" || exit 125; shift; done
-shift; exec "$@""#;
-
-/// Limits itself, within the sandbox, and turns into what stands behind.
-///
-/// Linux counts the processes of each user namespace for itself since 5.14.
-const ULIMIT: &str = r#"[ -z "$1" ] || ulimit -u "$1"; [ -z "$2" ] || ulimit -d "$2"
-shift 2; exec "$@""#;
-
-/// What a run may use.
+/// What a run may use. `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limits {
-    /// Bytes of memory.
+    /// Bytes of memory, with what lies in file systems in memory.
     pub memory: Option<u64>,
     /// Processes and threads.
     pub processes: Option<u64>,
     /// Processors' time, in seconds of it a second.
     pub cpus: Option<f64>,
+    /// Bytes that its root file system may grow by.
+    pub disk: Option<u64>,
+    /// Files and directories that its root file system may grow by.
+    pub inodes: Option<u64>,
+    /// How long it may take.
+    pub time: Option<Duration>,
+}
+
+/// A limit that a run came up against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exceeded {
+    /// Its time was over.
+    Time(Duration),
+    /// Something in it was killed because it used more bytes of memory than this.
+    Memory(u64),
+    /// Something in it was killed because the machine, or a control group around ohoci, had no
+    /// memory left.
+    MachineMemory,
+    /// It wrote more bytes than this.
+    Disk(u64),
+    /// It made more files and directories than this.
+    Inodes(u64),
+    /// The file system that it writes to was about to be full.
+    Space,
+}
+
+impl Exceeded {
+    /// Whether it is the run's own limit, rather than something that this machine lacks.
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        !matches!(self, Self::MachineMemory | Self::Space)
+    }
+
+    /// What may help.
+    #[must_use]
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Time(_) => "--timeout raises it",
+            Self::Memory(_) => "--memory raises it",
+            Self::MachineMemory => {
+                "run less at once, or give each run less with --memory, so that the limit is reached before the machine's end"
+            }
+            Self::Disk(_) => "--disk raises it",
+            Self::Inodes(_) => "--inodes raises it",
+            Self::Space => "make room there, or set TMPDIR to a directory on a disk that has some",
+        }
+    }
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time(limit) => write!(f, "the time limit of {limit:?} was exceeded"),
+            Self::Memory(limit) => {
+                write!(
+                    f,
+                    "out of memory: the memory limit of {} was reached",
+                    size(*limit)
+                )
+            }
+            Self::MachineMemory => f.write_str("out of memory: the machine had none left"),
+            Self::Disk(limit) => write!(f, "the disk limit of {} was exceeded", size(*limit)),
+            Self::Inodes(limit) => {
+                write!(f, "the limit of {limit} files and directories was exceeded")
+            }
+            Self::Space => f.write_str("the disk that it writes to is almost full"),
+        }
+    }
+}
+
+/// Bytes in powers of 1024, as limits are written: `4 GiB`, `1.5 MiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    for (unit, shift) in UNITS {
+        if let Some(tenths) = bytes.checked_mul(10).map(|tenths| tenths >> shift)
+            && tenths >= 10
+        {
+            return match (tenths / 10, tenths % 10) {
+                (whole, 0) => format!("{whole} {unit}"),
+                (whole, tenth) => format!("{whole}.{tenth} {unit}"),
+            };
+        }
+    }
+    format!("{bytes} bytes")
 }
 
 /// How far a limit holds.
@@ -44,31 +126,43 @@ pub enum Enforced {
 pub struct Limiter {
     limits: Limits,
     controllers: Controllers,
-    is_root: bool,
+    /// Whether processes inside are the machine's own root, whose processes Linux does not count.
+    is_root_inside: bool,
+    /// Linux counts the processes of each user namespace for itself since 5.14.
     counts_by_namespace: bool,
-    made: AtomicU64,
 }
 
-/// The control groups of one run, which go with it.
+/// The limits of one run; its control groups go with it.
 #[derive(Debug)]
 pub struct LimitGroup {
     limiter: Arc<Limiter>,
     directories: Vec<PathBuf>,
+    kills: MemoryKills,
+    written: Option<Arc<Written>>,
 }
 
 impl Limiter {
-    /// Looks for what can be enforced here.
+    /// Looks for what can be enforced here, and removes the control groups of runs that are dead.
     #[must_use]
     pub fn find(limits: Limits) -> Self {
         let release = rustix::system::uname();
         let release = release.release().to_string_lossy().into_owned();
+        let controllers = Controllers::find(&wanted(&limits), Path::new("/"));
+        for parent in controllers.parents() {
+            control_group::remove_leftovers(parent);
+        }
         Self {
             limits,
-            controllers: Controllers::find(&wanted(&limits), Path::new("/")),
-            is_root: rustix::process::geteuid().is_root(),
+            controllers,
+            is_root_inside: rustix::process::geteuid().is_root(),
             counts_by_namespace: is_at_least(&release, (5, 14)),
-            made: AtomicU64::new(0),
         }
+    }
+
+    /// The limits.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// How far the limit on memory holds.
@@ -84,7 +178,7 @@ impl Limiter {
     /// How far the limit on processes holds.
     #[must_use]
     pub fn processes(&self) -> Enforced {
-        if self.controllers.has(Controller::Processes) || self.limits_processes_inside() {
+        if self.controllers.has(Controller::Processes) || self.counts_processes() {
             Enforced::Whole
         } else {
             Enforced::Not
@@ -101,36 +195,49 @@ impl Limiter {
         }
     }
 
-    /// What is asked for and does not hold as it should, in words.
+    /// Which of these limits do not hold as they should, in words.
     #[must_use]
-    pub fn shortcomings(&self) -> Vec<&'static str> {
+    pub fn shortcomings(&self, of: &Limits) -> Vec<&'static str> {
         let mut all = Vec::new();
-        if self.limits.memory.is_some() && self.memory() != Enforced::Whole {
+        if of.memory.is_some() && self.memory() != Enforced::Whole {
             all.push("the limit on memory holds for each process, not for a whole run");
         }
-        if self.limits.processes.is_some() && self.processes() != Enforced::Whole {
+        if of.processes.is_some() && self.processes() != Enforced::Whole {
             all.push("the limit on processes is not enforced");
         }
-        if self.limits.cpus.is_some() && self.cpus() != Enforced::Whole {
+        if of.cpus.is_some() && self.cpus() != Enforced::Whole {
             all.push("the limit on processors is not enforced");
         }
         all
     }
 
-    /// Linux does not count the processes of the machine's own root.
-    fn limits_processes_inside(&self) -> bool {
-        self.counts_by_namespace && !self.is_root
+    fn counts_processes(&self) -> bool {
+        self.counts_by_namespace && !self.is_root_inside
     }
 
-    /// Makes the control groups for one run.
+    /// Makes what limits one run, which writes to that directory; `None` where it can write nothing
+    /// but file systems in memory.
     ///
     /// # Errors
-    /// When the machine refuses, which it did not promise by what was found.
-    pub fn group(self: &Arc<Self>) -> std::io::Result<LimitGroup> {
-        let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let name = format!("ohoci-{}-{number}", std::process::id());
+    /// When the machine refuses, which it did not promise by what was found, a control group of the
+    /// same name is there, or the directory cannot be looked at.
+    pub fn group(self: &Arc<Self>, written: Option<&Path>) -> io::Result<LimitGroup> {
+        let watches = self.limits.disk.is_some() || self.limits.inodes.is_some();
+        let written = written
+            .filter(|_| watches)
+            .map(|path| Written::open(path, self.limits.disk, self.limits.inodes))
+            .transpose()?;
+        let directories = self
+            .controllers
+            .make(&control_group::new_name(), &self.limits)?;
+        let kills = match self.controllers.memory_group(&directories) {
+            Some(own) => MemoryKills::of_group(own),
+            None => MemoryKills::around(Path::new("/")),
+        };
         Ok(LimitGroup {
-            directories: self.controllers.make(&name, &self.limits)?,
+            directories,
+            kills,
+            written: written.map(Arc::new),
             limiter: Arc::clone(self),
         })
     }
@@ -149,63 +256,122 @@ fn wanted(limits: &Limits) -> Vec<Controller> {
 }
 
 impl LimitGroup {
-    /// The command line that a sandbox has to be started by; empty where there is nothing to join.
-    #[must_use]
-    pub fn before(&self) -> Vec<OsString> {
-        if self.directories.is_empty() {
-            return Vec::new();
+    /// Puts a process under the limits that is the first of its user namespace and has started
+    /// nothing yet. `limits_files` says whether no file may grow beyond the limit on the disk,
+    /// wherever it is.
+    ///
+    /// # Errors
+    /// When it cannot be limited. That it is gone is no error: then nothing runs.
+    pub fn admit(&self, first: Pid, limits_files: bool) -> io::Result<()> {
+        for directory in &self.directories {
+            let number = first.as_raw_nonzero().to_string();
+            match fs_err::write(directory.join("cgroup.procs"), number) {
+                Err(error) if is_gone(&error) => return Ok(()),
+                joined => joined?,
+            }
         }
-        let mut words: Vec<OsString> = ["/bin/sh", "-c", JOIN, "sh"].map(OsString::from).into();
-        words.extend(self.directories.iter().map(Into::into));
-        words.push("--".into());
-        words
+        for (resource, limit) in self.of_each_process(limits_files) {
+            let Some(limit) = limit else { continue };
+            // A limit that is lower already stays.
+            let highest = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+            let limit = Some(limit.min(highest));
+            let limit = Rlimit {
+                current: limit,
+                maximum: limit,
+            };
+            match prlimit(Some(first), resource, limit) {
+                Ok(_) => {}
+                Err(Errno::SRCH) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
     }
 
-    /// A command line for within the sandbox, in which a shell limits itself as far as that is
-    /// needed. `shell` has to be one whose `ulimit` knows `-u` and `-d`, such as bash.
-    #[must_use]
-    pub fn inside(&self, shell: &str, command: &[OsString]) -> Vec<OsString> {
+    /// The limits that each process has by itself and hands on to those that it starts. That on the
+    /// number of processes counts all of a user namespace.
+    fn of_each_process(&self, limits_files: bool) -> [(Resource, Option<u64>); 3] {
         let limits = &self.limiter.limits;
         let controllers = &self.limiter.controllers;
-        let processes = limits.processes.filter(|_| {
-            !controllers.has(Controller::Processes) && self.limiter.limits_processes_inside()
-        });
-        let memory = limits
-            .memory
-            .filter(|_| !controllers.has(Controller::Memory));
-        if processes.is_none() && memory.is_none() {
-            return command.to_vec();
-        }
-        let text = |number: Option<u64>| number.map_or_else(String::new, |n| n.to_string());
-        let mut words: Vec<OsString> = [shell, "-c", ULIMIT, "limits"].map(OsString::from).into();
-        words.push(text(processes).into());
-        // Counted in KiB.
-        words.push(text(memory.map(|bytes| bytes >> 10)).into());
-        words.extend_from_slice(command);
-        words
+        // Set for root as well: it holds as soon as what runs is another user outside.
+        let counts = self.limiter.counts_by_namespace;
+        [
+            (
+                Resource::Nproc,
+                limits
+                    .processes
+                    .filter(|_| counts && !controllers.has(Controller::Processes)),
+            ),
+            (
+                Resource::Data,
+                limits
+                    .memory
+                    .filter(|_| !controllers.has(Controller::Memory)),
+            ),
+            (
+                Resource::Fsize,
+                limits
+                    .disk
+                    .filter(|_| limits_files)
+                    // So that what is over the limit can be told from what just keeps it.
+                    .map(|disk| disk.saturating_add(64 << 10)),
+            ),
+        ]
     }
 
-    /// Whether something in it was killed because its memory was used up.
+    /// Most bytes of each file system in memory, so that those do not get around the limit on memory
+    /// where that holds for each process only.
     #[must_use]
-    pub fn ran_out_of_memory(&self) -> bool {
-        self.limiter
-            .controllers
-            .ran_out_of_memory(&self.directories)
+    pub fn temporary_size(&self) -> Option<u64> {
+        // The kernel's own share of the machine's memory.
+        self.limiter.limits.memory.map(|memory| (memory / 2).max(1))
     }
+
+    /// Waits until the run has written more than it may; forever, where that is not watched.
+    pub async fn overrun(&self) -> Exceeded {
+        let Some(written) = &self.written else {
+            return std::future::pending().await;
+        };
+        let mut pause = Written::PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            let written = Arc::clone(written);
+            let looked = tokio::task::spawn_blocking(move || written.look()).await;
+            match looked {
+                Ok((Some(exceeded), _)) => return exceeded,
+                Ok((None, next)) => pause = next,
+                // The runtime is about to end.
+                Err(_) => return std::future::pending().await,
+            }
+        }
+    }
+
+    /// Whether the run, which is over, has written more than it may. Blocks.
+    #[must_use]
+    pub fn has_overrun(&self) -> Option<Exceeded> {
+        self.written.as_ref()?.look().0
+    }
+
+    /// Whether something in it, or where it has no control group of its own, something around it, was
+    /// killed because memory was used up.
+    #[must_use]
+    pub fn memory_kill(&self) -> Option<Exceeded> {
+        match (self.kills.found()?, self.limiter.limits.memory) {
+            (kill, Some(limit)) if kill.is_own => Some(Exceeded::Memory(limit)),
+            _ => Some(Exceeded::MachineMemory),
+        }
+    }
+}
+
+/// Whether a process that is written to a control group is no longer there.
+fn is_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
 
 impl Drop for LimitGroup {
     fn drop(&mut self) {
         for directory in &self.directories {
-            // Processes that are gone may be counted for another moment; what then stays is empty.
-            for _ in 0..20 {
-                match fs_err::remove_dir(directory) {
-                    Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
-                        std::thread::sleep(std::time::Duration::from_millis(5));
-                    }
-                    _ => break,
-                }
-            }
+            control_group::remove(directory);
         }
     }
 }
@@ -233,34 +399,52 @@ mod tests {
         assert!(!is_at_least("odd", (5, 14)));
     }
 
-    fn limiter(is_root: bool) -> Arc<Limiter> {
+    const LIMITS: Limits = Limits {
+        memory: Some(1 << 20),
+        processes: Some(10),
+        cpus: Some(1.0),
+        disk: Some(1 << 20),
+        inodes: Some(10),
+        time: None,
+    };
+
+    fn limiter(is_root_inside: bool) -> Arc<Limiter> {
         Arc::new(Limiter {
-            limits: Limits {
-                memory: Some(1 << 20),
-                processes: Some(10),
-                cpus: Some(1.0),
-            },
+            limits: LIMITS,
             controllers: Controllers::default(),
-            is_root,
+            is_root_inside,
             counts_by_namespace: true,
-            made: AtomicU64::new(0),
         })
     }
 
     #[test]
-    fn what_control_groups_do_not_limit_a_shell_does_as_far_as_it_can() {
-        let words: Vec<OsString> = vec!["run".into()];
-        let user = limiter(false).group().unwrap();
-        let line = user.inside("/bin/bash", &words);
-        assert_eq!(line[4..], ["10", "1024", "run"].map(OsString::from));
-        assert!(user.before().is_empty());
-        let root = limiter(true).group().unwrap();
-        assert_eq!(root.inside("/bin/bash", &words)[4..6], ["", "1024"]);
+    fn what_control_groups_do_not_limit_processes_are_limited_in() {
+        let of = |is_root, limits_files| {
+            let group = limiter(is_root).group(None).unwrap();
+            group
+                .of_each_process(limits_files)
+                .map(|(_, limit)| limit.is_some())
+        };
+        assert_eq!(of(false, true), [true, true, true]);
+        assert_eq!(of(true, false), [true, true, false]);
     }
 
     #[test]
     fn what_is_not_enforced_is_said() {
-        assert_eq!(limiter(false).shortcomings().len(), 2);
-        assert_eq!(limiter(true).shortcomings().len(), 3);
+        assert_eq!(limiter(false).shortcomings(&LIMITS).len(), 2);
+        assert_eq!(limiter(true).shortcomings(&LIMITS).len(), 3);
+        assert!(limiter(true).shortcomings(&Limits::default()).is_empty());
+    }
+
+    #[test]
+    fn sizes_are_written_as_they_are_given() {
+        for (bytes, text) in [
+            (1000, "1000 bytes"),
+            (1 << 20, "1 MiB"),
+            (3 << 29, "1.5 GiB"),
+            (1 << 44, "16 TiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
     }
 }

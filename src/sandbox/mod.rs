@@ -4,11 +4,14 @@
 
 pub mod bubblewrap;
 pub mod cgroup;
+mod control_group;
+pub mod defaults;
 mod denial;
 pub mod description;
 pub mod hosts;
 pub mod image;
 pub mod limits;
+mod memory_kills;
 pub mod overlay;
 pub mod ownership;
 pub mod process;
@@ -17,12 +20,13 @@ pub mod remove;
 pub mod root;
 pub mod run;
 pub mod unpack;
+mod usage;
 pub mod user;
 
 pub use description::{Bind, BindError, HOST_NAME, Network, Sandbox};
 pub use hosts::local_hosts;
 pub use image::{FoundImage, UnpackedImage, find_image, unpack_image};
-pub use limits::{Enforced, LimitGroup, Limiter, Limits};
+pub use limits::{Enforced, Exceeded, LimitGroup, Limiter, Limits};
 pub use overlay::{CopyOnWrite, Overlay, Workspace};
 pub use process::{Process, ProcessError};
 pub use program::ProgramError;

@@ -261,6 +261,15 @@ impl Workspace {
         &self.lower
     }
 
+    /// Where what is written to it lands.
+    #[must_use]
+    pub fn written(&self) -> PathBuf {
+        match self.before.is_empty() {
+            true => self.root(),
+            false => self.directory.path().join("upper"),
+        }
+    }
+
     /// The command line that a program has to be started by to see it.
     #[must_use]
     pub fn before(&self) -> &[OsString] {

@@ -7,11 +7,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{FileType, MemfdFlags, fstat, memfd_create};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use super::bubblewrap::options;
 use super::denial;
 use super::description::Sandbox;
+use super::limits::{Exceeded, LimitGroup};
 
 /// What the program is called.
 const PROGRAM: &str = "bwrap";
@@ -30,6 +32,7 @@ const PROGRAM: &str = "bwrap";
 const OPTIONS: i32 = 3;
 const STATUS: i32 = 4;
 const GATE: i32 = 5;
+const FILTER: i32 = 6;
 
 /// An installed bubblewrap.
 #[derive(Clone, Debug)]
@@ -37,6 +40,10 @@ pub struct Bubblewrap {
     program: PathBuf,
     /// What is started in its place, and starts it.
     before: Vec<OsString>,
+    /// What everything that it runs is limited by.
+    limits: Option<Arc<LimitGroup>>,
+    /// A seccomp filter for what it runs, if any.
+    filter: Option<Vec<u8>>,
 }
 
 /// Where the program reads and writes.
@@ -64,6 +71,8 @@ pub enum Ended {
     Exited(u8),
     /// It was killed because its time was over.
     TimedOut,
+    /// It wrote more than it may, and was killed where it had not ended before that was noticed.
+    Exceeded(Exceeded),
 }
 
 /// Why a program could not be run.
@@ -121,6 +130,8 @@ impl Bubblewrap {
             .map(|program| Self {
                 program,
                 before: Vec::new(),
+                limits: None,
+                filter: None,
             })
             .ok_or(RunError::Missing)
     }
@@ -130,8 +141,26 @@ impl Bubblewrap {
     #[must_use]
     pub fn started_by(&self, before: impl IntoIterator<Item = OsString>) -> Self {
         Self {
-            program: self.program.clone(),
             before: before.into_iter().collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The same, with everything that it runs under these limits.
+    #[must_use]
+    pub fn limited_by(&self, limits: Arc<LimitGroup>) -> Self {
+        Self {
+            limits: Some(limits),
+            ..self.clone()
+        }
+    }
+
+    /// The same, with a seccomp filter (seccomp(2)) for what it runs.
+    #[must_use]
+    pub fn filtered_by(&self, filter: Vec<u8>) -> Self {
+        Self {
+            filter: Some(filter),
+            ..self.clone()
         }
     }
 
@@ -153,12 +182,23 @@ impl Bubblewrap {
     ) -> Result<Ended, RunError> {
         let deadline = limit.map(|limit| Instant::now() + limit);
         let (mut running, pump) = self.start(sandbox, command, streams)?;
-        let ended = running.until(deadline).await;
+        let ended = tokio::select! {
+            ended = running.until(deadline) => ended,
+            exceeded = overrun(self.limits.as_deref()) => Ok(Some(Ended::Exceeded(exceeded))),
+        };
         let failed = RunError::io("wait for bwrap");
-        let gone = tokio::task::spawn_blocking(move || running.end())
-            .await
-            .map_err(|error| failed(io::Error::other(error)))?;
-        let ended = ended?;
+        let limits = self.limits.clone();
+        let (gone, overrun) = tokio::task::spawn_blocking(move || {
+            let gone = running.end();
+            (gone, limits.and_then(|limits| limits.has_overrun()))
+        })
+        .await
+        .map_err(|error| failed(io::Error::other(error)))?;
+        let ended = match (ended?, overrun) {
+            // It was over before that was noticed.
+            (Some(Ended::Exited(_)), Some(exceeded)) => Some(Ended::Exceeded(exceeded)),
+            (ended, _) => ended,
+        };
         if let Some(pump) = pump {
             let failed = RunError::io("pass on what the program wrote");
             match pump.await {
@@ -199,14 +239,25 @@ impl Bubblewrap {
         ] {
             bwrap.arg(option).arg(number.to_string());
         }
+        let size = self.limits.as_ref().and_then(|all| all.temporary_size());
+        let mut handed = vec![
+            mapping(options_in_memory(sandbox, size).map_err(&failed)?, OPTIONS),
+            mapping(status_writer, STATUS),
+            mapping(gate_reader, GATE),
+        ];
+        if let Some(filter) = &self.filter {
+            bwrap.args(["--seccomp", &FILTER.to_string()]);
+            let filter = in_memory("seccomp-filter", filter).map_err(&failed)?;
+            handed.push(mapping(filter, FILTER));
+        }
         bwrap.arg("--").args(command);
         bwrap
-            .fd_mappings(vec![
-                mapping(options_in_memory(sandbox).map_err(&failed)?, OPTIONS),
-                mapping(status_writer, STATUS),
-                mapping(gate_reader, GATE),
-            ])
+            .fd_mappings(handed)
             .map_err(|error| failed(io::Error::other(error)))?;
+        let limits_files = match streams {
+            Streams::Inherited => !writes_to_a_file(),
+            Streams::Into(_) => true,
+        };
         let pump = match streams {
             Streams::Inherited => None,
             Streams::Into(sink) => {
@@ -226,6 +277,8 @@ impl Bubblewrap {
             status: None,
             gate: Some(gate),
             first: None,
+            limits: self.limits.clone(),
+            limits_files,
         };
         let status = pipe::Receiver::from_owned_fd(status.into()).map_err(&failed)?;
         running.status = Some(BufReader::new(status).lines());
@@ -233,6 +286,23 @@ impl Bubblewrap {
             pump.map(|(output, sink)| tokio::task::spawn_blocking(move || copy(output, sink)));
         Ok((running, pump))
     }
+}
+
+/// Waits until a run writes more than it may.
+async fn overrun(limits: Option<&LimitGroup>) -> Exceeded {
+    match limits {
+        Some(limits) => limits.overrun().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether what a program writes to this process's own streams ends in a file, which may be larger
+/// than what it writes to its root file system.
+fn writes_to_a_file() -> bool {
+    let is_file = |status: Result<rustix::fs::Stat, Errno>| {
+        status.is_ok_and(|status| FileType::from_raw_mode(status.st_mode).is_file())
+    };
+    is_file(fstat(io::stdout())) || is_file(fstat(io::stderr()))
 }
 
 type Pump = tokio::task::JoinHandle<io::Result<()>>;
@@ -246,9 +316,9 @@ fn mapping(parent: impl Into<OwnedFd>, child_fd: i32) -> FdMapping {
 
 /// Bubblewrap's options in a file without a name: on the command line everybody on this machine
 /// could read the environment.
-pub(crate) fn options_in_memory(sandbox: &Sandbox) -> io::Result<OwnedFd> {
+fn options_in_memory(sandbox: &Sandbox, temporary_size: Option<u64>) -> io::Result<OwnedFd> {
     let mut words = Vec::new();
-    for option in options(sandbox) {
+    for option in options(sandbox, temporary_size) {
         words.extend_from_slice(option.as_bytes());
         words.push(0);
     }
@@ -256,7 +326,7 @@ pub(crate) fn options_in_memory(sandbox: &Sandbox) -> io::Result<OwnedFd> {
 }
 
 /// A file without a name on any disk, to be read from its beginning.
-pub(crate) fn in_memory(name: &str, content: &[u8]) -> io::Result<OwnedFd> {
+fn in_memory(name: &str, content: &[u8]) -> io::Result<OwnedFd> {
     let file = memfd_create(name, MemfdFlags::CLOEXEC)?;
     let mut file = std::fs::File::from(file);
     file.write_all(content)?;
@@ -290,6 +360,9 @@ struct Running {
     gate: Option<io::PipeWriter>,
     /// With the first process of a process namespace all others in it die, before it is gone.
     first: Option<OwnedFd>,
+    limits: Option<Arc<LimitGroup>>,
+    /// Whether its files are limited one by one, too.
+    limits_files: bool,
 }
 
 impl Running {
@@ -323,8 +396,13 @@ impl Running {
             if let Some(first) = document.get("child-pid").and_then(Value::as_i64) {
                 let first = i32::try_from(first).ok().and_then(Pid::from_raw);
                 let first = first.ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
-                let first = pidfd_open(first, PidfdFlags::empty());
-                self.first = Some(first.map_err(|errno| failed(errno.into()))?);
+                let handle = pidfd_open(first, PidfdFlags::empty());
+                self.first = Some(handle.map_err(|errno| failed(errno.into()))?);
+                if let Some(limits) = &self.limits {
+                    limits
+                        .admit(first, self.limits_files)
+                        .map_err(RunError::io("limit what runs"))?;
+                }
                 // It cannot end before it is watched, or another process might have its number.
                 if let Some(mut gate) = self.gate.take() {
                     // Where it has died meanwhile, the status tells.

@@ -50,9 +50,14 @@ fn project(interpreter: &str) -> Ohoci {
 
 /// Builds for the platform of this machine; without a `PATH` there is no bubblewrap.
 fn build(ohoci: &Ohoci, tag: &str, path: bool) -> Outcome {
+    build_with(ohoci, tag, path, &[])
+}
+
+fn build_with(ohoci: &Ohoci, tag: &str, path: bool, flags: &[&str]) -> Outcome {
     let mut command = ohoci.command();
     command.args(["deps", "build", "layers/compiled.toml", "--platform"]);
     command.args([here(), "-o", &format!("oci:deps:{tag}")]);
+    command.args(flags);
     if !path {
         command.env("PATH", "/nonexistent");
     }
@@ -143,6 +148,28 @@ fn what_an_interpreter_leaves_is_not_trusted() {
             "{expected}: {}",
             outcome.stderr
         );
+        assert!(!is_remembered(&ohoci), "{interpreter}");
+    }
+}
+
+#[test]
+fn who_compiles_without_end_is_stopped_and_the_limit_is_named() {
+    for (interpreter, flags, words) in [
+        (
+            "while :; do :; done",
+            ["--timeout", "0.5"],
+            "the time limit of 500ms was exceeded",
+        ),
+        (
+            "i=0; while :; do : > /.ohoci/$i; i=$((i+1)); done",
+            ["--inodes", "50"],
+            "the limit of 50 files and directories was exceeded",
+        ),
+    ] {
+        let ohoci = project(interpreter);
+        let outcome = build_with(&ohoci, "1", true, &flags).exits(1);
+        says(&outcome, words);
+        says(&outcome, &format!("hint: {} raises it", flags[0]));
         assert!(!is_remembered(&ohoci), "{interpreter}");
     }
 }

@@ -221,6 +221,38 @@ fn a_memory_hog_is_told_from_a_failing_test_where_memory_is_limited() {
         output.stdout,
         scene.file("gold", "test_output.txt")
     );
+    // Upstream's summary would take a report for a verdict.
+    assert_eq!(scene.has_file("gold", "report.json"), expected != "oom");
+}
+
+#[test]
+fn who_writes_too_much_is_killed_and_graded_by_nobody() {
+    let scene = Scene::new();
+    let bytes = "i=0; while :; do busybox head -c 100000 /dev/zero > /$i; i=$((i+1)); done; true";
+    scene.dataset(&[scene.row_testing(bytes)]);
+    let found = outcome(&scene, "gold", &["--disk", "5M"]);
+    assert_eq!(found["status"], "disk");
+    assert_eq!(
+        found["why"],
+        "the disk limit of 5 MiB was exceeded (--disk raises it)"
+    );
+    assert!(!scene.has_file("gold", "report.json"));
+    let files = "i=0; while :; do : > /$i; i=$((i+1)); done; true";
+    scene.dataset(&[scene.row_testing(files)]);
+    let found = outcome(&scene, "gold", &["--inodes", "500"]);
+    assert_eq!(found["status"], "disk", "{found}");
+    assert_eq!(scene.summary("gold")["error_ids"], json!([ID]));
+}
+
+#[test]
+fn a_script_that_somebody_kills_is_told_of() {
+    let scene = Scene::new();
+    scene.dataset(&[scene.row_testing("kill -9 $$")]);
+    let found = outcome(&scene, "gold", &[]);
+    assert!(
+        found["why"].as_str().unwrap().contains("SIGKILL"),
+        "{found}"
+    );
 }
 
 #[test]

@@ -143,6 +143,25 @@ fn an_install_that_fails_keeps_its_log_and_the_others_are_built() {
 }
 
 #[test]
+fn what_a_build_runs_is_limited_and_the_limit_is_named() {
+    let scene = Scene::new();
+    for (flags, words) in [
+        (
+            ["--inodes", "1"],
+            "the limit of 1 files and directories was exceeded",
+        ),
+        (["--disk", "1K"], "the disk limit of 1 KiB was exceeded"),
+        (["--timeout", "0.001"], "the time limit of 1ms was exceeded"),
+    ] {
+        let all = [&["--push", "oci:images"], &flags[..]].concat();
+        let outcome = scene.images(&BOTH[..1], &all).exits(1);
+        for words in [words, &format!("hint: {} raises it", flags[0])] {
+            assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
 fn an_audit_finds_what_is_newer_wherever_it_hides() {
     let scene = Scene::new();
     let planted = scene.ohoci.work().join("planted");

@@ -16,6 +16,7 @@ use crate::cli::compose::{CompressionArgument, epoch, local_layer, pack_failure}
 use crate::cli::context::Context;
 use crate::cli::exit_code;
 use crate::cli::failure::Failure;
+use crate::cli::limits::LimitArguments;
 use crate::cli::output;
 use crate::cli::progress::Progress;
 use crate::cli::size::bytes;
@@ -94,6 +95,10 @@ pub struct Arguments {
     /// How the result is written to stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+
+    /// Of what runs, which is the interpreter that compiles modules.
+    #[command(flatten)]
+    pub(super) limits: LimitArguments,
 }
 
 /// The result as JSON.
@@ -255,7 +260,17 @@ async fn build(
             return Err(stopped(platform, &one.audit));
         }
         let here = here.as_ref().filter(|_| !bytecode::runs_here(platform));
-        bytecode::add(recipe, &mut one, here, context, threads.get(), &observer).await?;
+        let limits = &arguments.limits;
+        bytecode::add(
+            recipe,
+            &mut one,
+            here,
+            context,
+            limits,
+            threads.get(),
+            &observer,
+        )
+        .await?;
         observer.event(&Event::Step(format!("packing {platform}")));
         let (one, local) = tokio::task::block_in_place(|| pack(one, platform, context, &options))?;
         built.push(one);

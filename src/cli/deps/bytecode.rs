@@ -2,17 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::limits::LimitArguments;
 use crate::config::environment::PATH;
 use crate::deps::assemble::{Assembled, merged};
 use crate::deps::bytecode::{BytecodeError, Job, Wanted, compiled};
 use crate::deps::recipe::{Bytecode, Feature, Recipe};
 use crate::layer::{Entry, Rules, Tree};
 use crate::oci::Platform;
+use crate::sandbox::Limiter;
 use crate::transfer::read::this_machine;
 use crate::transfer::{Event, Observer};
+
+/// How long compiling may take where nobody says.
+const TIME: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The platform whose programs compile for all others, when it is not among those that are built;
 /// `None` when nothing is compiled, or all are built for it.
@@ -54,6 +60,7 @@ pub(super) async fn add(
     assembled: &mut Assembled,
     here: Option<&Assembled>,
     context: &Context,
+    limits: &LimitArguments,
     threads: usize,
     observer: &Arc<dyn Observer>,
 ) -> Result<(), Failure> {
@@ -68,6 +75,7 @@ pub(super) async fn add(
             recipe,
             table,
             below: &below,
+            limits,
             threads,
         };
         let compiled = work
@@ -121,6 +129,7 @@ struct Work<'a> {
     recipe: &'a Recipe,
     table: &'a Bytecode,
     below: &'a BTreeSet<usize>,
+    limits: &'a LimitArguments,
     threads: usize,
 }
 
@@ -147,7 +156,11 @@ impl Work<'_> {
         };
         let path = context.environment.get(PATH);
         let cache = &context.places.cache;
-        compiled(&job, &wanted, cache, path.as_deref(), self.threads).await
+        let limits = self.limits.limits(&context.work_dir, 1, Some(TIME));
+        let limiter = Arc::new(Limiter::find(limits));
+        self.limits.tell(&limiter);
+        let path = path.as_deref();
+        compiled(&job, &wanted, cache, path, &limiter, self.threads).await
     }
 
     /// What an image with the features sets for its programs. Their places are not in it, which are

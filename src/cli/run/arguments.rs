@@ -7,11 +7,11 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use crate::cli::failure::Failure;
+use crate::cli::limits::LimitArguments;
 use crate::oci::{Platform, Reference, env};
 use crate::sandbox::{Bind, Network, root};
 
@@ -23,7 +23,8 @@ use crate::sandbox::{Bind, Network, root};
 /// sees nothing of this machine but what --mount shows it. Needs bubblewrap (`bwrap`).
 ///
 /// Ends with the program's exit code; 124 when its time was over, 125 when ohoci failed, 126 when
-/// the program cannot be executed, 127 when it is not there.
+/// the program cannot be executed, 127 when it is not there, 137 when it wrote more than it may
+/// (--disk, --inodes).
 #[derive(Args, Clone, Debug)]
 #[command(
     override_usage = "ohoci run [OPTIONS] IMAGE [--] [CMD]...\n       ohoci run [OPTIONS] --rootfs DIR [--] CMD..."
@@ -75,13 +76,12 @@ pub struct Arguments {
     #[arg(long, value_enum, value_name = "NETWORK", default_value_t)]
     pub network: NetworkChoice,
 
-    /// Kill the program and all that it started after so many seconds
-    #[arg(long, value_name = "SECONDS")]
-    pub timeout: Option<f64>,
-
     /// Let the program write nothing but mounts, --tmpfs and /dev/shm
     #[arg(long)]
     pub read_only: bool,
+
+    #[command(flatten)]
+    pub(super) limits: LimitArguments,
 }
 
 /// What a program can reach.
@@ -107,7 +107,6 @@ pub(super) struct Request {
     pub(super) mounts: Vec<Bind>,
     pub(super) temporary: Vec<PathBuf>,
     pub(super) network: Network,
-    pub(super) timeout: Option<Duration>,
     pub(super) read_only: bool,
 }
 
@@ -169,7 +168,6 @@ impl Arguments {
                 NetworkChoice::None => Network::None,
                 NetworkChoice::Host => Network::Host,
             },
-            timeout: self.limit()?,
             read_only: self.read_only,
         })
     }
@@ -207,17 +205,6 @@ impl Arguments {
             _ => words,
         };
         Ok((RootChoice::Image(image.parse()?, platform), words))
-    }
-
-    fn limit(&self) -> Result<Option<Duration>, Failure> {
-        let Some(seconds) = self.timeout else {
-            return Ok(None);
-        };
-        Duration::try_from_secs_f64(seconds)
-            .ok()
-            .filter(|limit| !limit.is_zero())
-            .map(Some)
-            .ok_or_else(|| Failure::usage(format!("--timeout: {seconds} is no time to wait")))
     }
 }
 

@@ -3,12 +3,16 @@
 mod arguments;
 mod prepare;
 
+use std::sync::Arc;
+
 use super::arguments::RegistryArguments;
 use super::context::Context;
 use super::failure::Failure;
 use super::{exit_code, output};
 use crate::config::environment::PATH;
-use crate::sandbox::{Bubblewrap, Ended, ProgramError, RunError, Streams, program};
+use crate::sandbox::{
+    Bubblewrap, Ended, Exceeded, Limiter, ProgramError, RunError, Streams, program,
+};
 
 pub use arguments::Arguments;
 use prepare::Prepared;
@@ -43,15 +47,33 @@ async fn run_program(arguments: &Arguments, registry: &RegistryArguments) -> Res
     } = &prepared;
     let name = command.first().map(AsRef::as_ref).unwrap_or_default();
     let what = format!("cannot run {}", std::path::Path::new(name).display());
+    let limits = arguments.limits.limits(root.path(), 1, None);
+    let limiter = Arc::new(Limiter::find(limits));
+    arguments.limits.tell(&limiter);
+    let written = sandbox.writable.then(|| root.path());
+    let group = limiter
+        .group(written)
+        .map_err(|error| Failure::new(what.as_str(), format!("it cannot be limited: {error}")))?;
+    let group = Arc::new(group);
     let ended = bubblewrap
-        .run(sandbox, command, Streams::Inherited, request.timeout)
+        .limited_by(Arc::clone(&group))
+        .run(sandbox, command, Streams::Inherited, limits.time)
         .await;
     match ended {
-        Ok(Ended::Exited(code)) => Ok(code),
+        Ok(Ended::Exited(code)) => {
+            if let Some(exceeded) = group.memory_kill().filter(|_| code != exit_code::DONE) {
+                killed(exceeded);
+            }
+            Ok(code)
+        }
         Ok(Ended::TimedOut) => {
-            let limit = request.timeout.unwrap_or_default();
+            let limit = limits.time.unwrap_or_default();
             output::note(&format!("killed after {limit:?}, because of --timeout"));
             Ok(exit_code::TIMED_OUT)
+        }
+        Ok(Ended::Exceeded(exceeded)) => {
+            killed(exceeded);
+            Ok(exit_code::KILLED)
         }
         Err(RunError::NotStarted(status)) => match program::check(sandbox, root, name) {
             Ok(()) => Err(refused(what, &RunError::NotStarted(status))),
@@ -73,6 +95,11 @@ async fn run_program(arguments: &Arguments, registry: &RegistryArguments) -> Res
         },
         Err(error) => Err(refused(what, &error)),
     }
+}
+
+/// Says in a line why a program did not end by itself.
+fn killed(exceeded: Exceeded) {
+    output::note(&format!("killed: {exceeded} ({})", exceeded.hint()));
 }
 
 fn refused(what: impl Into<String>, error: &RunError) -> Failure {

@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::{BytecodeError, Job};
 use crate::layer::{Directory, LayerPath, Rules, Tree};
 use crate::sandbox::{
-    Bind, Bubblewrap, Ended, HOST_NAME, Network, Owners, RemovedDirectory, Sandbox, Streams, unpack,
+    Bind, Bubblewrap, Ended, Exceeded, HOST_NAME, Limiter, Network, Owners, RemovedDirectory,
+    Sandbox, Streams, unpack,
 };
 
 /// What the interpreter runs.
@@ -19,9 +19,6 @@ pub(super) const SCRIPT: &str = include_str!("compile.py");
 /// Where the script and what it makes are in the sandbox.
 const WORK: &str = ".ohoci";
 const ARCHIVE: &str = "bytecode.tar";
-
-/// How long it may take.
-const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// How much of what the interpreter writes is kept, in bytes.
 const SAID: usize = 4 << 10;
@@ -37,6 +34,7 @@ const SAID: usize = 4 << 10;
 pub async fn compile(
     job: &Job<'_>,
     bubblewrap: &Bubblewrap,
+    limiter: &Arc<Limiter>,
     threads: usize,
 ) -> Result<fs_err::File, BytecodeError> {
     let failed = BytecodeError::io("prepare a sandbox");
@@ -72,25 +70,33 @@ pub async fn compile(
     let said = Said::default();
     let streams = Streams::Into(Box::new(said.clone()));
     let sandbox = sandbox(job, root.path(), output.path());
+    let group = limiter.group(Some(output.path())).map_err(&failed)?;
+    let group = Arc::new(group);
+    let time = limiter.limits().time;
     let ended = bubblewrap
-        .run(&sandbox, &command, streams, Some(LIMIT))
+        .limited_by(Arc::clone(&group))
+        .run(&sandbox, &command, streams, time)
         .await?;
-    let said = || said.text();
+    let limited = |exceeded| BytecodeError::Limit {
+        python: python.clone(),
+        exceeded,
+        said: said.text(),
+    };
+    if let Some(exceeded) = group.memory_kill().filter(|_| ended != Ended::Exited(0)) {
+        return Err(limited(exceeded));
+    }
     match ended {
         // It may be something else than a file, which is refused: foreign code has run.
         Ended::Exited(0) => made
             .open_file(ARCHIVE)
             .map_err(BytecodeError::io("read the compiled modules")),
         Ended::Exited(code) => Err(BytecodeError::Failed {
-            python,
+            python: python.clone(),
             code,
-            said: said(),
+            said: said.text(),
         }),
-        Ended::TimedOut => Err(BytecodeError::TimedOut {
-            python,
-            minutes: LIMIT.as_secs() / 60,
-            said: said(),
-        }),
+        Ended::TimedOut => Err(limited(Exceeded::Time(time.unwrap_or_default()))),
+        Ended::Exceeded(exceeded) => Err(limited(exceeded)),
     }
 }
 

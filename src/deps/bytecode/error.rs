@@ -5,7 +5,7 @@ use std::io;
 use crate::deps::archive::ArchiveError;
 use crate::layer::path::PathError;
 use crate::layer::tree::TreeError;
-use crate::sandbox::{RunError, UnpackError};
+use crate::sandbox::{Exceeded, RunError, UnpackError};
 
 /// Why modules cannot be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +23,13 @@ pub enum BytecodeError {
         /// The end of what it wrote.
         said: String,
     },
-    /// It took too long.
-    #[error("{python} was not done after {minutes} minutes:\n{said}")]
-    TimedOut {
+    /// It came up against a limit.
+    #[error("{python} was stopped: {exceeded}:\n{said}")]
+    Limit {
         /// The interpreter.
         python: String,
-        /// How long it was given.
-        minutes: u64,
+        /// The limit.
+        exceeded: Exceeded,
         /// The end of what it wrote.
         said: String,
     },
@@ -70,6 +70,7 @@ impl BytecodeError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Run(error) => error.hint(),
+            Self::Limit { exceeded, .. } => Some(exceeded.hint()),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read as _, Seek as _};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::{BytecodeError, Job, Wanted, compile, key, tree};
 use crate::deps::assemble::digest_of;
 use crate::layer::Tree;
 use crate::oci::Digest;
-use crate::sandbox::Bubblewrap;
+use crate::sandbox::{Bubblewrap, Limiter};
 use crate::store::cache::Cache;
 
 /// What a [`key`](super::key()) is remembered to have come to.
@@ -26,6 +27,7 @@ pub async fn compiled(
     wanted: &Wanted<'_>,
     cache: &Cache,
     path: Option<&OsStr>,
+    limiter: &Arc<Limiter>,
     threads: usize,
 ) -> Result<Tree, BytecodeError> {
     let failed = BytecodeError::io("compile modules");
@@ -33,7 +35,7 @@ pub async fn compiled(
     if let Some(archive) = find(cache, &key) {
         return tree(archive, wanted);
     }
-    let mut archive = compile(job, &Bubblewrap::find(path)?, threads).await?;
+    let mut archive = compile(job, &Bubblewrap::find(path)?, limiter, threads).await?;
     let tree = tree(archive.try_clone().map_err(&failed)?, wanted)?;
     archive.rewind().map_err(&failed)?;
     keep(cache, &key, archive).map_err(failed)?;

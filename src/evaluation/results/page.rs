@@ -9,8 +9,8 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;ma
 h1{font-size:1.4rem}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}
 td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 pre{background:#f5f5f5;padding:.6rem;overflow:auto;max-height:24rem;font-size:13px;white-space:pre-wrap;overflow-wrap:anywhere}
-.s{white-space:nowrap;font-weight:600}.resolved{color:#116329}.unresolved,.patch_failed,.empty_patch,.timeout,.oom{color:#a40e26}.infra,.build_failed,.ungradable{color:#7d4e00}
-@media (prefers-color-scheme:dark){body{background:#111;color:#ddd}pre{background:#1c1c1c}th,td{border-color:#333}.resolved{color:#4ac26b}.unresolved,.patch_failed,.empty_patch,.timeout,.oom{color:#ff7b72}.infra,.build_failed,.ungradable{color:#d29922}}";
+.s{white-space:nowrap;font-weight:600}.resolved{color:#116329}.unresolved,.patch_failed,.empty_patch,.timeout,.oom,.disk{color:#a40e26}.infra,.build_failed,.ungradable{color:#7d4e00}
+@media (prefers-color-scheme:dark){body{background:#111;color:#ddd}pre{background:#1c1c1c}th,td{border-color:#333}.resolved{color:#4ac26b}.unresolved,.patch_failed,.empty_patch,.timeout,.oom,.disk{color:#ff7b72}.infra,.build_failed,.ungradable{color:#d29922}}";
 
 pub(super) fn document(results: &Results<'_>) -> String {
     let title = format!(

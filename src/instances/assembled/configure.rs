@@ -7,7 +7,7 @@ use super::leavings;
 use crate::deps::rootfs::Preinst;
 use crate::instances::changes::{DATE, changes};
 use crate::instances::error::{BuildError, Level, at};
-use crate::instances::stage::{Program, Stage, Tools};
+use crate::instances::stage::{Program, Stage, StageError, Tools};
 use crate::layer::Tree;
 use crate::sandbox::Network;
 
@@ -111,19 +111,18 @@ impl Configuration<'_> {
             directory: "/",
             gives_files_away: true,
         };
-        let code = self
-            .stage
-            .run(self.tools, &program, self.log)
-            .map_err(at(Level::Base, step))?;
-        if code == 0 {
-            return Ok(());
-        }
-        let why = format!("it ended with exit code {code}");
-        let error = BuildError::new(Level::Base, step, why).logged(self.log);
-        Err(error.hinted(
-            "the log has all that was written; leave the package out in the recipe, below \
-             [debian.exclude], or lock another version of it",
-        ))
+        let done = self.stage.run(self.tools, &program, self.log);
+        done.map_err(|error| {
+            let is_its_own = matches!(error, StageError::Failed(_));
+            let error = error.of(Level::Base, step, self.log);
+            match is_its_own {
+                true => error.hinted(
+                    "the log has all that was written; leave the package out in the recipe, below \
+                     [debian.exclude], or lock another version of it",
+                ),
+                false => error,
+            }
+        })
     }
 
     /// The same error, with the packages that dpkg names.

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::cli::arguments::Format;
 use crate::cli::compose::CompressionArgument;
+use crate::cli::limits::LimitArguments;
 
 /// Build instances' images under upstream's names, without Docker and without root
 ///
@@ -129,4 +130,7 @@ pub struct Arguments {
     /// How the result is written to stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+
+    #[command(flatten)]
+    pub(in crate::cli) limits: LimitArguments,
 }

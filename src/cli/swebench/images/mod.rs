@@ -12,6 +12,7 @@ mod report;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::sync::Mutex;
@@ -32,7 +33,7 @@ use crate::layer::pack::PackOptions;
 use crate::oci::Reference;
 use crate::oci::media_type::Compression;
 use crate::oci::timestamp::Timestamp;
-use crate::sandbox::Network;
+use crate::sandbox::{Limiter, Network};
 
 pub use arguments::Arguments;
 use base::{BuiltBase, PlannedBase};
@@ -45,6 +46,9 @@ use report::{Outcome, Report};
 
 /// The share of processors that upstream recommends, and its cap.
 const WORKERS: (usize, usize, usize) = (3, 4, 24);
+
+/// How long each program of a build may take where nobody says.
+const PROGRAM_TIME: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// What became of the images.
 enum Done {
@@ -118,7 +122,10 @@ async fn plan_and_build(
     let planned = planned::plan(arguments, &context, &git, &sources)?;
     let created = epoch(&context)?.map(|seconds| Timestamp::from_epoch(seconds).to_string());
     let settings = |tools| settings(arguments, &context, git.clone(), sources.clone(), tools);
-    let tools = Tools::find(context.environment.get(PATH).as_deref());
+    let workers = workers(arguments);
+    let limits = &arguments.limits;
+    let limiter = Limiter::find(limits.limits(&context.work_dir, workers, Some(PROGRAM_TIME)));
+    let tools = Tools::find(context.environment.get(PATH).as_deref(), Arc::new(limiter));
     let packing = packing(arguments);
     if arguments.dry_run {
         let base = base::planned(arguments, &context, &packing).await?;
@@ -142,6 +149,7 @@ async fn plan_and_build(
         Failure::new("cannot build images", format!("the program {name} is not installed"))
             .hinted("on Debian and Ubuntu, the packages bubblewrap, util-linux and mount have what it takes")
     })?;
+    arguments.limits.tell(tools.limiter());
     let built = Box::pin(base::built(arguments, &context, registry, &tools, &packing));
     let base = match built.await? {
         BuiltBase::There(base) => *base,
@@ -174,6 +182,18 @@ async fn plan_and_build(
     Ok(Done::Built(report, outcomes))
 }
 
+/// How many images are built side by side.
+fn workers(arguments: &Arguments) -> usize {
+    let (share, of, cap) = WORKERS;
+    arguments.max_workers.map_or_else(
+        || {
+            let processors = std::thread::available_parallelism().map_or(1, usize::from);
+            (processors * share / of).clamp(1, cap)
+        },
+        usize::from,
+    )
+}
+
 /// Builds and pushes; the outcomes are in the dataset's order.
 async fn build_all(
     arguments: &Arguments,
@@ -181,18 +201,10 @@ async fn build_all(
     builder: Builder,
     pusher: &Pusher,
 ) -> (Report, Vec<Outcome>) {
-    let (share, of, cap) = WORKERS;
-    let workers = arguments.max_workers.map_or_else(
-        || {
-            let processors = std::thread::available_parallelism().map_or(1, usize::from);
-            (processors * share / of).clamp(1, cap)
-        },
-        usize::from,
-    );
     let builder = Arc::new(builder);
     let outcomes: Vec<Outcome> = futures_util::stream::iter(planned)
         .map(|planned| one(&builder, pusher, planned))
-        .buffered(workers)
+        .buffered(workers(arguments))
         .collect()
         .await;
     (Report::of(Some(builder.base()), &outcomes), outcomes)

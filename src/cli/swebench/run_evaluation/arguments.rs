@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -10,11 +9,11 @@ use super::engine_arguments::EngineArguments;
 use super::missing::BuildArguments;
 use crate::cli::arguments::Format;
 use crate::cli::failure::Failure;
+use crate::cli::limits::LimitArguments;
 use crate::evaluation::ImageNames;
 use crate::evaluation::grader::{Grader, Upstream};
 use crate::evaluation::roots::Afterwards;
 use crate::oci::env;
-use crate::sandbox::Limits;
 use crate::swebench::names;
 
 /// Evaluate predictions: apply each patch in its instance's image, run the tests, grade them.
@@ -51,10 +50,6 @@ pub struct Arguments {
     /// [default: 3/4 of the processors, 24 at most, fewer where memory or disk are scarce]
     #[arg(long, short = 'j', value_name = "N", alias = "max_workers")]
     pub max_workers: Option<NonZeroUsize>,
-
-    /// Stop the tests of an instance after so many seconds
-    #[arg(long, short, value_name = "SECONDS", default_value = "1800")]
-    pub timeout: f64,
 
     /// Where the summary and evaluation_results/ are written
     #[arg(long, value_name = "DIR", default_value = ".", alias = "report_dir")]
@@ -95,6 +90,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     pub(super) build: BuildArguments,
+
+    #[command(flatten)]
+    pub(super) sandbox: SandboxArguments,
 
     #[command(flatten)]
     pub(super) limits: LimitArguments,
@@ -178,10 +176,10 @@ pub(super) enum CacheLevel {
     Instance,
 }
 
-/// What a run may use.
+/// What the tests find.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Sandbox")]
-pub(super) struct LimitArguments {
+pub(super) struct SandboxArguments {
     /// Let the tests use this machine's network
     #[arg(long)]
     pub(super) network: bool,
@@ -189,18 +187,6 @@ pub(super) struct LimitArguments {
     /// Set a variable for the tests; repeatable
     #[arg(long, value_name = "NAME=VALUE")]
     pub(super) env: Vec<String>,
-
-    /// Most memory of one instance, such as 4G
-    #[arg(long, value_name = "SIZE")]
-    pub(super) memory: Option<String>,
-
-    /// Most processes and threads of one instance; 0 for no limit
-    #[arg(long, value_name = "N", default_value_t = 4096)]
-    pub(super) pids: u64,
-
-    /// Most processors that one instance uses, such as 1.5
-    #[arg(long, value_name = "N")]
-    pub(super) cpus: Option<f64>,
 }
 
 /// What is run once more, and what is not.
@@ -288,18 +274,6 @@ impl Arguments {
     pub(super) fn only_rewrites(&self) -> Result<bool, Failure> {
         flag("--rewrite-reports", self.rewrite_reports.as_deref())
     }
-
-    /// How long tests may take.
-    ///
-    /// # Errors
-    /// When that is no time.
-    pub(super) fn limit(&self) -> Result<Duration, Failure> {
-        let seconds = self.timeout;
-        Duration::try_from_secs_f64(seconds)
-            .ok()
-            .filter(|limit| !limit.is_zero())
-            .ok_or_else(|| Failure::usage(format!("--timeout: {seconds} is no time to wait")))
-    }
 }
 
 impl Arguments {
@@ -360,35 +334,7 @@ impl ImageArguments {
     }
 }
 
-impl LimitArguments {
-    /// What a run may use.
-    ///
-    /// # Errors
-    /// When a flag's value is none.
-    pub(super) fn limits(&self) -> Result<Limits, Failure> {
-        let memory = match &self.memory {
-            None => None,
-            Some(text) => Some(
-                bytes(text)
-                    .ok_or_else(|| Failure::usage(format!("--memory: {text:?} is no size")))?,
-            ),
-        };
-        if let Some(cpus) = self.cpus
-            && !(cpus.is_finite() && cpus > 0.0)
-        {
-            return Err(Failure::usage(format!(
-                "--cpus: {cpus} is no number of processors"
-            )));
-        }
-        Ok(Limits {
-            memory,
-            processes: (self.pids > 0).then_some(self.pids),
-            cpus: self.cpus,
-        })
-    }
-}
-
-impl LimitArguments {
+impl SandboxArguments {
     /// The variables that are set.
     ///
     /// # Errors
@@ -402,23 +348,6 @@ impl LimitArguments {
         };
         self.env.iter().map(variable).collect()
     }
-}
-
-/// A number of bytes, with K, M, G or T behind it for powers of 1024.
-fn bytes(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_uppercase();
-    let text = text.trim_end_matches("IB").trim_end_matches('B');
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match text.strip_prefix(digits)? {
-        "" => 0,
-        "K" => 10,
-        "M" => 20,
-        "G" => 30,
-        "T" => 40,
-        _ => return None,
-    };
-    let number: u64 = digits.parse().ok()?;
-    number.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
 }
 
 /// A flag that upstream's command line gives a value (`str2bool` of its `utils.py`).
@@ -435,23 +364,6 @@ fn flag(name: &str, value: Option<&str>) -> Result<bool, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_read() {
-        for (text, expected) in [
-            ("1", Some(1)),
-            ("4G", Some(4 << 30)),
-            ("512m", Some(512 << 20)),
-            ("2GiB", Some(2 << 30)),
-            ("10kb", Some(10 << 10)),
-            ("0", None),
-            ("1.5G", None),
-            ("99999999T", None),
-            ("x", None),
-        ] {
-            assert_eq!(bytes(text), expected, "{text}");
-        }
-    }
 
     #[test]
     fn upstreams_truths_are_read() {

@@ -86,7 +86,7 @@ pub(super) fn hand_over(
                 (None, Some(_)) => None,
                 (claim, _) => Some(needed(claim, "--engine-volume or --results")?),
             };
-            let cpus = arguments.limits.cpus.map(|cpus| cpus.to_string());
+            let cpus = arguments.limits.asked().cpus.map(|cpus| cpus.to_string());
             let job = kubernetes_job(
                 &shards,
                 &Cluster {

@@ -10,6 +10,7 @@ use super::Arguments;
 use crate::cli::arguments::{Format, RegistryArguments};
 use crate::cli::compose::CompressionArgument;
 use crate::cli::failure::Failure;
+use crate::cli::limits::LimitArguments;
 use crate::cli::output;
 use crate::cli::swebench::images;
 use crate::evaluation::Evaluator;
@@ -144,6 +145,11 @@ pub(super) async fn build(
         compression: CompressionArgument::default(),
         dry_run: false,
         format: Format::Text,
+        limits: LimitArguments {
+            // That is how long tests may take.
+            timeout: None,
+            ..arguments.limits.clone()
+        },
     };
     Box::pin(images::build(&wanted, registry)).await
 }

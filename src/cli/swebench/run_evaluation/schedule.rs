@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
@@ -27,6 +28,9 @@ use crate::swebench::specs::Catalogue;
 
 /// Where unpacked images are, in the cache.
 const ROOTS: &str = "swebench/roots";
+
+/// How long the tests of an instance may take where nobody says, as upstream has it.
+const TESTS_TIME: Duration = Duration::from_secs(1800);
 
 /// One instance to be evaluated.
 struct Task<'a> {
@@ -189,7 +193,6 @@ fn evaluator(
             None => failure,
         }
     })?;
-    let limits = arguments.limits.limits()?;
     let (way, trouble) = CopyOnWrite::find(path, scratch)
         .map_err(|error| Failure::new("cannot make sandboxes", error.to_string()))?;
     if let Some(trouble) = trouble {
@@ -198,24 +201,20 @@ fn evaluator(
             way.name()
         ));
     }
-    let limiter = Limiter::find(limits);
-    let shortcomings = limiter.shortcomings();
-    if !shortcomings.is_empty() {
-        output::note(&format!(
-            "{}; start ohoci as root or by `systemd-run --user --scope -p Delegate=yes ohoci …` to have control groups",
-            shortcomings.join("; ")
-        ));
-    }
     let workers = match arguments.max_workers {
         Some(workers) => workers.get(),
         None => {
-            let (workers, by) = default_workers(&Machine::here(scratch), limits.memory);
+            let (workers, by) =
+                default_workers(&Machine::here(scratch), arguments.limits.asked().memory);
             output::note(&format!(
                 "{workers} at once, limited by {by} (--max-workers)"
             ));
             workers
         }
     };
+    let limits = arguments.limits.limits(scratch, workers, Some(TESTS_TIME));
+    let limiter = Limiter::find(limits);
+    arguments.limits.tell(&limiter);
     let follow: Option<Follow> = arguments.follow.then(|| {
         let follow: Follow = Arc::new(|instance: &str, line: &str| {
             output::note(&format!("{instance} | {}", printable::line(line)));
@@ -229,9 +228,9 @@ fn evaluator(
         roots: Arc::new(roots),
         names: arguments.images.names()?,
         scratch: scratch.to_owned(),
-        timeout: arguments.limit()?,
-        environment: arguments.limits.variables()?,
-        network: if arguments.limits.network {
+        timeout: limits.time,
+        environment: arguments.sandbox.variables()?,
+        network: if arguments.sandbox.network {
             Network::Host
         } else {
             Network::None
