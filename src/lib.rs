@@ -7,6 +7,7 @@
 //! * [`oci`]: documents and the functions over them; no I/O, no clock, no randomness.
 //! * [`openhands`]: what OpenHands expects of images, such as their tags; as pure as `oci`.
 //! * [`swebench`]: SWE-bench's formats and verdicts; as pure as `oci`.
+//! * [`files`]: opening files that somebody names.
 //! * [`config`]: files and environment variables that say how ohoci behaves.
 //! * [`registry`]: the distribution client.
 //! * [`layer`]: file trees, tar in and out, compression.
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod config;
 pub mod deps;
 pub mod evaluation;
+pub mod files;
 pub mod instances;
 pub mod layer;
 pub mod oci;

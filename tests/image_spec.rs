@@ -8,7 +8,7 @@ use ohoci::oci::compose::{Addition, AdditionSource, Base, BaseImage, Composition
 use ohoci::oci::index::{self, Entry, NewIndex};
 use ohoci::oci::label::Position;
 use ohoci::oci::media_type::{Compression, Family};
-use ohoci::oci::{Descriptor, Digest, Document, Manifest};
+use ohoci::oci::{Descriptor, Digest, Document, Manifest, shape};
 use serde_json::{Value, json};
 
 use crate::support::images::{Index, bare, busybox};
@@ -118,7 +118,7 @@ fn compositions() -> Vec<Composition> {
         let image = busybox(family, Compression::Gzip).build();
         let base = BaseImage {
             manifest: Manifest::parse(image.manifest, Some(image.media_type)).unwrap(),
-            config: Document::parse(image.config).unwrap(),
+            config: Document::parse(image.config, &shape::CONFIG).unwrap(),
             name: Some("registry.example/base:1".to_owned()),
             digest_of_name: None,
         };

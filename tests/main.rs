@@ -20,6 +20,8 @@ mod deps;
 #[cfg(test)]
 mod fit;
 #[cfg(test)]
+mod foreign_bytes;
+#[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod harness;

@@ -4,7 +4,7 @@ use ohoci::oci::compose::{self, Base, BaseImage, Composition};
 use ohoci::oci::config_patch::ConfigPatch;
 use ohoci::oci::index::{self, Wanted};
 use ohoci::oci::label::Position;
-use ohoci::oci::{Document, Manifest};
+use ohoci::oci::{Document, Manifest, shape};
 use serde_json::Value;
 
 pub(crate) fn run(data: &[u8]) -> bool {
@@ -17,7 +17,7 @@ pub(crate) fn run(data: &[u8]) -> bool {
         return false;
     };
     let _ = index::select(&manifest, &Wanted::All);
-    let Ok(config) = Document::parse(rest.to_vec()) else {
+    let Ok(config) = Document::parse(rest.to_vec(), &shape::CONFIG) else {
         return false;
     };
     // No fuzzer finds a digest, so the manifest is made to name the config.

@@ -77,7 +77,7 @@ pub(super) async fn run(
             works,
             images: &images,
         })?,
-        Format::Text => output::result(text(&images).trim_end()),
+        Format::Text => output::result(text(&images).trim_end())?,
     }
     Ok(if works {
         exit_code::DONE

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -12,6 +13,7 @@ use super::output;
 use crate::config::{
     Config, ConfigError, Environment, HostCertificates, certificate_roots, certificates_for,
 };
+use crate::layer::limits::UnpackLimits;
 use crate::registry::credentials::ConfiguredCredentials;
 use crate::registry::{
     Client, Credential, CredentialError, CredentialSource, HostSettings, Mirror, RetryPolicy,
@@ -48,7 +50,8 @@ impl Context {
             arguments.authfile.as_deref(),
         ));
         let hosts = host_settings(arguments, &environment, &config)?;
-        let client = client(hosts, credentials)?;
+        keep_limits(&environment, &config)?;
+        let client = client(hosts, credentials, policy(&config))?;
         let work = tempfile::Builder::new()
             .prefix("ohoci-")
             .tempdir()
@@ -74,7 +77,7 @@ impl Context {
         let environment = Environment::of_process();
         let config = Config::load(&environment, Path::new("."))?;
         let hosts = host_settings(arguments, &environment, &config)?;
-        client(hosts, Arc::new(OneCredential(credential)))
+        client(hosts, Arc::new(OneCredential(credential)), policy(&config))
     }
 
     /// Shows what the registries said between the lines.
@@ -95,14 +98,48 @@ impl CredentialSource for OneCredential {
     }
 }
 
-fn client(hosts: HostLookup, credentials: Arc<dyn CredentialSource>) -> Result<Client, Failure> {
+fn client(
+    hosts: HostLookup,
+    credentials: Arc<dyn CredentialSource>,
+    retry: RetryPolicy,
+) -> Result<Client, Failure> {
     Client::new(Settings {
         hosts,
         credentials,
         user_agent: concat!("ohoci/", env!("CARGO_PKG_VERSION")).to_owned(),
-        retry: RetryPolicy::default(),
+        retry,
     })
     .map_err(|error| Failure::from(crate::store::Error::from(error)))
+}
+
+/// How patient ohoci is with servers.
+pub(crate) fn policy(config: &Config) -> RetryPolicy {
+    let own = config.network();
+    let standard = RetryPolicy::default();
+    let seconds =
+        |given: Option<u64>, or| given.map_or(or, |given| Duration::from_secs(given.max(1)));
+    RetryPolicy {
+        idle_timeout: seconds(own.idle_seconds, standard.idle_timeout),
+        document_timeout: seconds(own.document_seconds, standard.document_timeout),
+        least_speed: own.least_bytes_per_second.unwrap_or(standard.least_speed),
+        ..standard
+    }
+}
+
+/// Makes the limits of the configuration those of this process.
+fn keep_limits(environment: &Environment, config: &Config) -> Result<(), Failure> {
+    let own = config.limits().overridden_by(environment);
+    let own = own.map_err(|variable| {
+        Failure::usage(format!("{variable} is no number; it has to be a whole one"))
+    })?;
+    let standard = UnpackLimits::default();
+    let limits = UnpackLimits {
+        bytes: own.unpacked_bytes.unwrap_or(standard.bytes),
+        entries: own.entries.unwrap_or(standard.entries),
+        names: own.name_bytes.unwrap_or(standard.names),
+    };
+    limits.keep();
+    Ok(())
 }
 
 fn cache_dir(arguments: &RegistryArguments, environment: &Environment) -> Option<PathBuf> {

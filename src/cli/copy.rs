@@ -83,7 +83,7 @@ pub(super) async fn run(
     let report = outcome?;
     match arguments.format {
         Format::Json => output::json(&report)?,
-        Format::Text => output::result(&report.reference),
+        Format::Text => output::result(&report.reference)?,
     }
     if arguments.stats {
         output::note(&compose::cost(&report.cost));

@@ -59,22 +59,22 @@ pub(super) async fn run(
     let context = Context::open(registry)?;
     let places = &context.places;
     if arguments.config {
-        raw(&inspect::config(places, &reference, platform.as_ref()).await?);
+        raw(&inspect::config(places, &reference, platform.as_ref()).await?)?;
     } else if arguments.manifest {
-        raw(&inspect::manifest(places, &reference, platform.as_ref()).await?);
+        raw(&inspect::manifest(places, &reference, platform.as_ref()).await?)?;
     } else {
         let inspection = inspect::inspect(places, &reference, platform.as_ref()).await?;
         match arguments.format {
             Format::Json => output::json(&inspection)?,
-            Format::Text => output::result(&tree(&inspection)),
+            Format::Text => output::result(&tree(&inspection))?,
         }
     }
     context.show_server_warnings();
     Ok(exit_code::DONE)
 }
 
-fn raw(document: &RawDocument) {
-    output::document(&document.0);
+fn raw(document: &RawDocument) -> Result<(), Failure> {
+    output::document(&document.0)
 }
 
 /// The inspection as a tree.

@@ -91,7 +91,7 @@ pub(super) async fn run(
     };
     match arguments.format {
         Format::Json => output::json(&report)?,
-        Format::Text => output::result(&text(&report)),
+        Format::Text => output::result(&text(&report))?,
     }
     Ok(match (report.outdated, report.failed) {
         (0, 0) => exit_code::DONE,

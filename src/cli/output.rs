@@ -1,6 +1,6 @@
 //! Where text leaves the process: results to stdout, everything for people to stderr.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use tracing_subscriber::filter::Targets;
@@ -11,48 +11,61 @@ use super::exit_code;
 use super::failure::Failure;
 use super::printable;
 
-/// Writes a result to stdout. A reader that has gone away is no error.
-pub(crate) fn result(text: &str) {
-    print(&printable::lines(text));
+/// Writes a result to stdout. A reader that has gone away, such as `head`, has what it wanted: that
+/// is no error, and the exit code stays that of the work.
+///
+/// # Errors
+/// When stdout takes no more, as on a full disk.
+pub(crate) fn result(text: &str) -> Result<(), Failure> {
+    print(&printable::lines(text))
 }
 
-fn print(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+fn print(text: &str) -> Result<(), Failure> {
+    written(&mut io::stdout().lock(), format!("{text}\n").as_bytes())
 }
 
 /// Writes a JSON document to stdout as it is, byte for byte; a terminal gets it with a line end and
 /// without what it would obey.
-pub(crate) fn document(bytes: &[u8]) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = if stdout.is_terminal() {
-        writeln!(
-            stdout,
-            "{}",
-            printable::json(&String::from_utf8_lossy(bytes))
-        )
+///
+/// # Errors
+/// As [`result`].
+pub(crate) fn document(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    if stdout.is_terminal() {
+        let text = printable::json(&String::from_utf8_lossy(bytes));
+        written(&mut stdout, format!("{text}\n").as_bytes())
     } else {
-        stdout.write_all(bytes)
+        written(&mut stdout, bytes)
     }
-    .and_then(|()| stdout.flush());
+}
+
+/// Writes all of it, to the end of every buffer.
+fn written(stdout: &mut impl Write, bytes: &[u8]) -> Result<(), Failure> {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(&error)),
+        _ => Ok(()),
+    }
+}
+
+fn unwritten(error: &io::Error) -> Failure {
+    Failure::new("cannot write to standard output", error.to_string())
 }
 
 /// Writes one JSON document to stdout.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Failure::new("cannot write the result as JSON", error.to_string()))?;
-    print(&printable::json(&text));
-    Ok(())
+    print(&printable::json(&text))
 }
 
 /// Tells the person something that is no result.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", printable::lines(text));
+    let _ = writeln!(io::stderr().lock(), "{}", printable::lines(text));
 }
 
 /// Asks for input on the same line.
 pub(crate) fn prompt(text: &str) {
-    let mut stderr = std::io::stderr().lock();
+    let mut stderr = io::stderr().lock();
     let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
 }
 
@@ -69,17 +82,17 @@ pub(crate) fn failure(failure: &Failure) -> ExitCode {
 
 /// Shows clap's answer to a wrong command line, or the help that was asked for.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    if error.use_stderr() {
-        ExitCode::from(exit_code::USAGE)
-    } else {
-        ExitCode::from(exit_code::DONE)
+    let printed = error.print().and_then(|()| io::stdout().flush());
+    match printed {
+        _ if error.use_stderr() => ExitCode::from(exit_code::USAGE),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => failure(&unwritten(&error)),
+        _ => ExitCode::from(exit_code::DONE),
     }
 }
 
 /// Whether a person watches stderr.
 pub(crate) fn is_watched() -> bool {
-    std::io::stderr().is_terminal()
+    io::stderr().is_terminal()
 }
 
 /// With `verbose`, shows each request on stderr.
@@ -90,12 +103,51 @@ pub(crate) fn start_log(verbose: bool) {
             .with(Targets::new().with_target("ohoci", tracing::Level::DEBUG))
             .with(
                 tracing_subscriber::fmt::layer()
-                    .with_writer(std::io::stderr)
+                    .with_writer(io::stderr)
                     .with_ansi(is_watched())
                     .without_time()
                     .with_level(false)
                     .with_target(false),
             )
             .try_init();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes, then fails.
+    struct Ending(usize, io::ErrorKind);
+
+    impl Write for Ending {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.0);
+            self.0 -= taken;
+            if taken == 0 {
+                Err(self.1.into())
+            } else {
+                Ok(taken)
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            if self.0 == 0 {
+                Err(self.1.into())
+            } else {
+                Ok(())
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_and_a_reader_that_has_enough_is_none() {
+        let write = |room, kind| written(&mut Ending(room, kind), b"result\n");
+        for room in [0, 3, 7] {
+            let failure = write(room, io::ErrorKind::StorageFull).unwrap_err();
+            assert_eq!(failure.exit_code(), exit_code::FAILED);
+            assert!(write(room, io::ErrorKind::BrokenPipe).is_ok());
+        }
+        assert!(write(8, io::ErrorKind::StorageFull).is_ok());
     }
 }

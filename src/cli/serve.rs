@@ -49,7 +49,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8, Failure> {
     // Who has read the address may send a signal.
     let mut signals = Signals::take();
     // The address is the result: a script that asked for port 0 reads it from stdout.
-    output::result(&server.address().to_string());
+    output::result(&server.address().to_string())?;
     let (stop, stopped) = oneshot::channel();
     let serving = server.run_until(async {
         // The sender is dropped only together with this.

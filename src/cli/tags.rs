@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
             tags: &tags,
             references: references.as_deref(),
         })?,
-        Format::Text => output::result(&references.as_ref().unwrap_or(&tags).join("\n")),
+        Format::Text => output::result(&references.as_ref().unwrap_or(&tags).join("\n"))?,
     }
     Ok(exit_code::DONE)
 }

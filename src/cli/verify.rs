@@ -46,7 +46,7 @@ pub(super) async fn run(
     let verification = outcome?;
     match arguments.format {
         Format::Json => output::json(&verification)?,
-        Format::Text => output::result(&text(&verification)),
+        Format::Text => output::result(&text(&verification))?,
     }
     Ok(match verification.verdict {
         Verdict::Equal => exit_code::DONE,

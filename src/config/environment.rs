@@ -52,6 +52,15 @@ variables! {
     /// The directory of ohoci's cache itself, before `XDG_CACHE_HOME`. A `--cache-dir` on the
     /// command line goes before it.
     OHOCI_CACHE_DIR;
+    /// The most bytes that the layers of one image may unpack to, before `unpacked-bytes` in the
+    /// `[limits]` of `ohoci/config.toml`; 64 GiB by default.
+    OHOCI_MAX_UNPACKED_BYTES;
+    /// The most files, directories and links that the layers of one image may have, before
+    /// `entries` in `[limits]`; 4000000 by default.
+    OHOCI_MAX_ENTRIES;
+    /// The most bytes of names, link targets and extended attributes that the layers of one image
+    /// may have, before `name-bytes` in `[limits]`; 1 GiB by default.
+    OHOCI_MAX_NAME_BYTES;
     /// Holds `containers/auth.json`, where podman and skopeo keep credentials until the session
     /// ends; `/run/containers/UID/auth.json` when it is not set.
     XDG_RUNTIME_DIR;

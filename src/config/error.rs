@@ -44,7 +44,7 @@ impl ConfigError {
         Self {
             path: path.to_owned(),
             position: error.span().map(|span| line_and_column(text, &span)),
-            why: error.message().replace('\n', "; "),
+            why: without_value(&error.message().replace('\n', "; ")),
             hint: near_name(error.message()),
         }
     }
@@ -85,6 +85,23 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// serde's message about a value of the wrong type, without the value: it may be a password in the
+/// wrong place, or a line of a file that was named by mistake.
+fn without_value(message: &str) -> String {
+    let quoted = message
+        .find("string \"")
+        .zip(message.rfind("\", expected"))
+        .filter(|(start, end)| start + "string \"".len() <= *end);
+    match quoted {
+        Some((start, end)) => {
+            let before = message.get(..start).unwrap_or_default();
+            let behind = message.get(end + 1..).unwrap_or_default();
+            format!("{before}a string{behind}")
+        }
+        None => message.to_owned(),
+    }
+}
 
 fn line_and_column(text: &str, span: &Range<usize>) -> (usize, usize) {
     let before = text.get(..span.start).unwrap_or(text);
@@ -150,6 +167,26 @@ mod tests {
         assert_eq!(distance("abc", ""), 3);
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("plain-http", "plain-http"), 0);
+    }
+
+    #[test]
+    fn values_are_not_quoted() {
+        for (message, shown) in [
+            (
+                "invalid type: string \"hunter2\", expected a boolean",
+                "invalid type: a string, expected a boolean",
+            ),
+            (
+                "invalid value: string \"a\\\", expected\", expected x",
+                "invalid value: a string, expected x",
+            ),
+            (
+                "unknown field `x`, expected `y`",
+                "unknown field `x`, expected `y`",
+            ),
+        ] {
+            assert_eq!(without_value(message), shown);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::environment::Environment;
 use super::error::ConfigError;
+use super::limits::{LimitSettings, NetworkSettings};
 use super::mirrors::{MirrorTable, PackageMirrors};
 use super::project::ComposeDefaults;
 use super::registries::{EVERY_HOST, RegistrySettings, RegistryTable, RegistryTables};
@@ -32,6 +33,8 @@ pub struct Config {
     project: RegistryTables,
     compose: ComposeDefaults,
     mirrors: PackageMirrors,
+    limits: LimitSettings,
+    network: NetworkSettings,
 }
 
 #[derive(Default, Deserialize)]
@@ -39,6 +42,8 @@ pub struct Config {
 struct UserFile {
     registry: RegistryTables,
     mirrors: MirrorTable,
+    limits: LimitSettings,
+    network: NetworkSettings,
 }
 
 #[derive(Default, Deserialize)]
@@ -90,6 +95,8 @@ impl Config {
             project: project.registry,
             compose: project.compose,
             mirrors,
+            limits: user.limits,
+            network: user.network,
         })
     }
 
@@ -114,6 +121,18 @@ impl Config {
     #[must_use]
     pub fn mirrors(&self) -> &PackageMirrors {
         &self.mirrors
+    }
+
+    /// What an image may unpack to; only the user's file says so.
+    #[must_use]
+    pub fn limits(&self) -> LimitSettings {
+        self.limits
+    }
+
+    /// How slow a server may be; only the user's file says so.
+    #[must_use]
+    pub fn network(&self) -> NetworkSettings {
+        self.network
     }
 
     /// What the project wants of `ohoci compose`.
@@ -297,6 +316,16 @@ mod tests {
         assert_eq!(other.concurrency, NonZeroU32::new(3));
         assert_eq!(other.requests_per_second, Some(1.5));
         assert_eq!(other.mirrors.first().unwrap().to_string(), "one.example");
+    }
+
+    #[test]
+    fn only_the_user_says_what_foreign_content_may_cost() {
+        let text = "[limits]\nunpacked-bytes = 5\n[network]\nleast-bytes-per-second = 7\n";
+        let config = Machine::new().user(text).load().unwrap();
+        assert_eq!(config.limits().unpacked_bytes, Some(5));
+        assert_eq!(config.network().least_bytes_per_second, Some(7));
+        let (complaint, _) = Machine::new().project(text).complaint();
+        assert!(complaint.contains("unknown field `limits`"), "{complaint}");
     }
 
     #[test]

@@ -3,14 +3,17 @@
 pub mod certificates;
 pub mod environment;
 pub mod error;
+pub mod limits;
 pub mod load;
 pub mod mirrors;
 pub mod project;
 pub mod registries;
+pub mod secrets;
 
 pub use certificates::{HostCertificates, certificate_roots, certificates_for};
 pub use environment::{Environment, Variable};
 pub use error::ConfigError;
+pub use limits::{LimitSettings, NetworkSettings};
 pub use load::{Config, PROJECT_FILE, user_file};
 pub use mirrors::{PackageMirrors, Snapshot};
 pub use project::{ComposeDefaults, IfExists, Position};

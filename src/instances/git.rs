@@ -7,9 +7,16 @@
 //! only to repositories whose settings it wrote itself, or inside of a sandbox.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::config::secrets::without_secrets;
 
 /// An installed git.
 #[derive(Clone, Debug)]
@@ -99,6 +106,12 @@ fn options<'a>() -> impl Iterator<Item = &'a str> {
     settings.flat_map(|setting| ["-c", *setting])
 }
 
+/// How slow a server of repositories may be: less than a kilobyte per second, for a minute.
+const NOT_FOR_EVER: [&str; 2] = ["http.lowSpeedLimit=1024", "http.lowSpeedTime=60"];
+
+/// How long it may take to fetch from a network, whatever comes.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 impl Git {
     /// Looks for it in the directories of a `PATH`.
     #[must_use]
@@ -139,7 +152,7 @@ impl Git {
             .envs(VARIABLES)
             .envs(OWN_VARIABLES)
             .envs(environment.iter().copied());
-        outcome(command, words, input)
+        outcome(command, words, input, None)
     }
 
     /// Runs it with the user's settings, for what is on a network.
@@ -148,11 +161,11 @@ impl Git {
     /// As [`Git::run`].
     pub fn run_as_user<A: AsRef<OsStr>>(&self, words: &[A]) -> Result<Vec<u8>, GitError> {
         let mut command = Command::new(&self.program);
-        for setting in EVERYWHERE {
+        for setting in EVERYWHERE.iter().chain(&NOT_FOR_EVER) {
             command.arg("-c").arg(setting);
         }
         command.args(words).envs(VARIABLES).env("LC_ALL", "C");
-        outcome(command, words, b"")
+        outcome(command, words, b"", Some(LONGEST))
     }
 }
 
@@ -160,6 +173,7 @@ fn outcome<A: AsRef<OsStr>>(
     mut command: Command,
     words: &[A],
     input: &[u8],
+    limit: Option<Duration>,
 ) -> Result<Vec<u8>, GitError> {
     // Its first words tell enough; behind them stand paths of this machine.
     let name = || {
@@ -180,16 +194,34 @@ fn outcome<A: AsRef<OsStr>>(
         .spawn()
         .map_err(|error| fail(error.to_string()))?;
     let stdin = child.stdin.take();
+    let handle = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
+        .map_err(|error| fail(io::Error::from(error).to_string()))?;
+    let (ended, waits) = mpsc::channel::<()>();
+    let is_late = AtomicBool::new(false);
     let output = std::thread::scope(|scope| {
+        if let Some(limit) = limit {
+            let (handle, is_late) = (&handle, &is_late);
+            scope.spawn(move || {
+                if waits.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    is_late.store(true, Ordering::Relaxed);
+                    let _ = pidfd_send_signal(handle, Signal::KILL);
+                }
+            });
+        }
         // git may write before it has read everything.
         scope.spawn(move || {
             if let Some(mut stdin) = stdin {
                 let _ = stdin.write_all(input);
             }
         });
-        child.wait_with_output()
+        let output = child.wait_with_output();
+        drop(ended);
+        output
     })
     .map_err(|error| fail(error.to_string()))?;
+    if let Some(limit) = limit.filter(|_| is_late.load(Ordering::Relaxed)) {
+        return Err(fail(format!("it took longer than {} s", limit.as_secs())));
+    }
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -205,7 +237,7 @@ fn outcome<A: AsRef<OsStr>>(
     Err(fail(if last.is_empty() {
         output.status.to_string()
     } else {
-        last.join("; ")
+        without_secrets(&last.join("; "))
     }))
 }
 

@@ -1,13 +1,16 @@
 //! Reads layers whatever their compression, and no further than a limit.
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
+use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::limits::Budget;
 use crate::oci::media_type::Compression;
 
-/// How many bytes a layer may have when decompressed, unless the caller says otherwise: 64 GiB.
-pub const DEFAULT_LIMIT: u64 = 64 << 30;
+/// The largest window that a zstd frame may want, as a power of two: 128 MiB, which is all that
+/// `zstd` itself takes unless it is told to (`--long=31` makes larger ones).
+pub const MAX_WINDOW_LOG: u32 = 27;
 
 const SNIFFED: usize = 6;
 const BUFFER: usize = 128 << 10;
@@ -19,8 +22,37 @@ const BUFFER: usize = 128 << 10;
 pub struct Decompressor<R: Read> {
     compression: Compression,
     decoder: Decoder<BufReader<Sniffed<R>>>,
-    limit: u64,
-    left: u64,
+    allowance: Allowance,
+}
+
+/// How much may come out.
+enum Allowance {
+    Own { limit: u64, left: u64 },
+    Shared(Arc<Budget>),
+}
+
+impl Allowance {
+    fn left(&self) -> u64 {
+        match self {
+            Self::Own { left, .. } => *left,
+            Self::Shared(budget) => budget.bytes_left(),
+        }
+    }
+
+    fn take(&mut self, count: u64) -> io::Result<()> {
+        match self {
+            Self::Shared(budget) => budget.take_bytes(count),
+            Self::Own { limit, left } => {
+                *left = left.checked_sub(count).ok_or_else(|| {
+                    io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!("it has more than the {limit} bytes that are allowed"),
+                    )
+                })?;
+                Ok(())
+            }
+        }
+    }
 }
 
 /// A reader whose first bytes have been looked at.
@@ -59,7 +91,19 @@ impl<R: Read> Decompressor<R> {
     ///
     /// # Errors
     /// When reading fails or the compression is one that no layer can have.
-    pub fn new(mut input: R, limit: u64) -> io::Result<Self> {
+    pub fn new(input: R, limit: u64) -> io::Result<Self> {
+        Self::open(input, Allowance::Own { limit, left: limit })
+    }
+
+    /// The same with what is left of an image's limits.
+    ///
+    /// # Errors
+    /// As [`Decompressor::new`].
+    pub fn within(input: R, budget: &Arc<Budget>) -> io::Result<Self> {
+        Self::open(input, Allowance::Shared(Arc::clone(budget)))
+    }
+
+    fn open(mut input: R, allowance: Allowance) -> io::Result<Self> {
         let mut start = Vec::with_capacity(SNIFFED);
         input
             .by_ref()
@@ -71,13 +115,16 @@ impl<R: Read> Decompressor<R> {
         let decoder = match compression {
             Compression::None => Decoder::None(input),
             Compression::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(input))),
-            Compression::Zstd => Decoder::Zstd(Box::new(zstd::Decoder::with_buffer(input)?)),
+            Compression::Zstd => {
+                let mut decoder = zstd::Decoder::with_buffer(input)?;
+                decoder.window_log_max(MAX_WINDOW_LOG)?;
+                Decoder::Zstd(Box::new(decoder))
+            }
         };
         Ok(Self {
             compression,
             decoder,
-            limit,
-            left: limit,
+            allowance,
         })
     }
 
@@ -102,7 +149,7 @@ impl<R: Read> std::fmt::Debug for Decompressor<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Decompressor")
             .field("compression", &self.compression)
-            .field("left", &self.left)
+            .field("left", &self.allowance.left())
             .finish_non_exhaustive()
     }
 }
@@ -111,7 +158,8 @@ impl<R: Read> Read for Decompressor<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // One byte more than allowed is asked for, to tell a layer that ends at the limit from one
         // that does not.
-        let allowed = usize::try_from(self.left.saturating_add(1)).unwrap_or(usize::MAX);
+        let allowed = self.allowance.left().saturating_add(1);
+        let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(allowed);
         let buffer = buffer.get_mut(..wanted).unwrap_or_default();
         let count = match &mut self.decoder {
@@ -119,12 +167,7 @@ impl<R: Read> Read for Decompressor<R> {
             Decoder::Gzip(decoder) => decoder.read(buffer).map_err(|error| broken("gzip", &error)),
             Decoder::Zstd(decoder) => decoder.read(buffer).map_err(|error| broken("zstd", &error)),
         }?;
-        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("it has more than the {} bytes that are allowed", self.limit),
-            )
-        })?;
+        self.allowance.take(count as u64)?;
         Ok(count)
     }
 }
@@ -196,6 +239,39 @@ mod tests {
             let error = read(&input, (1 << 20) - 1).unwrap_err();
             assert!(error.to_string().contains("1048575 bytes"), "{error}");
         }
+    }
+
+    #[test]
+    fn layers_share_what_an_image_may_unpack_to() {
+        use super::super::limits::UnpackLimits;
+        let budget = Arc::new(Budget::new(UnpackLimits {
+            bytes: (3 << 20) + 1,
+            ..UnpackLimits::default()
+        }));
+        let bomb = gzip(&vec![0; 1 << 20]);
+        let read = || {
+            let mut layer = Decompressor::within(bomb.as_slice(), &budget)?;
+            io::copy(&mut layer, &mut io::sink())
+        };
+        for _ in 0..3 {
+            assert_eq!(read().unwrap(), 1 << 20);
+        }
+        let error = read().unwrap_err().to_string();
+        assert!(error.contains("unpacked-bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_window_that_would_take_a_machines_memory_is_refused() {
+        let frame = |log| {
+            let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(log).unwrap();
+            encoder.include_contentsize(false).unwrap();
+            encoder.write_all(b"content").unwrap();
+            encoder.finish().unwrap()
+        };
+        assert_eq!(read(&frame(MAX_WINDOW_LOG), 100).unwrap(), b"content");
+        let error = read(&frame(MAX_WINDOW_LOG + 1), 100).unwrap_err();
+        assert!(error.to_string().contains("memory"), "{error}");
     }
 
     #[test]

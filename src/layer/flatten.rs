@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::decompress::Decompressor;
 use super::entry::{Content, Entry, Kind};
+use super::limits::Budget;
 use super::path::LayerPath;
 use super::spool::{Spool, SpoolError};
 use super::tar_read::{Limits, Member, TarError, TarReader};
@@ -65,8 +66,8 @@ type Inodes = BTreeMap<LayerPath, Inode>;
 ///
 /// `layers` go from the bottom to the top. Each is opened once; a second time only when a hard
 /// link in the prefix leads out of it, to fetch that file, of which the result then has a copy.
-/// Contents wait in an unnamed file in `spool_dir` for as long as the tree lives. `limit` is how
-/// many bytes each layer may have when decompressed.
+/// Contents wait in an unnamed file in `spool_dir` for as long as the tree lives. `budget` is
+/// what they may come to together; what has to be read twice counts twice.
 ///
 /// Owners, modes, dates and extended attributes stay as they are. Directories that layers imply
 /// without having an entry for them are 0755 and root's; nothing above the prefix is in the tree.
@@ -78,14 +79,14 @@ type Inodes = BTreeMap<LayerPath, Inode>;
 pub fn flatten(
     layers: &[&OpenLayer<'_>],
     prefix: &LayerPath,
-    limit: u64,
+    budget: &Arc<Budget>,
     spool_dir: &Path,
 ) -> Result<Tree, FlattenError> {
     let mut spool = Spool::create(spool_dir).map_err(FlattenError::Spool)?;
     let mut merged = Inodes::new();
     let mut outside = Outside::new();
     for (index, open) in layers.iter().enumerate() {
-        let mut layer = Layer::open(index, *open, limit)?;
+        let mut layer = Layer::open(index, *open, budget)?;
         let mut upper = Inodes::new();
         let mut whiteouts = Vec::new();
         while let Some(member) = layer.next_member()? {
@@ -147,7 +148,7 @@ pub fn flatten(
         }
         _ => {}
     }
-    fetch(layers, limit, &mut merged, outside, &mut spool)?;
+    fetch(layers, budget, &mut merged, outside, &mut spool)?;
     spool.finish().map_err(FlattenError::Spool)?;
     to_tree(&merged, prefix)
 }
@@ -267,7 +268,7 @@ fn put(
 /// A hard link means the file as it was in its own layer, or else in the nearest layer below.
 fn fetch(
     layers: &[&OpenLayer<'_>],
-    limit: u64,
+    budget: &Arc<Budget>,
     merged: &mut Inodes,
     outside: Outside,
     spool: &mut Spool,
@@ -287,7 +288,7 @@ fn fetch(
         if here.is_empty() {
             continue;
         }
-        let mut layer = Layer::open(index, *open, limit)?;
+        let mut layer = Layer::open(index, *open, budget)?;
         let mut latest = Inodes::new();
         while let Some(member) = layer.next_member()? {
             if here.contains(&member.path) {
@@ -366,26 +367,40 @@ fn to_tree(inodes: &Inodes, prefix: &LayerPath) -> Result<Tree, FlattenError> {
 struct Layer<'a> {
     index: usize,
     reader: TarReader<Decompressor<Box<dyn Read + 'a>>>,
+    budget: Arc<Budget>,
 }
 
 impl<'a> Layer<'a> {
-    fn open(index: usize, open: &OpenLayer<'a>, limit: u64) -> Result<Self, FlattenError> {
-        let input = open().and_then(|layer| Decompressor::new(layer, limit));
+    fn open(
+        index: usize,
+        open: &OpenLayer<'a>,
+        budget: &Arc<Budget>,
+    ) -> Result<Self, FlattenError> {
+        let input = open().and_then(|layer| Decompressor::within(layer, budget));
         let input = input.map_err(|error| FlattenError::Layer {
             number: index + 1,
             error: error.into(),
         })?;
-        let reader = TarReader::new(input, Rules::Foreign, Limits::default());
-        Ok(Self { index, reader })
+        let reader = TarReader::new(input, Rules::Foreign, Limits::of_budget());
+        let budget = Arc::clone(budget);
+        Ok(Self {
+            index,
+            reader,
+            budget,
+        })
     }
 
     fn next_member(&mut self) -> Result<Option<Member>, FlattenError> {
-        self.reader
-            .next_member()
-            .map_err(|error| FlattenError::Layer {
-                number: self.index + 1,
-                error,
-            })
+        let fail = |error| FlattenError::Layer {
+            number: self.index + 1,
+            error,
+        };
+        let member = self.reader.next_member().map_err(fail)?;
+        if let Some(member) = &member {
+            let counted = self.budget.take_entry(member.names());
+            counted.map_err(|error| fail(error.into()))?;
+        }
+        Ok(member)
     }
 
     fn unfit(&self, path: &LayerPath, reason: impl Into<String>) -> FlattenError {

@@ -12,6 +12,7 @@ pub mod entry;
 pub mod flatten;
 pub mod gzip;
 pub mod headers;
+pub mod limits;
 pub mod pack;
 pub mod path;
 pub mod pax;

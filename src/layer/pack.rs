@@ -3,19 +3,22 @@
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempPath;
 
 use super::blob::{Blob, Metered, Tee, descriptor};
 use super::compress::Settings;
-use super::decompress::{DEFAULT_LIMIT, Decompressor};
+use super::decompress::Decompressor;
 use super::directory::{DirectoryError, read_directory_of};
 use super::entry::{Entry, Kind};
+use super::limits::{Budget, UnpackLimits};
 use super::path::LayerPath;
 use super::source::LayerSource;
 use super::tar_read::{Limits, Member, TarError, TarReader};
 use super::tar_write::{TarWriter, write_tree};
 use super::tree::{Rules, Tree};
+use crate::files::regular;
 use crate::oci::media_type::Compression;
 use crate::oci::{Descriptor, Digest};
 
@@ -43,7 +46,7 @@ impl Default for PackOptions {
             level: None,
             mtime: 0,
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            limit: DEFAULT_LIMIT,
+            limit: UnpackLimits::of_process().bytes,
         }
     }
 }
@@ -164,25 +167,23 @@ pub fn pack(
     let path = &source.path;
     let fail = |error: io::Error| io_error(path.display().to_string(), error);
     let created_by = format!("ohoci: add layer at {}", source.destination);
-    let metadata = fs_err::metadata(path).map_err(fail)?;
-    if metadata.is_dir() {
+    if fs_err::metadata(path).map_err(fail)?.is_dir() {
         return pack_directory(source, options, out_dir, &|_, _| true);
     }
-    if !metadata.is_file() {
-        return Err(PackError::new(
-            path.display().to_string(),
-            "it is neither a directory nor a file",
-        ));
-    }
-    let file = fs_err::File::open(path).map_err(fail)?;
+    let file = regular::open(path).map_err(fail)?;
+    let metadata = file.metadata().map_err(fail)?;
     let input = Metered::new(file);
-    let input = Decompressor::new(input, options.limit).map_err(fail)?;
+    let budget = Arc::new(Budget::new(UnpackLimits {
+        bytes: options.limit,
+        ..UnpackLimits::of_process()
+    }));
+    let input = Decompressor::within(input, &budget).map_err(fail)?;
     let layer = if !source.destination.is_root() {
-        repack(input, &source.destination, options, out_dir)
+        repack(input, &source.destination, &budget, options, out_dir)
     } else if input.compression() == Compression::None {
-        compress_as_is(input, options, out_dir)
+        compress_as_is(input, &budget, options, out_dir)
     } else {
-        keep(input, path, metadata.len())
+        keep(input, &budget, path, metadata.len())
     };
     match layer {
         Ok(layer) => Ok(PackedLayer {
@@ -265,8 +266,13 @@ struct Validator {
 
 impl Validator {
     /// All members of a tar that is kept as it is.
-    fn check_all(&mut self, reader: &mut TarReader<impl Read>) -> Result<(), TarError> {
+    fn check_all(
+        &mut self,
+        reader: &mut TarReader<impl Read>,
+        budget: &Budget,
+    ) -> Result<(), TarError> {
         while let Some(member) = reader.next_member()? {
+            budget.take_entry(member.names())?;
             if member.path.is_root() {
                 self.notes.push(
                     "the tar has an entry for its root, whose mode and owner replace those of the \
@@ -311,11 +317,11 @@ impl Validator {
 type Input = Decompressor<Metered<fs_err::File>>;
 
 /// Takes a compressed tar as the blob that it is.
-fn keep(input: Input, path: &Path, size: u64) -> Result<PackedLayer, TarError> {
+fn keep(input: Input, budget: &Budget, path: &Path, size: u64) -> Result<PackedLayer, TarError> {
     let compression = input.compression();
-    let mut reader = TarReader::new(Metered::new(input), Rules::Strict, Limits::default());
+    let mut reader = TarReader::new(Metered::new(input), Rules::Strict, Limits::of_budget());
     let mut validator = Validator::default();
-    validator.check_all(&mut reader)?;
+    validator.check_all(&mut reader, budget)?;
     let (input, tar) = reader.into_inner().into_parts();
     let (_, blob) = input.into_inner().into_parts();
     let (digest, read) = blob.finish();
@@ -340,13 +346,14 @@ fn keep(input: Input, path: &Path, size: u64) -> Result<PackedLayer, TarError> {
 /// Compresses an uncompressed tar without changing a byte of it.
 fn compress_as_is(
     input: Input,
+    budget: &Budget,
     options: &PackOptions,
     out_dir: &Path,
 ) -> Result<PackedLayer, TarError> {
     let blob = Blob::create(options.settings(), out_dir)?;
-    let mut reader = TarReader::new(Tee::new(input, blob), Rules::Strict, Limits::default());
+    let mut reader = TarReader::new(Tee::new(input, blob), Rules::Strict, Limits::of_budget());
     let mut validator = Validator::default();
-    validator.check_all(&mut reader)?;
+    validator.check_all(&mut reader, budget)?;
     let blob = reader.into_inner().into_blob();
     Ok(PackedLayer {
         notes: validator.notes,
@@ -358,10 +365,11 @@ fn compress_as_is(
 fn repack(
     input: Input,
     destination: &LayerPath,
+    budget: &Budget,
     options: &PackOptions,
     out_dir: &Path,
 ) -> Result<PackedLayer, TarError> {
-    let mut reader = TarReader::new(input, Rules::Strict, Limits::default());
+    let mut reader = TarReader::new(input, Rules::Strict, Limits::of_budget());
     let mut validator = Validator::default();
     let mut writer = TarWriter::new(Blob::create(options.settings(), out_dir)?);
     while let Some(mut member) = reader.next_member()? {
@@ -374,6 +382,7 @@ fn repack(
         } else if writer.entries() > 0 && member.path.is_root() {
             return Err(member.refused("the entry for the root must come first"));
         }
+        budget.take_entry(member.names())?;
         validator.check(&member)?;
         let moved = |path: &LayerPath| {
             destination

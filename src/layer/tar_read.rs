@@ -29,6 +29,18 @@ pub struct Limits {
     pub metadata: u64,
 }
 
+impl Limits {
+    /// For those who count members and names against a [`Budget`](super::limits::Budget).
+    #[must_use]
+    pub fn of_budget() -> Self {
+        Self {
+            members: u64::MAX,
+            metadata: u64::MAX,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Limits {
     /// Two million members, 1 MiB per extension header (Linux allows 64 KiB of names and values
     /// of extended attributes each), 512 MiB in all.
@@ -57,6 +69,22 @@ pub struct Member {
 }
 
 impl Member {
+    /// How many bytes its names and values have: those of its path, of what it links to, and of its
+    /// extended attributes.
+    #[must_use]
+    pub fn names(&self) -> u64 {
+        let link = match &self.entry.kind {
+            Kind::Hardlink(target) => target.as_bytes().len(),
+            Kind::Symlink(target) => target.len(),
+            _ => 0,
+        };
+        let attributes = self.entry.xattrs.iter();
+        let attributes: usize = attributes
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        (self.path.as_bytes().len() + link + attributes) as u64
+    }
+
     /// The error that this member is at fault, for `reason`.
     #[must_use]
     pub fn refused(&self, reason: impl Into<String>) -> TarError {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::digest::Digest;
+use super::json::{self, JsonError, Shape};
 
 /// A JSON object together with its exact bytes.
 ///
@@ -18,22 +19,23 @@ pub struct Document {
 /// Why bytes are no JSON object.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
-    /// Not JSON, or nested too deeply.
-    #[error("it is not valid JSON: {0}")]
-    Syntax(#[from] serde_json::Error),
+    /// No JSON, or not the same for all readers.
+    #[error(transparent)]
+    Json(#[from] JsonError),
     /// JSON, but an array, a string or the like.
     #[error("it is JSON, but not an object")]
     NotAnObject,
 }
 
 impl Document {
-    /// Parses bytes, which are kept as they are.
+    /// Parses bytes, which are kept as they are, as a document of a kind (see
+    /// [`shape`](super::shape)).
     ///
     /// # Errors
-    /// When they are not one JSON object.
-    pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, DocumentError> {
+    /// When they are not one JSON object, or readers could take it for different ones.
+    pub fn parse(bytes: impl Into<Bytes>, shape: &'static Shape) -> Result<Self, DocumentError> {
         let bytes = bytes.into();
-        match serde_json::from_slice(&bytes)? {
+        match json::parse(&bytes, shape)? {
             Value::Object(object) => Ok(Self { bytes, object }),
             _ => Err(DocumentError::NotAnObject),
         }
@@ -58,6 +60,12 @@ impl Document {
         &self.object
     }
 
+    /// The parsed object alone.
+    #[must_use]
+    pub fn into_object(self) -> Map<String, Value> {
+        self.object
+    }
+
     /// SHA-256 of the bytes.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -73,7 +81,7 @@ mod tests {
     fn key_order_numbers_and_unknown_fields_survive() {
         let text =
             r#"{"z":1.0,"a":123456789012345678901234567890,"m":{"y":[null,1e3],"b":"\u00e9"}}"#;
-        let document = Document::parse(text.as_bytes().to_vec()).unwrap();
+        let document = Document::parse(text.as_bytes().to_vec(), &Shape::Any).unwrap();
         assert_eq!(document.bytes().as_ref(), text.as_bytes());
         let again = Document::from_object(document.object().clone());
         assert_eq!(
@@ -93,9 +101,12 @@ mod tests {
     #[test]
     fn refusals() {
         for bad in ["", "[]", "{", "{} {}", "\"x\""] {
-            assert!(Document::parse(bad.as_bytes().to_vec()).is_err(), "{bad}");
+            assert!(
+                Document::parse(bad.as_bytes().to_vec(), &Shape::Any).is_err(),
+                "{bad}"
+            );
         }
         let deep = "[".repeat(100_000);
-        assert!(Document::parse(deep.into_bytes()).is_err());
+        assert!(Document::parse(deep.into_bytes(), &Shape::Any).is_err());
     }
 }

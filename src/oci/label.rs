@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 use super::annotation;
 use super::config_patch::{ConfigPatch, PatchError, object_at};
 use super::digest::Digest;
+use super::json::{self, JsonError};
+use super::shape;
 
 /// Where added layers go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +96,14 @@ pub enum LabelError {
         label: &'static str,
         /// What is wrong with its value.
         source: serde_json::Error,
+    },
+    /// JSON that readers could take for different things.
+    #[error("the label {label:?} cannot be read: {source}")]
+    Json {
+        /// The label.
+        label: &'static str,
+        /// What is wrong with its value.
+        source: JsonError,
     },
     /// Written by a newer ohoci.
     #[error(
@@ -191,6 +201,8 @@ fn read<T: serde::de::DeserializeOwned>(
 ) -> Result<Option<T>, LabelError> {
     get(config, label)
         .map(|text| {
+            json::parse(text.as_bytes(), &shape::RECORD)
+                .map_err(|source| LabelError::Json { label, source })?;
             // serde takes an array for a struct too, and `[]` would be an empty patch.
             if text.trim_start().starts_with('[') {
                 Err(serde::de::Error::custom("it is an array, not an object"))

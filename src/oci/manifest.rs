@@ -7,6 +7,7 @@ use super::descriptor::{Descriptor, DescriptorError};
 use super::digest::Digest;
 use super::document::{Document, DocumentError};
 use super::media_type::{self, Family};
+use super::shape;
 
 /// Largest manifest that is read or written, in bytes: what registries enforce (distribution-spec,
 /// "Pushing manifests").
@@ -96,7 +97,7 @@ impl Manifest {
         if bytes.len() as u64 > MAX_SIZE {
             return Err(ManifestError::TooLarge(bytes.len() as u64));
         }
-        let document = Document::parse(bytes)?;
+        let document = Document::parse(bytes, &shape::MANIFEST)?;
         let object = document.object();
         let inside = object.get("mediaType").and_then(Value::as_str);
         let served = served_as.map(media_type::essence);

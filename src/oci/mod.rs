@@ -12,12 +12,14 @@ pub mod document;
 pub mod env;
 pub mod image_config;
 pub mod index;
+pub mod json;
 pub mod label;
 pub mod manifest;
 pub mod media_type;
 pub mod platform;
 pub mod reference;
 pub mod referrer;
+pub mod shape;
 pub mod timestamp;
 
 pub use descriptor::Descriptor;

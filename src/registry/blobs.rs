@@ -10,6 +10,7 @@ use reqwest::header::CONTENT_LENGTH;
 use super::body::Body;
 use super::download::RemoteBlob;
 use super::error::{Error, ErrorKind};
+use super::failure::Failure;
 use super::repository::{Place, Repository};
 use crate::oci::{Descriptor, Digest};
 
@@ -50,13 +51,20 @@ impl Repository {
                 ),
             ));
         }
+        let host = place.host.name().to_owned();
         let blob = RemoteBlob::new(self.clone(), vec![place], descriptor.clone()).small();
         let mut stream = blob.open(0).await.map_err(Error::from_io)?;
-        let mut whole = BytesMut::new();
-        while let Some(piece) = stream.next().await {
-            whole.extend_from_slice(&piece.map_err(Error::from_io)?);
-        }
-        Ok(whole.freeze())
+        let read = async {
+            let mut whole = BytesMut::new();
+            while let Some(piece) = stream.next().await {
+                whole.extend_from_slice(&piece.map_err(Error::from_io)?);
+            }
+            Ok(whole.freeze())
+        };
+        let allowed = self.transport().policy.document_timeout;
+        tokio::time::timeout(allowed, read)
+            .await
+            .unwrap_or_else(|_| Err(Failure::overdue(&host, allowed).error))
     }
 
     /// A handle from which a blob of any size can be read, again and again. Nothing is sent yet.

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::sent::Sent;
+
 /// Largest error body that is read, in bytes.
 pub(crate) const MAX_ERROR_BODY: u64 = 64 << 10;
 
@@ -19,9 +21,12 @@ pub(crate) struct ErrorBody {
 
 impl ErrorBody {
     /// Reads a body. Registries send the specified JSON, OAuth2's, other JSON, text or HTML.
-    pub(crate) fn parse(body: &[u8]) -> Self {
+    ///
+    /// What the request showed is left out of its words.
+    pub(crate) fn parse(body: &[u8], sent: &Sent) -> Self {
+        let printable = |text: &str| printable(&sent.redacted(text));
         let Ok(value) = serde_json::from_slice::<Value>(body) else {
-            return Self::from_text(&String::from_utf8_lossy(body));
+            return Self::from_text(&sent.redacted(&String::from_utf8_lossy(body)));
         };
         let mut found = Self::default();
         let mut words: Vec<String> = Vec::new();
@@ -119,6 +124,7 @@ mod tests {
     fn quotes_what_the_registry_said() {
         let body = ErrorBody::parse(
             br#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known","detail":{"name":"a/b"}}]}"#,
+            &Sent::default(),
         );
         assert_eq!(body.codes, ["NAME_UNKNOWN"]);
         assert_eq!(body.words, r#"repository name not known ({"name":"a/b"})"#);
@@ -146,16 +152,20 @@ mod tests {
             (br#"{"errors":"odd"}"#, ""),
             (b"[]", ""),
         ] {
-            assert_eq!(ErrorBody::parse(body).words, words);
+            assert_eq!(ErrorBody::parse(body, &Sent::default()).words, words);
         }
     }
 
     #[test]
     fn a_terminal_is_not_given_orders() {
-        let words = ErrorBody::parse("\u{1b}[2Jgone\r\n\u{202e}backwards".as_bytes()).words;
+        let words = ErrorBody::parse(
+            "\u{1b}[2Jgone\r\n\u{202e}backwards".as_bytes(),
+            &Sent::default(),
+        )
+        .words;
         assert_eq!(words, "[2Jgone backwards");
         assert!(
-            ErrorBody::parse("x".repeat(100_000).as_bytes())
+            ErrorBody::parse("x".repeat(100_000).as_bytes(), &Sent::default())
                 .words
                 .chars()
                 .count()

@@ -17,7 +17,9 @@ use super::error::{Error, ErrorKind};
 use super::failure::{Failure, Shown, authority};
 use super::host::Host;
 use super::http::Manner;
+use super::pace::Pace;
 use super::reply::Reply;
+use super::sent::Sent;
 use super::statistics::{Counters, RateLimit};
 use super::transport::{Call, Payload, Transport};
 
@@ -47,6 +49,8 @@ impl Transport {
             if let Some(value) = authorization.clone().filter(|_| host.owns(&url)) {
                 headers.insert(AUTHORIZATION, value);
             }
+            let proof = headers.get(AUTHORIZATION).cloned();
+            let sent = Sent::of(proof.as_ref(), &call.payload, [&call.url, &url]);
             let response = self.send_once(&client, call, &url, headers).await?;
             let status = response.status();
             tracing::debug!(
@@ -57,7 +61,8 @@ impl Transport {
             );
             let read = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
             if host.owns(&url) {
-                self.warnings.collect(host.name(), response.headers());
+                self.warnings
+                    .collect(host.name(), response.headers(), &sent);
                 let limit = RateLimit::parse(read("ratelimit-limit"), read("ratelimit-remaining"));
                 if let Some(limit) = limit {
                     self.counters.rate_limit(host.name(), limit);
@@ -78,7 +83,9 @@ impl Transport {
                 shown: Shown::Nothing,
                 response,
                 counters: self.counters.clone(),
-                idle: self.policy.idle_timeout,
+                pace: Pace::of(&self.policy),
+                sent,
+                document_timeout: self.policy.document_timeout,
                 permit: None,
             };
             let Some(next) = next else {

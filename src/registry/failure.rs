@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::time::Duration;
 
 use reqwest::{StatusCode, Url};
 
@@ -9,6 +10,7 @@ use super::address::RefusedAddress;
 use super::error::{Error, ErrorKind};
 use super::error_body::ErrorBody;
 use super::http::chain;
+use super::pace::{self, TooSlow};
 
 /// A request that got no answer.
 #[derive(Debug)]
@@ -37,6 +39,24 @@ impl Failure {
             ),
             transient: true,
         }
+    }
+
+    /// A body came too slowly.
+    pub(crate) fn too_slow(host: &str, why: TooSlow) -> Self {
+        Self {
+            error: Error::new(ErrorKind::Unreachable, format!("{host} is too slow: {why}"))
+                .hinted(pace::HINT),
+            transient: true,
+        }
+    }
+
+    /// A document took too long as a whole. Another attempt would, too.
+    pub(crate) fn overdue(host: &str, limit: Duration) -> Self {
+        let why = format!(
+            "{host} is too slow: the answer did not end within {} s",
+            limit.as_secs()
+        );
+        Self::lasting(Error::new(ErrorKind::Unreachable, why).hinted(pace::HINT))
     }
 
     /// Why sending a request to `url`, or reading its answer, failed.
@@ -252,7 +272,7 @@ mod tests {
         refusal(
             "registry.example",
             StatusCode::from_u16(status).unwrap(),
-            &ErrorBody::parse(json.as_bytes()),
+            &ErrorBody::parse(json.as_bytes(), &crate::registry::sent::Sent::default()),
             shown,
         )
     }

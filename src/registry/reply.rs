@@ -9,8 +9,13 @@ use reqwest::{StatusCode, Url};
 use super::error::{Error, ErrorKind};
 use super::error_body::{ErrorBody, MAX_ERROR_BODY};
 use super::failure::{Failure, Shown, authority, refusal};
+use super::pace::{Pace, TooSlow};
 use super::pacing::Permit;
+use super::sent::Sent;
 use super::statistics::Counters;
+
+/// How long the reason of a refusal is waited for.
+const MOST_FOR_A_REASON: Duration = Duration::from_secs(60);
 
 /// An answer.
 #[derive(Debug)]
@@ -23,7 +28,11 @@ pub(crate) struct Reply {
     pub(crate) shown: Shown,
     pub(crate) response: reqwest::Response,
     pub(crate) counters: Counters,
-    pub(crate) idle: Duration,
+    pub(crate) pace: Pace,
+    /// What the request showed.
+    pub(crate) sent: Sent,
+    /// How long the body of a document may take.
+    pub(crate) document_timeout: Duration,
     #[expect(dead_code, reason = "held until the body has been read")]
     pub(crate) permit: Option<Permit>,
 }
@@ -62,13 +71,16 @@ impl Reply {
 
     /// The next piece of the body; `None` at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
-        match tokio::time::timeout(self.idle, self.response.chunk()).await {
+        match self.pace.next(self.response.chunk()).await {
             Ok(Ok(chunk)) => {
                 self.counters.down(chunk.as_ref().map_or(0, Bytes::len));
                 Ok(chunk)
             }
             Ok(Err(error)) => Err(Failure::of(error, &self.url)),
-            Err(_) => Err(Failure::stalled(&authority(&self.url), self.idle.as_secs())),
+            Err(TooSlow::Silent(idle)) => {
+                Err(Failure::stalled(&authority(&self.url), idle.as_secs()))
+            }
+            Err(slow) => Err(Failure::too_slow(&authority(&self.url), slow)),
         }
     }
 
@@ -92,18 +104,24 @@ impl Reply {
         if self.response.content_length().is_some_and(|n| n > limit) {
             return Err(too_large());
         }
-        let mut whole = BytesMut::new();
-        while let Some(chunk) = self.chunk().await? {
-            if (whole.len() as u64).saturating_add(chunk.len() as u64) > limit {
-                return Err(too_large());
+        let (url, allowed) = (self.url.clone(), self.document_timeout);
+        let read = async {
+            let mut whole = BytesMut::new();
+            while let Some(chunk) = self.chunk().await? {
+                if (whole.len() as u64).saturating_add(chunk.len() as u64) > limit {
+                    return Err(too_large());
+                }
+                if whole.is_empty() {
+                    whole = BytesMut::from(chunk);
+                } else {
+                    whole.extend_from_slice(&chunk);
+                }
             }
-            if whole.is_empty() {
-                whole = BytesMut::from(chunk);
-            } else {
-                whole.extend_from_slice(&chunk);
-            }
-        }
-        Ok(whole.freeze())
+            Ok(whole.freeze())
+        };
+        tokio::time::timeout(allowed, read)
+            .await
+            .unwrap_or_else(|_| Err(Failure::overdue(&authority(&url), allowed)))
     }
 
     /// Reads and forgets a short body, so that the connection can be used again.
@@ -113,7 +131,7 @@ impl Reply {
 
     /// The reasons in the body, as far as they can be read.
     pub(crate) async fn error_body(mut self) -> ErrorBody {
-        let limit = self.idle;
+        let limit = self.document_timeout.min(MOST_FOR_A_REASON);
         let mut start = BytesMut::new();
         let read = async {
             while let Ok(Some(chunk)) = self.chunk().await {
@@ -126,7 +144,7 @@ impl Reply {
         // A reason that trickles in is not worth more waiting than one that does not come.
         let _ = tokio::time::timeout(limit, read).await;
         start.truncate(usize::try_from(MAX_ERROR_BODY).unwrap_or(usize::MAX));
-        ErrorBody::parse(&start)
+        ErrorBody::parse(&start, &self.sent)
     }
 
     /// The failure that this answer means.

@@ -19,6 +19,13 @@ pub struct RetryPolicy {
     pub connect_timeout: Duration,
     /// How long nothing may happen on a connection in use.
     pub idle_timeout: Duration,
+    /// How long a small document may take from its first byte to its last.
+    pub document_timeout: Duration,
+    /// Fewest bytes per second that a body may come at, on average over
+    /// [`speed_window`](Self::speed_window).
+    pub least_speed: u64,
+    /// How long a body is waited for before its speed is judged.
+    pub speed_window: Duration,
     /// How long a registry may think about a blob after its last byte was sent.
     pub commit_timeout: Duration,
 }
@@ -32,6 +39,9 @@ impl Default for RetryPolicy {
             longest_retry_after: Duration::from_secs(300),
             connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
+            document_timeout: Duration::from_secs(120),
+            least_speed: 1 << 10,
+            speed_window: Duration::from_secs(30),
             commit_timeout: Duration::from_secs(300),
         }
     }

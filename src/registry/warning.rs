@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::header::{HeaderMap, WARNING};
 
 use super::error_body::printable;
+use super::sent::Sent;
 
 /// Most warnings that are kept.
 const MOST: usize = 50;
@@ -15,9 +16,10 @@ pub(crate) struct Warnings(Arc<Mutex<Vec<String>>>);
 
 impl Warnings {
     /// Takes the warnings of an answer from `host`.
-    pub(crate) fn collect(&self, host: &str, headers: &HeaderMap) {
+    pub(crate) fn collect(&self, host: &str, headers: &HeaderMap, sent: &Sent) {
         for value in headers.get_all(WARNING).iter().take(MOST) {
-            let Some(text) = text(&String::from_utf8_lossy(value.as_bytes())) else {
+            let value = sent.redacted(&String::from_utf8_lossy(value.as_bytes()));
+            let Some(text) = text(&value) else {
                 continue;
             };
             let line = format!("{host}: {text}");
@@ -71,8 +73,8 @@ mod tests {
             headers.append(WARNING, value.parse().unwrap());
         }
         let warnings = Warnings::default();
-        warnings.collect("registry.example", &headers);
-        warnings.collect("registry.example", &headers);
+        warnings.collect("registry.example", &headers, &Sent::default());
+        warnings.collect("registry.example", &headers, &Sent::default());
         assert_eq!(
             warnings.all(),
             [r#"registry.example: this "tag" goes away"#]

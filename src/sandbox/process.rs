@@ -133,12 +133,12 @@ impl Process {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oci::Document;
+    use crate::oci::{Document, shape};
     use serde_json::json;
 
     fn process(config: &Value) -> Result<Process, ProcessError> {
         let document = json!({"os": "linux", "architecture": "amd64", "config": config});
-        let document = Document::parse(document.to_string()).unwrap();
+        let document = Document::parse(document.to_string(), &shape::CONFIG).unwrap();
         Process::of(&ImageConfig::parse(document).unwrap())
     }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::oci::manifest::MAX_SIZE;
-use crate::oci::{Digest, Document};
+use crate::oci::{Digest, Document, json, shape};
 
 use super::layout::failure;
 use super::layout::source::names_hint;
@@ -66,7 +66,7 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
 
 /// Reads `manifest.json`; says why when it is not one.
 fn parse_list(bytes: &[u8]) -> Result<Vec<Item>, String> {
-    let list: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let list = json::parse(bytes, &shape::DOCKER_ARCHIVE).map_err(|error| error.to_string())?;
     let list = list.as_array().ok_or("it is not a list")?;
     let texts = |value: Option<&Value>| -> Option<Vec<String>> {
         match value {
@@ -92,6 +92,14 @@ fn parse_list(bytes: &[u8]) -> Result<Vec<Item>, String> {
             parsed().ok_or_else(|| format!("its item {at} has no Config, or wrong lists"))
         })
         .collect()
+}
+
+/// How many images `manifest.json` lists; `None` when it is none. For fuzzing, which has no archive
+/// to put it in.
+#[doc(hidden)]
+#[must_use]
+pub fn count_images(list: &[u8]) -> Option<usize> {
+    parse_list(list).ok().map(|items| items.len())
 }
 
 /// Picks the image with that name, or the only one.

@@ -4,10 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fs_err::File;
-
 use super::Body;
 use super::region::{BlobFiles, FileBody, Region};
+use crate::files::regular;
 use crate::oci::{Descriptor, Digest};
 
 #[derive(Debug)]
@@ -18,7 +17,7 @@ struct OneFile {
 
 impl BlobFiles for OneFile {
     fn find(&self, _digest: &Digest) -> io::Result<Option<Region>> {
-        Region::whole(File::open(&self.path)?).map(Some)
+        Region::whole(regular::open(&self.path)?).map(Some)
     }
 
     fn own_file(&self, _digest: &Digest) -> Option<PathBuf> {

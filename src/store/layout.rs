@@ -18,9 +18,10 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde_json::Value;
 
+use crate::files::regular;
 use crate::oci::digest::Algorithm;
 use crate::oci::manifest::MAX_SIZE;
-use crate::oci::{Digest, Document};
+use crate::oci::{Digest, Document, shape};
 
 use super::staged;
 use super::{Error, ErrorKind};
@@ -232,7 +233,7 @@ impl Layout {
 
 /// What is wrong with an `oci-layout` file.
 pub(super) fn check_version(bytes: &Bytes) -> Result<(), (ErrorKind, String)> {
-    let document = Document::parse(bytes.clone())
+    let document = Document::parse(bytes.clone(), &shape::LAYOUT)
         .map_err(|error| (ErrorKind::Corrupt, format!("the oci-layout file: {error}")))?;
     match document.object().get("imageLayoutVersion") {
         Some(Value::String(version)) if version.starts_with("1.") => Ok(()),
@@ -262,7 +263,7 @@ pub(super) fn failure(what: impl Into<String>, error: io::Error) -> Error {
 
 /// Reads a file of at most `max` bytes.
 fn read_limited(path: &Path, max: u64) -> io::Result<Bytes> {
-    let file = fs::File::open(path)?;
+    let file = regular::open(path)?;
     let mut content = Vec::new();
     file.take(max + 1).read_to_end(&mut content)?;
     if content.len() as u64 > max {

@@ -35,7 +35,9 @@ struct TarLayout {
 /// archive must hold exactly one image.
 ///
 /// The tar is indexed once and read in place. A compressed one is decompressed to a nameless
-/// temporary file first, of at most 64 GiB.
+/// temporary file first, of at most as many bytes as [`UnpackLimits`] allow.
+///
+/// [`UnpackLimits`]: crate::layer::limits::UnpackLimits
 ///
 /// # Errors
 /// When the file is not there, or holds no layout.

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
-use fs_err as fs;
 use fs_err::File;
 
+use crate::files::regular;
+use crate::layer::decompress::MAX_WINDOW_LOG;
+use crate::layer::limits::Budget;
 use crate::oci::media_type::Compression;
 
 use super::layout::failure;
@@ -19,9 +21,6 @@ use super::{Error, ErrorKind};
 /// How much of a tar is read that is no content: headers and long names. Room for more than
 /// 100 000 members.
 const MAX_HEADERS: u64 = 64 << 20;
-
-/// Largest tar that a compressed archive is decompressed to, in bytes.
-pub(crate) const MAX_DECOMPRESSED: u64 = 64 << 30;
 
 /// How many links are followed from one member to the next.
 const MAX_LINKS: usize = 8;
@@ -48,25 +47,25 @@ enum Member {
 impl TarFile {
     /// Notes where the members of the tar at `path` lie.
     ///
-    /// A tar compressed with gzip or zstd, or one that comes through a pipe, is copied
-    /// decompressed to a nameless file in the directory for temporary files first.
+    /// A tar compressed with gzip or zstd is copied decompressed to a nameless file in the directory
+    /// for temporary files first. Anything but a file is refused.
     pub(crate) fn open(path: &Path, label: &str) -> Result<Self, Error> {
         let what = || format!("cannot open {label}");
-        let metadata = fs::metadata(path).map_err(|error| match error.kind() {
+        let mut file = regular::open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {
                 Error::new(ErrorKind::NotFound, what(), "there is no such file")
             }
-            _ => failure(what(), error),
-        })?;
-        if metadata.is_dir() {
-            return Err(Error::new(
+            io::ErrorKind::IsADirectory => Error::new(
                 ErrorKind::Unsupported,
                 what(),
                 "it is a directory, and an archive is a file",
             )
-            .hinted("a directory with an OCI layout is oci:DIR"));
-        }
-        let mut file = File::open(path).map_err(|error| failure(what(), error))?;
+            .hinted("a directory with an OCI layout is oci:DIR"),
+            io::ErrorKind::InvalidInput => {
+                Error::new(ErrorKind::Unsupported, what(), error.to_string())
+            }
+            _ => failure(what(), error),
+        })?;
         let mut start = [0; 6];
         let count = read_full(&mut file, &mut start).map_err(|error| failure(what(), error))?;
         let start = start.get(..count).unwrap_or_default();
@@ -81,18 +80,19 @@ impl TarFile {
                 .hinted(format!("decompress it first, with {name} -d")));
             }
         };
-        if compression != Compression::None || !metadata.is_file() {
+        if compression != Compression::None {
             let all = io::Cursor::new(start).chain(file);
             file = spool(all, compression, path).map_err(|error| failure(what(), error))?;
         }
+        // The words of the `tar` crate quote what it took for a header, and it may have been led to a
+        // file whose content is nobody's business.
+        let broken = "it is no tar, or a broken one";
         Self::scan(file).map_err(|error| match error.kind() {
-            io::ErrorKind::Other | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => {
-                Error::new(
-                    ErrorKind::Corrupt,
-                    what(),
-                    format!("it is no tar, or a broken one: {error}"),
-                )
-                .caused_by(error)
+            io::ErrorKind::Other | io::ErrorKind::InvalidInput => {
+                Error::new(ErrorKind::Corrupt, what(), broken)
+            }
+            io::ErrorKind::UnexpectedEof => {
+                Error::new(ErrorKind::Corrupt, what(), format!("{broken}: {error}"))
             }
             _ => failure(what(), error),
         })
@@ -267,15 +267,19 @@ pub(crate) fn decompressed<'a>(
     Ok(match compression {
         Compression::None => Box::new(input),
         Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
-        Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(input)?),
+        Compression::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::new(input)?;
+            decoder.window_log_max(MAX_WINDOW_LOG)?;
+            Box::new(decoder)
+        }
     })
 }
 
 fn spool(input: impl Read, compression: Compression, path: &Path) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;
-    let mut content = decompressed(input, compression)?.take(MAX_DECOMPRESSED + 1);
+    let mut content = decompressed(input, compression)?;
+    let budget = Budget::of_process();
     let mut piece = vec![0; 1 << 18];
-    let mut size = 0;
     loop {
         let count = content
             .read(&mut piece)
@@ -291,13 +295,7 @@ fn spool(input: impl Read, compression: Compression, path: &Path) -> io::Result<
         if count == 0 {
             break;
         }
-        size += count as u64;
-        if size > MAX_DECOMPRESSED {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("decompressed it has more than {MAX_DECOMPRESSED} bytes"),
-            ));
-        }
+        budget.take_bytes(count as u64)?;
         file.write_all(piece.get(..count).unwrap_or_default())?;
     }
     let shown: PathBuf = path.into();

@@ -18,6 +18,7 @@ use super::places::Places;
 use super::read::{Found, Image};
 use super::watch::{Event, Observer};
 use crate::layer::headers::read_headers;
+use crate::layer::limits::Budget;
 use crate::layer::{LayerFile, PackOptions};
 use crate::oci::{Content, Descriptor, Platform};
 use crate::store::cache::Cache;
@@ -26,8 +27,6 @@ use crate::store::{Error, ErrorKind, Source};
 
 /// What the cache calls listings; the number changes when equal layers give other listings.
 const FACT: &str = "listing-3";
-/// Most bytes of a layer when decompressed.
-const MAX_LAYER: u64 = 64 << 30;
 
 /// What a base was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -121,7 +120,10 @@ pub async fn listing_of(
     let Content::Image { layers, .. } = image.manifest.content() else {
         return Ok(Listing::default());
     };
-    let listings = layers.iter().map(|layer| of_layer(source, layer, cache));
+    let budget = Arc::new(Budget::of_process());
+    let listings = layers
+        .iter()
+        .map(|layer| of_layer(source, layer, cache, Arc::clone(&budget)));
     let mut all = Listing::default();
     for listing in try_join_all(listings).await? {
         all.add(&listing);
@@ -133,6 +135,7 @@ async fn of_layer(
     source: &dyn Source,
     layer: &Descriptor,
     cache: &Cache,
+    budget: Arc<Budget>,
 ) -> Result<Listing, Error> {
     let key = layer.digest.to_string();
     let known = cache.fact(FACT, &key);
@@ -144,7 +147,7 @@ async fn of_layer(
     let stream = stream.map_err(|error| Error::io(what(), error))?;
     let mut input = SyncIoBridge::new(StreamReader::new(stream));
     let members = tokio::task::spawn_blocking(move || {
-        let members = read_headers(&mut input, MAX_LAYER)?;
+        let members = read_headers(&mut input, &budget)?;
         // The digest counts for all of it.
         std::io::copy(&mut input, &mut std::io::sink())?;
         Ok::<_, crate::layer::tar_read::TarError>(members)

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
 use super::read::{Deps, Image};
-use crate::layer::decompress::DEFAULT_LIMIT;
+use crate::layer::limits::Budget;
 use crate::layer::{self, LayerPath, OpenLayer, PackOptions, PackedLayer, Tree};
 use crate::oci::{Content, Descriptor, Digest, media_type};
 use crate::store::cache::Cache;
@@ -132,7 +132,8 @@ pub fn tree(files: &[PathBuf], prefix: &LayerPath, work_dir: &Path) -> Result<Tr
         })
         .collect();
     let open: Vec<&OpenLayer<'_>> = open.iter().map(AsRef::as_ref).collect();
-    layer::flatten(&open, prefix, DEFAULT_LIMIT, work_dir).map_err(|error| error.to_string())
+    let budget = Arc::new(Budget::of_process());
+    layer::flatten(&open, prefix, &budget, work_dir).map_err(|error| error.to_string())
 }
 
 async fn keep(

@@ -8,6 +8,7 @@ use super::read;
 use crate::oci::image_config::ImageConfig;
 use crate::oci::index::{self, Wanted};
 use crate::oci::label::{self, Intent, Origin};
+use crate::oci::shape;
 use crate::oci::{
     Content, Descriptor, Digest, Document, Manifest, Platform, Reference, annotation, media_type,
 };
@@ -246,7 +247,8 @@ async fn image(source: &dyn Source, manifest: &Manifest) -> Result<ImageInspecti
     // What is no image config is shown as far as the manifest tells.
     let parsed = if media_type::is_image_config(&config.media_type) {
         let bytes = source.document(config).await?;
-        let document = Document::parse(bytes).map_err(|error| refuse(source, &error))?;
+        let document =
+            Document::parse(bytes, &shape::CONFIG).map_err(|error| refuse(source, &error))?;
         Some(ImageConfig::parse(document).map_err(|error| refuse(source, &error))?)
     } else {
         None

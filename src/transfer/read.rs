@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use super::flatten::Flattened;
 use crate::oci::image_config::ImageConfig;
 use crate::oci::index::{self, Skipped, Wanted};
-use crate::oci::{Content, Descriptor, Digest, Document, Manifest, Platform, Reference};
+use crate::oci::{Content, Descriptor, Digest, Document, Manifest, Platform, Reference, shape};
 use crate::store::{Error, ErrorKind, Source};
 
 /// An image of one platform: its two documents.
@@ -266,7 +266,8 @@ async fn config(source: &dyn Source, manifest: &Manifest) -> Result<ImageConfig,
         )));
     }
     let bytes = source.document(config).await?;
-    let document = Document::parse(bytes).map_err(|error| refuse(format!("config: {error}")))?;
+    let document = Document::parse(bytes, &shape::CONFIG)
+        .map_err(|error| refuse(format!("config: {error}")))?;
     ImageConfig::parse(document).map_err(|error| refuse(error.to_string()))
 }
 

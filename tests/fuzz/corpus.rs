@@ -54,6 +54,35 @@ pub(super) fn tar_with_links() -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
+/// Two layers, the upper of which removes from the lower, with a block of dashes between them.
+pub(super) fn layers_with_whiteouts() -> Vec<u8> {
+    let mut upper = tar::Builder::new(Vec::new());
+    for path in [
+        "tool/bin/.wh.b",
+        "tool/.wh..wh..opq",
+        "tool/new",
+        ".wh.other",
+        ".wh..wh.plnk/x",
+    ] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(0);
+        header.set_mode(0o644);
+        upper.append_data(&mut header, path, &b""[..]).unwrap();
+    }
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Link);
+    header.set_size(0);
+    upper
+        .append_link(&mut header, "tool/hard", "tool/new")
+        .unwrap();
+    [
+        tar_with_links(),
+        vec![b'-'; 512],
+        upper.into_inner().unwrap(),
+    ]
+    .concat()
+}
+
 /// Makes the checksums of what looks like headers right again.
 pub(super) fn with_checksums(mut tar: Vec<u8>) -> Vec<u8> {
     for header in tar.chunks_exact_mut(512) {

@@ -17,8 +17,18 @@ mod config_patch;
 mod deb;
 #[path = "../../fuzz/bodies/deb822.rs"]
 mod deb822;
+#[path = "../../fuzz/bodies/docker_archive.rs"]
+mod docker_archive;
 #[path = "../../fuzz/bodies/elf_edit.rs"]
 mod elf_edit;
+#[path = "../../fuzz/bodies/image_config.rs"]
+mod image_config;
+#[path = "../../fuzz/bodies/index.rs"]
+mod index;
+#[path = "../../fuzz/bodies/journal.rs"]
+mod journal;
+#[path = "../../fuzz/bodies/json.rs"]
+mod json;
 #[path = "../../fuzz/bodies/lock.rs"]
 mod lock;
 #[path = "../../fuzz/bodies/manifest.rs"]
@@ -37,6 +47,8 @@ mod sdist;
 mod tar_read;
 #[path = "../../fuzz/bodies/wheel.rs"]
 mod wheel;
+#[path = "../../fuzz/bodies/whiteouts.rs"]
+mod whiteouts;
 
 use std::path::Path;
 
@@ -186,6 +198,51 @@ fn any_bytes_as_what_a_registry_says() {
 fn any_text_as_a_patch() {
     let seeds = texts(&corpus::PATCHES);
     fuzz("patch_paths", patch_paths::run, as_it_is, &seeds);
+}
+
+#[test]
+fn any_bytes_as_a_document_of_an_image() {
+    let configs = texts(&[
+        r#"{"architecture":"amd64","os":"linux","created":"2020-01-01T00:00:00Z","config":{"User":"1:1","Env":["A=b"],"Entrypoint":["/a"],"Cmd":null,"Labels":{"a":"1","A":"2","ohoci.patch":"{\"user\":\"0\",\"labels\":{\"x\":null}}","ohoci.intent":"{\"version\":1,\"position\":\"top\",\"layers\":[[\"base\",3]]}"},"Volumes":{"/v":{}},"ExposedPorts":{"80/tcp":{}},"Healthcheck":{"Test":["NONE"],"Interval":1e9}},"rootfs":{"type":"layers","diff_ids":["sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]},"history":[{"created_by":"x"},{"empty_layer":true}]}"#,
+        r#"{"architecture":"arm64","os":"linux","variant":"v8","os.features":["x"],"container_config":{"Labels":null},"rootfs":null}"#,
+    ]);
+    fuzz("image-config", image_config::run, as_it_is, &configs);
+    let indexes = texts(&[
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":7,"annotations":{"org.opencontainers.image.ref.name":"a","A":"","a":""},"platform":{"os":"linux","architecture":"arm","variant":"v7"}},{}],"annotations":{}}"#,
+        r#"{"schemaVersion":2,"manifests":null}"#,
+    ]);
+    fuzz("index", index::run, as_it_is, &indexes);
+    let lists = texts(&[
+        r#"[{"Config":"c.json","RepoTags":["a:1","b/c:2"],"Layers":["l/layer.tar"],"LayerSources":{"sha256:00":{"mediaType":"x","size":1,"digest":"sha256:00"}}},{"Config":"d","RepoTags":null,"Layers":null,"Parent":"x"}]"#,
+        "[]",
+    ]);
+    fuzz("docker-archive", docker_archive::run, as_it_is, &lists);
+    let all = [configs, indexes, lists].concat();
+    fuzz("json", json::run, as_it_is, &all);
+}
+
+#[test]
+fn any_bytes_as_a_journal() {
+    let line = r#"{"time":"t","base_image":"b","tags":["r:1"],"error":null,"log_path":null,"status":"built","skip_reason":null,"attempt_count":1,"started_at":"s","finished_at":"f","duration_seconds":0.5,"remote_check_seconds":0.0,"build_seconds":0.25,"post_build_seconds":0.0,"key":"k"}"#;
+    let torn = format!(
+        "{line}\n{{\"time\n\n{}\n",
+        line.replace("\"k\"", "\"other\"")
+    );
+    fuzz("journal", journal::run, as_it_is, &texts(&[line, &torn]));
+}
+
+#[test]
+fn any_bytes_as_layers_with_whiteouts() {
+    let seeds = [corpus::layers_with_whiteouts()];
+    fuzz("whiteouts", whiteouts::run, as_it_is, &seeds);
+    fuzz(
+        "whiteouts-tar",
+        whiteouts::run,
+        corpus::with_checksums,
+        &seeds,
+    );
+    let packed = [corpus::gzip(&corpus::layers_with_whiteouts())];
+    fuzz("whiteouts-gzip", whiteouts::run, as_it_is, &packed);
 }
 
 #[test]

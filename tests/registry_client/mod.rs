@@ -8,6 +8,8 @@ mod connections;
 #[cfg(test)]
 mod downloads;
 #[cfg(test)]
+mod echoes;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod manifests;

@@ -30,6 +30,9 @@ pub(crate) fn impatient() -> RetryPolicy {
         longest_retry_after: Duration::from_secs(300),
         connect_timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_millis(400),
+        document_timeout: Duration::from_secs(20),
+        least_speed: 1000,
+        speed_window: Duration::from_secs(10),
         commit_timeout: Duration::from_secs(5),
     }
 }

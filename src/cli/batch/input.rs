@@ -13,6 +13,7 @@ use super::arguments::Arguments;
 use crate::cli::compose;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::oci::reference::ReferenceError;
 use crate::oci::{Digest, Reference};
 use crate::transfer::batch::{Item, Template, Work};
 use crate::transfer::compose::{Job, Pins};
@@ -64,7 +65,9 @@ async fn from_bases(
     let mut seen = HashSet::new();
     for (at, line) in lines(text) {
         let at_line = |error: String| Failure::usage(format!("{}:{at}: {error}", path.display()));
-        let base: Reference = line.parse().map_err(|error| at_line(format!("{error}")))?;
+        let base: Reference = line
+            .parse()
+            .map_err(|error| at_line(unreadable(line, &error)))?;
         let Some(registry) = base.registry().cloned() else {
             return Err(at_line(format!("{base} is not in a registry")));
         };
@@ -251,6 +254,17 @@ fn check_targets(items: &[Item]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What is wrong with a line that should be a reference. A line of what can be none is not quoted:
+/// another file than was meant may have been named, and it may hold secrets.
+pub(super) fn unreadable(line: &str, error: &ReferenceError) -> String {
+    let plausible = |c: char| c.is_ascii_alphanumeric() || "._-/:@+[]".contains(c);
+    if line.chars().all(plausible) {
+        error.to_string()
+    } else {
+        "it is no reference to an image".to_owned()
+    }
 }
 
 /// Lines with something on them, counted from 1, without comments.

@@ -66,7 +66,7 @@ pub(super) async fn run(
     })?;
     match arguments.format {
         Format::Json => output::json(&summary)?,
-        Format::Text => output::result(&text::summary(&summary)),
+        Format::Text => output::result(&text::summary(&summary))?,
     }
     Ok(
         match (summary.is_whole(), summary.built + summary.skipped) {

@@ -49,7 +49,9 @@ pub(super) fn items(
     let mut seen = HashSet::new();
     for (at, line) in lines(text) {
         let at_line = |error: String| Failure::usage(format!("{}:{at}: {error}", path.display()));
-        let reference: Reference = line.parse().map_err(|error| at_line(format!("{error}")))?;
+        let reference: Reference = line
+            .parse()
+            .map_err(|error| at_line(super::input::unreadable(line, &error)))?;
         let Some(registry) = reference.registry() else {
             return Err(at_line(format!("{reference} is not in a registry")));
         };

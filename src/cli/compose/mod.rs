@@ -79,11 +79,11 @@ pub(super) async fn run_job(
     match view.format {
         Format::Json => output::json(&report)?,
         Format::Text if dry_run && report.status != Status::Skipped => {
-            output::result(&text::plan(&report));
+            output::result(&text::plan(&report))?;
         }
         Format::Text => {
             if let Some(reference) = &report.reference {
-                output::result(reference);
+                output::result(reference)?;
             }
         }
     }

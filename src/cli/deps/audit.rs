@@ -128,7 +128,7 @@ pub(super) async fn run(
     }
     match arguments.format {
         Format::Json => output::json(&reports)?,
-        Format::Text => output::result(text(&reports, arguments.licences).trim_end()),
+        Format::Text => output::result(text(&reports, arguments.licences).trim_end())?,
     }
     let passed = reports.iter().all(|report| report.audit.passed());
     Ok(if passed {

@@ -427,7 +427,7 @@ fn show(
         ));
     }
     if let Some(reference) = &report.reference {
-        output::result(reference);
+        output::result(reference)?;
     }
     Ok(())
 }

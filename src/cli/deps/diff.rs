@@ -74,7 +74,7 @@ pub(super) async fn run(
     }
     match arguments.format {
         Format::Json => output::json(&comparisons)?,
-        Format::Text => output::result(text(&comparisons).trim_end()),
+        Format::Text => output::result(text(&comparisons).trim_end())?,
     }
     Ok(exit_code::DONE)
 }

@@ -76,7 +76,7 @@ pub(super) async fn run(
         read => read.map_err(|error| unusable("cannot use the lock", &[error]))?,
     };
     if arguments.check {
-        return Ok(check(&recipe, old.as_ref(), arguments.format));
+        return check(&recipe, old.as_ref(), arguments.format);
     }
     let update = update(arguments, old.as_ref())?;
     let frozen = old.as_ref().filter(|_| !update.is_empty());
@@ -105,7 +105,7 @@ pub(super) async fn run(
         })?,
         Format::Text => {
             tell(&changes, &platforms);
-            output::result(&path.display().to_string());
+            output::result(&path.display().to_string())?;
         }
     }
     Ok(exit_code::DONE)
@@ -265,23 +265,22 @@ fn update(arguments: &Arguments, old: Option<&Lock>) -> Result<BTreeSet<String>,
     Ok(update)
 }
 
-fn check(recipe: &Recipe, lock: Option<&Lock>, format: Format) -> u8 {
+fn check(recipe: &Recipe, lock: Option<&Lock>, format: Format) -> Result<u8, Failure> {
     let reasons = match lock {
         None => vec!["there is none".to_owned()],
         Some(lock) => lock::stale(recipe, lock),
     };
     if format == Format::Json {
-        // Strings always can be written.
-        let _ = output::json(&serde_json::json!({ "fresh": reasons.is_empty(), "stale": reasons }));
+        output::json(&serde_json::json!({ "fresh": reasons.is_empty(), "stale": reasons }))?;
     }
     if reasons.is_empty() {
-        return exit_code::DONE;
+        return Ok(exit_code::DONE);
     }
     let path = recipe.lock_path();
     for reason in reasons {
         output::note(&format!("{}: {reason}", path.display()));
     }
-    exit_code::WANTING
+    Ok(exit_code::WANTING)
 }
 
 fn failure(recipe: &Recipe, error: LockingError) -> Failure {

@@ -18,7 +18,7 @@ use std::time::UNIX_EPOCH;
 use clap::Subcommand;
 
 use super::arguments::RegistryArguments;
-use super::context::Context;
+use super::context::{Context, policy};
 use super::failure::Failure;
 use super::progress::Progress;
 use crate::config::ConfigError;
@@ -130,6 +130,7 @@ fn fetcher(context: &Context, registry: &RegistryArguments, progress: &Arc<Progr
         Arc::clone(&context.places.cache)
     };
     Fetcher::new(cache, Arc::clone(progress) as Arc<dyn Observer>)
+        .with_policy(policy(&context.config))
 }
 
 /// The time, in seconds since 1970.

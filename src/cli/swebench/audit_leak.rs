@@ -77,10 +77,10 @@ pub(super) async fn run(
                     "{kind:<9}  {}  {}",
                     printable::line(&finding.name),
                     printable::line(&finding.why)
-                ));
+                ))?;
             }
             if audit.more > 0 {
-                output::result(&format!("and {} more", audit.more));
+                output::result(&format!("and {} more", audit.more))?;
             }
             let verdict = if audit.is_clean() {
                 "nothing is newer than"
@@ -90,7 +90,7 @@ pub(super) async fn run(
             output::result(&format!(
                 "{verdict} {}: {} objects, {} commits, {} of them on other branches",
                 audit.base_commit, audit.objects, audit.commits, audit.elsewhere
-            ));
+            ))?;
         }
     }
     Ok(if audit.is_clean() {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::parquet;
 use crate::cli::failure::Failure;
+use crate::files::regular;
 use crate::swebench::predictions::{GOLD, PredictionError, Predictions};
 use crate::swebench::row::{Place, Row, RowError};
 
@@ -14,7 +15,7 @@ const LARGEST: u64 = 1 << 30;
 /// The content of a file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let fail = |why: String| Failure::new(format!("cannot read {}", path.display()), why);
-    let file = fs_err::File::open(path).map_err(|error| fail(error.to_string()))?;
+    let file = regular::open(path).map_err(|error| fail(error.to_string()))?;
     let mut content = Vec::new();
     file.take(LARGEST + 1)
         .read_to_end(&mut content)

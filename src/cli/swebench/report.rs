@@ -164,7 +164,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     };
     match arguments.format {
         Format::Json => output::json(&report)?,
-        Format::Text => output::result(text(&report).trim_end()),
+        Format::Text => output::result(text(&report).trim_end())?,
     }
     let any = |count: fn(&Model) -> usize| report.models.iter().any(|model| count(model) > 0);
     Ok(if any(|model| model.ungradable + model.error) {

@@ -44,7 +44,7 @@ pub(super) fn local(feature: &Feature, spool: &Spool) -> Result<Vec<Tree>, Assem
             what: format!("feature {}: {}", name(), path.display()),
             source,
         };
-        let mut file = fs_err::File::open(path).map_err(fail)?;
+        let mut file = crate::files::regular::open(path).map_err(fail)?;
         let found = digest_of(&mut file, &archive.digest).map_err(fail)?;
         if found != archive.digest {
             return Err(fail(std::io::Error::other(format!(
@@ -95,10 +95,11 @@ pub(super) fn add_wrappers(feature: &Feature, tree: &mut Tree) -> Result<(), Ass
             path: wrapper.name.clone(),
             source,
         })?;
-        let content = fs_err::read(&wrapper.from).map_err(|source| AssembleError::Io {
-            what: format!("feature {}: wrapper {}", name(), wrapper.name),
-            source,
-        })?;
+        let content =
+            crate::files::regular::read(&wrapper.from).map_err(|source| AssembleError::Io {
+                what: format!("feature {}: wrapper {}", name(), wrapper.name),
+                source,
+            })?;
         let mode = Permissions::from_mode(0o755).mode();
         let entry = Entry::new(Kind::File(Content::Memory(content.into())), mode);
         insert(&name(), tree, at, entry)?;

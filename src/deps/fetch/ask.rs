@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use url::Url;
 
 use super::error::FetchErrorKind;
-use super::fetcher::{Fetcher, next_piece};
+use super::fetcher::{Fetcher, whole};
 use crate::deps::hosts::Mirror;
 use crate::deps::python::index::{Ask, Page};
 
@@ -14,7 +14,7 @@ impl Ask for Fetcher {
     async fn ask(&self, url: &Url, accept: &str, limit: u64) -> Result<Option<Page>, String> {
         let mirror = Mirror::new(url.clone());
         let answer = self.http().get_as(&mirror, "", 0, Some(accept)).await;
-        let mut response = match answer {
+        let response = match answer {
             Ok(response) => response,
             Err(trouble) if trouble.kind == FetchErrorKind::Gone => return Ok(None),
             Err(trouble) => return Err(trouble.why),
@@ -23,16 +23,9 @@ impl Ask for Fetcher {
             return Ok(None);
         }
         let url = response.url().clone();
-        let mut body = Vec::new();
-        while let Some(piece) = next_piece(&mut response).await.map_err(|error| error.why)? {
-            if (body.len() + piece.len()) as u64 > limit {
-                return Err(format!("its page has more than {limit} bytes"));
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(Some(Page {
-            body: body.into(),
-            url,
-        }))
+        let body = whole(self.http(), response, limit).await;
+        let body = body.map_err(|error| error.why)?;
+        let body = body.ok_or_else(|| format!("its page has more than {limit} bytes"))?;
+        Ok(Some(Page { body, url }))
     }
 }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::StatusCode;
 use reqwest::header::CONTENT_RANGE;
+use reqwest::{Response, StatusCode};
 
 use super::error::{FetchError, FetchErrorKind, Refusal};
-use super::request::{Http, PATIENCE, Trouble};
+use super::request::{Http, Trouble};
 use crate::deps::hosts::Mirror;
 use crate::deps::lock::LockedFile;
 use crate::oci::digest::Algorithm;
+use crate::registry::RetryPolicy;
+use crate::registry::http::chain;
+use crate::registry::pace::{Pace, TooSlow};
 use crate::store::cache::Cache;
 use crate::store::staged::StagedFile;
 use crate::transfer::{Event, Observer};
@@ -38,11 +41,19 @@ impl Fetcher {
     #[must_use]
     pub fn new(cache: Arc<Cache>, observer: Arc<dyn Observer>) -> Self {
         Self {
-            http: Http::new(),
+            http: Http::new(RetryPolicy::default()),
             cache,
             observer,
             first_wait: Duration::from_millis(250),
         }
+    }
+
+    /// Waits for mirrors as a policy says: its timeouts and its least speed count, not its
+    /// attempts.
+    #[must_use]
+    pub fn with_policy(mut self, policy: RetryPolicy) -> Self {
+        self.http = Http::new(policy);
+        self
     }
 
     /// Waits no longer than that before the second try, twice as long before the third.
@@ -114,16 +125,11 @@ impl Fetcher {
     }
 
     async fn try_small(&self, mirror: &Mirror, path: &str, max: u64) -> Result<Bytes, Trouble> {
-        let mut response = self.http.get(mirror, path, 0).await?;
-        let mut content = Vec::new();
-        while let Some(piece) = next_piece(&mut response).await? {
-            if (content.len() + piece.len()) as u64 > max {
-                let why = format!("it has more than the {max} bytes that are allowed");
-                return Err(Trouble::new(FetchErrorKind::Corrupt, why));
-            }
-            content.extend_from_slice(&piece);
-        }
-        Ok(content.into())
+        let response = self.http.get(mirror, path, 0).await?;
+        whole(&self.http, response, max).await?.ok_or_else(|| {
+            let why = format!("it has more than the {max} bytes that are allowed");
+            Trouble::new(FetchErrorKind::Corrupt, why)
+        })
     }
 
     /// Where a file with that digest and size lies in the cache. Its content has not been read.
@@ -261,7 +267,8 @@ impl Fetcher {
                 return Err(wrong_size(whole));
             }
         }
-        while let Some(piece) = next_piece(&mut response).await? {
+        let mut pace = self.http.pace();
+        while let Some(piece) = next_piece(&mut response, &mut pace).await? {
             let size = staged.size().saturating_add(piece.len() as u64);
             if size > file.size {
                 return Err(wrong_size(size));
@@ -322,15 +329,37 @@ fn refusal(mirror: &Mirror, trouble: Trouble) -> Refusal {
     }
 }
 
-pub(super) async fn next_piece(response: &mut reqwest::Response) -> Result<Option<Bytes>, Trouble> {
-    match tokio::time::timeout(PATIENCE, response.chunk()).await {
+/// All of a body; `None` when it has more than `max` bytes.
+pub(super) async fn whole(
+    http: &Http,
+    mut response: Response,
+    max: u64,
+) -> Result<Option<Bytes>, Trouble> {
+    let mut pace = http.pace();
+    let read = async {
+        let mut content = Vec::new();
+        while let Some(piece) = next_piece(&mut response, &mut pace).await? {
+            if (content.len() + piece.len()) as u64 > max {
+                return Ok(None);
+            }
+            content.extend_from_slice(&piece);
+        }
+        Ok(Some(content.into()))
+    };
+    let allowed = http.whole();
+    tokio::time::timeout(allowed, read)
+        .await
+        .unwrap_or_else(|_| {
+            let why = format!("it is too slow: not done within {} s", allowed.as_secs());
+            Err(Trouble::new(FetchErrorKind::Unreachable, why))
+        })
+}
+
+async fn next_piece(response: &mut Response, pace: &mut Pace) -> Result<Option<Bytes>, Trouble> {
+    match pace.next(response.chunk()).await {
         Ok(Ok(piece)) => Ok(piece),
-        Ok(Err(error)) => Err(Trouble::passing(crate::registry::http::chain(
-            &error.without_url(),
-        ))),
-        Err(_) => Err(Trouble::passing(format!(
-            "nothing came for {} seconds",
-            PATIENCE.as_secs()
-        ))),
+        Ok(Err(error)) => Err(Trouble::passing(chain(&error.without_url()))),
+        Err(slow @ TooSlow::Silent(_)) => Err(Trouble::passing(slow.to_string())),
+        Err(slow) => Err(Trouble::passing(format!("it is too slow: {slow}"))),
     }
 }

@@ -9,19 +9,22 @@ use url::Url;
 
 use super::error::FetchErrorKind;
 use crate::deps::hosts::{Login, Mirror};
-use crate::registry::HostSettings;
 use crate::registry::address::Reach;
+use crate::registry::exchange::redacted;
 use crate::registry::http::{ClientPool, Manner, chain};
+use crate::registry::pace::Pace;
+use crate::registry::{HostSettings, RetryPolicy};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a mirror may take to begin to answer, and then between two pieces.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// Indexes of packages are many times as large as a registry's documents.
+const INDEX_PATIENCE: u32 = 10;
 const MAX_REDIRECTS: usize = 5;
 
 /// Sends requests. Clones share connections.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     pool: Arc<ClientPool>,
+    policy: RetryPolicy,
 }
 
 /// A request that came to nothing.
@@ -54,11 +57,23 @@ impl Trouble {
 }
 
 impl Http {
-    pub(super) fn new() -> Self {
+    /// With the timeouts and the least speed of a policy.
+    pub(super) fn new(policy: RetryPolicy) -> Self {
         let agent = concat!("ohoci/", env!("CARGO_PKG_VERSION")).to_owned();
         Self {
             pool: Arc::new(ClientPool::new(agent, CONNECT_TIMEOUT)),
+            policy,
         }
+    }
+
+    /// The pace that a body has to keep.
+    pub(super) fn pace(&self) -> Pace {
+        Pace::of(&self.policy)
+    }
+
+    /// How long the body of an index may take.
+    pub(super) fn whole(&self) -> Duration {
+        self.policy.document_timeout.saturating_mul(INDEX_PATIENCE)
     }
 
     /// Asks for a path, from a byte on. What is returned is the beginning of 200 or 206.
@@ -136,13 +151,14 @@ impl Http {
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
         }
-        tracing::debug!(%url, from, "GET");
-        match tokio::time::timeout(PATIENCE, request.send()).await {
+        tracing::debug!(url = redacted(url), from, "GET");
+        let patience = self.policy.idle_timeout;
+        match tokio::time::timeout(patience, request.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(Trouble::passing(chain(&error.without_url()))),
             Err(_) => Err(Trouble::passing(format!(
                 "no answer within {} seconds",
-                PATIENCE.as_secs()
+                patience.as_secs()
             ))),
         }
     }

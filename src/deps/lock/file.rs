@@ -16,8 +16,11 @@ const MAX_FILE: u64 = 64 << 20;
 /// # Errors
 /// When it cannot be read, is damaged, or was written by a newer ohoci.
 pub fn read(path: &Path) -> Result<Option<Lock>, ConfigError> {
-    let fail = |error: std::io::Error| ConfigError::new(path, error.kind().to_string());
-    let file = match fs_err::File::open(path) {
+    let fail = |error: std::io::Error| match error.kind() {
+        ErrorKind::InvalidInput => ConfigError::new(path, error.to_string()),
+        kind => ConfigError::new(path, kind.to_string()),
+    };
+    let file = match crate::files::regular::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(fail(error)),

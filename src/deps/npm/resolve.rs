@@ -59,7 +59,7 @@ pub async fn resolve(
     if !output.status.success() {
         return Err(NpmError::new("npm", said(&output.stderr)));
     }
-    fs_err::read(&lockfile).map_err(fail)
+    crate::files::regular::read(&lockfile).map_err(fail)
 }
 
 /// What npm said, without its pointers to log files of this machine.

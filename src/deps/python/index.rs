@@ -14,6 +14,8 @@ use super::name::PackageName;
 use super::page;
 use super::wheel_name::sdist_name;
 use crate::oci::Digest;
+use crate::registry::RetryPolicy;
+use crate::registry::pace::Pace;
 
 /// The largest page that is read, in bytes.
 const MAX_PAGE: u64 = 256 << 20;
@@ -182,6 +184,7 @@ impl Ask for reqwest::Client {
     async fn ask(&self, url: &Url, accept: &str, limit: u64) -> Result<Option<Page>, String> {
         /// How long an index may take for a page, and for each piece of it.
         const PATIENCE: Duration = Duration::from_secs(60);
+        const WHOLE_PAGE: Duration = Duration::from_secs(1200);
         let request = self
             .get(url.clone())
             .header(reqwest::header::ACCEPT, accept);
@@ -197,21 +200,27 @@ impl Ask for reqwest::Client {
             _ => return Err(response.status().to_string()),
         }
         let url = response.url().clone();
-        let mut body = Vec::new();
-        loop {
-            let piece = tokio::time::timeout(PATIENCE, response.chunk()).await;
-            let Some(piece) = piece.map_err(late)?.map_err(words)? else {
-                break;
-            };
-            if (body.len() + piece.len()) as u64 > limit {
-                return Err(format!("its page has more than {limit} bytes"));
+        let mut pace = Pace::of(&RetryPolicy::default());
+        let read = async {
+            let mut body = Vec::new();
+            loop {
+                let piece = pace.next(response.chunk()).await;
+                let piece = piece.map_err(|slow| format!("it is too slow: {slow}"))?;
+                let Some(piece) = piece.map_err(words)? else {
+                    return Ok(Some(Page {
+                        body: body.into(),
+                        url,
+                    }));
+                };
+                if (body.len() + piece.len()) as u64 > limit {
+                    return Err(format!("its page has more than {limit} bytes"));
+                }
+                body.extend_from_slice(&piece);
             }
-            body.extend_from_slice(&piece);
-        }
-        Ok(Some(Page {
-            body: body.into(),
-            url,
-        }))
+        };
+        tokio::time::timeout(WHOLE_PAGE, read)
+            .await
+            .map_err(|_| format!("it is too slow: not done within {} s", WHOLE_PAGE.as_secs()))?
     }
 }
 

@@ -12,6 +12,7 @@ use super::rootfs::RootFs;
 use super::source_file::SourceFile;
 use super::sources::{Archive, Directory, Image, Npm, Python};
 use super::values::parsed_list;
+use crate::files::regular;
 use crate::oci::Platform;
 use crate::oci::config_patch::ConfigPatch;
 
@@ -114,12 +115,12 @@ impl Feature {
             return Ok(());
         };
         let missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
-        match fs_err::read_to_string(npm.lockfile.with_file_name("package.json")) {
+        match regular::read_to_string(npm.lockfile.with_file_name("package.json")) {
             Ok(manifest) => npm.manifest = Some(manifest),
             Err(error) if missing(&error) => {}
             Err(error) => return Err(format!("[npm]: {error}")),
         }
-        match fs_err::read_to_string(&npm.lockfile) {
+        match regular::read_to_string(&npm.lockfile) {
             Ok(content) => npm.content = content,
             Err(error) if missing(&error) && npm.manifest.is_some() => {}
             Err(error) if missing(&error) => {

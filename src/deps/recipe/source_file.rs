@@ -28,11 +28,12 @@ impl SourceFile {
         let fail = |error: &std::io::Error| {
             let why = match error.kind() {
                 ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+                ErrorKind::InvalidInput => error.to_string(),
                 kind => kind.to_string(),
             };
             ConfigError::new(path, why)
         };
-        let file = fs_err::File::open(path).map_err(|error| fail(&error))?;
+        let file = crate::files::regular::open(path).map_err(|error| fail(&error))?;
         let mut text = String::new();
         file.take(MAX_FILE + 1)
             .read_to_string(&mut text)

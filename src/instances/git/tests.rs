@@ -179,3 +179,19 @@ fn every_git_of_a_line_is_told() {
     assert!(line.starts_with("cd /x && git "), "{line}");
     assert!(line.ends_with(" b"), "{line}");
 }
+
+#[test]
+fn what_takes_too_long_is_ended_and_credentials_are_not_quoted() {
+    let run = |script: &str, limit| {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        outcome(command, &["clone"], b"", Some(limit))
+    };
+    let late = run("exec sleep 3600", Duration::from_millis(20)).unwrap_err();
+    assert_eq!(late.to_string(), "git clone: it took longer than 0 s");
+    let said = "echo \"cannot access 'https://me:hunter2@git.example/a'\" >&2; exit 1";
+    let failed = run(said, Duration::from_secs(60)).unwrap_err().to_string();
+    assert!(failed.contains("https://git.example/a"), "{failed}");
+    assert!(!failed.contains("hunter2"), "{failed}");
+    assert_eq!(run("cat; echo x", Duration::from_secs(60)).unwrap(), b"x\n");
+}

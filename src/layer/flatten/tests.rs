@@ -40,7 +40,12 @@ fn flat(prefix: &str, layers: &[&[&str]]) -> Result<Tree, FlattenError> {
         .collect();
     let openers: Vec<_> = openers.iter().map(AsRef::as_ref).collect();
     let spool = tempfile::tempdir().unwrap();
-    flatten(&openers, &path(prefix), u64::MAX, spool.path())
+    flatten(
+        &openers,
+        &path(prefix),
+        &Arc::new(Budget::unlimited()),
+        spool.path(),
+    )
 }
 
 /// The tree in the words of [`layer`].

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
-use crate::oci::{Content, Descriptor, Digest, Manifest, annotation, media_type, reference};
+use crate::oci::{
+    Content, Descriptor, Digest, Document, Manifest, annotation, media_type, reference, shape,
+};
 
 /// What the index remembers of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,8 +111,8 @@ impl Index {
         text: &[u8],
         mut look: impl FnMut(&Digest, &str) -> Option<Facts>,
     ) -> Result<Self, String> {
-        let mut head: Map<String, Value> =
-            serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let document = Document::parse(text.to_vec(), &shape::MANIFEST);
+        let mut head = document.map_err(|error| error.to_string())?.into_object();
         let list = match head.remove("manifests") {
             Some(Value::Array(list)) => list,
             Some(Value::Null) => Vec::new(),

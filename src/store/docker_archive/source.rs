@@ -16,17 +16,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
+use crate::layer::limits::Budget;
 use crate::oci::digest::Hasher;
 use crate::oci::manifest::MAX_SIZE;
 use crate::oci::media_type::{self, Compression};
-use crate::oci::{Content, Descriptor, Digest, Document, Manifest};
+use crate::oci::{Content, Descriptor, Digest, Document, Manifest, shape};
 use crate::store::layout::target::blocking;
 use crate::store::layout::{Index, MAX_INDEX, failure};
 use crate::store::oci_archive::blob_name;
 use crate::store::region::{BlobFiles, FileBody, Region};
-use crate::store::tar_file::{
-    Detected, MAX_DECOMPRESSED, TarFile, decompressed, detect, read_full,
-};
+use crate::store::tar_file::{Detected, TarFile, decompressed, detect, read_full};
 use crate::store::{Body, Error, ErrorKind, MAX_DOCUMENT, Source};
 
 use super::{Item, LIST, choose, diff_ids, label, parse_list};
@@ -59,7 +58,9 @@ impl DockerArchiveSource {
     /// Opens the image with that name; without one the archive must hold exactly one image.
     ///
     /// The tar is indexed once and read in place. A compressed one is decompressed to a nameless
-    /// temporary file first, of at most 64 GiB.
+    /// temporary file first, of at most as many bytes as [`UnpackLimits`] allow.
+    ///
+    /// [`UnpackLimits`]: crate::layer::limits::UnpackLimits
     ///
     /// # Errors
     /// When the file is not there, or is no tar.
@@ -136,7 +137,7 @@ impl Archive {
         let item = choose(&items, self.name.as_deref(), &what)?;
         let config_region = self.member(&item.config)?;
         let config = self.small(&config_region, &item.config, MAX_DOCUMENT)?;
-        let document = Document::parse(config.clone())
+        let document = Document::parse(config.clone(), &shape::CONFIG)
             .map_err(|error| self.corrupt(format!("the config: {error}")))?;
         let diff_ids =
             diff_ids(&document).map_err(|why| self.corrupt(format!("the config: {why}")))?;
@@ -233,12 +234,13 @@ impl Archive {
         config: &[u8],
         config_region: Region,
     ) -> Result<Image, Error> {
+        let budget = Budget::of_process();
         let mut found = Vec::new();
         let mut seen: HashMap<(&str, &Digest), Layer> = HashMap::new();
         for (name, diff_id) in item.layers.iter().zip(diff_ids) {
             let layer = match seen.get(&(name, diff_id)) {
                 Some(layer) => layer.clone(),
-                None => self.layer(name, diff_id)?,
+                None => self.layer(name, diff_id, &budget)?,
             };
             seen.insert((name, diff_id), layer.clone());
             found.push(layer);
@@ -264,7 +266,7 @@ impl Archive {
         Ok(Image { manifest, blobs })
     }
 
-    fn layer(&self, name: &str, diff_id: &Digest) -> Result<Layer, Error> {
+    fn layer(&self, name: &str, diff_id: &Digest, budget: &Budget) -> Result<Layer, Error> {
         let region = self.member(name)?;
         let what = || format!("cannot read layer {name:?} of {}", self.place());
         let mut start = [0; 6];
@@ -284,8 +286,8 @@ impl Archive {
             // Checked whenever the layer is read.
             diff_id.clone()
         } else {
-            let (digest, found) =
-                digests(&region, compression, diff_id).map_err(|error| failure(what(), error))?;
+            let (digest, found) = digests(&region, compression, diff_id, budget)
+                .map_err(|error| failure(what(), error))?;
             if found != *diff_id {
                 return Err(Error::new(
                     ErrorKind::Corrupt,
@@ -335,6 +337,7 @@ fn digests(
     region: &Region,
     compression: Compression,
     like: &Digest,
+    budget: &Budget,
 ) -> io::Result<(Digest, Digest)> {
     let invalid = |error: io::Error| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
     let mut outer = Hasher::new(crate::oci::Algorithm::Sha256);
@@ -346,12 +349,15 @@ fn digests(
             hasher: &mut outer,
         },
     );
-    let mut content = decompressed(&mut input, compression)?.take(MAX_DECOMPRESSED);
+    let mut content = decompressed(&mut input, compression)?;
     let mut piece = vec![0; 1 << 18];
     loop {
         match content.read(&mut piece).map_err(invalid)? {
             0 => break,
-            count => inner.update(piece.get(..count).unwrap_or_default()),
+            count => {
+                budget.take_bytes(count as u64)?;
+                inner.update(piece.get(..count).unwrap_or_default());
+            }
         }
     }
     drop(content);
@@ -435,7 +441,8 @@ mod tests {
             io::Write::write_all(&mut file, &packed).unwrap();
             let file = fs_err::File::from_parts(file, "test");
             let region = Region::whole(file).unwrap();
-            let (outer, inner) = digests(&region, compression, &Digest::of(b"")).unwrap();
+            let (outer, inner) =
+                digests(&region, compression, &Digest::of(b""), &Budget::unlimited()).unwrap();
             assert_eq!(outer, Digest::of(&packed));
             assert_eq!(inner, Digest::of(&tar));
         }

@@ -14,8 +14,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::layer::limits::Budget;
 use crate::oci::media_type::{Compression, LayerKind, is_image_config, layer_kind};
-use crate::oci::{Content, Descriptor, Digest, Document, Manifest, Pointer};
+use crate::oci::{Content, Descriptor, Digest, Document, Manifest, Pointer, shape};
 use crate::store::archive::{Collection, copy, refuse_upload};
 use crate::store::layout::target::{blocking, listed, place_in};
 use crate::store::layout::{Layout, failure};
@@ -142,8 +143,8 @@ fn describe(
     let bytes = layout
         .read(&config.digest, MAX_DOCUMENT)?
         .unwrap_or_default();
-    let document =
-        Document::parse(bytes).map_err(|error| corrupt(format!("the config: {error}")))?;
+    let document = Document::parse(bytes, &shape::CONFIG)
+        .map_err(|error| corrupt(format!("the config: {error}")))?;
     let diff_ids = diff_ids(&document).map_err(|why| corrupt(format!("the config: {why}")))?;
     if diff_ids.len() != layers.len() {
         return Err(corrupt(format!(
@@ -152,6 +153,7 @@ fn describe(
             diff_ids.len()
         )));
     }
+    let budget = Budget::of_process();
     let mut members = Vec::new();
     for (layer, diff_id) in layers.iter().zip(&diff_ids) {
         if !matches!(layer_kind(&layer.media_type), LayerKind::Ordinary(_)) {
@@ -161,7 +163,8 @@ fn describe(
             )));
         }
         let layer_what = || format!("{what}: layer {}", layer.digest);
-        members.push(member(layout, layer, diff_id).map_err(|error| failure(layer_what(), error))?);
+        let found = member(layout, layer, diff_id, &budget);
+        members.push(found.map_err(|error| failure(layer_what(), error))?);
     }
     Ok(Image {
         manifest: manifest.digest().clone(),
@@ -172,14 +175,19 @@ fn describe(
 }
 
 /// The member for a layer, decompressed now if it has to be.
-fn member(layout: &Layout, layer: &Descriptor, diff_id: &Digest) -> std::io::Result<Member> {
+fn member(
+    layout: &Layout,
+    layer: &Descriptor,
+    diff_id: &Digest,
+    budget: &Budget,
+) -> std::io::Result<Member> {
     let region = find(layout, &layer.digest)?;
     let mut start = [0; 6];
     let count = read_full(&mut region.reader(), &mut start)?;
     match detect(start.get(..count).unwrap_or_default()) {
         Detected::Known(Compression::Zstd) => {
             if layout.find(diff_id)?.is_none() {
-                decompress(layout, &region, diff_id)?;
+                decompress(layout, &region, diff_id, budget)?;
             }
             Ok(Member {
                 name: format!("{}.tar", diff_id.hex()),
@@ -207,7 +215,12 @@ fn find(layout: &Layout, digest: &Digest) -> std::io::Result<Region> {
     })
 }
 
-fn decompress(layout: &Layout, region: &Region, diff_id: &Digest) -> std::io::Result<()> {
+fn decompress(
+    layout: &Layout,
+    region: &Region,
+    diff_id: &Digest,
+    budget: &Budget,
+) -> std::io::Result<()> {
     let mut staged = layout.stage().map_err(std::io::Error::other)?;
     let mut content = decompressed(region.reader(), Compression::Zstd)?;
     let mut piece = vec![0; 1 << 18];
@@ -216,13 +229,8 @@ fn decompress(layout: &Layout, region: &Region, diff_id: &Digest) -> std::io::Re
         if count == 0 {
             break;
         }
+        budget.take_bytes(count as u64)?;
         staged.write(piece.get(..count).unwrap_or_default())?;
-        if staged.size() > crate::store::tar_file::MAX_DECOMPRESSED {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                "decompressed it is too large",
-            ));
-        }
     }
     staged.commit(diff_id, &layout.blob_path(diff_id))
 }

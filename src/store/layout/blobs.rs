@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fs_err as fs;
 
+use crate::files::regular;
 use crate::oci::{Descriptor, Digest};
 use crate::store::region::{BlobFiles, FileBody, Region};
 use crate::store::staged::StagedFile;
@@ -178,7 +179,7 @@ impl BlobFiles for Layout {
                 io::ErrorKind::InvalidData,
                 format!("{} is no file", path.display()),
             )),
-            Ok(_) => fs::File::open(&path).and_then(Region::whole).map(Some),
+            Ok(_) => regular::open(&path).and_then(Region::whole).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::oci::document::DocumentError;
-use crate::oci::{Descriptor, Digest, Document, Platform, annotation, media_type};
+use crate::oci::{Descriptor, Digest, Document, Platform, annotation, media_type, shape};
 
 /// Largest `index.json` that is read, in bytes: room for some 50 000 images.
 pub const MAX_INDEX: u64 = 16 << 20;
@@ -109,7 +109,7 @@ impl Index {
     /// When it is not a JSON object with a list of manifests. Broken entries are no error until
     /// one of them is asked for.
     pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, IndexError> {
-        let document = Document::parse(bytes)?;
+        let document = Document::parse(bytes, &shape::MANIFEST)?;
         let mut object = document.object().clone();
         match object.get_mut("manifests") {
             Some(Value::Array(_)) => {}

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::oci::media_type::{LayerKind, layer_kind};
-use crate::oci::{Content, Descriptor, Digest, Manifest, Platform, Pointer};
+use crate::oci::{Content, Descriptor, Digest, Document, Manifest, Platform, Pointer, shape};
 use crate::registry;
 use crate::store::staged::StagedFile;
 use crate::store::{Arrival, Body, Error, ErrorKind, MAX_DOCUMENT, Offer, Target};
@@ -156,8 +157,8 @@ fn platform_of(layout: &Layout, manifest: &Manifest) -> Result<Option<Platform>,
     }
     let bytes = layout.read(&config.digest, MAX_DOCUMENT)?;
     Ok(bytes
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .and_then(|value| Platform::from_json(&value)))
+        .and_then(|bytes| Document::parse(bytes, &shape::CONFIG).ok())
+        .and_then(|config| Platform::from_json(&Value::Object(config.into_object()))))
 }
 
 /// Whether a name can stand in `index.json` (image-spec `annotations.md`, `ref.name`) and behind

@@ -2,12 +2,16 @@
 //! goes on from it.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::record::Record;
+use crate::files::regular;
 use crate::store::{Error, ErrorKind};
+
+/// The longest line that is read, in bytes.
+pub const MAX_LINE: u64 = 4 << 20;
 
 /// A journal that is being written.
 #[derive(Debug)]
@@ -78,8 +82,8 @@ impl Journal {
 }
 
 fn ends_with_line_end(path: &Path) -> std::io::Result<bool> {
-    use std::io::{Read as _, Seek as _, SeekFrom};
-    let mut file = fs_err::File::open(path)?;
+    use std::io::{Seek as _, SeekFrom};
+    let mut file = regular::open(path)?;
     if file.metadata()?.len() == 0 {
         return Ok(true);
     }
@@ -95,19 +99,36 @@ fn ends_with_line_end(path: &Path) -> std::io::Result<bool> {
 /// When the file is there and cannot be read.
 pub fn read(path: &Path) -> Result<HashMap<String, Record>, Error> {
     let fail = |error| Error::io(format!("cannot read the journal {}", path.display()), error);
-    let file = match fs_err::File::open(path) {
+    let file = match regular::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
         Err(error) => return Err(fail(error)),
     };
+    records(BufReader::new(file)).map_err(fail)
+}
+
+/// The same of a journal's lines. Those that are longer than [`MAX_LINE`] are passed over, too.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn records(mut lines: impl BufRead) -> std::io::Result<HashMap<String, Record>> {
     let mut records = HashMap::new();
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line.map_err(fail)?;
-        if let Ok(record) = serde_json::from_slice::<Record>(&line) {
+    let mut line = Vec::new();
+    let mut is_rest = false;
+    loop {
+        line.clear();
+        if lines.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+            return Ok(records);
+        }
+        let is_whole = line.ends_with(b"\n") || (line.len() as u64) < MAX_LINE;
+        if is_whole
+            && !is_rest
+            && let Ok(record) = serde_json::from_slice::<Record>(&line)
+        {
             records.insert(record.key.clone(), record);
         }
+        is_rest = !is_whole;
     }
-    Ok(records)
 }
 
 #[cfg(test)]
@@ -167,5 +188,14 @@ mod tests {
     fn no_journal_is_an_empty_one() {
         let directory = tempfile::tempdir().unwrap();
         assert!(read(&directory.path().join("none")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_line_without_an_end_costs_no_memory_and_hides_no_other() {
+        let good = serde_json::to_string(&record("a", RecordStatus::Built)).unwrap();
+        let long = "x".repeat(usize::try_from(MAX_LINE).unwrap() + 7);
+        let text = format!("{long}{good}\n{good}\n{long}");
+        let found = records(text.as_bytes()).unwrap();
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["a"]);
     }
 }

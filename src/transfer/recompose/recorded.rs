@@ -6,6 +6,7 @@ use futures_util::future::try_join_all;
 
 use crate::oci::image_config::ImageConfig;
 use crate::oci::label::{self, Intent, LabelError, Origin};
+use crate::oci::shape;
 use crate::oci::{
     Content, Descriptor, Digest, Document, Manifest, Platform, Reference, index, media_type,
 };
@@ -107,7 +108,8 @@ async fn image(
         return Ok(None);
     }
     let bytes = source.document(config).await?;
-    let document = Document::parse(bytes).map_err(|error| refuse(source, &error))?;
+    let document =
+        Document::parse(bytes, &shape::CONFIG).map_err(|error| refuse(source, &error))?;
     let config = ImageConfig::parse(document).map_err(|error| refuse(source, &error))?;
     Ok(Some(RecordedImage {
         platform: platform.unwrap_or_else(|| config.platform().clone()),

@@ -300,7 +300,7 @@ fn packing(arguments: &Arguments) -> PackOptions {
 fn show_plan(arguments: &Arguments, planned: &[Planned], plan: &Plan) -> Result<u8, Failure> {
     match arguments.format {
         Format::Json => output::json(plan)?,
-        Format::Text => output::result(plan.text().trim_end()),
+        Format::Text => output::result(plan.text().trim_end())?,
     }
     Ok(match planned.iter().any(|planned| planned.order.is_err()) {
         true => exit_code::PARTLY,
@@ -314,7 +314,7 @@ fn finish(arguments: &Arguments, report: &Report, outcomes: &[Outcome]) -> Resul
         Format::Text => {
             output::note(report.text().trim_end());
             for reference in outcomes.iter().flat_map(|outcome| &outcome.pushed) {
-                output::result(&reference.reference);
+                output::result(&reference.reference)?;
             }
         }
     }

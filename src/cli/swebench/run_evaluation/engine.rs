@@ -69,7 +69,7 @@ pub(super) fn hand_over(
                     "submit it: sbatch {}; then gather: {gather}",
                     script.display()
                 ));
-                output::result(&script.display().to_string());
+                output::result(&script.display().to_string())?;
                 return Ok(Some(exit_code::DONE));
             }
             submit(&script)?;
@@ -105,7 +105,7 @@ pub(super) fn hand_over(
                 "start it: kubectl apply -f {}; when it is complete, gather: {gather}",
                 manifest.display()
             ));
-            output::result(&manifest.display().to_string());
+            output::result(&manifest.display().to_string())?;
             Ok(Some(exit_code::DONE))
         }
     }

@@ -75,7 +75,7 @@ pub(super) fn finish(
             }
             let _ = writeln!(text, "  summary: {}", path.display());
             let _ = write!(text, "  results: {}", written.display());
-            output::result(&text);
+            output::result(&text)?;
         }
     }
     Ok(if count(&|status| !status.is_verdict()) > 0 {

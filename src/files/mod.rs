@@ -1,0 +1,3 @@
+//! Files that somebody names: opened without being held up by what is no file.
+
+pub mod regular;
