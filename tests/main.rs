@@ -26,6 +26,8 @@ mod fuzz;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod hostile_tars;
+#[cfg(test)]
 mod image_spec;
 #[cfg(test)]
 mod inspect;
@@ -61,6 +63,10 @@ mod rooms;
 mod run;
 #[cfg(test)]
 mod serve;
+#[cfg(test)]
+mod serve_limits;
+#[cfg(test)]
+mod serve_secured;
 #[cfg(test)]
 mod server_conformance;
 #[cfg(test)]

@@ -1,80 +1,17 @@
 //! `ohoci registry serve`: says where it listens, keeps OCI layouts, ends well.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Stdio};
 
 use ohoci::oci::media_type::{Compression, Family};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::clients::{run_in_container, skopeo};
-use crate::support::command::{Ohoci, Outcome};
+use crate::support::command::Ohoci;
 use crate::support::images::{Index, busybox};
 use crate::support::peer::{Access, Peer, sha256};
-
-/// A running `ohoci registry serve`.
-struct Serving {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    address: SocketAddr,
-}
-
-impl Serving {
-    /// Starts it and reads the address that it prints.
-    fn start(ohoci: &Ohoci, arguments: &[&str]) -> Self {
-        let mut child = ohoci
-            .command()
-            .args(["registry", "serve"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let address = line.trim_end().parse();
-        Self {
-            address: address.unwrap_or_else(|error| panic!("{error}: {line:?}")),
-            child,
-            stdout,
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Waits for the end; what it printed after the address is in the outcome.
-    fn end(mut self) -> Outcome {
-        let mut outcome = Outcome {
-            code: None,
-            stdout: String::new(),
-            stderr: String::new(),
-        };
-        self.stdout.read_to_string(&mut outcome.stdout).unwrap();
-        let mut stderr = self.child.stderr.take().unwrap();
-        stderr.read_to_string(&mut outcome.stderr).unwrap();
-        outcome.code = self.child.wait().unwrap().code();
-        outcome
-    }
-
-    /// Asks it to end, which it must do well.
-    fn terminate(self, signal: Signal) {
-        self.signal(signal);
-        let outcome = self.end().exits(0);
-        assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""));
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // Already gone is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::support::serving::Serving;
 
 fn peer(serving: &Serving) -> Peer {
     let url = format!("http://{}", serving.address);
@@ -177,20 +114,8 @@ fn without_a_directory_nothing_is_left_behind() {
     fs_err::create_dir(&temporary).unwrap();
     let mut child = ohoci.command();
     child.env("TMPDIR", &temporary);
-    let mut child = child
-        .args(["registry", "serve", "--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    stdout.read_line(&mut line).unwrap();
-    let serving = Serving {
-        address: line.trim_end().parse().unwrap(),
-        child,
-        stdout,
-    };
+    child.args(["registry", "serve", "--listen", "127.0.0.1:0"]);
+    let serving = Serving::spawn(&mut child);
     let image = busybox(Family::Oci, Compression::Gzip).build();
     image.push(&peer(&serving), "a", "1");
     assert_eq!(storages(&temporary).len(), 1);

@@ -348,6 +348,9 @@ pub(crate) fn redacted(url: &Url) -> String {
 }
 
 #[cfg(test)]
+mod combinations;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

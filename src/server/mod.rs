@@ -3,23 +3,39 @@
 //! Every repository `NAME` is the layout `DIR/NAME`, so other tools read it in place and a layout
 //! that was put there before the server started is served. How content gets there, and what
 //! survives which crash, is told in `storage/mod.rs`.
+//!
+//! Clients are strangers: how many are let in is in `limits.rs`, how long they may take in
+//! `connections.rs` and `payload.rs`, and what they have to show in `authentication.rs`.
 
+mod abandoned;
+mod accept;
 mod access_log;
 mod admission;
+mod authentication;
 mod blobs;
+mod connections;
 mod failure;
+mod htpasswd;
+mod limits;
 mod listing;
 mod manifests;
 mod name;
 mod options;
 mod payload;
 mod range;
+mod reloaded;
 mod reply;
 mod route;
 mod serve;
+mod socket;
 mod storage;
+mod tls;
 mod uploads;
 
+pub use abandoned::remove_abandoned;
 pub use access_log::RequestRecord;
-pub use options::{BasicAuth, Options, RequestLog};
+pub use limits::raise_descriptor_limit;
+pub use options::{Notice, Options, RequestLog};
+pub use reloaded::FileError;
 pub use serve::{ServeError, Server};
+pub use tls::TlsFiles;

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access_log::RequestRecord;
+use super::tls::TlsFiles;
 
 /// Called once for every request, when its answer is known and before the client sees it.
 pub type RequestLog = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
+
+/// Called with one sentence.
+pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Settings of a [`Server`](super::Server).
 #[derive(Clone)]
@@ -22,33 +26,43 @@ pub struct Options {
     pub max_blob: u64,
     /// How long an unfinished upload may lie still before it is thrown away.
     pub upload_idle: Duration,
+    /// The same for an upload of which nothing has come yet.
+    pub empty_upload_idle: Duration,
     /// How often such uploads are looked for.
     pub upload_sweep: Duration,
-    /// How long a client may send nothing in the middle of a request body.
+    /// How long a request's head may take to come, and the TLS handshake before the first one.
+    pub head_timeout: Duration,
+    /// How long a connection is kept for the next request.
+    pub keep_alive: Duration,
+    /// How long a client may send next to nothing in the middle of a request body.
     pub body_idle: Duration,
+    /// How long a client may take nothing of an answer.
+    pub write_idle: Duration,
+    /// Most connections at once; as many as fit into the process's descriptors if that is less.
+    pub max_connections: Option<usize>,
+    /// Most unfinished uploads at once; with the same bound.
+    pub max_uploads: Option<usize>,
     /// How long requests in flight may take to finish after the server was told to stop.
     pub drain: Duration,
     /// Whether content is flushed to the disk before its name appears, so that a power cut leaves
     /// no name with wrong content. A killed process leaves none either way.
     pub sync: bool,
-    /// The one user who may do anything; without it everybody may.
-    pub basic_auth: Option<BasicAuth>,
+    /// Certificate and key; without them it speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// File of users, who may do anything, and their hashed passwords; without it everybody may.
+    pub htpasswd: Option<PathBuf>,
+    /// How often the files of [`Options::tls`] and [`Options::htpasswd`] are looked at for changes.
+    pub refresh: Duration,
     /// Sees every request; tests assert sequences with it.
     pub log: Option<RequestLog>,
-}
-
-/// A user name and a password.
-#[derive(Clone)]
-pub struct BasicAuth {
-    /// User name; no colon in it.
-    pub user: String,
-    /// Password.
-    pub password: String,
+    /// Is told what whoever runs the server should know.
+    pub notice: Option<Notice>,
 }
 
 impl Options {
-    /// The defaults: 64 GiB per blob, an hour for idle uploads, a minute for idle bodies, half a
-    /// minute to drain, flushed writes, no authentication.
+    /// The defaults: 64 GiB per blob, an hour for idle uploads and five minutes for empty ones, half
+    /// a minute for a request's head, a minute for idle bodies and answers, a minute and a half
+    /// between requests, half a minute to drain, flushed writes, no TLS and no authentication.
     #[must_use]
     pub fn new(listen: SocketAddr, storage: impl Into<PathBuf>) -> Self {
         Self {
@@ -56,12 +70,21 @@ impl Options {
             storage: storage.into(),
             max_blob: 64 << 30,
             upload_idle: Duration::from_secs(3600),
-            upload_sweep: Duration::from_secs(60),
+            empty_upload_idle: Duration::from_secs(300),
+            upload_sweep: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(90),
             body_idle: Duration::from_secs(60),
+            write_idle: Duration::from_secs(60),
+            max_connections: None,
+            max_uploads: None,
             drain: Duration::from_secs(30),
             sync: true,
-            basic_auth: None,
+            tls: None,
+            htpasswd: None,
+            refresh: Duration::from_secs(1),
             log: None,
+            notice: None,
         }
     }
 }
@@ -71,21 +94,8 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("listen", &self.listen)
             .field("storage", &self.storage)
-            .field("max_blob", &self.max_blob)
-            .field("upload_idle", &self.upload_idle)
-            .field("upload_sweep", &self.upload_sweep)
-            .field("body_idle", &self.body_idle)
-            .field("drain", &self.drain)
-            .field("sync", &self.sync)
-            .field("basic_auth", &self.basic_auth)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for BasicAuth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BasicAuth")
-            .field("user", &self.user)
+            .field("tls", &self.tls)
+            .field("htpasswd", &self.htpasswd)
             .finish_non_exhaustive()
     }
 }

@@ -6,6 +6,7 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use tokio::time::Instant;
 
 use super::failure::{Code, Failure};
 
@@ -15,6 +16,9 @@ const BATCH: usize = 512 << 10;
 /// connection.
 const DRAIN: u64 = 16 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// How many bytes a client has to send in the time that it may be idle: a byte now and then is no
+/// progress.
+const PROGRESS: u64 = 1 << 10;
 
 /// A request's body.
 pub(super) struct Payload {
@@ -22,6 +26,9 @@ pub(super) struct Payload {
     declared: Option<u64>,
     received: u64,
     idle: Duration,
+    /// When the client has to have got how far.
+    due: Instant,
+    goal: u64,
     ended: bool,
     /// Whether the client waits for a go-ahead before it sends anything.
     waits: bool,
@@ -38,6 +45,8 @@ impl Payload {
             declared,
             received: 0,
             idle,
+            due: Instant::now() + idle,
+            goal: PROGRESS,
             ended: false,
             waits: headers.contains_key(header::EXPECT),
         }
@@ -58,9 +67,13 @@ impl Payload {
         if self.ended {
             return Ok(None);
         }
-        match tokio::time::timeout(self.idle, self.stream.next()).await {
+        match tokio::time::timeout_at(self.due, self.stream.next()).await {
             Ok(Some(Ok(bytes))) => {
                 self.received = self.received.saturating_add(bytes.len() as u64);
+                if self.received >= self.goal {
+                    self.goal = self.received.saturating_add(PROGRESS);
+                    self.due = Instant::now() + self.idle;
+                }
                 Ok(Some(bytes))
             }
             Ok(None) => {

@@ -1,4 +1,4 @@
-//! Listening, dispatching, stopping.
+//! Starting, dispatching requests, stopping.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,26 +6,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::HttpBody as _;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::serve::ListenerExt as _;
-use base64::Engine as _;
 use serde_json::json;
+use tokio_rustls::rustls::ServerConfig;
 
-use crate::oci::Digest;
-
+use super::accept::Acceptor;
 use super::access_log::RequestRecord;
-use super::failure::{Code, Failure};
-use super::options::{BasicAuth, Options};
+use super::authentication::Authentication;
+use super::connections::{Connections, Deadlines};
+use super::failure::Failure;
+use super::htpasswd::Htpasswd;
+use super::limits::{self, Limits};
+use super::options::Options;
 use super::payload::Payload;
+use super::reloaded::{FileError, Reloaded};
 use super::reply::{API_VERSION, Reply};
 use super::route::{self, Route};
-use super::storage::{OpenError, Storage};
-use super::{blobs, listing, manifests, uploads};
+use super::storage::{OpenError, Patience, Storage};
+use super::{blobs, listing, manifests, tls, uploads};
 
 /// A registry that listens, but does not answer until [`Server::run_until`].
 #[derive(Debug)]
@@ -33,6 +35,9 @@ pub struct Server {
     app: Arc<App>,
     listener: std::net::TcpListener,
     address: SocketAddr,
+    limits: Limits,
+    tls: Option<Arc<Reloaded<ServerConfig>>>,
+    users: Option<Arc<Reloaded<Htpasswd>>>,
 }
 
 /// Why a registry does not start.
@@ -54,6 +59,15 @@ pub enum ServeError {
         /// Why not, with the file.
         source: io::Error,
     },
+    /// Certificate, key or passwords cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The process may have so few files open that nothing could be served.
+    #[error("the process may have only {descriptors} files open; a registry needs 80 at least")]
+    Descriptors {
+        /// The limit.
+        descriptors: u64,
+    },
     /// Another server has the storage.
     #[error("cannot keep a registry in {path}: another server is using it", path = .path.display())]
     InUse {
@@ -66,6 +80,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub(super) struct App {
     pub(super) options: Options,
+    authentication: Option<Authentication>,
     pub(super) storage: Arc<Storage>,
 }
 
@@ -75,16 +90,32 @@ impl Server {
     /// # Errors
     /// See [`ServeError`].
     pub fn bind(options: Options) -> Result<Self, ServeError> {
+        let descriptors = limits::descriptors();
+        let limits = Limits::within(descriptors)
+            .ok_or(ServeError::Descriptors { descriptors })?
+            .at_most(options.max_connections, options.max_uploads);
+        let tls = options.tls.as_ref().map(tls::open).transpose()?;
+        let users = options.htpasswd.clone().map(|path| {
+            let read = path.clone();
+            Reloaded::open(vec![path], move || Htpasswd::read(&read))
+        });
+        let users = users.transpose()?.map(Arc::new);
+        let authentication = users.clone().map(Authentication::new).transpose();
+        let authentication = authentication
+            .map_err(|error| FileError::new(format!("there is no randomness: {error}")))?;
         let path = || options.storage.clone();
-        let storage = Storage::open(&options.storage, options.sync, options.upload_idle).map_err(
-            |error| match error {
+        let patience = Patience {
+            empty: options.empty_upload_idle,
+            begun: options.upload_idle,
+        };
+        let storage = Storage::open(&options.storage, options.sync, patience, limits.uploads)
+            .map_err(|error| match error {
                 OpenError::Io(source) => ServeError::Storage {
                     path: path(),
                     source,
                 },
                 OpenError::InUse => ServeError::InUse { path: path() },
-            },
-        )?;
+            })?;
         let bind = || {
             let listener = std::net::TcpListener::bind(options.listen)?;
             listener.set_nonblocking(true)?;
@@ -97,10 +128,23 @@ impl Server {
         })?;
         let storage = Arc::new(storage);
         Ok(Self {
-            app: Arc::new(App { options, storage }),
+            app: Arc::new(App {
+                options,
+                authentication,
+                storage,
+            }),
             listener,
             address,
+            limits,
+            tls: tls.map(Arc::new),
+            users,
         })
+    }
+
+    /// How many connections it serves at once.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.limits.connections
     }
 
     /// Where it listens, with the port that was taken.
@@ -121,51 +165,68 @@ impl Server {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
-        let failed = |source| ServeError::Listen {
-            address: self.address,
-            source,
-        };
-        let listener = tokio::net::TcpListener::from_std(self.listener).map_err(failed)?;
-        let listener = listener.tap_io(|connection| {
-            // Small answers are not to wait for acknowledgements; without it they are only slower.
-            let _ = connection.set_nodelay(true);
+        let address = self.address;
+        let listener = tokio::net::TcpListener::from_std(self.listener)
+            .map_err(|source| ServeError::Listen { address, source })?;
+        let options = &self.app.options;
+        let connections = Connections::new(Deadlines {
+            head: options.head_timeout,
+            keep_alive: options.keep_alive,
+            write_idle: options.write_idle,
         });
-        let Options {
-            drain,
-            upload_sweep: sweep,
-            ..
-        } = self.app.options;
-        let storage = Arc::clone(&self.app.storage);
-        let router = Router::new().fallback(handle).with_state(self.app);
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let shutdown = async move {
-            shutdown.await;
-            // Nobody listens when the server has ended already.
-            let _ = stop.send(());
-        };
-        let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown);
-        let deadline = async move {
-            if stopped.await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            tokio::time::sleep(drain).await;
-        };
-        let sweeping = async {
-            let mut ticks = tokio::time::interval(sweep.max(Duration::from_millis(1)));
-            loop {
-                ticks.tick().await;
-                storage.sessions().sweep();
-            }
+        let acceptor = Acceptor {
+            app: Arc::clone(&self.app),
+            connections: Arc::clone(&connections),
+            tls: self.tls.clone(),
+            limit: self.limits.connections,
         };
         tokio::select! {
-            result = serving.into_future() => result.map_err(failed),
-            () = deadline => Ok(()),
-            () = sweeping => Ok(()),
+            () = acceptor.run(listener, shutdown) => {}
+            () = connections.watch() => {}
+            () = sweep(&self.app) => {}
+            () = refresh(&self.app, self.tls.as_deref(), self.users.as_deref()) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Throws away uploads that nobody goes on with, for as long as it is polled.
+async fn sweep(app: &App) {
+    let mut ticks = tokio::time::interval(app.options.upload_sweep.max(Duration::from_millis(1)));
+    loop {
+        ticks.tick().await;
+        app.storage.sessions().sweep();
+    }
+}
+
+/// Reads certificates and passwords again when their files change, for as long as it is polled.
+async fn refresh(
+    app: &App,
+    tls: Option<&Reloaded<ServerConfig>>,
+    users: Option<&Reloaded<Htpasswd>>,
+) {
+    if tls.is_none() && users.is_none() {
+        return std::future::pending().await;
+    }
+    let mut ticks = tokio::time::interval(app.options.refresh.max(Duration::from_millis(1)));
+    loop {
+        ticks.tick().await;
+        // Small local files, and most of the time only their metadata.
+        let outcomes = [
+            tls.map_or(Ok(false), Reloaded::refresh),
+            users.map_or(Ok(false), Reloaded::refresh),
+        ];
+        for error in outcomes.into_iter().filter_map(Result::err) {
+            tracing::warn!(%error, "what was read before stays in use");
+            if let Some(notice) = &app.options.notice {
+                notice(&format!("{error}; what was read before stays in use"));
+            }
         }
     }
 }
 
-async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
+/// Answers one request.
+pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
     // A task of its own runs to its end when the client goes away, so that nothing stops halfway
     // and every request is logged.
     match tokio::spawn(answer(app, request)).await {
@@ -219,8 +280,8 @@ fn length(response: &Response) -> u64 {
 }
 
 async fn dispatch(app: &App, parts: &Parts, payload: &mut Payload) -> Result<Response, Failure> {
-    if let Some(auth) = &app.options.basic_auth {
-        authenticate(auth, parts)?;
+    if let Some(authentication) = &app.authentication {
+        authentication.check(&parts.headers).await?;
     }
     match route::parse(parts.uri.path())? {
         Route::Base if matches!(parts.method, Method::GET | Method::HEAD) => {
@@ -237,27 +298,4 @@ async fn dispatch(app: &App, parts: &Parts, payload: &mut Payload) -> Result<Res
         Route::Uploads(name) => uploads::start(app, parts, payload, name).await,
         Route::Upload(name, id) => uploads::resume(app, parts, payload, name, &id).await,
     }
-}
-
-fn authenticate(auth: &BasicAuth, parts: &Parts) -> Result<(), Failure> {
-    let expected = format!("{}:{}", auth.user, auth.password);
-    let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| {
-        let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("basic") {
-            return None;
-        }
-        base64::engine::general_purpose::STANDARD
-            .decode(credentials.trim())
-            .ok()
-    });
-    // Digests are compared so that the time taken tells nothing of the password.
-    if given.is_some_and(|given| Digest::of(&given) == Digest::of(expected.as_bytes())) {
-        return Ok(());
-    }
-    Err(Failure::new(
-        StatusCode::UNAUTHORIZED,
-        Code::Unauthorized,
-        "a user name and its password are needed",
-    )
-    .header(header::WWW_AUTHENTICATE, "Basic realm=\"ohoci\""))
 }

@@ -126,8 +126,10 @@ pub(super) async fn resume(
             Ok(Reply::new(StatusCode::NO_CONTENT).empty())
         }
         Method::PATCH => {
-            let sink = write(app, parts, payload, &name, &session).await?;
-            drop(sink);
+            let written = write(app, parts, payload, &name, &session).await;
+            // A chunk may have taken longer than an upload may lie still.
+            session.touch();
+            drop(written?);
             Ok(progress(StatusCode::ACCEPTED, &name, &session).empty())
         }
         Method::PUT => {

@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt;
 use ohoci::oci::{Descriptor, Digest};
-use ohoci::registry::{Error, ErrorKind, Repository};
+use ohoci::registry::{Error, ErrorKind, HostSettings, Repository};
 
 use super::scripted_registry::{Answer, Scripted};
 use super::support::*;
@@ -218,4 +218,39 @@ async fn looking_up_a_blob() {
     let error = repository.blob_head(&blob.digest).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     server.finish();
+}
+
+#[tokio::test]
+async fn credentials_do_not_follow_a_redirect() {
+    let (content, blob) = blob(10);
+    for status in [301, 302, 303, 307, 308] {
+        for (name, own) in [("127.0.0.1", false), ("localhost", false), ("", true)] {
+            let storage = Scripted::start([("GET /elsewhere", Answer::ok(content.clone()))]).await;
+            let port = storage.host().rsplit_once(':').unwrap().1.to_owned();
+            let location = if own {
+                "/elsewhere".to_owned()
+            } else {
+                format!("http://somebody:word@{name}:{port}/elsewhere")
+            };
+            let redirect = Answer::status(status).header("location", &location);
+            let challenge =
+                Answer::status(401).header("www-authenticate", "Basic realm=\"registry.example\"");
+            let mut script = vec![(line(&blob), challenge), (line(&blob), redirect)];
+            if own {
+                script.push(("GET /elsewhere".to_owned(), Answer::ok(content.clone())));
+            }
+            let server = Scripted::start(script).await;
+            let client = client_with(user(), HostSettings::default());
+            let repository = client.repository(server.host(), "a/b");
+            assert_eq!(repository.blob(&blob, 10).await.unwrap(), content);
+            let asked = server.finish();
+            assert!(asked[1].header("authorization").is_some());
+            if own {
+                assert!(asked[2].header("authorization").is_some(), "{status}");
+            } else {
+                let seen = storage.finish();
+                assert_eq!(seen[0].header("authorization"), None, "{status} to {name}");
+            }
+        }
+    }
 }

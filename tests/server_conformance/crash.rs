@@ -65,19 +65,39 @@ fn send(address: SocketAddr, method: &str, target: &str, kind: &str, body: &[u8]
     status.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
+/// How often the server is killed.
+const KILLS: usize = 6;
+
+/// Opens an upload and sends a part of it; where it is.
+fn begin(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: registry.example\r\n\
+                   Connection: close\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let line = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("location: "));
+    let location = line.unwrap().to_owned();
+    let octets = "application/octet-stream";
+    assert_eq!(send(address, "PATCH", &location, octets, b"a part"), 202);
+    location
+}
+
 /// Pushes images until the server is gone; the tags that were acknowledged.
-fn push_until_dead(address: SocketAddr, worker: usize) -> Vec<String> {
+fn push_until_dead(address: SocketAddr, round: usize, worker: usize) -> Vec<String> {
     let octets = "application/octet-stream";
     let mut acknowledged = Vec::new();
     for n in 0.. {
-        let layer = format!("{worker} {n} ").repeat(20_000).into_bytes();
+        let layer = format!("{round} {worker} {n} ").repeat(20_000).into_bytes();
         for blob in [b"{}".as_slice(), &layer] {
             let target = format!("/v2/a/blobs/uploads/?digest={}", Digest::of(blob));
             if send(address, "POST", &target, octets, blob) == 0 {
                 return acknowledged;
             }
         }
-        let tag = format!("{worker}-{n}");
+        let tag = format!("{round}-{worker}-{n}");
         let manifest = image(b"{}", &[&layer]).to_string();
         let target = format!("/v2/a/manifests/{tag}");
         match send(
@@ -96,21 +116,27 @@ fn push_until_dead(address: SocketAddr, worker: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_killed_server_has_kept_what_it_acknowledged() {
+async fn a_killed_server_has_kept_what_it_acknowledged_and_nothing_by_halves() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut child, address) = start(directory.path());
-    let workers: Vec<_> = (0..4)
-        .map(|worker| std::thread::spawn(move || push_until_dead(address, worker)))
-        .collect();
-    while files(directory.path()).len() < 60 {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+    let mut acknowledged = Vec::new();
+    for round in 0..KILLS {
+        let (mut child, address) = start(directory.path());
+        let uploads = fs_err::read_dir(directory.path().join(".uploads")).unwrap();
+        assert_eq!(uploads.count(), 1, "uploads of the server before");
+        let before = files(directory.path()).len();
+        let upload = begin(address);
+        let workers: Vec<_> = (0..4)
+            .map(|worker| std::thread::spawn(move || push_until_dead(address, round, worker)))
+            .collect();
+        while files(directory.path()).len() < before + 30 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let made = workers.into_iter().map(|worker| worker.join().unwrap());
+        acknowledged.extend(made.flatten());
+        assert!(upload.starts_with("/v2/a/blobs/uploads/"), "{upload}");
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let acknowledged: Vec<String> = workers
-        .into_iter()
-        .flat_map(|worker| worker.join().unwrap())
-        .collect();
     assert!(!acknowledged.is_empty());
 
     let registry = Registry::start_in(directory, |_| ());

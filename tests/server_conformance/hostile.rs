@@ -161,6 +161,7 @@ async fn a_client_that_stops_sending_is_not_waited_for() {
 async fn uploads_that_nobody_touches_are_thrown_away() {
     let registry = Registry::start_with(|options| {
         options.upload_idle = Duration::ZERO;
+        options.empty_upload_idle = Duration::ZERO;
         options.upload_sweep = Duration::from_millis(5);
     });
     let location = registry.session("a").await;

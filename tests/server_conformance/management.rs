@@ -1,7 +1,6 @@
 //! Category "Content Management".
 
 use ohoci::oci::Digest;
-use ohoci::server::BasicAuth;
 use serde_json::json;
 
 use crate::server_conformance::support::{Registry, digest_of, index};
@@ -102,12 +101,11 @@ async fn methods_that_an_endpoint_has_not_are_refused() {
 
 #[tokio::test]
 async fn with_a_password_nothing_is_done_for_strangers() {
-    let registry = Registry::start_with(|options| {
-        options.basic_auth = Some(BasicAuth {
-            user: "user".to_owned(),
-            password: "pass:word".to_owned(),
-        });
-    });
+    let files = tempfile::tempdir().unwrap();
+    let passwords = files.path().join("htpasswd");
+    let hash = bcrypt::hash("pass:word", 4).unwrap();
+    fs_err::write(&passwords, format!("user:{hash}\n")).unwrap();
+    let registry = Registry::start_with(|options| options.htpasswd = Some(passwords));
     let answer = registry.get("/v2/").await.refused(401, "UNAUTHORIZED");
     assert_eq!(answer.header("www-authenticate"), "Basic realm=\"ohoci\"");
     for (credentials, status) in [

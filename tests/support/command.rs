@@ -38,7 +38,19 @@ impl Ohoci {
     ///
     /// Nothing of the caller's environment is in it except PATH, which leads to credential helpers.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ohoci"));
+        self.program(env!("CARGO_BIN_EXE_ohoci"))
+    }
+
+    /// The command, started by a shell that has run `first`, such as `ulimit -n 128`.
+    pub(crate) fn command_after(&self, first: &str) -> Command {
+        let mut command = self.program("sh");
+        command.args(["-c", &format!("{first}; exec \"$0\" \"$@\"")]);
+        command.arg(env!("CARGO_BIN_EXE_ohoci"));
+        command
+    }
+
+    fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

@@ -14,7 +14,8 @@ pub(crate) const USER: &str = "tester";
 pub(crate) const PASSWORD: &str = "open sesame";
 
 /// A line of a htpasswd file for them: made by `htpasswd -Bbn`, since the registry takes only bcrypt.
-const HTPASSWD: &str = "tester:$2y$05$mWGzfIdlY73bR1X/Xw.5rO5Mwl5F.pnW0UpM3VOH/24cuAFsGAng6\n";
+pub(crate) const HTPASSWD: &str =
+    "tester:$2y$05$mWGzfIdlY73bR1X/Xw.5rO5Mwl5F.pnW0UpM3VOH/24cuAFsGAng6\n";
 
 /// A running registry and the files it needs.
 pub(crate) struct DebianRegistry {

@@ -2,7 +2,7 @@
 //!
 //! * [`command`]: the `ohoci` binary with a home of its own.
 //! * [`debian_registry`]: Debian's `docker-registry`, open, with passwords, tokens or certificates.
-//! * [`ohoci_registry`]: ohoci's own, with its log.
+//! * [`ohoci_registry`]: ohoci's own, with its log; [`serving`]: as a process.
 //! * [`token_server`]: hands out the tokens, with the quirks of real ones.
 //! * [`certificates`]: an authority for HTTPS on loopback.
 //! * [`images`]: small real images, plain and odd.
@@ -24,5 +24,6 @@ pub(crate) mod images;
 pub(crate) mod ohoci_registry;
 pub(crate) mod peer;
 pub(crate) mod requests;
+pub(crate) mod serving;
 pub(crate) mod token_server;
 pub(crate) mod workbench;

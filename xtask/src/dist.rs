@@ -5,16 +5,19 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::command::{self, cargo, output, root, target};
-use crate::generate;
+use crate::command::{self, output, root, target};
+use crate::{generate, release, sbom};
 
 /// Files of the repository that go along.
 const FILES: [&str; 3] = ["CHANGELOG.md", "LICENSE", "README.md"];
 
-/// Builds the binary and packs it with its documentation into `target/dist`.
+/// The bill of materials; the ending is the one that the format's own tools look for.
+const SBOM: &str = "ohoci.cdx.json";
+
+/// Builds the binary and packs it with its documentation and its bill of materials into
+/// `target/dist`.
 pub(crate) fn run() -> Result<()> {
-    command::run(cargo().args(["build", "--release", "--locked", "--bin", "ohoci"]))?;
-    let binary = target().join("release/ohoci");
+    let binary = release::build(&root(), &target())?;
     let version = output(Command::new(&binary).arg("--version"))?;
     let version = version
         .split_whitespace()
@@ -32,6 +35,7 @@ pub(crate) fn run() -> Result<()> {
     for file in FILES {
         fs_err::copy(root().join(file), directory.join(file))?;
     }
+    fs_err::write(directory.join(SBOM), sbom::document()?)?;
     generate::docs(&["extras", &directory.display().to_string()])?;
 
     let archive = dist.join(format!("{name}.tar.gz"));

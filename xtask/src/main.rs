@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask test`, `gen`, `dist`, `bench`, `matrix`, `fixtures`.
+//! Developer tasks: `cargo xtask test`, `gen`, `dist`, `reproduce`, `sbom`, `bench`, `matrix`, `fixtures`.
 //!
 //! Add commands here which otherwise would end up as a lot of shell.
 
@@ -16,6 +16,8 @@ mod dist;
 mod fixtures;
 mod generate;
 mod matrix;
+mod release;
+mod sbom;
 mod test;
 mod wire;
 
@@ -42,8 +44,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Make the archive that is given to users: binary, man pages, shell completions.
+    /// Make the archive that is given to users: binary, bill of materials, man pages, shell completions.
     Dist,
+    /// Build the binary in two directories and compare: both have to be the same, byte for byte.
+    Reproduce,
+    /// Print the binary's bill of materials (CycloneDX).
+    Sbom,
     /// Measure ohoci beside other tools.
     #[command(subcommand)]
     Bench(Bench),
@@ -85,6 +91,8 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(arguments),
         Task::Gen { check } => generate::run(*check),
         Task::Dist => dist::run(),
+        Task::Reproduce => release::reproduce(),
+        Task::Sbom => sbom::document().map(|document| print!("{document}")),
         Task::Bench(Bench::Compose(arguments)) => bench::compose::run(arguments),
         Task::Bench(Bench::Batch(arguments)) => bench::batch::run(arguments),
         Task::Bench(Bench::Deps(arguments)) => bench::deps::run(arguments),

@@ -81,9 +81,30 @@ impl Staging {
     }
 }
 
+/// What names of copies begin with that are not finished.
+const UNFINISHED: &str = ".new-";
+
 /// A name that no other writer uses, and nothing in a layout has.
 fn unique() -> String {
-    format!(".new-{:032x}", fastrand::u128(..))
+    format!("{UNFINISHED}{:032x}", fastrand::u128(..))
+}
+
+fn is_unique(name: &str) -> bool {
+    name.strip_prefix(UNFINISHED)
+        .is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Removes the copies from a directory that a killed server has left unfinished. Whatever cannot be
+/// looked at or removed is no obstacle: no request asks for such names.
+pub(super) fn remove_unfinished(directory: &Path) {
+    let Ok(entries) = fs_err::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if entry.file_name().to_str().is_some_and(is_unique) {
+            let _ = fs_err::remove_file(entry.path());
+        }
+    }
 }
 
 /// The size of a regular file; `None` when there is none.
@@ -118,6 +139,19 @@ mod tests {
         staging.share(&from, &to).unwrap();
         assert!(staging.copy(&staging.path("absent"), &to).is_err());
         assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn unfinished_copies_are_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let ours = unique();
+        for name in [ours.as_str(), ".new-x", "new", &format!("x{ours}")] {
+            fs_err::write(directory.path().join(name), "").unwrap();
+        }
+        remove_unfinished(directory.path());
+        assert!(!directory.path().join(&ours).exists());
+        assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 3);
+        remove_unfinished(&directory.path().join("absent"));
     }
 
     #[test]

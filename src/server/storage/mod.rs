@@ -28,5 +28,5 @@ mod upload;
 
 pub(super) use index::{Facts, Found, is_manifest};
 pub(super) use repository::Repository;
-pub(super) use root::{OpenError, Storage};
-pub(super) use upload::{Session, Sink, WriteError};
+pub(super) use root::{OpenError, Storage, lock_in};
+pub(super) use upload::{Patience, Session, Sink, WriteError};

@@ -45,8 +45,12 @@ pub(crate) struct Stored {
 }
 
 impl Repository {
-    /// Reads the repository in `path`, or makes an empty one there.
+    /// Reads the repository in `path`, or makes an empty one there. What a killed server was still
+    /// copying is removed.
     pub(super) fn open(path: PathBuf, staging: Staging) -> io::Result<Self> {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            files::remove_unfinished(&path.join("blobs").join(algorithm.name()));
+        }
         let index = path.join("index.json");
         let index = match files::size(&index)? {
             None => Index::default(),

@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use fs_err::File;
 use rustix::fs::FlockOperation;
@@ -14,7 +13,7 @@ use crate::server::name::RepositoryName;
 
 use super::files::{self, Staging};
 use super::repository::Repository;
-use super::upload::{Session, Sessions};
+use super::upload::{Patience, Session, Sessions};
 
 /// Holds uploads and the lock; no repository's name starts with a dot.
 const UPLOADS: &str = ".uploads";
@@ -48,12 +47,24 @@ pub(crate) enum OpenError {
     InUse,
 }
 
+/// The file that a server locks while it serves a directory.
+pub(crate) fn lock_in(root: &Path) -> PathBuf {
+    root.join(UPLOADS).join("lock")
+}
+
 impl Storage {
     /// Takes possession of a directory, and makes it when it is not there.
-    pub(crate) fn open(root: &Path, sync: bool, idle: Duration) -> Result<Self, OpenError> {
+    /// At most `uploads` are under way in it at once.
+    pub(crate) fn open(
+        root: &Path,
+        sync: bool,
+        patience: Patience,
+        uploads: usize,
+    ) -> Result<Self, OpenError> {
+        let limit = uploads;
         let uploads = root.join(UPLOADS);
         fs_err::create_dir_all(&uploads)?;
-        let lock = File::create(uploads.join("lock"))?;
+        let lock = File::create(lock_in(root))?;
         rustix::fs::flock(lock.file(), FlockOperation::NonBlockingLockExclusive).map_err(
             |error| match error {
                 rustix::io::Errno::WOULDBLOCK => OpenError::InUse,
@@ -74,7 +85,7 @@ impl Storage {
             staging: staging.clone(),
             open: Mutex::default(),
             names: Mutex::new(names),
-            sessions: Sessions::new(staging, idle),
+            sessions: Sessions::new(staging, patience, limit),
             _lock: lock,
         })
     }

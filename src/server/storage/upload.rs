@@ -15,8 +15,9 @@ use crate::server::name::RepositoryName;
 
 use super::files::Staging;
 
-/// How many uploads may be under way at once.
-const MAX_SESSIONS: usize = 10_000;
+/// How long an upload has to have lain still before it makes room for another one. Clients open
+/// uploads a while before they use them.
+const YOUNG: Duration = Duration::from_secs(30);
 
 /// A file that is being written. Its file goes with it, unless it was published.
 #[derive(Debug)]
@@ -163,24 +164,41 @@ impl Session {
         self.size.load(Ordering::Acquire)
     }
 
-    fn touch(&self) {
+    /// Something was just done with it.
+    pub(crate) fn touch(&self) {
         *lock(&self.touched) = Instant::now();
     }
+
+    /// How long nothing has been done with it.
+    fn still(&self) -> Duration {
+        lock(&self.touched).elapsed()
+    }
+}
+
+/// How long an upload may lie still.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// When nothing has come yet.
+    pub(crate) empty: Duration,
+    /// When something has.
+    pub(crate) begun: Duration,
 }
 
 /// All uploads under way.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     staging: Staging,
-    idle: Duration,
+    patience: Patience,
+    limit: usize,
     live: Mutex<HashMap<String, Arc<Session>>>,
 }
 
 impl Sessions {
-    pub(super) fn new(staging: Staging, idle: Duration) -> Self {
+    pub(super) fn new(staging: Staging, patience: Patience, limit: usize) -> Self {
         Self {
             staging,
-            idle,
+            patience,
+            limit,
             live: Mutex::default(),
         }
     }
@@ -195,9 +213,6 @@ impl Sessions {
         repository: &RepositoryName,
         algorithm: Algorithm,
     ) -> io::Result<Option<Arc<Session>>> {
-        if lock(&self.live).len() >= MAX_SESSIONS {
-            return Ok(None);
-        }
         let id = uuid();
         let size = Arc::default();
         let sink = Sink::create(self.staging.path(&id), algorithm, Arc::clone(&size))?;
@@ -208,7 +223,11 @@ impl Sessions {
             touched: Mutex::new(Instant::now()),
             sink: Arc::new(tokio::sync::Mutex::new(sink)),
         });
-        lock(&self.live).insert(id, Arc::clone(&session));
+        let mut live = lock(&self.live);
+        if live.len() >= self.limit && !make_room(&mut live) {
+            return Ok(None);
+        }
+        live.insert(id, Arc::clone(&session));
         Ok(Some(session))
     }
 
@@ -231,9 +250,28 @@ impl Sessions {
     pub(crate) fn sweep(&self) {
         let mut live = lock(&self.live);
         live.retain(|_, session| {
-            lock(&session.touched).elapsed() < self.idle || session.sink.try_lock().is_err()
+            let idle = if session.size() == 0 {
+                self.patience.empty
+            } else {
+                self.patience.begun
+            };
+            session.still() < idle || session.sink.try_lock().is_err()
         });
     }
+}
+
+/// Ends the empty upload that has lain still longest, if that is long; whether there was one.
+fn make_room(live: &mut HashMap<String, Arc<Session>>) -> bool {
+    let empty = live.values().filter(|session| {
+        session.size() == 0 && session.still() >= YOUNG && session.sink.try_lock().is_ok()
+    });
+    let Some(id) = empty
+        .max_by_key(|session| session.still())
+        .map(|session| session.id.clone())
+    else {
+        return false;
+    };
+    live.remove(&id).is_some()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -258,11 +296,60 @@ fn uuid() -> String {
 mod tests {
     use super::*;
 
+    fn patience(empty: u64, begun: u64) -> Patience {
+        Patience {
+            empty: Duration::from_secs(empty),
+            begun: Duration::from_secs(begun),
+        }
+    }
+
+    fn sessions(directory: &Path, patience: Patience, limit: usize) -> Sessions {
+        Sessions::new(Staging::new(directory.to_owned(), true), patience, limit)
+    }
+
+    #[test]
+    fn empty_uploads_expire_before_those_that_have_begun() {
+        let directory = tempfile::tempdir().unwrap();
+        let sessions = sessions(directory.path(), patience(0, 3600), 10);
+        let name = RepositoryName::parse("a").unwrap();
+        let start = || sessions.start(&name, Algorithm::Sha256).unwrap().unwrap();
+        let (empty, begun) = (start(), start());
+        let mut sink = Arc::clone(&begun.sink).try_lock_owned().unwrap();
+        sink.append(b"a").unwrap();
+        drop(sink);
+        sessions.sweep();
+        assert!(sessions.find(&name, empty.id()).is_none());
+        assert!(sessions.find(&name, begun.id()).is_some());
+    }
+
+    #[test]
+    fn uploads_have_a_limit_and_a_long_empty_one_makes_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let sessions = sessions(directory.path(), patience(3600, 3600), 2);
+        let name = RepositoryName::parse("a").unwrap();
+        let start = || sessions.start(&name, Algorithm::Sha256).unwrap();
+        let (first, second) = (start().unwrap(), start().unwrap());
+        assert!(start().is_none());
+        // The file of the one that was refused is gone as well.
+        assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 2);
+        let Some(earlier) = Instant::now().checked_sub(YOUNG) else {
+            return;
+        };
+        *lock(&second.touched) = earlier;
+        let mut sink = Arc::clone(&first.sink).try_lock_owned().unwrap();
+        sink.append(b"a").unwrap();
+        drop(sink);
+        *lock(&first.touched) = earlier;
+        assert!(start().is_some());
+        assert!(sessions.find(&name, second.id()).is_none());
+        assert!(sessions.find(&name, first.id()).is_some());
+    }
+
     #[test]
     fn an_upload_is_verified_in_either_algorithm_and_can_be_taken_back() {
         let directory = tempfile::tempdir().unwrap();
         let staging = Staging::new(directory.path().to_owned(), true);
-        let sessions = Sessions::new(staging.clone(), Duration::ZERO);
+        let sessions = Sessions::new(staging.clone(), patience(0, 0), 10);
         let mut sink = sessions.sink(Algorithm::Sha256).unwrap();
         sink.append(b"ab").unwrap();
         let mark = sink.mark();
@@ -285,7 +372,7 @@ mod tests {
     fn a_session_belongs_to_its_repository_and_ages() {
         let directory = tempfile::tempdir().unwrap();
         let staging = Staging::new(directory.path().to_owned(), true);
-        let sessions = Sessions::new(staging, Duration::ZERO);
+        let sessions = Sessions::new(staging, patience(0, 0), 10);
         let (one, other) = (
             RepositoryName::parse("one").unwrap(),
             RepositoryName::parse("other").unwrap(),
