@@ -34,6 +34,8 @@ mod inspect;
 #[cfg(test)]
 mod interrupt;
 #[cfg(test)]
+mod knowledge;
+#[cfg(test)]
 mod layer;
 #[cfg(test)]
 mod limits;
@@ -48,7 +50,11 @@ mod named;
 #[cfg(test)]
 mod oci_client;
 #[cfg(test)]
+mod odd_images;
+#[cfg(test)]
 mod platforms;
+#[cfg(test)]
+mod reach;
 #[cfg(test)]
 mod real_packages;
 #[cfg(test)]

@@ -26,9 +26,15 @@ pub struct RegistryArguments {
     #[arg(long, value_name = "HOST", global = true)]
     pub plain_http: Vec<String>,
 
-    /// Trust the certificate authorities in this PEM file as well; repeatable
+    /// Trust the certificates in this PEM file as well: authorities', or a registry's own;
+    /// repeatable
     #[arg(long, value_name = "FILE", global = true)]
     pub ca_file: Vec<PathBuf>,
+
+    /// Take whatever certificate this registry shows. Whoever is in between can read and change
+    /// everything, passwords included: for tests; repeatable
+    #[arg(long, value_name = "HOST", global = true)]
+    pub skip_tls_verify: Vec<String>,
 
     /// Keep documents and what is known of registries here
     /// [default: $XDG_CACHE_HOME/ohoci]

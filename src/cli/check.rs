@@ -14,7 +14,7 @@ use super::arguments::{Format, RegistryArguments};
 use super::context::Context;
 use super::failure::Failure;
 use super::{exit_code, output, printable};
-use crate::oci::{Content, Platform, Reference, index};
+use crate::oci::{Content, Platform, Reference};
 use crate::transfer::check::{BaseCheck, State, check};
 use crate::transfer::read::{self, Choice};
 
@@ -68,6 +68,9 @@ pub(super) async fn run(
     };
     let source = context.places.source(&reference).await?;
     let found = read::images(source, &choice, &|_, _| {}).await?;
+    for note in &found.notes {
+        output::warning(note);
+    }
     let images = check(&found, &deps, &context.places.cache).await?;
     context.show_server_warnings();
     let works = images.iter().all(BaseCheck::works);
@@ -92,11 +95,10 @@ async fn platforms(deps: &read::Deps) -> Result<Vec<Platform>, Failure> {
         let image = deps.image_for(&read::this_machine()).await?;
         return Ok(vec![image.config.platform().clone()]);
     }
-    let children = index::children(&deps.root)
-        .map_err(|error| Failure::new("cannot read the deps image", error.to_string()))?;
-    let children = children.children.into_iter();
-    Ok(children
-        .filter_map(|child| child.descriptor.platform)
+    Ok(deps
+        .entries
+        .iter()
+        .filter_map(|child| child.descriptor.platform.clone())
         .collect())
 }
 

@@ -169,9 +169,11 @@ fn host_settings(
     }
     let roots = certificate_roots(environment);
     let plain_http = arguments.plain_http.clone();
+    let skip_tls_verify = arguments.skip_tls_verify.clone();
     let ca_files = arguments.ca_file.clone();
     let config = config.clone();
     let warned = Mutex::new(HashSet::new());
+    let unverified_hosts = Mutex::new(HashSet::new());
     Ok(Arc::new(move |host| {
         let own = config.registry(host);
         let found = certificates_for(host, &roots).unwrap_or_else(|error| {
@@ -180,13 +182,24 @@ fn host_settings(
             }
             HostCertificates::default()
         });
-        let mut certificate_authorities = ca_files.clone();
-        certificate_authorities.extend(own.ca);
+        let mut certificate_authorities = own.ca;
         certificate_authorities.extend(found.ca);
+        let plain_http =
+            plain_http.iter().any(|named| named == host) || own.plain_http.unwrap_or_default();
+        let unverified = skip_tls_verify.iter().any(|named| named == host)
+            || own.skip_tls_verify.unwrap_or_default();
+        if unverified && !plain_http && lock(&unverified_hosts).insert(host.to_owned()) {
+            output::warning(&format!(
+                "the certificate of {host} is not verified: whoever is in between can read and \
+                 change everything, passwords included"
+            ));
+        }
         let identity = own.client_identity.or(found.identities.into_iter().next());
         HostSettings {
-            plain_http: plain_http.iter().any(|named| named == host)
-                || own.plain_http.unwrap_or_default(),
+            plain_http,
+            skip_tls_verify: unverified,
+            shared_authorities: ca_files.clone(),
+            chunk_size: own.chunk_size,
             mirrors: own
                 .mirrors
                 .into_iter()

@@ -81,6 +81,12 @@ pub(super) async fn run(
     progress.end();
     context.show_server_warnings();
     let report = outcome?;
+    for warning in &report.warnings {
+        output::warning(warning);
+    }
+    if arguments.format == Format::Text {
+        report.made.iter().for_each(|made| output::note(made));
+    }
     match arguments.format {
         Format::Json => output::json(&report)?,
         Format::Text => output::result(&report.reference)?,

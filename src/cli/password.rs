@@ -72,6 +72,7 @@ pub(super) async fn line(prompt: &str) -> Result<String, Failure> {
 }
 
 fn checked(text: &str) -> Result<Secret, Failure> {
+    let text = text.trim_start_matches('\u{feff}');
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
         return Err(Failure::usage("the password is empty"));

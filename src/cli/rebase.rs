@@ -13,9 +13,10 @@ use super::arguments::{Format, RegistryArguments};
 use super::compose::{View, run_job};
 use super::context::Context;
 use super::failure::Failure;
+use super::{output, printable};
 use crate::oci::Reference;
 use crate::transfer::compose::Job;
-use crate::transfer::recompose::{BaseChoice, DepsChoice, Rebase, rebase_job};
+use crate::transfer::recompose::{BaseChoice, DepsChoice, Rebase, rebase_job_and_losses};
 
 /// Make a composed image anew on what its base and deps are now, or on others.
 ///
@@ -112,7 +113,14 @@ async fn job(arguments: &Arguments, context: &Context) -> Result<Job, Failure> {
             .places
             .announce(&[], &targets.iter().collect::<Vec<_>>());
     }
-    let mut job = rebase_job(&asked, &context.places).await?;
+    let (mut job, dropped) = rebase_job_and_losses(&asked, &context.places).await?;
+    if !dropped.is_empty() {
+        output::warning(&format!(
+            "others than ohoci changed {reference}, and this is dropped: {}; give it to `ohoci \
+             compose` to keep it",
+            printable::line(&dropped.join("; "))
+        ));
+    }
     if !push.is_empty() {
         job.push = push;
     }

@@ -156,13 +156,15 @@ fn read<T: Default + DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
         }
         Err(error) => return Err(ConfigError::new(path, reason(&error))),
     };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     file.take(MAX_FILE + 1)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(|error| ConfigError::new(path, reason(&error)))?;
-    if text.len() as u64 > MAX_FILE {
+    if bytes.len() as u64 > MAX_FILE {
         return Err(ConfigError::new(path, "it is larger than 1 MiB"));
     }
+    let text =
+        super::text::decode(bytes).map_err(|error| ConfigError::new(path, reason(&error)))?;
     toml::from_str(&text).map_err(|error| ConfigError::parse(path, &text, &error))
 }
 
@@ -273,6 +275,7 @@ mod tests {
                 requests_per_second: Some(20.0),
                 concurrency: NonZeroU32::new(8),
                 single_post: Some(true),
+                ..RegistrySettings::default()
             }
         );
         assert_eq!(

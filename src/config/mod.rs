@@ -9,6 +9,7 @@ pub mod mirrors;
 pub mod project;
 pub mod registries;
 pub mod secrets;
+pub mod text;
 
 pub use certificates::{HostCertificates, certificate_roots, certificates_for};
 pub use environment::{Environment, Variable};

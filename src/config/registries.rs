@@ -30,6 +30,10 @@ pub struct RegistrySettings {
     pub concurrency: Option<NonZeroU32>,
     /// Whether the registry takes a blob with the request that opens the upload.
     pub single_post: Option<bool>,
+    /// Whether to take any certificate.
+    pub skip_tls_verify: Option<bool>,
+    /// How many bytes of a blob to send at once, at most.
+    pub chunk_size: Option<u64>,
 }
 
 /// A place that has copies of a registry's repositories: `host[:port][/path]`.
@@ -71,6 +75,8 @@ pub(super) struct RegistryTable {
     requests_per_second: Option<f64>,
     concurrency: Option<NonZeroU32>,
     single_post: Option<bool>,
+    skip_tls_verify: Option<bool>,
+    chunk_size: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +90,12 @@ struct RawTable {
     requests_per_second: Option<Rate>,
     concurrency: Option<NonZeroU32>,
     single_post: Option<bool>,
+    skip_tls_verify: Option<bool>,
+    chunk_size: Option<u64>,
 }
+
+/// The smallest chunk, in bytes: with less, a layer takes thousands of requests.
+const LEAST_CHUNK: u64 = 64 << 10;
 
 impl TryFrom<RawTable> for RegistryTable {
     type Error = &'static str;
@@ -96,6 +107,9 @@ impl TryFrom<RawTable> for RegistryTable {
             (Some(_), None) => return Err("client-certificate needs client-key beside it"),
             (None, Some(_)) => return Err("client-key needs client-certificate beside it"),
         };
+        if raw.chunk_size.is_some_and(|size| size < LEAST_CHUNK) {
+            return Err("chunk-size is in bytes, and at least 65536");
+        }
         Ok(Self {
             plain_http: raw.plain_http,
             mirrors: raw.mirrors,
@@ -104,6 +118,8 @@ impl TryFrom<RawTable> for RegistryTable {
             requests_per_second: raw.requests_per_second.map(|rate| rate.0),
             concurrency: raw.concurrency,
             single_post: raw.single_post,
+            skip_tls_verify: raw.skip_tls_verify,
+            chunk_size: raw.chunk_size,
         })
     }
 }
@@ -127,6 +143,7 @@ impl RegistryTable {
             ("mirrors", self.mirrors.is_some()),
             ("ca", self.ca.is_some()),
             ("client-certificate", self.client_identity.is_some()),
+            ("skip-tls-verify", self.skip_tls_verify.is_some()),
         ]
         .into_iter()
         .find_map(|(key, is_set)| is_set.then_some(key))
@@ -147,6 +164,8 @@ impl RegistryTable {
         settings.requests_per_second = self.requests_per_second.or(settings.requests_per_second);
         settings.concurrency = self.concurrency.or(settings.concurrency);
         settings.single_post = self.single_post.or(settings.single_post);
+        settings.skip_tls_verify = self.skip_tls_verify.or(settings.skip_tls_verify);
+        settings.chunk_size = self.chunk_size.or(settings.chunk_size);
     }
 }
 

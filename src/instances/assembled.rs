@@ -205,6 +205,7 @@ impl<'a> AssembledBase<'a> {
             if_exists: IfExists::Replace,
             fit: Fit::None,
             reuse: None,
+            max_layers: crate::oci::compose::USUAL_LAYERS,
             no_upload: false,
             dry_run: false,
             created: None,

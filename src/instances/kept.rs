@@ -63,6 +63,7 @@ pub fn find(cache: &Cache, key: &str) -> Option<KeptLayer> {
     let path = cache.path_of(&descriptor.digest)?;
     Some(KeptLayer {
         layer: LocalLayer {
+            directories: Vec::new(),
             diff_id: text("diffId")?.parse().ok()?,
             from: LayerBytes::File(cache.body(&descriptor)?),
             name: text("name")?.to_owned(),
@@ -129,6 +130,7 @@ pub fn make(
     };
     Ok(KeptLayer {
         layer: LocalLayer {
+            directories: Vec::new(),
             from: LayerBytes::File(body),
             name: name.to_owned(),
             platform: None,

@@ -154,6 +154,7 @@ impl Blob {
             uncompressed_size,
             created_by: String::new(),
             notes: Vec::new(),
+            directories: Vec::new(),
         })
     }
 }

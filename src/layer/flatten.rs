@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::decompress::Decompressor;
+use super::diff_id::{Hashed, WrongDiffId};
 use super::entry::{Content, Entry, Kind};
 use super::limits::Budget;
 use super::path::LayerPath;
@@ -13,6 +14,7 @@ use super::spool::{Spool, SpoolError};
 use super::tar_read::{Limits, Member, TarError, TarReader};
 use super::tree::{Rules, Tree, TreeError, remove_below};
 use super::whiteout::Whiteout;
+use crate::oci::Digest;
 
 /// Opens a layer as it is stored, from its start. May be called twice.
 pub type OpenLayer<'a> = dyn Fn() -> io::Result<Box<dyn Read + 'a>> + 'a;
@@ -27,6 +29,14 @@ pub enum FlattenError {
         number: usize,
         /// What is wrong with it.
         error: TarError,
+    },
+    /// A layer is not the one that the image's config means.
+    #[error("layer {number}: {error}")]
+    DiffId {
+        /// Which one, counted from the bottom and from 1.
+        number: usize,
+        /// What it is instead.
+        error: WrongDiffId,
     },
     /// A layer holds something that has no place in the result.
     #[error("layer {number}: {path}: {reason}")]
@@ -82,11 +92,26 @@ pub fn flatten(
     budget: &Arc<Budget>,
     spool_dir: &Path,
 ) -> Result<Tree, FlattenError> {
+    flatten_checked(layers, &[], prefix, budget, spool_dir)
+}
+
+/// The same, of layers that must have these diff IDs, one each.
+///
+/// # Errors
+/// As [`flatten`]; [`FlattenError::DiffId`] when a layer has another.
+pub fn flatten_checked(
+    layers: &[&OpenLayer<'_>],
+    diff_ids: &[Digest],
+    prefix: &LayerPath,
+    budget: &Arc<Budget>,
+    spool_dir: &Path,
+) -> Result<Tree, FlattenError> {
     let mut spool = Spool::create(spool_dir).map_err(FlattenError::Spool)?;
     let mut merged = Inodes::new();
     let mut outside = Outside::new();
     for (index, open) in layers.iter().enumerate() {
-        let mut layer = Layer::open(index, *open, budget)?;
+        let diff_id = diff_ids.get(index);
+        let mut layer = Layer::open(index, *open, budget, diff_id)?;
         let mut upper = Inodes::new();
         let mut whiteouts = Vec::new();
         while let Some(member) = layer.next_member()? {
@@ -123,6 +148,9 @@ pub fn flatten(
                 put(&mut upper, member.path, inode, index)?;
             }
         }
+        if let Some(diff_id) = diff_id {
+            layer.compare(diff_id)?;
+        }
         for whiteout in whiteouts {
             match whiteout {
                 Whiteout::Path(path) => {
@@ -133,6 +161,7 @@ pub fn flatten(
             }
         }
         for (path, inode) in upper {
+            make_way(&mut merged, &path);
             put(&mut merged, path, inode, index)?;
         }
     }
@@ -154,18 +183,21 @@ pub fn flatten(
 }
 
 /// A member where unpacking would put it: with the symlinks above it followed, inside the root, as
-/// runtimes do (containerd `archive`, moby `pkg/archive`). Gives its path back when there are too
-/// many to follow.
+/// far as they are in its own layer. Runtimes unpack each layer by itself and mount one over the
+/// other (containerd and Docker with overlayfs, podman), so that what stands below a symlink of a
+/// layer further down takes the symlink's place, as a directory. Only what a hard link leads to is
+/// looked for in all layers. Gives its path back when there are too many to follow.
 fn landed(mut member: Member, upper: &Inodes, merged: &Inodes) -> Result<Member, LayerPath> {
+    let none = Inodes::new();
     let follow =
-        |path: &LayerPath, last| landing(path, upper, merged, last).ok_or_else(|| path.clone());
+        |path: &LayerPath, last| landing(path, upper, &none, last).ok_or_else(|| path.clone());
     match &mut member.whiteout {
         Some(Whiteout::Path(path)) => *path = follow(path, false)?,
         Some(Whiteout::Below(directory)) => *directory = follow(directory, true)?,
         None => member.path = follow(&member.path, false)?,
     }
     if let Kind::Hardlink(target) = &mut member.entry.kind {
-        *target = follow(target, false)?;
+        *target = landing(target, upper, merged, false).ok_or_else(|| target.clone())?;
     }
     Ok(member)
 }
@@ -263,6 +295,20 @@ fn put(
     Ok(())
 }
 
+/// Removes what is no directory from above a path of the next layer: overlayfs shows the directory
+/// that the layer has there, if only implied.
+fn make_way(merged: &mut Inodes, path: &LayerPath) {
+    let in_the_way: Vec<LayerPath> = path
+        .ancestors()
+        .filter_map(|above| merged.get_key_value(above))
+        .filter(|(_, inode)| !inode.is_directory())
+        .map(|(above, _)| above.clone())
+        .collect();
+    for above in in_the_way {
+        merged.remove(&above);
+    }
+}
+
 /// Replaces what stands for files outside of the prefix by copies of them.
 ///
 /// A hard link means the file as it was in its own layer, or else in the nearest layer below.
@@ -288,7 +334,7 @@ fn fetch(
         if here.is_empty() {
             continue;
         }
-        let mut layer = Layer::open(index, *open, budget)?;
+        let mut layer = Layer::open(index, *open, budget, None)?;
         let mut latest = Inodes::new();
         while let Some(member) = layer.next_member()? {
             if here.contains(&member.path) {
@@ -366,7 +412,7 @@ fn to_tree(inodes: &Inodes, prefix: &LayerPath) -> Result<Tree, FlattenError> {
 /// A layer that is being read, with its place in the stack for messages.
 struct Layer<'a> {
     index: usize,
-    reader: TarReader<Decompressor<Box<dyn Read + 'a>>>,
+    reader: TarReader<Hashed<Decompressor<Box<dyn Read + 'a>>>>,
     budget: Arc<Budget>,
 }
 
@@ -375,12 +421,14 @@ impl<'a> Layer<'a> {
         index: usize,
         open: &OpenLayer<'a>,
         budget: &Arc<Budget>,
+        diff_id: Option<&Digest>,
     ) -> Result<Self, FlattenError> {
         let input = open().and_then(|layer| Decompressor::within(layer, budget));
         let input = input.map_err(|error| FlattenError::Layer {
             number: index + 1,
             error: error.into(),
         })?;
+        let input = Hashed::new(input, diff_id);
         let reader = TarReader::new(input, Rules::Foreign, Limits::of_budget());
         let budget = Arc::clone(budget);
         Ok(Self {
@@ -388,6 +436,19 @@ impl<'a> Layer<'a> {
             reader,
             budget,
         })
+    }
+
+    /// Compares a layer whose members have all been read with its diff ID.
+    fn compare(self, diff_id: &Digest) -> Result<(), FlattenError> {
+        let number = self.index + 1;
+        match self.reader.into_inner().compare(diff_id) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(FlattenError::DiffId { number, error }),
+            Err(error) => Err(FlattenError::Layer {
+                number,
+                error: error.into(),
+            }),
+        }
     }
 
     fn next_member(&mut self) -> Result<Option<Member>, FlattenError> {

@@ -19,7 +19,17 @@ use super::tree::Rules;
 /// # Errors
 /// See [`TarError`].
 pub fn read_headers(layer: impl Read, budget: &Arc<Budget>) -> Result<Vec<Member>, TarError> {
-    let layer = Decompressor::within(layer, budget)?;
+    read_headers_through(Decompressor::within(layer, budget)?, budget)
+}
+
+/// The same, of a layer that is decompressed already.
+///
+/// # Errors
+/// See [`TarError`].
+pub fn read_headers_through(
+    layer: impl Read,
+    budget: &Arc<Budget>,
+) -> Result<Vec<Member>, TarError> {
     let mut reader = TarReader::new(layer, Rules::Foreign, Limits::of_budget());
     let mut members = Vec::new();
     while let Some(member) = reader.next_member()? {

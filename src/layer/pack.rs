@@ -1,5 +1,6 @@
 //! Makes layer blobs of what is on disk, in one pass and bounded memory.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,35 @@ pub struct PackedLayer {
     pub created_by: String,
     /// What was left out, and why, for a person.
     pub notes: Vec<String>,
+    /// Its directories, those that it only implies among them, as far as bases have symlinks in
+    /// their places: of three names at most.
+    pub directories: Vec<LayerPath>,
+}
+
+/// How many names the paths of [`PackedLayer::directories`] have at most.
+const SHALLOW: usize = 3;
+
+fn is_shallow(path: &LayerPath) -> bool {
+    !path.is_root() && path.names().count() <= SHALLOW
+}
+
+/// The directories of a tree, and those above what is in it.
+fn directories<T>(tree: &Tree<T>) -> Vec<LayerPath> {
+    let mut found: BTreeSet<LayerPath> = BTreeSet::new();
+    for (path, entry) in tree {
+        let mut above = if entry.is_directory() {
+            Some(path.clone())
+        } else {
+            path.parent()
+        };
+        while let Some(directory) = above.filter(|directory| !directory.is_root()) {
+            above = directory.parent();
+            if is_shallow(&directory) && !found.insert(directory) {
+                break;
+            }
+        }
+    }
+    found.into_iter().collect()
 }
 
 /// The file that a blob is in.
@@ -237,6 +267,7 @@ pub fn pack_tree(
     let subject = || "the tree".to_owned();
     let fail = |error| io_error(subject(), error);
     let blob = Blob::create(options.settings(), out_dir).map_err(fail)?;
+    let directories = directories(&tree);
     let (blob, entries) = write_tree(tree, blob).map_err(|error| match error {
         super::tar_write::WriteError::Io(error) => fail(error),
         super::tar_write::WriteError::Tree(error) => PackError::new(subject(), error.to_string()),
@@ -244,6 +275,7 @@ pub fn pack_tree(
     let layer = blob.finish(entries).map_err(fail)?;
     Ok(PackedLayer {
         created_by,
+        directories,
         ..layer
     })
 }
@@ -339,6 +371,7 @@ fn keep(input: Input, budget: &Budget, path: &Path, size: u64) -> Result<PackedL
         entries: validator.entries,
         uncompressed_size,
         created_by: String::new(),
+        directories: directories(&validator.seen),
         notes: validator.notes,
     })
 }
@@ -356,6 +389,7 @@ fn compress_as_is(
     validator.check_all(&mut reader, budget)?;
     let blob = reader.into_inner().into_blob();
     Ok(PackedLayer {
+        directories: directories(&validator.seen),
         notes: validator.notes,
         ..blob.finish(validator.entries)?
     })
@@ -396,7 +430,17 @@ fn repack(
         writer.append(&path, &member.entry, &mut reader)?;
     }
     let entries = writer.entries();
-    Ok(writer.finish()?.finish(entries)?)
+    let mut above: BTreeSet<LayerPath> = destination
+        .ancestors()
+        .filter_map(|above| LayerPath::parse(above).ok())
+        .collect();
+    above.insert(destination.clone());
+    let below = directories(&validator.seen);
+    above.extend(below.iter().filter_map(|path| destination.join(path).ok()));
+    Ok(PackedLayer {
+        directories: above.into_iter().filter(is_shallow).collect(),
+        ..writer.finish()?.finish(entries)?
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use super::sparse;
+
 /// What an extended attribute's record name begins with; star's convention, which GNU tar, Go and
 /// every container runtime follow.
 pub const XATTR: &[u8] = b"SCHILY.xattr.";
@@ -38,7 +40,15 @@ pub fn parse(mut data: &[u8]) -> Result<Records, &'static str> {
         if key.is_empty() || key.contains(&0) {
             return Err(BROKEN);
         }
-        if records.insert(key.to_vec(), value.to_vec()).is_some() {
+        // The oldest format of sparse files has a pair of records for each piece of data; together
+        // they are what the next one has as one record.
+        if sparse::is_repeated(key) {
+            let map = records.entry(b"GNU.sparse.map".to_vec()).or_default();
+            if !map.is_empty() {
+                map.push(b',');
+            }
+            map.extend_from_slice(value);
+        } else if records.insert(key.to_vec(), value.to_vec()).is_some() {
             return Err("its PAX header has a key twice");
         }
         data = rest;

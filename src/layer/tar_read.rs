@@ -12,11 +12,15 @@ use tar::Header;
 use super::entry::{Device, Entry, Kind};
 use super::path::{LayerPath, MAX_PATH, printable};
 use super::pax::{self, Records};
+use super::sparse::{self, Described, Next, Sparse};
 use super::tar_field;
 use super::tree::Rules;
 use super::whiteout::{self, Meaning, Whiteout};
 
 const BLOCK: usize = 512;
+
+/// Most bytes of zeros that the holes of all files in one tar may come to.
+const MOST_HOLES: u64 = 16 << 30;
 
 /// What a tar may ask of us.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +140,10 @@ pub struct TarReader<R> {
     current: Option<LayerPath>,
     content: u64,
     padding: u64,
+    /// Where the holes of the current member are, if it has any.
+    sparse: Option<Sparse>,
+    /// Bytes of holes so far.
+    holes: u64,
     members: u64,
     metadata: u64,
     done: bool,
@@ -165,6 +173,8 @@ impl<R: Read> TarReader<R> {
             current: None,
             content: 0,
             padding: 0,
+            sparse: None,
+            holes: 0,
             members: 0,
             metadata: 0,
             done: false,
@@ -235,6 +245,7 @@ impl<R: Read> TarReader<R> {
         let mut left = self.content.saturating_add(self.padding);
         self.content = 0;
         self.padding = 0;
+        self.sparse = None;
         let mut buffer = [0; 32 << 10];
         while left > 0 {
             let wanted = usize::try_from(left)
@@ -288,15 +299,24 @@ impl<R: Read> TarReader<R> {
                 }
                 [b'g'] => {
                     let data = self.extension(size)?;
-                    let records = pax::parse(&data).map_err(|why| self.malformed(None, why))?;
-                    // GNU tar applies global headers, Go and so container runtimes do not.
-                    // `git archive` writes one with its commit as comment.
-                    if records.keys().any(|key| key != b"comment") {
-                        return Err(self.malformed(
-                            None,
-                            "it has a global PAX header, which some readers apply and others ignore",
-                        ));
+                    // GNU tar applies global headers, Go and so container runtimes ignore them.
+                    // `git archive` writes one with its commit as comment. In what is not meant for
+                    // runtimes alone, names and sizes have to be the same for everybody.
+                    if self.rules == Rules::Strict {
+                        let records = pax::parse(&data).map_err(|why| self.malformed(None, why))?;
+                        let names = [&b"path"[..], b"linkpath", b"size"];
+                        let differs = |key: &Vec<u8>| {
+                            names.contains(&key.as_slice()) || key.starts_with(sparse::PREFIX)
+                        };
+                        if records.keys().any(differs) {
+                            return Err(self.malformed(
+                                None,
+                                "it has a global PAX header, which some readers apply and others ignore",
+                            ));
+                        }
                     }
+                    // It says nothing of the member behind it, and may be the last of all.
+                    continue;
                 }
                 [b'L'] => {
                     let data = self.extension(size)?;
@@ -390,9 +410,12 @@ impl<R: Read> TarReader<R> {
         extensions: Extensions,
     ) -> Result<Option<Member>, TarError> {
         let pax = extensions.pax.unwrap_or_default();
-        let raw_path = self.name(&pax, b"path", extensions.long_name, || {
-            tar_field::path(header)
-        })?;
+        let raw_path = match sparse::name(&pax) {
+            Some(name) => name.clone(),
+            None => self.name(&pax, b"path", extensions.long_name, || {
+                tar_field::path(header)
+            })?,
+        };
         let raw_link = self.name(&pax, b"linkpath", extensions.long_link, || {
             tar_field::until_nul(&header.as_old().linkname)
         })?;
@@ -439,6 +462,10 @@ impl<R: Read> TarReader<R> {
         }
         self.content = size;
         self.padding = padding(size);
+        let kind = match self.holes(&pax, &raw_path, &kind)? {
+            Some(whole) => Kind::File(whole),
+            None => kind,
+        };
 
         let path = LayerPath::parse(&raw_path).map_err(|error| fail(self, error.to_string()))?;
         if path.is_root() && !matches!(kind, Kind::Directory) {
@@ -506,9 +533,6 @@ impl<R: Read> TarReader<R> {
     fn size(&self, header: &Header, pax: &Records, path: &[u8]) -> Result<u64, TarError> {
         /// The largest size that eleven octal digits can say.
         const LARGEST: u64 = 0o777_7777_7777;
-        if pax.keys().any(|key| key.starts_with(b"GNU.sparse.")) {
-            return Err(self.malformed(Some(path), "sparse files are not supported"));
-        }
         let plain = self.number(&header.as_old().size, "size")?;
         let Some(text) = pax.get(b"size".as_slice()) else {
             return Ok(plain);
@@ -524,6 +548,51 @@ impl<R: Read> TarReader<R> {
                 format!("its header says {plain} bytes, its PAX header {size}"),
             ))
         }
+    }
+
+    /// Finds the holes of a member whose content comes next, and says how long it is with them;
+    /// `None` where it has none.
+    fn holes(
+        &mut self,
+        pax: &Records,
+        path: &[u8],
+        kind: &Kind<u64>,
+    ) -> Result<Option<u64>, TarError> {
+        let described = sparse::described(pax).map_err(|why| self.malformed(Some(path), why))?;
+        let (size, pieces) = match described {
+            Described::No => return Ok(None),
+            _ if !matches!(kind, Kind::File(_)) => {
+                return Err(self.malformed(Some(path), "only files have holes"));
+            }
+            Described::Inline { size, pieces } => (size, pieces),
+            Described::InContent { size } => {
+                let mut left = self.content;
+                let read = sparse::read_map(|| {
+                    let mut block = [0; BLOCK];
+                    left = left.checked_sub(BLOCK as u64).ok_or(MapError::CutOff)?;
+                    match self.fill(&mut block).map_err(MapError::Io)? {
+                        BLOCK => Ok(block),
+                        _ => Err(MapError::CutOff),
+                    }
+                });
+                let (pieces, _) = read.map_err(|error| match error {
+                    MapError::Io(error) => error.into(),
+                    MapError::CutOff => self.malformed(Some(path), "its map of holes is cut off"),
+                    MapError::Broken(why) => self.malformed(Some(path), why),
+                })?;
+                self.content = left;
+                (size, pieces)
+            }
+        };
+        let sparse = Sparse::new(size, pieces, self.content)
+            .map_err(|why| self.malformed(Some(path), why))?;
+        self.holes = self.holes.saturating_add(size.saturating_sub(self.content));
+        if self.holes > MOST_HOLES {
+            let reason = format!("the holes of its files come to more than {MOST_HOLES} bytes");
+            return Err(self.malformed(Some(path), reason));
+        }
+        self.sparse = Some(sparse);
+        Ok(Some(size))
     }
 
     fn attributes(
@@ -581,8 +650,22 @@ impl<R: Read> TarReader<R> {
     }
 }
 
-impl<R: Read> Read for TarReader<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+/// Why a map of holes in the content cannot be read.
+enum MapError {
+    Io(io::Error),
+    CutOff,
+    Broken(&'static str),
+}
+
+impl From<&'static str> for MapError {
+    fn from(why: &'static str) -> Self {
+        Self::Broken(why)
+    }
+}
+
+impl<R: Read> TarReader<R> {
+    /// Reads of the current member as it is stored.
+    fn read_stored(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = usize::try_from(self.content)
             .unwrap_or(usize::MAX)
             .min(buffer.len());
@@ -597,6 +680,35 @@ impl<R: Read> Read for TarReader<R> {
         }
         self.position += count as u64;
         self.content -= count as u64;
+        Ok(count)
+    }
+}
+
+impl<R: Read> Read for TarReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(sparse) = &self.sparse else {
+            return self.read_stored(buffer);
+        };
+        let within = |count: u64| {
+            usize::try_from(count)
+                .unwrap_or(usize::MAX)
+                .min(buffer.len())
+        };
+        let count = match sparse.next() {
+            Next::End => 0,
+            Next::Zeros(count) => {
+                let count = within(count);
+                buffer.get_mut(..count).unwrap_or_default().fill(0);
+                count
+            }
+            Next::Data(count) => {
+                let count = within(count);
+                self.read_stored(buffer.get_mut(..count).unwrap_or_default())?
+            }
+        };
+        if let Some(sparse) = &mut self.sparse {
+            sparse.advance(count as u64);
+        }
         Ok(count)
     }
 }

@@ -8,8 +8,6 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::config_patch::ConfigPatch;
 use super::convert::{self, ConvertError};
 use super::descriptor::Descriptor;
@@ -21,13 +19,20 @@ use super::label::Position;
 use super::manifest::{Content, Manifest};
 use super::media_type::{self, Compression, Family, LayerKind};
 use super::platform::Platform;
+use super::runtime_check;
 use super::timestamp::Timestamp;
 
 pub use error::ComposeError;
 
-/// The most layers that an image may have: one less than the directories that an overlay mount
-/// stacks (moby `overlay2.maxDepth`, 128), as a container adds its own.
-pub const MAX_LAYERS: usize = 127;
+/// The most layers that an image may have: as many as overlayfs stacks (Linux `OVL_MAX_STACK`).
+pub const MAX_LAYERS: usize = 500;
+
+/// The most layers that are composed unless more are asked for: one less than the directories that
+/// Docker's overlay mount stacks (moby `overlay2.maxDepth`, 128), as a container adds its own.
+pub const USUAL_LAYERS: usize = 127;
+
+/// The most layers that Docker's own store takes (moby `layer.maxLayerDepth`).
+pub const DOCKER_LAYERS: usize = 125;
 
 /// What to compose.
 #[derive(Clone, Debug)]
@@ -245,6 +250,14 @@ pub fn compose(input: &Composition) -> Result<Composed, ComposeError> {
     }
     let mut warnings = Vec::new();
     let built = config::build(input, &base_config, family, &mut warnings)?;
+    if base_config.platform().os == "linux" {
+        let faults = runtime_check::misgivings(&built.object);
+        warnings.extend(
+            faults
+                .into_iter()
+                .map(|fault| format!("runtimes will refuse the image's config: {fault}")),
+        );
+    }
     let config = Document::from_object(built.object);
     let config_size = config.bytes().len() as u64;
     if config_size > image_config::MAX_SIZE {
@@ -300,17 +313,16 @@ fn check_base(base: &BaseImage) -> Result<ImageConfig, ComposeError> {
     let Content::Image { config, layers } = base.manifest.content() else {
         return Err(ComposeError::BaseIsIndex);
     };
-    let artifact_type = base.manifest.document().object().get("artifactType");
-    if let Some(kind) = artifact_type.and_then(Value::as_str)
-        && !kind.is_empty()
-    {
-        return Err(ComposeError::Artifact(kind.to_owned()));
-    }
+    // An image may have an artifact type as well (image-spec `manifest.md`): the config tells.
     if !media_type::is_image_config(&config.media_type) {
         return Err(ComposeError::Artifact(config.media_type.clone()));
     }
     for layer in layers {
-        check_layer("the base", layer)?;
+        // One that must not be redistributed stays where its URLs say: nothing has to move it.
+        let stays = media_type::layer_kind(&layer.media_type) == LayerKind::Foreign;
+        if !stays {
+            check_layer("the base", layer)?;
+        }
     }
     if !config.digest.matches(base.config.bytes()) {
         return Err(ComposeError::WrongConfig {

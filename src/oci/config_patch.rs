@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::diff::{self, Change};
 use super::env::{self, ExpandError, NameCase};
+use super::runtime_check;
 
 /// What to change in an image config (image-spec `config.md`).
 ///
@@ -81,6 +82,14 @@ pub enum PatchError {
         field: &'static str,
         /// The path as given.
         path: String,
+    },
+    /// A user that runtimes do not look up.
+    #[error("user {user:?} {why}")]
+    User {
+        /// As given.
+        user: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// No signal.
     #[error("{0:?} is no signal: expected a name such as SIGTERM or a number")]
@@ -166,6 +175,14 @@ impl ConfigPatch {
             if text.as_ref().is_some_and(|text| text.contains('\0')) {
                 return Err(PatchError::Nul(what));
             }
+        }
+        if let Some(user) = &self.user
+            && let Some(why) = runtime_check::user_fault(user)
+        {
+            return Err(PatchError::User {
+                user: user.clone(),
+                why,
+            });
         }
         if self.volumes.iter().any(|volume| volume.contains('\0')) {
             return Err(PatchError::Nul("a volume"));
@@ -363,7 +380,7 @@ fn string_list(value: Option<&Value>, path: &str) -> Result<Vec<String>, PatchEr
 }
 
 /// The key in `ExposedPorts`: Docker writes the protocol that is meant by leaving it out.
-fn port_key(text: &str) -> Result<String, PatchError> {
+pub(super) fn port_key(text: &str) -> Result<String, PatchError> {
     let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let number = port
         .bytes()
@@ -380,7 +397,7 @@ fn port_key(text: &str) -> Result<String, PatchError> {
 }
 
 /// A number, or letters, digits, `+` and `-` as in `SIGRTMIN+3`.
-fn is_signal(text: &str) -> bool {
+pub(super) fn is_signal(text: &str) -> bool {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return text.parse::<u8>().is_ok_and(|number| number > 0);
     }

@@ -8,7 +8,10 @@ use super::descriptor::Descriptor;
 use super::digest::Digest;
 use super::document::Document;
 use super::manifest::{Content, Manifest};
-use super::media_type::{Family, LayerKind, is_image_config, layer_kind};
+use super::media_type::{
+    DOCKER_FOREIGN_LAYER, DOCKER_FOREIGN_LAYER_GZIP, Family, LayerKind, OCI_FOREIGN_LAYER,
+    OCI_FOREIGN_LAYER_GZIP, is_image_config, layer_kind,
+};
 
 /// Why something has no place in a family.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +36,17 @@ pub fn layer_type(media_type: &str, family: Family) -> Result<&'static str, Conv
         LayerKind::Ordinary(compression) => {
             family.layer(compression).ok_or(ConvertError::ZstdInDocker)
         }
+        LayerKind::Foreign => match (media_type, family) {
+            (OCI_FOREIGN_LAYER | DOCKER_FOREIGN_LAYER, Family::Oci) => Ok(OCI_FOREIGN_LAYER),
+            (OCI_FOREIGN_LAYER | DOCKER_FOREIGN_LAYER, Family::Docker) => Ok(DOCKER_FOREIGN_LAYER),
+            (OCI_FOREIGN_LAYER_GZIP | DOCKER_FOREIGN_LAYER_GZIP, Family::Oci) => {
+                Ok(OCI_FOREIGN_LAYER_GZIP)
+            }
+            (OCI_FOREIGN_LAYER_GZIP | DOCKER_FOREIGN_LAYER_GZIP, Family::Docker) => {
+                Ok(DOCKER_FOREIGN_LAYER_GZIP)
+            }
+            _ => Err(ConvertError::Layer(media_type.to_owned())),
+        },
         _ => Err(ConvertError::Layer(media_type.to_owned())),
     }
 }
@@ -172,13 +186,22 @@ mod tests {
             (OCI_LAYER_GZIP, Some(DOCKER_LAYER_GZIP), OCI_LAYER_GZIP),
             (OCI_LAYER_ZSTD, None, OCI_LAYER_ZSTD),
             (zstd_docker, None, OCI_LAYER_ZSTD),
+            (
+                OCI_FOREIGN_LAYER,
+                Some(DOCKER_FOREIGN_LAYER),
+                OCI_FOREIGN_LAYER,
+            ),
+            (
+                DOCKER_FOREIGN_LAYER_GZIP,
+                Some(DOCKER_FOREIGN_LAYER_GZIP),
+                OCI_FOREIGN_LAYER_GZIP,
+            ),
         ] {
             assert_eq!(layer_type(from, Family::Docker).ok(), docker, "{from}");
             assert_eq!(layer_type(from, Family::Oci), Ok(oci), "{from}");
         }
         for refused in [
-            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-            "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
             "application/vnd.oci.image.layer.v1.tar+gzip+encrypted",
             "text/plain",
             "",

@@ -48,6 +48,16 @@ impl Document {
         Self { bytes, object }
     }
 
+    /// The same bytes, read as if they said this: what a document leaves out and its surroundings
+    /// tell is filled in.
+    #[must_use]
+    pub fn read_as(&self, object: Map<String, Value>) -> Self {
+        Self {
+            bytes: self.bytes.clone(),
+            object,
+        }
+    }
+
     /// The exact bytes.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {

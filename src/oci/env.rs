@@ -101,6 +101,23 @@ pub fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0'])
 }
 
+/// The first variable that a value names as shells do, `$NAME`. It is not expanded: see [`expand`].
+#[must_use]
+pub fn unbraced(value: &str) -> Option<&str> {
+    let mut rest = value;
+    while let Some(at) = rest.find('$') {
+        rest = rest.get(at + 1..)?;
+        let length = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .unwrap_or(rest.len());
+        let name = rest.get(..length)?;
+        if !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) {
+            return Some(name);
+        }
+    }
+    None
+}
+
 /// Why a value cannot be expanded. Positions count bytes from 0.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExpandError {
@@ -265,6 +282,20 @@ mod tests {
         unset(&mut env, "A", NameCase::Sensitive);
         unset(&mut env, "absent", NameCase::Sensitive);
         assert_eq!(env, list(&["X=0", "B=", "N=new"]));
+    }
+
+    #[test]
+    fn variables_without_braces_are_found() {
+        for (value, name) in [
+            ("/x:$PATH", Some("PATH")),
+            ("$A$B", Some("A")),
+            ("${A}", None),
+            ("$$", None),
+            ("cost: 5$", None),
+            ("$1 $_x", Some("_x")),
+        ] {
+            assert_eq!(unbraced(value), name, "{value}");
+        }
     }
 
     #[test]

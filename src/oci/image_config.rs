@@ -52,6 +52,42 @@ pub enum ImageConfigError {
 }
 
 impl ImageConfig {
+    /// Reads a config that may name no platform (buildpacks and `crane append` make such); what it
+    /// leaves out is taken from `assumed`, in the document's object, too; its bytes stay what they
+    /// are. Says whether anything was.
+    ///
+    /// # Errors
+    /// See [`ImageConfigError`].
+    pub fn parse_assuming(
+        document: Document,
+        assumed: &Platform,
+    ) -> Result<(Self, bool), ImageConfigError> {
+        let lacks = |key: &str| match document.object().get(key) {
+            None | Some(Value::Null) => true,
+            Some(value) => value.as_str() == Some(""),
+        };
+        let (os, architecture) = (lacks("os"), lacks("architecture"));
+        if !os && !architecture {
+            return Ok((Self::parse(document)?, false));
+        }
+        let mut object = document.object().clone();
+        if os {
+            object.insert("os".to_owned(), assumed.os.clone().into());
+        }
+        if architecture {
+            object.insert(
+                "architecture".to_owned(),
+                assumed.architecture.clone().into(),
+            );
+            if let Some(variant) = &assumed.variant
+                && lacks("variant")
+            {
+                object.insert("variant".to_owned(), variant.clone().into());
+            }
+        }
+        Ok((Self::parse(document.read_as(object))?, true))
+    }
+
     /// Reads a config.
     ///
     /// # Errors
@@ -259,6 +295,27 @@ mod tests {
             value[key] = bad;
             assert!(config(value.clone()).is_err(), "{value}");
         }
+    }
+
+    #[test]
+    fn a_platform_that_is_left_out_is_assumed_and_one_that_is_there_is_not() {
+        let arm: Platform = "linux/arm/v6".parse().unwrap();
+        let read = |value: Value| {
+            let Value::Object(object) = value else {
+                panic!("{value}")
+            };
+            let (config, assumed) =
+                ImageConfig::parse_assuming(Document::from_object(object), &arm).unwrap();
+            (config.platform().to_string(), assumed)
+        };
+        let assumed = ("linux/arm/v6".to_owned(), true);
+        assert_eq!(read(json!({"os": "", "architecture": ""})), assumed);
+        assert_eq!(read(json!({})), assumed);
+        assert_eq!(read(json!({"os": null, "architecture": ""})), assumed);
+        let there = json!({"os": "linux", "architecture": "amd64"});
+        assert_eq!(read(there), ("linux/amd64".to_owned(), false));
+        let half = json!({"os": "", "architecture": "amd64"});
+        assert_eq!(read(half), ("linux/amd64".to_owned(), true));
     }
 
     #[test]

@@ -26,15 +26,19 @@ pub enum Wanted {
 /// An image in an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Child {
-    /// Its position among the index's entries.
+    /// Its position among the index's entries, or that of the index that lists it.
     pub at: usize,
     /// Its descriptor.
     pub descriptor: Descriptor,
+    /// Whether it is listed by an index in the index.
+    pub nested: bool,
 }
 
 /// An entry of an index that is no image, and why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
+    /// Its position among the index's entries.
+    pub at: usize,
     /// Its descriptor.
     pub descriptor: Descriptor,
     /// Why it is left out.
@@ -109,18 +113,44 @@ pub fn children(index: &Manifest) -> Result<Selection, IndexError> {
     for (at, descriptor) in manifests.iter().enumerate() {
         let descriptor = descriptor.clone();
         match skip_reason(&descriptor) {
-            Some(reason) => selection.skipped.push(Skipped { descriptor, reason }),
-            None => selection.children.push(Child { at, descriptor }),
+            Some(reason) => selection.skipped.push(Skipped {
+                at,
+                descriptor,
+                reason,
+            }),
+            None => selection.children.push(Child {
+                at,
+                descriptor,
+                nested: false,
+            }),
         }
+    }
+    // Images may have an artifact type as well. Where all that has a platform has one, these are
+    // the images.
+    if selection.children.is_empty() {
+        let typed = |entry: &Skipped| {
+            entry.reason == SkipReason::Artifact
+                && entry.descriptor.platform.is_some()
+                && media_type::is_manifest(&entry.descriptor.media_type)
+        };
+        let (typed_images, others) = selection.skipped.into_iter().partition(typed);
+        selection.skipped = others;
+        let typed_images: Vec<Skipped> = typed_images;
+        selection.children = typed_images
+            .into_iter()
+            .map(|entry| Child {
+                at: entry.at,
+                descriptor: entry.descriptor,
+                nested: false,
+            })
+            .collect();
     }
     Ok(selection)
 }
 
 fn skip_reason(descriptor: &Descriptor) -> Option<SkipReason> {
-    let unknown = descriptor
-        .platform
-        .as_ref()
-        .is_some_and(Platform::is_unknown);
+    let platform = descriptor.platform.as_ref();
+    let unknown = platform.is_some_and(Platform::is_unknown);
     let marked = descriptor
         .annotations
         .contains_key(annotation::DOCKER_REFERENCE_TYPE);
@@ -143,13 +173,21 @@ fn skip_reason(descriptor: &Descriptor) -> Option<SkipReason> {
 
 /// Chooses images of an index.
 ///
-/// Of several images for one platform the first is taken, as Docker does; two wanted platforms that
-/// mean the same image give it once.
+/// Of several images for one platform the first is taken, as Docker does; where there is none, one
+/// that runs there ([`Platform::fallbacks`]); two wanted platforms that mean the same image give it
+/// once.
 ///
 /// # Errors
-/// When it is no index, has no image, or lacks a wanted platform.
+/// When it is no index, has no image, or has none for a wanted platform.
 pub fn select(index: &Manifest, wanted: &Wanted) -> Result<Selection, IndexError> {
-    let all = children(index)?;
+    select_among(children(index)?, wanted)
+}
+
+/// Chooses among the images of an index.
+///
+/// # Errors
+/// As [`select`].
+pub fn select_among(all: Selection, wanted: &Wanted) -> Result<Selection, IndexError> {
     if all.children.is_empty() {
         return Err(IndexError::Empty);
     }
@@ -158,13 +196,12 @@ pub fn select(index: &Manifest, wanted: &Wanted) -> Result<Selection, IndexError
     };
     let mut chosen: Vec<Child> = Vec::new();
     for wanted in platforms {
-        let found = all.children.iter().find(|child| {
-            child
-                .descriptor
-                .platform
-                .as_ref()
-                .is_some_and(|platform| wanted.selects(platform))
+        let with_platform = all.children.iter().filter_map(|child| {
+            let platform = child.descriptor.platform.as_ref()?;
+            Some((child, platform))
         });
+        let chosen_at = wanted.choose(with_platform.clone().map(|(_, platform)| platform));
+        let found = chosen_at.and_then(|at| with_platform.map(|(child, _)| child).nth(at));
         let Some(child) = found else {
             return Err(no_platform(wanted, &all.children));
         };
@@ -184,9 +221,16 @@ pub fn select(index: &Manifest, wanted: &Wanted) -> Result<Selection, IndexError
 /// # Errors
 /// When it is no index, or nothing in it runs there.
 pub fn best_for(index: &Manifest, machine: &Platform) -> Result<Child, IndexError> {
-    let all = children(index)?.children;
+    best_among(&children(index)?.children, machine)
+}
+
+/// Chooses among the images of an index.
+///
+/// # Errors
+/// As [`best_for`].
+pub fn best_among(all: &[Child], machine: &Platform) -> Result<Child, IndexError> {
     let mut best: Option<(u32, &Child)> = None;
-    for child in &all {
+    for child in all {
         let fitness = child
             .descriptor
             .platform
@@ -200,7 +244,7 @@ pub fn best_for(index: &Manifest, machine: &Platform) -> Result<Child, IndexErro
     }
     match best {
         Some((_, child)) => Ok(child.clone()),
-        None => Err(no_platform(machine, &all)),
+        None => Err(no_platform(machine, all)),
     }
 }
 

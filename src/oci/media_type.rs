@@ -18,6 +18,16 @@ pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 pub const SPDX: &str = "application/spdx+json";
 /// `application/vnd.cyclonedx+json`: a bill of materials.
 pub const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
+/// OCI layer that must not be redistributed, not compressed.
+pub const OCI_FOREIGN_LAYER: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+/// OCI layer that must not be redistributed, gzip.
+pub const OCI_FOREIGN_LAYER_GZIP: &str =
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+/// Docker layer that must not be redistributed, not compressed.
+pub const DOCKER_FOREIGN_LAYER: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar";
+/// Docker layer that must not be redistributed, gzip.
+pub const DOCKER_FOREIGN_LAYER_GZIP: &str =
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
 /// Docker image manifest, schema 2.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// Docker manifest list.
@@ -149,6 +159,17 @@ pub fn is_index(media_type: &str) -> bool {
 #[must_use]
 pub fn is_manifest(media_type: &str) -> bool {
     media_type == OCI_MANIFEST || media_type == DOCKER_MANIFEST
+}
+
+/// Whether what an index lists as this type is a document that may list others, and not a blob:
+/// `BuildKit`'s caches are indexes that list layers.
+#[must_use]
+pub fn is_document(media_type: &str) -> bool {
+    media_type.is_empty()
+        || is_manifest(media_type)
+        || is_index(media_type)
+        || media_type.contains("manifest")
+        || media_type.contains(".index.")
 }
 
 /// Whether this is an image config of either family.

@@ -19,6 +19,7 @@ pub mod media_type;
 pub mod platform;
 pub mod reference;
 pub mod referrer;
+pub mod runtime_check;
 pub mod shape;
 pub mod timestamp;
 

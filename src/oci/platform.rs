@@ -112,6 +112,48 @@ impl Platform {
                 .is_none_or(|version| candidate.os_version.as_ref() == Some(version))
     }
 
+    /// The platforms whose images run where those for this one do, the best first and itself at
+    /// the head: older variants, and the 32-bit architecture that 64-bit machines run as well
+    /// (containerd's `platforms.Only`).
+    #[must_use]
+    pub fn fallbacks(&self) -> Vec<Self> {
+        let with = |architecture: &str, variant: Option<String>| Self {
+            architecture: architecture.to_owned(),
+            variant,
+            ..self.clone()
+        };
+        let number = |variant: Option<&str>| variant?.strip_prefix('v')?.parse::<u32>().ok();
+        let below = |architecture: &'static str, from: u32, to: u32| {
+            (to..from)
+                .rev()
+                .map(move |number| with(architecture, Some(format!("v{number}"))))
+        };
+        let mut all = vec![self.clone()];
+        match (self.architecture.as_str(), number(self.effective_variant())) {
+            ("amd64", variant) => {
+                // Nobody knows of more than a handful of levels, whatever a variant says.
+                all.extend(below("amd64", variant.unwrap_or(1).min(16), 1));
+                all.push(with("386", None));
+            }
+            ("arm64", variant) => {
+                all.extend(below("arm64", variant.unwrap_or(8).min(16), 8));
+                all.extend(below("arm", 9, 5));
+            }
+            ("arm", Some(variant)) => all.extend(below("arm", variant.min(16), 5)),
+            _ => {}
+        }
+        all
+    }
+
+    /// Which of the candidates a person means who asks for this platform: one that is for it, else
+    /// the best that runs there; of equals the first. Gives its position.
+    #[must_use]
+    pub fn choose<'a>(&self, candidates: impl Iterator<Item = &'a Self> + Clone) -> Option<usize> {
+        self.fallbacks()
+            .iter()
+            .find_map(|wanted| candidates.clone().position(|there| wanted.selects(there)))
+    }
+
     /// How well code built for `self` runs on `machine`: `None` when it does not, otherwise the
     /// higher the better. Numbered variants are upwards compatible (`arm/v6` code on `arm/v7`,
     /// `amd64` code on `amd64/v3`).
@@ -164,17 +206,31 @@ impl FromStr for Platform {
             [os, architecture, variant] => (os, architecture, Some((*variant).to_owned())),
             _ => return Err(fail()),
         };
+        let mut implied = None;
         let mut platform = Self::new(
             &os.to_ascii_lowercase(),
             // What `uname -m` says is what people type.
             match architecture.to_ascii_lowercase().as_str() {
                 "x86_64" | "x86-64" => "amd64",
                 "aarch64" => "arm64",
+                "i386" => "386",
                 "armhf" | "armv7l" => "arm",
+                "armel" | "armv6l" => {
+                    implied = Some("v6".to_owned());
+                    "arm"
+                }
                 other => other,
             },
         );
-        platform.variant = variant;
+        // containerd's `platforms.Normalize` takes the number alone, too.
+        let numbered = matches!(platform.architecture.as_str(), "arm" | "arm64");
+        platform.variant = variant.or(implied).map(|variant| {
+            if numbered && variant.bytes().all(|b| b.is_ascii_digit()) {
+                format!("v{variant}")
+            } else {
+                variant
+            }
+        });
         Ok(platform)
     }
 }
@@ -202,6 +258,66 @@ mod tests {
         assert!(p("linux/arm64/v8").selects(&p("linux/arm64")));
         assert!(!p("linux/arm/v6").selects(&p("linux/arm/v7")));
         assert!(!p("linux/amd64").selects(&p("windows/amd64")));
+    }
+
+    #[test]
+    fn another_image_serves_where_there_is_none_for_the_platform_as_with_containerd() {
+        let chosen = |wanted: &str, there: &[&str]| {
+            let there: Vec<Platform> = there.iter().map(|text| p(text)).collect();
+            p(wanted)
+                .choose(there.iter())
+                .map(|at| there[at].to_string())
+        };
+        for (wanted, there, want) in [
+            (
+                "linux/arm64",
+                &["linux/arm/v7", "linux/arm64/v8"][..],
+                Some("linux/arm64/v8"),
+            ),
+            (
+                "linux/arm64",
+                &["linux/arm/v6", "linux/arm/v7"],
+                Some("linux/arm/v7"),
+            ),
+            (
+                "linux/arm/v7",
+                &["linux/arm/v5", "linux/arm/v6"],
+                Some("linux/arm/v6"),
+            ),
+            ("linux/arm", &["linux/arm/v5"], Some("linux/arm/v5")),
+            ("linux/arm/v6", &["linux/arm/v7"], None),
+            ("linux/arm/v7", &["linux/arm64"], None),
+            (
+                "linux/amd64/v3",
+                &["linux/amd64", "linux/amd64/v2", "linux/amd64/v4"],
+                Some("linux/amd64/v2"),
+            ),
+            (
+                "linux/amd64",
+                &["linux/amd64/v2", "linux/386"],
+                Some("linux/386"),
+            ),
+            ("linux/386", &["linux/amd64"], None),
+            ("linux/amd64", &["windows/amd64"], None),
+            (
+                "linux/armel",
+                &["linux/arm/v7", "linux/arm/v6"],
+                Some("linux/arm/v6"),
+            ),
+            ("linux/arm/7", &["linux/arm/v7"], Some("linux/arm/v7")),
+            ("linux/arm64/8", &["linux/arm64"], Some("linux/arm64")),
+            (
+                "linux/amd64/v4000000000",
+                &["linux/amd64/v2"],
+                Some("linux/amd64/v2"),
+            ),
+        ] {
+            assert_eq!(
+                chosen(wanted, there).as_deref(),
+                want,
+                "{wanted} of {there:?}"
+            );
+        }
     }
 
     #[test]

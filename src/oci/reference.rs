@@ -285,6 +285,12 @@ impl FromStr for RegistryReference {
 }
 
 impl Reference {
+    /// Whether only OCI's manifests may lie there: readers of layouts take no others.
+    #[must_use]
+    pub fn holds_only_oci(&self) -> bool {
+        matches!(self, Self::Layout { .. } | Self::OciArchive { .. })
+    }
+
     /// The registry reference, when it is one.
     #[must_use]
     pub fn registry(&self) -> Option<&RegistryReference> {

@@ -78,7 +78,18 @@ impl Repository {
         Arc::new(RemoteBlob::new(self.clone(), places, descriptor.clone()))
     }
 
-    /// The size of a blob that the repository has; `None` when it has it not.
+    /// Whether the repository has a blob. One of another size is not it; a registry that says no
+    /// size, or 0, is believed.
+    ///
+    /// # Errors
+    /// When the registry cannot be asked.
+    pub async fn has_blob(&self, descriptor: &Descriptor) -> Result<bool, Error> {
+        let size = self.blob_head(&descriptor.digest).await?;
+        Ok(size.is_some_and(|size| size == 0 || size == descriptor.size))
+    }
+
+    /// The size of a blob that the repository has, 0 when the registry does not say; `None` when
+    /// it has it not.
     ///
     /// # Errors
     /// When the registry cannot be asked.

@@ -78,6 +78,7 @@ impl Credential {
 pub struct CredentialError {
     why: String,
     hint: Option<String>,
+    of_helper: bool,
 }
 
 impl CredentialError {
@@ -87,7 +88,22 @@ impl CredentialError {
         Self {
             why: why.into(),
             hint: None,
+            of_helper: false,
         }
+    }
+
+    /// The same, as the fault of a credential helper: a program that is not there, crashes or says
+    /// nothing that makes sense. What is public can be read all the same.
+    #[must_use]
+    pub fn by_helper(mut self) -> Self {
+        self.of_helper = true;
+        self
+    }
+
+    /// Whether a credential helper is at fault.
+    #[must_use]
+    pub fn is_by_helper(&self) -> bool {
+        self.of_helper
     }
 
     /// Adds what the person could do about it.

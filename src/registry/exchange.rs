@@ -41,7 +41,7 @@ impl Transport {
         let permit = host.pacing.admit(call.lane).await;
         let mut url = call.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let client = self.client_for(host, &mut url).await?;
+            let (client, proxy) = self.client_for(host, &mut url).await?;
             let mut headers = call.headers.clone();
             if !call.url.origin().eq(&url.origin()) {
                 headers.remove(AUTHORIZATION);
@@ -51,7 +51,14 @@ impl Transport {
             }
             let proof = headers.get(AUTHORIZATION).cloned();
             let sent = Sent::of(proof.as_ref(), &call.payload, [&call.url, &url]);
-            let response = self.send_once(&client, call, &url, headers).await?;
+            let response = self
+                .send_once(&client, proxy.as_deref(), call, &url, headers)
+                .await?;
+            if response.status().as_u16() == 407
+                && let Some(proxy) = &proxy
+            {
+                return Err(Failure::lasting(Failure::proxy_wants_password(proxy)));
+            }
             let status = response.status();
             tracing::debug!(
                 method = %call.method,
@@ -110,10 +117,18 @@ impl Transport {
         )))
     }
 
-    /// The client for a URL, if the registry may send us there.
-    async fn client_for(&self, host: &Host, url: &mut Url) -> Result<reqwest::Client, Failure> {
+    /// The client for a URL, if the registry may send us there, and the proxy that it goes through.
+    async fn client_for(
+        &self,
+        host: &Host,
+        url: &mut Url,
+    ) -> Result<(reqwest::Client, Option<String>), Failure> {
+        let found = |manner: &Manner, url: &Url| {
+            let proxy = self.pool.proxy_of(manner, url)?;
+            Ok((self.pool.get(manner)?, proxy))
+        };
         if host.owns(url) {
-            return self.pool.get(&host.manner).map_err(Failure::lasting);
+            return found(&host.manner, url).map_err(Failure::lasting);
         }
         let refused = |why: String| Failure::lasting(Error::new(ErrorKind::Server, why));
         // Names and passwords in a URL would become an Authorization header.
@@ -145,12 +160,13 @@ impl Transport {
         if from.is_none() {
             manner.unverified |= host.settings().skip_tls_verify && !manner.plain;
         }
-        self.pool.get(&manner).map_err(Failure::lasting)
+        found(&manner, url).map_err(Failure::lasting)
     }
 
     async fn send_once(
         &self,
         client: &reqwest::Client,
+        proxy: Option<&str>,
         call: &Call<'_>,
         url: &Url,
         mut headers: HeaderMap,
@@ -213,7 +229,7 @@ impl Transport {
                     // What the body failed of is the cause; that the connection broke follows.
                     return Err(match progress.take_failure() {
                         Some(cause) => Failure::lasting(Error::from_io(cause)),
-                        None => Failure::of(error, url),
+                        None => Failure::through(proxy, error, url),
                     });
                 }
                 Err(_) => {

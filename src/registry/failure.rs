@@ -59,6 +59,56 @@ impl Failure {
         Self::lasting(Error::new(ErrorKind::Unreachable, why).hinted(pace::HINT))
     }
 
+    /// A proxy that asks who we are.
+    pub(crate) fn proxy_wants_password(proxy: &str) -> Error {
+        Error::new(
+            ErrorKind::Denied,
+            format!("the proxy {proxy} wants a name and a password, or refuses those given"),
+        )
+        .hinted("they stand in the variable: HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT")
+    }
+
+    /// Why sending a request to `url`, through a proxy if there is one, failed.
+    pub(crate) fn through(proxy: Option<&str>, error: reqwest::Error, url: &Url) -> Self {
+        let Some(proxy) = proxy else {
+            return Self::of(error, url);
+        };
+        let words = chain(&error);
+        let tunnel = words.contains("tunnel error");
+        let hint = "the proxy is named by HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; NO_PROXY lists the \
+                    hosts that are reached without it";
+        let (kind, why, transient) = if words.contains("proxy authorization required") {
+            return Self::lasting(Self::proxy_wants_password(proxy));
+        } else if error.is_dns() {
+            let why = format!("there is no proxy {proxy} ({})", tail(&error));
+            (ErrorKind::Unreachable, why, false)
+        } else if is_io(&error, io::ErrorKind::ConnectionRefused) {
+            let why = format!("the proxy {proxy} refuses connections");
+            (ErrorKind::Unreachable, why, false)
+        } else if tunnel {
+            let why = format!(
+                "the proxy {proxy} does not connect to {}: {}",
+                authority(url),
+                tail(&error)
+            );
+            (ErrorKind::Unreachable, why, false)
+        } else if error.is_connect() && error.is_timeout() {
+            let why = format!(
+                "connecting to {} through the proxy {proxy} took too long",
+                authority(url)
+            );
+            (ErrorKind::Unreachable, why, true)
+        } else {
+            return Self::of(error, url);
+        };
+        Self {
+            error: Error::new(kind, why)
+                .caused_by(error.without_url())
+                .hinted(hint),
+            transient,
+        }
+    }
+
     /// Why sending a request to `url`, or reading its answer, failed.
     pub(crate) fn of(error: reqwest::Error, url: &Url) -> Self {
         let host = authority(url);
@@ -106,7 +156,7 @@ impl Failure {
                 ErrorKind::Unreachable,
                 format!("the certificate of {host} is not trusted: {}", tail(&error)),
                 Some(
-                    "if you trust its authority, name the authority's certificate with --ca-file"
+                    "if you trust its authority, name the authority's certificate, or the registry's own, with --ca-file"
                         .to_owned(),
                 ),
                 false,
@@ -199,12 +249,14 @@ fn tail(error: &(dyn StdError + 'static)) -> String {
 }
 
 /// Who asked, for the hint of a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
     /// Nobody in particular.
     Nothing,
     /// Somebody with credentials.
     Credentials,
+    /// Nobody, because credentials that are configured cannot be had; why not.
+    Unavailable(String),
 }
 
 /// The failure that an answer with an error status means.
@@ -247,6 +299,9 @@ pub(crate) fn refusal(host: &str, status: StatusCode, body: &ErrorBody, shown: S
         .with_status(status.as_u16())
         .with_code(body.codes.first().cloned());
     match (status.as_u16(), shown) {
+        (401 | 403, Shown::Unavailable(why)) => error.hinted(format!(
+            "no credentials were sent, since {why}; to log in: ohoci login {host}"
+        )),
         (401 | 403, Shown::Nothing) => error.hinted(format!(
             "no credentials were sent, and it may not exist; to log in: ohoci login {host}"
         )),

@@ -1,6 +1,6 @@
 //! One registry: where its API is, and what has been learned about it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +12,14 @@ use super::address::Reach;
 use super::challenge::{self, Challenge};
 use super::error::{Error, ErrorKind};
 use super::http::Manner;
+use super::loopback;
 use super::pacing::Pacing;
 use super::reply::Reply;
 use super::retry::is_transient;
 use super::scope::{Scope, ScopeSet};
 use super::settings::HostSettings;
 use super::token::TokenCache;
+use crate::oci::Digest;
 use crate::oci::reference::DOCKER_HUB;
 
 /// Where Docker Hub's API is.
@@ -51,10 +53,15 @@ pub(crate) enum Authentication {
 #[derive(Debug, Default)]
 struct Facts {
     single_post: Option<bool>,
+    /// More bytes than this are not taken at once.
+    body_limit: Option<u64>,
     /// Into which repository, and from which (or without naming one).
     refused_mounts: HashSet<(String, Option<String>)>,
     one_token_for_all: Option<bool>,
     out_of_use_until: Option<Instant>,
+    /// Per repository, the blobs and manifests that its own answers have shown to be there since
+    /// this process began.
+    held: HashMap<String, HashSet<Digest>>,
 }
 
 /// One registry.
@@ -97,11 +104,13 @@ impl Host {
             || settings.client_certificate.is_some()
             || !settings.certificate_authorities.is_empty();
         let on_this_machine = Reach::of_literal(&secure) == Some(Reach::Loopback);
-        let base = if settings.plain_http || (on_this_machine && !tls_is_set_up) {
-            parse("http")?
-        } else {
-            secure
-        };
+        let plain = parse("http")?;
+        // An authority that counts for all registries says nothing of this one: it is asked.
+        let is_plain = settings.plain_http
+            || (on_this_machine
+                && !tls_is_set_up
+                && (settings.shared_authorities.is_empty() || !loopback::speaks_tls(&plain)));
+        let base = if is_plain { plain } else { secure };
         Ok(Self {
             name: name.to_owned(),
             manner: Manner::own(&base, &settings),
@@ -113,6 +122,7 @@ impl Host {
             announced: Mutex::default(),
             facts: Mutex::new(Facts {
                 single_post: settings.single_post,
+                body_limit: settings.chunk_size,
                 ..Facts::default()
             }),
             reach: tokio::sync::OnceCell::new(),
@@ -303,12 +313,45 @@ impl Host {
         self.facts().single_post = Some(works);
     }
 
+    /// How many bytes of a blob may be sent at once, where there is a limit.
+    pub(crate) fn body_limit(&self) -> Option<u64> {
+        self.facts().body_limit
+    }
+
+    /// Remembers how many bytes were taken where more were not.
+    pub(crate) fn set_body_limit(&self, bytes: u64) {
+        self.facts().body_limit = Some(bytes);
+    }
+
     /// Whether mounts from a repository (or without naming one) into another have been refused
     /// for good.
     pub(crate) fn refuses_mounts(&self, into: &str, from: Option<&str>) -> bool {
         self.facts()
             .refused_mounts
             .contains(&(into.to_owned(), from.map(str::to_owned)))
+    }
+
+    /// Notes that a repository has shown that it holds these.
+    pub(crate) fn set_held<'a>(
+        &self,
+        repository: &str,
+        digests: impl IntoIterator<Item = &'a Digest>,
+    ) {
+        let mut facts = self.facts();
+        let held = facts.held.entry(repository.to_owned()).or_default();
+        held.extend(digests.into_iter().cloned());
+    }
+
+    /// Whether a repository has shown that it holds this.
+    pub(crate) fn holds(&self, repository: &str, digest: &Digest) -> bool {
+        let facts = self.facts();
+        let held = facts.held.get(repository);
+        held.is_some_and(|held| held.contains(digest))
+    }
+
+    /// Forgets all that a repository has shown.
+    pub(crate) fn forget_held(&self, repository: &str) {
+        self.facts().held.remove(repository);
     }
 
     /// Remembers that such mounts are refused. It says nothing of other targets: who may not

@@ -6,20 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Certificate, Identity, Url};
+use rustls::pki_types::CertificateDer;
 
 use super::address::{GuardedResolver, Reach};
 use super::error::{Error, ErrorKind};
+use super::proxy::Proxies;
 use super::settings::HostSettings;
-
-/// Variables that name proxies; reqwest reads the same ones.
-const PROXY_VARIABLES: [&str; 6] = [
-    "ALL_PROXY",
-    "all_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-];
+use super::trust::{Trust, unusable};
 
 /// Everything that makes two connections different.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +40,8 @@ impl Manner {
             authorities: if plain {
                 Vec::new()
             } else {
-                settings.certificate_authorities.clone()
+                let own = settings.certificate_authorities.iter();
+                own.chain(&settings.shared_authorities).cloned().collect()
             },
             identity: settings.client_certificate.clone().filter(|_| !plain),
             unverified: settings.skip_tls_verify && !plain,
@@ -67,7 +61,8 @@ impl Manner {
         let mut manner = Self::own(url, settings);
         manner.guard = Some(from);
         if !manner.plain {
-            for authority in &registry.certificate_authorities {
+            let authorities = registry.certificate_authorities.iter();
+            for authority in authorities.chain(&registry.shared_authorities) {
                 if !manner.authorities.contains(authority) {
                     manner.authorities.push(authority.clone());
                 }
@@ -83,25 +78,34 @@ pub(crate) struct ClientPool {
     user_agent: String,
     connect_timeout: Duration,
     clients: Mutex<HashMap<Manner, reqwest::Client>>,
-    roots: OnceLock<Vec<Certificate>>,
-    proxies: Arc<[String]>,
+    roots: OnceLock<Vec<CertificateDer<'static>>>,
+    proxies: Proxies,
+    proxy_hosts: Arc<[String]>,
 }
 
 impl ClientPool {
     /// A pool without clients.
     pub(crate) fn new(user_agent: String, connect_timeout: Duration) -> Self {
-        let proxies = PROXY_VARIABLES
-            .iter()
-            .filter_map(|name| std::env::var(name).ok())
-            .filter_map(|value| proxy_host(&value))
-            .collect();
+        let proxies = Proxies::read(|name| std::env::var(name).ok());
         Self {
             user_agent,
             connect_timeout,
             clients: Mutex::default(),
             roots: OnceLock::new(),
+            proxy_hosts: proxies.hosts().into(),
             proxies,
         }
+    }
+
+    /// The proxy that a request goes through.
+    ///
+    /// # Errors
+    /// When the setting that names it cannot be used.
+    pub(crate) fn proxy_of(&self, manner: &Manner, url: &Url) -> Result<Option<String>, Error> {
+        if manner.direct {
+            return Ok(None);
+        }
+        self.proxies.of(url)
     }
 
     /// The client for a manner.
@@ -129,26 +133,31 @@ impl ClientPool {
             builder = builder.no_proxy();
         }
         if let Some(from) = manner.guard {
-            let resolver = GuardedResolver::new(from, Arc::clone(&self.proxies));
+            let resolver = GuardedResolver::new(from, Arc::clone(&self.proxy_hosts));
             builder = builder.dns_resolver(Arc::new(resolver));
         }
         if manner.plain {
             // An HTTPS proxy still needs roots; only a direct connection does without.
-            if manner.direct || self.proxies.is_empty() {
+            if manner.direct || self.proxy_hosts.is_empty() {
                 builder = builder.tls_certs_only([]);
             }
-        } else {
-            let mut certificates = self.system_roots().clone();
-            for path in &manner.authorities {
-                certificates.extend(read_authorities(path)?);
+        } else if manner.unverified || manner.authorities.is_empty() {
+            let roots = self.system_roots().iter();
+            builder =
+                builder.tls_certs_only(roots.filter_map(|der| Certificate::from_der(der).ok()));
+            if let Some((certificate, key)) = &manner.identity {
+                builder = builder.identity(read_identity(certificate, key)?);
             }
-            builder = builder.tls_certs_only(certificates);
-        }
-        if let Some((certificate, key)) = &manner.identity {
-            builder = builder.identity(read_identity(certificate, key)?);
-        }
-        if manner.unverified {
-            builder = builder.tls_danger_accept_invalid_certs(true);
+            if manner.unverified {
+                builder = builder.tls_danger_accept_invalid_certs(true);
+            }
+        } else {
+            let trust = Trust {
+                roots: self.system_roots(),
+                authorities: &manner.authorities,
+                identity: manner.identity.as_ref(),
+            };
+            builder = builder.tls_backend_preconfigured(trust.client_config()?);
         }
         builder.build().map_err(|error| {
             Error::new(
@@ -161,39 +170,18 @@ impl ClientPool {
 
     /// The system's roots (or those of `SSL_CERT_FILE`), or Mozilla's where there are none: many
     /// container images have no certificate store.
-    fn system_roots(&self) -> &Vec<Certificate> {
+    fn system_roots(&self) -> &[CertificateDer<'static>] {
         self.roots.get_or_init(|| {
             let native = rustls_native_certs::load_native_certs();
             for error in &native.errors {
                 tracing::debug!(%error, "cannot read some system certificates");
             }
-            let parsed: Vec<Certificate> = native
-                .certs
-                .iter()
-                .filter_map(|der| Certificate::from_der(der).ok())
-                .collect();
-            if parsed.is_empty() {
-                webpki_root_certs::TLS_SERVER_ROOT_CERTS
-                    .iter()
-                    .filter_map(|der| Certificate::from_der(der).ok())
-                    .collect()
+            if native.certs.is_empty() {
+                webpki_root_certs::TLS_SERVER_ROOT_CERTS.to_vec()
             } else {
-                parsed
+                native.certs
             }
         })
-    }
-}
-
-fn unusable(path: &std::path::Path, why: &str) -> Error {
-    Error::new(ErrorKind::Io, format!("{}: {why}", path.display()))
-        .hinted("check the certificate files in ohoci's configuration")
-}
-
-fn read_authorities(path: &PathBuf) -> Result<Vec<Certificate>, Error> {
-    let pem = fs_err::read(path).map_err(Error::from_io)?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(unusable(path, "there is no PEM certificate in it")),
     }
 }
 
@@ -203,15 +191,6 @@ fn read_identity(certificate: &PathBuf, key: &PathBuf) -> Result<Identity, Error
     pem.extend(fs_err::read(certificate).map_err(Error::from_io)?);
     Identity::from_pem(&pem)
         .map_err(|_| unusable(certificate, "it and its key are no PEM certificate and key"))
-}
-
-/// The host name in the value of a proxy variable.
-fn proxy_host(value: &str) -> Option<String> {
-    let url = Url::parse(value)
-        .ok()
-        .filter(Url::has_host)
-        .or_else(|| Url::parse(&format!("http://{value}")).ok())?;
-    url.host_str().map(str::to_owned)
 }
 
 /// An error and everything that caused it, without repetitions.
@@ -234,21 +213,6 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn proxies_are_known_however_they_are_written() {
-        for value in [
-            "http://proxy.example:3128",
-            "proxy.example:3128",
-            "https://u:p@proxy.example/",
-        ] {
-            assert_eq!(
-                proxy_host(value).as_deref(),
-                Some("proxy.example"),
-                "{value}"
-            );
-        }
-    }
 
     #[test]
     fn one_client_per_manner() {

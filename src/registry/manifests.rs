@@ -89,8 +89,11 @@ impl Repository {
                 ),
             ));
         }
-        Manifest::parse(bytes, served_as)
-            .map_err(|error| Error::new(ErrorKind::Unsupported, error.to_string()).caused_by(error))
+        let manifest = Manifest::parse(bytes, served_as).map_err(|error| {
+            Error::new(ErrorKind::Unsupported, error.to_string()).caused_by(error)
+        })?;
+        place.shown(manifest.digest());
+        Ok(manifest)
     }
 
     /// Asks what `pointer` names now, from the registry itself; `None` when it names nothing.
@@ -139,13 +142,17 @@ impl Repository {
         let reply = self.transport().send(&place.host, call).await?;
         match reply.status().as_u16() {
             404 => Ok(None),
-            200..=299 => Ok(Some(ManifestHead {
-                digest: content_digest(reply.headers()),
-                media_type: reply.header(CONTENT_TYPE).map(media_type::essence),
-                size: reply
-                    .header(reqwest::header::CONTENT_LENGTH)
-                    .and_then(|n| n.parse().ok()),
-            })),
+            200..=299 => {
+                let digest = content_digest(reply.headers());
+                digest.iter().for_each(|digest| place.shown(digest));
+                Ok(Some(ManifestHead {
+                    digest,
+                    media_type: reply.header(CONTENT_TYPE).map(media_type::essence),
+                    size: reply
+                        .header(reqwest::header::CONTENT_LENGTH)
+                        .and_then(|n| n.parse().ok()),
+                }))
+            }
             _ => Err(reply.into_error().await),
         }
     }
@@ -199,9 +206,10 @@ impl Repository {
                 attempt += 1;
                 continue;
             }
-            // A tag that must not move is no obstacle when it is where it should be.
-            if matches!(status, 400 | 409 | 412)
-                && let Pointer::Tag(_) = pointer
+            // A tag that must not move is no obstacle when it is where it should be; and some
+            // registries store a manifest and fail all the same.
+            let immutable = matches!(status, 400 | 409 | 412) && matches!(pointer, Pointer::Tag(_));
+            if (immutable || status >= 500)
                 && let Ok(Some(head)) = self.head_manifest(pointer).await
                 && head.digest.as_ref() == Some(manifest.digest())
             {

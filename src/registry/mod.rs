@@ -35,13 +35,16 @@ mod failure;
 mod host;
 pub(crate) mod http;
 mod link;
+mod loopback;
 pub(crate) mod pace;
 mod pacing;
+mod proxy;
 mod reply;
 mod retry_after;
 mod sent;
 mod token;
 mod transport;
+mod trust;
 mod warning;
 
 pub use body::{Body, ByteStream};

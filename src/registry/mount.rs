@@ -14,7 +14,8 @@ use crate::oci::Digest;
 /// How a mount went.
 #[derive(Debug)]
 pub enum MountOutcome {
-    /// The blob is there now.
+    /// The blob is there now, says the registry. Where its answer also names the blob,
+    /// [`Repository::holds`] says so from then on.
     Mounted,
     /// The registry did not mount, and opened an upload instead: use it or cancel it.
     Session(UploadSession),
@@ -102,7 +103,10 @@ impl Repository {
                     {
                         refused(format!("the registry mounted {stored} instead"))
                     }
-                    _ => MountOutcome::Mounted,
+                    stored => {
+                        stored.iter().for_each(|stored| place.shown(stored));
+                        MountOutcome::Mounted
+                    }
                 })
             }
             202 => {

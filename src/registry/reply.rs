@@ -154,7 +154,7 @@ impl Reply {
 
     /// The failure that this answer means, and the reasons it was made from.
     pub(crate) async fn into_error_and_body(self) -> (Error, ErrorBody) {
-        let (host, status, shown) = (self.host.clone(), self.status(), self.shown);
+        let (host, status, shown) = (self.host.clone(), self.status(), self.shown.clone());
         let body = self.error_body().await;
         (refusal(&host, status, &body, shown), body)
     }

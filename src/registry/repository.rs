@@ -10,6 +10,7 @@ use super::error::{Error, ErrorKind};
 use super::host::Host;
 use super::scope::{Scope, ScopeSet};
 use super::transport::{Call, Transport};
+use crate::oci::Digest;
 
 /// A repository in a registry.
 #[derive(Clone, Debug)]
@@ -44,6 +45,38 @@ impl Repository {
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What identifies the registry: scheme, host and port. The same name may stand for another
+    /// registry when it is spoken to in plain HTTP.
+    ///
+    /// # Errors
+    /// When its name cannot be one.
+    pub fn registry(&self) -> Result<String, Error> {
+        let base = self.client.0.host(&self.host)?.base().clone();
+        Ok(base.origin().ascii_serialization())
+    }
+
+    /// Notes blobs and manifests that an answer of this run proves to be in the repository.
+    pub fn set_held<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) {
+        if let Ok(host) = self.client.0.host(&self.host) {
+            host.set_held(&self.name, digests);
+        }
+    }
+
+    /// Whether an answer of this run proves that the blob or manifest is in the repository. What
+    /// a mirror has answered proves nothing of it.
+    #[must_use]
+    pub fn holds(&self, digest: &Digest) -> bool {
+        let host = self.client.0.host(&self.host);
+        host.is_ok_and(|host| host.holds(&self.name, digest))
+    }
+
+    /// Forgets what the answers of this run have proven: one of them was not true.
+    pub fn forget_held(&self) {
+        if let Ok(host) = self.client.0.host(&self.host) {
+            host.forget_held(&self.name);
+        }
     }
 
     /// What requests go through.
@@ -95,6 +128,13 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Notes what an answer proves to be in the repository itself.
+    pub(crate) fn shown(&self, digest: &Digest) {
+        if !self.is_mirror {
+            self.host.set_held(&self.name, [digest]);
+        }
+    }
+
     /// Notes that reading from a mirror failed, so that the next may pass over it.
     pub(crate) fn passed_over(&self, error: &Error) {
         tracing::debug!(mirror = self.host.name(), %error, "passing over the mirror");

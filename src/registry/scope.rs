@@ -98,6 +98,12 @@ impl ScopeSet {
         }
     }
 
+    /// Whether all of it is about reading.
+    pub(crate) fn only_reads(&self) -> bool {
+        let mut actions = self.actions.values().flatten();
+        actions.all(|action| action == "pull")
+    }
+
     /// Whether everything in `wanted` is in here.
     pub(crate) fn covers(&self, wanted: &Self) -> bool {
         wanted.actions.iter().all(|(resource, actions)| {

@@ -51,9 +51,13 @@ pub struct HostSettings {
     pub mirrors: Vec<Mirror>,
     /// PEM files of certificate authorities to trust besides the system's.
     pub certificate_authorities: Vec<PathBuf>,
+    /// PEM files of certificate authorities to trust for this registry and all others. They do not
+    /// say that it speaks TLS: a loopback host is asked.
+    pub shared_authorities: Vec<PathBuf>,
     /// PEM files of a client certificate and its key.
     pub client_certificate: Option<(PathBuf, PathBuf)>,
-    /// Do not verify the server's certificate.
+    /// Do not verify the server's certificate: whoever is in between can read and change
+    /// everything.
     pub skip_tls_verify: bool,
     /// Send no more requests than this per second.
     pub requests_per_second: Option<f64>,
@@ -63,6 +67,8 @@ pub struct HostSettings {
     /// Whether the registry takes a blob in one POST (distribution-spec, "Single POST");
     /// `None` means not known.
     pub single_post: Option<bool>,
+    /// Send no more bytes of a blob than this with one request.
+    pub chunk_size: Option<u64>,
 }
 
 /// Another registry that serves the same content.

@@ -10,7 +10,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 
 use super::body::Body;
-use super::credential::{Credential, CredentialSource};
+use super::credential::{Credential, CredentialError, CredentialSource};
 use super::error::{Error, ErrorKind};
 use super::failure::{Failure, Shown};
 use super::host::{Authentication, Host};
@@ -291,8 +291,8 @@ impl Transport {
                 .another(host, call, &reply, &mut attempted, &named)
                 .await
             {
-                if matches!(reply.status().as_u16(), 401 | 403) && self.somebody(host, call).await {
-                    reply.shown = Shown::Credentials;
+                if matches!(reply.status().as_u16(), 401 | 403) {
+                    reply.shown = self.shown(host, call).await;
                 }
                 return Ok(reply);
             }
@@ -327,24 +327,46 @@ impl Transport {
     }
 
     async fn credential(&self, host: &Host, call: &Call<'_>) -> Result<Credential, Error> {
+        match self.configured(host, call).await {
+            // Most of what is read is public; if this is not, the refusal says what is missing.
+            Err(error) if error.is_by_helper() && call.scopes.only_reads() => {
+                self.warnings.note(format!(
+                    "{}; {} is read without credentials",
+                    error.why(),
+                    host.name()
+                ));
+                Ok(Credential::Anonymous)
+            }
+            other => other.map_err(no_credential),
+        }
+    }
+
+    async fn configured(
+        &self,
+        host: &Host,
+        call: &Call<'_>,
+    ) -> Result<Credential, CredentialError> {
         let first = call.scopes.iter().next();
         let repository = first.as_ref().and_then(|s| s.repository_name());
-        self.credential_for(host, repository.unwrap_or_default())
+        self.credentials()
+            .credential(host.name(), repository.unwrap_or_default())
             .await
+    }
+
+    /// Who asks, for the hint of a refusal.
+    async fn shown(&self, host: &Host, call: &Call<'_>) -> Shown {
+        match self.configured(host, call).await {
+            Err(error) => Shown::Unavailable(error.why().to_owned()),
+            Ok(Credential::Anonymous) => Shown::Nothing,
+            Ok(_) => Shown::Credentials,
+        }
     }
 
     async fn credential_for(&self, host: &Host, repository: &str) -> Result<Credential, Error> {
         self.credentials()
             .credential(host.name(), repository)
             .await
-            .map_err(|error| {
-                let failure = Error::new(ErrorKind::Denied, error.why().to_owned());
-                match error.hint() {
-                    Some(hint) => failure.hinted(hint),
-                    None => failure,
-                }
-                .caused_by(error)
-            })
+            .map_err(no_credential)
     }
 
     async fn authorization(
@@ -489,6 +511,15 @@ impl Transport {
             _ => false,
         }
     }
+}
+
+fn no_credential(error: CredentialError) -> Error {
+    let failure = Error::new(ErrorKind::Denied, error.why().to_owned());
+    match error.hint() {
+        Some(hint) => failure.hinted(hint),
+        None => failure,
+    }
+    .caused_by(error)
 }
 
 /// The clock, for a `Retry-After` date whose answer carries no date of its own.

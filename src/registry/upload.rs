@@ -20,11 +20,10 @@ use super::session::{UploadSession, received, with_digest};
 use super::transport::{Patience, Payload};
 use crate::oci::{Descriptor, Digest};
 
-/// How much goes into one chunk, in bytes. Some registries want at least 5 MiB.
-const CHUNK: u64 = 16 << 20;
-
-/// How much goes into one chunk where more is refused: GHCR's limit.
-const SMALL_CHUNK: u64 = 4 << 20;
+/// How much goes into one chunk, in bytes, and how much where more is refused: some registries want
+/// at least 5 MiB, GHCR takes 4 MiB at most, and proxies as ingress-nginx 1 MiB unless told
+/// otherwise.
+const CHUNKS: [u64; 3] = [16 << 20, 4 << 20, 1 << 20];
 
 /// A body up to this size does not stand in line with big ones.
 const SMALL_BODY: u64 = 64 << 10;
@@ -105,9 +104,7 @@ impl Upload<'_> {
                 Err(setback) => setback.into_error(),
             };
             // The answer to the last request may have been lost, and not the request.
-            if let Ok(Some(size)) = self.repository.head_blob(&self.descriptor.digest).await
-                && size == self.descriptor.size
-            {
+            if self.is_there().await {
                 return Ok(());
             }
             if restart >= attempts.min(3) {
@@ -122,13 +119,27 @@ impl Upload<'_> {
 
     /// One upload from opening to end.
     async fn once(&self, session: &mut UploadSession) -> Result<(), Setback> {
+        let limit = self.place.host.body_limit();
+        if limit.is_some_and(|limit| limit < self.descriptor.size) {
+            return self.chunks(session, None).await;
+        }
         match self.single_put(session).await {
             Err(Setback::Resume(error)) => {
                 tracing::debug!(%error, "going on in chunks");
-                self.chunks(session, error).await
+                self.chunks(session, Some(error)).await
             }
             other => other,
         }
+    }
+
+    /// How much to send at once, where as much as `refused` is too much.
+    fn smaller_than(refused: u64) -> Option<u64> {
+        CHUNKS.into_iter().find(|chunk| *chunk < refused)
+    }
+
+    async fn is_there(&self) -> bool {
+        let there = self.repository.has_blob(self.descriptor).await;
+        there.is_ok_and(|there| there)
     }
 
     fn lane(&self) -> Lane {
@@ -295,13 +306,30 @@ impl Upload<'_> {
     }
 
     /// Sends the rest in chunks, from wherever the registry is.
-    async fn chunks(&self, session: &mut UploadSession, mut cause: Error) -> Result<(), Setback> {
+    /// `cause` is what went wrong with sending everything at once.
+    async fn chunks(
+        &self,
+        session: &mut UploadSession,
+        cause: Option<Error>,
+    ) -> Result<(), Setback> {
         let policy = self.repository.transport().policy;
         let size = self.descriptor.size;
-        let mut chunk = CHUNK;
+        let host = &self.place.host;
+        let [most, ..] = CHUNKS;
+        let mut chunk = host.body_limit().unwrap_or(most);
         let mut failures = 1;
-        self.pause(failures, None).await;
-        let mut offset = self.status(session).await?;
+        let mut offset = 0;
+        let mut cause = match cause {
+            None => Error::new(ErrorKind::Server, "the registry took no chunk"),
+            Some(cause) => {
+                if cause.status() == Some(413) {
+                    chunk = Self::smaller_than(size).map_or(chunk, |smaller| smaller.min(chunk));
+                }
+                self.pause(failures, None).await;
+                offset = self.status(session).await?;
+                cause
+            }
+        };
         loop {
             if failures >= policy.attempts {
                 return Err(Setback::Final(cause));
@@ -319,10 +347,7 @@ impl Upload<'_> {
                 match self.closed(session, sent).await {
                     Err(Setback::Resume(error)) => {
                         // Some registries fail to end an upload that they have ended.
-                        if let Ok(Some(have)) =
-                            self.repository.head_blob(&self.descriptor.digest).await
-                            && have == size
-                        {
+                        if self.is_there().await {
                             return Ok(());
                         }
                         cause = error;
@@ -358,6 +383,9 @@ impl Upload<'_> {
                     reply.drain().await;
                     if now > offset {
                         failures = 1;
+                        if cause.status() == Some(413) {
+                            host.set_body_limit(chunk);
+                        }
                     } else {
                         failures += 1;
                     }
@@ -367,9 +395,14 @@ impl Upload<'_> {
                     cause = reply.into_error().await;
                     failures += 1;
                     let have = self.status(session).await?;
-                    if have == offset && chunk > SMALL_CHUNK && length > SMALL_CHUNK {
-                        tracing::debug!(status, "sending smaller chunks");
-                        chunk = SMALL_CHUNK;
+                    if have == offset
+                        && let Some(smaller) = Self::smaller_than(length)
+                    {
+                        tracing::debug!(status, smaller, "sending smaller chunks");
+                        chunk = smaller.min(chunk);
+                        failures -= 1;
+                    } else if status == 413 {
+                        cause = too_large(cause, length);
                     }
                     offset = have;
                 }
@@ -407,4 +440,15 @@ impl Upload<'_> {
             .send(&self.place.host, call)
             .await
     }
+}
+
+/// Says what may help where not even the smallest chunk is taken.
+fn too_large(cause: Error, length: u64) -> Error {
+    if cause.hint().is_some() {
+        return cause;
+    }
+    cause.hinted(format!(
+        "a proxy in front of the registry takes less than {length} bytes at once: raise its limit \
+         (nginx: client_max_body_size), or set chunk-size for the registry in ohoci's configuration"
+    ))
 }

@@ -30,6 +30,14 @@ impl Warnings {
         }
     }
 
+    /// Takes a warning of the client's own.
+    pub(crate) fn note(&self, line: String) {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if list.len() < MOST && !list.contains(&line) {
+            list.push(line);
+        }
+    }
+
     /// All of them, in the order in which they first came.
     pub(crate) fn all(&self) -> Vec<String> {
         self.0

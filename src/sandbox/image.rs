@@ -123,7 +123,8 @@ impl FoundImage {
         let wanted = Wanted(Arc::new(AtomicBool::new(true)));
         let still_wanted = Arc::clone(&wanted.0);
         let (work, parent) = (work_dir.to_owned(), parent.to_owned());
-        tokio::task::spawn_blocking(move || write(&files, &work, &parent, &still_wanted))
+        let diff_ids = self.config.diff_ids().to_vec();
+        tokio::task::spawn_blocking(move || write(&files, &diff_ids, &work, &parent, &still_wanted))
             .await
             .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
             .map_err(|failure| failure.into_error(what()))
@@ -165,15 +166,17 @@ impl Failure {
 
 fn write(
     files: &[PathBuf],
+    diff_ids: &[Digest],
     work_dir: &Path,
     parent: &Path,
     wanted: &AtomicBool,
 ) -> Result<RemovedDirectory, Failure> {
     // An image without layers has no files, which is nothing to be complained of.
-    let tree = if files.is_empty() {
+    let tree = if files.is_empty() && diff_ids.is_empty() {
         Tree::new()
     } else {
-        flatten::tree(files, &LayerPath::root(), work_dir).map_err(Failure::Layers)?
+        flatten::image_tree(files, diff_ids, &LayerPath::root(), work_dir)
+            .map_err(Failure::Layers)?
     };
     for file in files {
         // They only take room by now, and go with the directory at the latest.

@@ -207,7 +207,7 @@ fn measure(
             continue;
         }
         let Some(parent) = stack.last() else { break };
-        match enter(parent.fd()?, name).and_then(|below| Ok(Dir::new(below)?)) {
+        match enter(parent.fd()?, name).and_then(Dir::new) {
             Ok(below) => stack.push(below),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
             Err(_) => all.is_partial = true,
@@ -275,7 +275,7 @@ mod tests {
         assert!(measure(&root, None, |_| false).unwrap().is_partial);
         let (directory, _) = watched(None, None);
         let old = directory.path().join("old");
-        fs_err::set_permissions(&old, PermissionsExt::from_mode(0)).unwrap();
+        fs_err::set_permissions(&old, PermissionsExt::from_mode(0o000)).unwrap();
         let root = open(directory.path(), flags, Mode::empty()).unwrap();
         let is_root = rustix::process::geteuid().is_root();
         let found = measure(&root, None, |_| false).unwrap();

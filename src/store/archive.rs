@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
 
+use crate::oci::media_type::is_document;
 use crate::oci::{Content, Manifest, Pointer, Reference};
 
 use super::layout::target::{blocking, listed};
@@ -38,6 +39,8 @@ struct State {
     staging: Option<Arc<Staging>>,
     /// Names that the file holds, and that the caller knows of.
     reported: Vec<String>,
+    /// What became of the file that was there before.
+    replaced: Vec<String>,
 }
 
 /// A layout in a temporary directory, removed when dropped.
@@ -118,10 +121,40 @@ impl Collection {
 
     /// Notes that the file now holds everything, with these names, and removes the collection.
     pub(super) fn written(&self, names: Vec<String>) {
-        *self.state() = State {
-            reported: names,
-            ..State::default()
+        let mut state = self.state();
+        state.staging = None;
+        state.reported = names;
+    }
+
+    /// Notes that a file is about to be replaced: which images it held is `None` when it could not
+    /// be read. `kept` are the names that the new one has.
+    pub(super) fn replace(&self, held: Option<&[String]>, kept: &[String]) {
+        let label = &self.label;
+        let note = match held {
+            None => {
+                format!("{label} was there and held no images that can be read; it is replaced")
+            }
+            Some(held) => {
+                let gone: Vec<&str> = held
+                    .iter()
+                    .filter(|name| !kept.contains(name))
+                    .map(String::as_str)
+                    .collect();
+                if gone.is_empty() {
+                    return;
+                }
+                format!(
+                    "{label} was there and is written anew; it no longer holds {}",
+                    gone.join(" and ")
+                )
+            }
         };
+        self.state().replaced.push(note);
+    }
+
+    /// What was replaced, in words.
+    pub(super) fn replaced(&self) -> Vec<String> {
+        self.state().replaced.clone()
     }
 }
 
@@ -182,7 +215,9 @@ pub(super) fn copy<'a>(
             ));
         }
         for descriptor in listed(manifest) {
-            if matches!(manifest.content(), Content::Index { .. }) {
+            if matches!(manifest.content(), Content::Index { .. })
+                && is_document(&descriptor.media_type)
+            {
                 let child = source.manifest(descriptor).await?;
                 copy(source, target, &child, &[], depth + 1).await?;
             } else {

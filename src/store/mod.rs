@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod cache;
+mod diff_ids;
 pub mod docker_archive;
 pub mod error;
 pub mod file_body;
@@ -82,8 +83,23 @@ pub trait Source: Debug + Send + Sync {
         ))
     }
 
+    /// Reads what stands under tags that are made from the digests of `subjects`, with those tags:
+    /// `sha256-HEX.sig` and whatever else begins so and has a suffix.
+    ///
+    /// # Errors
+    /// When the place cannot be asked, or one of them cannot be read.
+    async fn tagged_about(&self, subjects: &[Digest]) -> Result<Vec<(String, Manifest)>, Error> {
+        let _ = subjects;
+        Ok(Vec::new())
+    }
+
     /// A handle from which the blob's bytes can be read, again and again. Nothing is read yet.
     fn blob(&self, descriptor: &Descriptor) -> Arc<dyn Body>;
+}
+
+/// What tags about a subject begin with; what follows is a suffix such as `sig`.
+pub(crate) fn tag_about(subject: &Digest) -> String {
+    format!("{}-{}.", subject.algorithm().name(), subject.hex())
 }
 
 /// How a blob came to be in a target.
@@ -175,6 +191,17 @@ pub trait Target: Debug + Send + Sync {
             ),
             "only registries and OCI layouts hold documents about images",
         ))
+    }
+
+    /// What was replaced that the person may not have meant: a file that held something else. A
+    /// sentence each; asked for when all is finished.
+    fn replaced(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What was made that was not there, in a sentence: a reference with a typo makes a directory.
+    fn made(&self) -> Option<String> {
+        None
     }
 
     /// Makes everything durable and visible. Archives are written here, at once.

@@ -12,6 +12,7 @@ use crate::oci::manifest::MAX_SIZE;
 use crate::oci::{Descriptor, Digest, Manifest, Pointer};
 
 use super::archive::{Collection, copy, refuse_upload};
+use super::diff_ids;
 use super::layout::source::IndexPlace;
 use super::layout::target::{blocking, listed, place_in};
 use super::layout::{self, Index, Layout, LayoutSource, MAX_INDEX, check_version, failure};
@@ -210,7 +211,17 @@ impl Target for OciArchiveTarget {
 
     async fn place_manifest(&self, manifest: &Manifest, tags: &[String]) -> Result<(), Error> {
         let staging = self.collection.staging()?;
+        let (layout, checked) = (staging.target.layout()?, manifest.clone());
+        let label = self.collection.label().to_owned();
+        blocking("cannot check layers", move || {
+            diff_ids::compare_all(&layout, &checked, &label)
+        })
+        .await?;
         staging.target.place_manifest(manifest, tags).await
+    }
+
+    fn replaced(&self) -> Vec<String> {
+        self.collection.replaced()
     }
 
     async fn finish(&self) -> Result<(), Error> {
@@ -234,10 +245,15 @@ impl Target for OciArchiveTarget {
         let names = layout.index()?.names();
         let path = self.collection.path().to_owned();
         let label = self.collection.label().to_owned();
-        blocking("cannot write an archive", move || {
-            write(&layout, &path, &label)
+        let held = blocking("cannot write an archive", move || {
+            let held = path.is_file().then(|| self::names(&path).ok());
+            write(&layout, &path, &label)?;
+            Ok(held)
         })
         .await?;
+        if let Some(held) = held {
+            self.collection.replace(held.as_deref(), &names);
+        }
         self.collection.written(names);
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! Requests are a budget: what the cache proves is not asked for, and what a manifest proves to be
 //! in a repository is not pushed there again.
 
+mod knowledge;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,9 +14,12 @@ use bytes::Bytes;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
+use self::knowledge::{Knowledge, layers_proven_by, note_shown};
 use super::cache::Cache;
-use super::{Arrival, Body, Error, ErrorKind, MAX_DOCUMENT, Offer, Origin, Source, Target};
-use crate::oci::{Content, Descriptor, Digest, Manifest, Pointer, RegistryReference, media_type};
+use super::{
+    Arrival, Body, Error, ErrorKind, MAX_DOCUMENT, Offer, Origin, Source, Target, tag_about,
+};
+use crate::oci::{Descriptor, Digest, Manifest, Pointer, RegistryReference};
 use crate::registry::{self, MountOutcome, Repository, UploadSession};
 
 /// An image in a registry.
@@ -38,19 +43,21 @@ impl RegistrySource {
 
     fn cached(&self, digest: &Digest, served_as: Option<&str>) -> Option<Manifest> {
         let bytes = self.cache.get(digest, crate::oci::manifest::MAX_SIZE)?;
-        Manifest::parse(bytes, served_as).ok()
+        let manifest = Manifest::parse(bytes, served_as).ok()?;
+        note_shown(&self.repository, &manifest);
+        Some(manifest)
     }
 
     async fn fetch(&self, pointer: &Pointer) -> Result<Manifest, Error> {
         let manifest = self.repository.manifest(pointer).await?;
         self.cache.put(manifest.digest(), manifest.bytes());
-        if let Pointer::Tag(tag) = pointer {
-            self.cache.remember_reference(
-                self.reference.host(),
-                self.reference.repository(),
-                tag,
-                manifest.digest(),
-            );
+        note_shown(&self.repository, &manifest);
+        if let Pointer::Tag(tag) = pointer
+            && let Ok(registry) = self.repository.registry()
+        {
+            let name = self.reference.repository();
+            self.cache
+                .remember_reference(&registry, name, tag, manifest.digest());
         }
         Ok(manifest)
     }
@@ -80,9 +87,10 @@ impl Source for RegistrySource {
             // A tag that was read before has most likely not moved: HEAD costs the same round
             // trip as GET, moves no bytes, and is not counted as a pull by Docker Hub.
             Pointer::Tag(tag) => {
-                let remembered =
-                    self.cache
-                        .reference(self.reference.host(), self.reference.repository(), tag);
+                let registry = self.repository.registry()?;
+                let remembered = self
+                    .cache
+                    .reference(&registry, self.reference.repository(), tag);
                 if let Some(remembered) = remembered
                     && self.cached(&remembered, None).is_some()
                     && let Some(head) = self.repository.manifest_head_to_read(&pointer).await?
@@ -124,6 +132,37 @@ impl Source for RegistrySource {
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
         Ok(self.repository.referrers(subject, None).await?)
+    }
+
+    async fn tagged_about(&self, subjects: &[Digest]) -> Result<Vec<(String, Manifest)>, Error> {
+        let listed: HashSet<String> = match self.repository.tags().await {
+            Ok(tags) => tags.into_iter().collect(),
+            // Not every registry lists tags, and not to everybody; these are cosign's.
+            Err(_) => {
+                let suffixes = ["sig", "att", "sbom"];
+                let names = |subject| suffixes.map(|suffix| tag_about(subject) + suffix);
+                subjects.iter().flat_map(names).collect()
+            }
+        };
+        let mut about: Vec<&String> = listed
+            .iter()
+            .filter(|tag| {
+                subjects
+                    .iter()
+                    .any(|subject| tag.starts_with(&tag_about(subject)))
+            })
+            .collect();
+        about.sort_unstable();
+        let mut found = Vec::new();
+        for tag in about {
+            match self.fetch(&Pointer::Tag(tag.clone())).await {
+                Ok(manifest) => found.push((tag.clone(), manifest)),
+                // It is gone by now, or was only a guess.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
     }
 
     async fn document(&self, descriptor: &Descriptor) -> Result<Bytes, Error> {
@@ -169,7 +208,7 @@ pub struct RegistryTarget {
     host: String,
     name: String,
     cache: Arc<Cache>,
-    known: Mutex<HashSet<Digest>>,
+    knowledge: Knowledge,
     /// Upload sessions that were opened before anybody had the content; any image may take one.
     prepared: Mutex<VecDeque<JoinHandle<Result<UploadSession, registry::Error>>>>,
     /// Mounts that were begun before anybody asked for the blob.
@@ -186,13 +225,12 @@ impl RegistryTarget {
     /// The repository `name` on `host`.
     #[must_use]
     pub fn new(repository: Repository, host: &str, name: &str, cache: Arc<Cache>) -> Self {
-        let known = cache.known_blobs(host, name);
         Self {
+            knowledge: Knowledge::new(repository.clone(), Arc::clone(&cache)),
             repository,
             host: host.to_owned(),
             name: name.to_owned(),
             cache,
-            known: Mutex::new(known),
             prepared: Mutex::default(),
             mounts: Mutex::default(),
             images: AtomicUsize::new(0),
@@ -201,33 +239,35 @@ impl RegistryTarget {
         }
     }
 
-    /// Whether a manifest that this machine saw in the repository proves that the blob is there.
+    /// Whether the blob is there, as far as is known without asking.
     #[must_use]
     pub fn knows(&self, digest: &Digest) -> bool {
-        lock(&self.known).contains(digest)
+        self.knowledge.knows(digest)
     }
 
     /// Takes a manifest that the repository was found to hold as proof of its layers.
     pub fn learn(&self, manifest: &Manifest) {
-        lock(&self.known).extend(layers_proven_by(manifest).cloned());
+        self.knowledge.saw(layers_proven_by(manifest));
     }
 
-    /// Remembers what a manifest proves that the registry took: that all it lists is there.
-    fn taken(&self, manifest: &Manifest) {
-        let mut proven = vec![manifest.digest().clone()];
-        if let Content::Image { config, .. } = manifest.content() {
-            proven.push(config.digest.clone());
-        }
-        proven.extend(layers_proven_by(manifest).cloned());
-        self.cache.remember_blobs(&self.host, &self.name, &proven);
-        lock(&self.known).extend(proven);
-        self.cache.put(manifest.digest(), manifest.bytes());
+    /// Whether blobs that are known to be there can be taken to be there. The first time that only
+    /// memory says so, one of them is asked for; if it is gone, memory is dropped.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached.
+    pub async fn prove(&self, blobs: &[&Descriptor]) -> Result<bool, Error> {
+        self.knowledge.prove(blobs).await
     }
 
-    /// Forgets what is known: the registry says that something of it is not so.
+    /// Whether it is known, and proven in this run, that the blob is there.
+    async fn surely_has(&self, blob: &Descriptor) -> Result<bool, Error> {
+        Ok(self.knows(&blob.digest) && self.prove(&[blob]).await?)
+    }
+
+    /// Forgets what is known: the registry says that something of it is not so. From now on what
+    /// it says to have mounted is looked at.
     pub fn forget(&self) {
-        lock(&self.known).clear();
-        self.cache.forget_blobs(&self.host, &self.name);
+        self.knowledge.forget();
     }
 
     /// Says that one more image of this run goes here.
@@ -235,17 +275,25 @@ impl RegistryTarget {
         self.images.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the repository lists a tag, where asking for the list once is cheaper than asking
-    /// for each of the images that go here; `None` where it is not, or where there is no list.
-    pub async fn lists(&self, tag: &str) -> Option<bool> {
-        if self.images.load(Ordering::Relaxed) < LIST_FROM {
+    /// Whether the repository lists a tag that this machine saw to name `digest` not long ago,
+    /// where asking for the list once is cheaper than asking for each of the images that go here;
+    /// `None` where it is not, or where the list is not to be relied on: beside it one tag is looked
+    /// up, and if that names something else than it did, so may the others.
+    pub async fn lists(&self, tag: &str, digest: &Digest) -> Option<bool> {
+        if self.images.load(Ordering::Relaxed) < LIST_FROM
+            || self.knowledge.recent_tag(tag).as_ref() != Some(digest)
+        {
             return None;
         }
         let listed = self
             .listed
             .get_or_init(|| async {
-                let tags = self.repository.tags().await.ok()?;
-                Some(tags.into_iter().collect())
+                let pointer = Pointer::Tag(tag.to_owned());
+                let (tags, now) =
+                    futures_util::join!(self.repository.tags(), self.current(&pointer));
+                let as_remembered = now.ok()?.as_ref() == Some(digest);
+                as_remembered.then_some(())?;
+                Some(tags.ok()?.into_iter().collect())
             })
             .await;
         listed.as_ref().map(|tags| tags.contains(tag))
@@ -254,7 +302,7 @@ impl RegistryTarget {
     /// The digest that this machine last pushed to `tag`, if it remembers.
     #[must_use]
     pub fn remembered(&self, tag: &str) -> Option<Digest> {
-        self.cache.reference(&self.host, &self.name, tag)
+        self.knowledge.tag(tag)
     }
 
     /// Begins to mount a blob that will be asked for. Never fails: what goes wrong shows when the
@@ -346,6 +394,12 @@ impl RegistryTarget {
         }
     }
 
+    /// Remembers a manifest that the registry took.
+    fn taken(&self, manifest: &Manifest) {
+        self.knowledge.took(manifest);
+        self.cache.put(manifest.digest(), manifest.bytes());
+    }
+
     fn flight(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
         Arc::clone(lock(&self.flights).entry(digest.clone()).or_default())
     }
@@ -406,7 +460,7 @@ impl Target for RegistryTarget {
         let descriptor = &offer.descriptor;
         let flight = self.flight(&descriptor.digest);
         let _in_flight = flight.lock().await;
-        if self.knows(&descriptor.digest) {
+        if self.surely_has(descriptor).await? {
             return Ok(Arrival::Present);
         }
         let Mounting {
@@ -414,26 +468,22 @@ impl Target for RegistryTarget {
             session,
             refusals,
         } = self.mount(offer).await?;
-        if mounted {
+        // A registry whose answer does not name what it mounted, or that missed something that it
+        // had said to have, is asked whether it is there. A refused mount does not say that the
+        // blob is missing here; without one, asking first costs one request and may save the whole
+        // transfer.
+        let certain =
+            mounted && self.repository.holds(&descriptor.digest) && !self.knowledge.is_doubtful();
+        if certain || self.repository.has_blob(descriptor).await? {
             if let Some(unused) = session {
                 self.repository.cancel(unused).await;
             }
-            lock(&self.known).insert(descriptor.digest.clone());
-            return Ok(Arrival::Mounted);
-        }
-        // A refused mount does not say that the blob is missing here; without one, asking first
-        // costs one request and may save the whole transfer.
-        if self
-            .repository
-            .blob_head(&descriptor.digest)
-            .await?
-            .is_some()
-        {
-            if let Some(unused) = session {
-                self.repository.cancel(unused).await;
-            }
-            lock(&self.known).insert(descriptor.digest.clone());
-            return Ok(Arrival::Present);
+            self.knowledge.saw([&descriptor.digest]);
+            return Ok(if mounted {
+                Arrival::Mounted
+            } else {
+                Arrival::Present
+            });
         }
         let Some(body) = &offer.body else {
             if let Some(unused) = session {
@@ -444,7 +494,7 @@ impl Target for RegistryTarget {
         self.repository
             .upload(descriptor, body.as_ref(), session)
             .await?;
-        lock(&self.known).insert(descriptor.digest.clone());
+        self.knowledge.saw([&descriptor.digest]);
         Ok(offer.moved)
     }
 
@@ -455,12 +505,12 @@ impl Target for RegistryTarget {
     ) -> Result<Arrival, Error> {
         let flight = self.flight(&descriptor.digest);
         let _in_flight = flight.lock().await;
-        if self.knows(&descriptor.digest) {
+        if self.surely_has(descriptor).await? {
             return Ok(Arrival::Present);
         }
         let session = self.take_prepared().await;
         self.repository.upload(descriptor, &bytes, session).await?;
-        lock(&self.known).insert(descriptor.digest.clone());
+        self.knowledge.saw([&descriptor.digest]);
         self.cache.put(&descriptor.digest, &bytes);
         Ok(Arrival::Uploaded)
     }
@@ -473,8 +523,7 @@ impl Target for RegistryTarget {
         for tag in tags {
             let pointer = Pointer::Tag(tag.clone());
             self.repository.put_manifest(&pointer, manifest).await?;
-            self.cache
-                .remember_reference(&self.host, &self.name, tag, manifest.digest());
+            self.knowledge.remember_tag(tag, manifest.digest());
         }
         self.taken(manifest);
         Ok(())
@@ -489,18 +538,6 @@ impl Target for RegistryTarget {
     async fn finish(&self) -> Result<(), Error> {
         Ok(())
     }
-}
-
-/// The layers that a repository has when it has the manifest: registries do not hold foreign ones.
-fn layers_proven_by(manifest: &Manifest) -> impl Iterator<Item = &Digest> {
-    let layers = match manifest.content() {
-        Content::Image { layers, .. } => layers.as_slice(),
-        Content::Index { .. } => &[],
-    };
-    layers
-        .iter()
-        .filter(|layer| media_type::layer_kind(&layer.media_type) != media_type::LayerKind::Foreign)
-        .map(|layer| &layer.digest)
 }
 
 /// What is behind a lock is changed in single steps, so a panic elsewhere leaves it whole.

@@ -3,11 +3,13 @@
 mod additions;
 mod documents;
 mod existing;
+mod links;
 mod needs;
 mod push;
 mod reuse;
 
 pub(super) use documents::Made;
+pub(super) use push::partly;
 pub use reuse::{ReuseOrder, Reused};
 
 use std::collections::BTreeMap;
@@ -22,11 +24,12 @@ use super::plan;
 use super::read::{self, Choice, Deps, Found};
 use super::report::{ComposeReport, Cost, Named, Status, TargetReport};
 use super::watch::{Event, Observer};
+use crate::layer::LayerPath;
 use crate::oci::config_patch::ConfigPatch;
 use crate::oci::label::Position;
 use crate::oci::media_type::{self, Family, LayerKind};
 use crate::oci::{Content, Descriptor, Digest, Manifest, Platform, Reference};
-use crate::store::{Body, Error, Source};
+use crate::store::{Body, Error, ErrorKind, Source};
 
 /// What to do when a target reference exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,9 @@ pub struct LocalLayer {
     pub name: String,
     /// `created_by` of its history entry.
     pub created_by: String,
+    /// Its directories, as far as they are known: see
+    /// [`PackedLayer::directories`](crate::layer::PackedLayer::directories).
+    pub directories: Vec<LayerPath>,
     /// The only platform that it is for; `None` is every one.
     pub platform: Option<Platform>,
 }
@@ -105,6 +111,8 @@ pub struct Job {
     pub fit: Fit,
     /// Earlier images that leave less to do. The tags that exist then stay as they are.
     pub reuse: Option<ReuseOrder>,
+    /// Refuse images of more layers than this.
+    pub max_layers: usize,
     /// Fail rather than move layer bytes.
     pub no_upload: bool,
     /// Do nothing but read.
@@ -166,6 +174,18 @@ pub async fn compose(
         prepare_destinations(job, &destinations)
     )?;
 
+    if adds_nothing(job) {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("cannot compose on {}", job.base),
+            "there is nothing to put on it: the result would be the same image with another digest",
+        )
+        .hinted(
+            "name what to add: --deps, --layer, --env and so on; `ohoci copy` copies an image as \
+             it is",
+        ));
+    }
+
     let fitting;
     let mut fitted = Vec::new();
     let job = if job.fit == Fit::None {
@@ -175,9 +195,30 @@ pub async fn compose(
         (fitting, fitted) = fit::fitted(job, places, base.as_ref(), &scratch, observer).await?;
         &fitting
     };
+    let replaced = links::replaced(job, base.as_ref(), &places.cache).await?;
     let compositions = additions::compositions(job, places, base.as_ref(), &deps).await?;
-    let made = documents::make(job, base.as_ref(), compositions.list)?;
+    let (kept, for_layouts): (Vec<&Destination>, Vec<&Destination>) =
+        destinations.iter().partition(|to| !to.holds_only_oci());
+    // What a registry gets does not depend on what else the image is pushed to.
+    let only_layouts = kept.is_empty() && !for_layouts.is_empty();
+    let list = compositions.list;
+    let made = documents::make(job, base.as_ref(), list.clone(), only_layouts)?;
+    let mixed = !for_layouts.is_empty() && !only_layouts && made.root.family() == Family::Docker;
+    let as_oci = mixed
+        .then(|| documents::make(job, base.as_ref(), list, true))
+        .transpose()?;
+    let made_for = |to: &Destination| match &as_oci {
+        Some(made) if to.holds_only_oci() => made,
+        _ => &made,
+    };
     let mut warnings = compositions.warnings;
+    warnings.extend(replaced);
+    if let Some(as_oci) = &as_oci {
+        warnings.push(format!(
+            "OCI layouts hold no Docker images: there the result is an OCI image, {}",
+            as_oci.root.digest()
+        ));
+    }
     if reused.is_none() {
         warnings.extend(left.iter().map(existing::Existing::warning));
     }
@@ -201,18 +242,36 @@ pub async fn compose(
     }
 
     observer.event(&Event::Step("pushing".to_owned()));
-    let outcomes = try_join_all(
-        targets
-            .iter()
-            .map(|(destination, moves)| push::push(job, &made, destination, moves, observer)),
-    )
-    .await?;
+    // Each to its end, so that it is known where the result is when one of them fails.
+    let outcomes = join_all(targets.iter().map(|(destination, moves)| {
+        push::push(job, made_for(destination), destination, moves, observer)
+    }))
+    .await;
+    let ended = outcomes.iter().zip(&targets);
+    let pushed: Vec<String> = ended
+        .filter(|(outcome, _)| {
+            let status = outcome.as_ref().map(|outcome| outcome.status);
+            status.is_ok_and(|status| status == Status::Pushed)
+        })
+        .flat_map(|(_, (destination, _))| &destination.references)
+        .map(ToString::to_string)
+        .collect();
+    let outcomes = outcomes
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| push::partly(error, &pushed))?;
+    for destination in &destinations {
+        warnings.extend(destination.target.replaced());
+    }
+    let new_places = destinations.iter().filter_map(|to| to.target.made());
+    let new_places: Vec<String> = new_places.collect();
 
     let mut reports: Vec<TargetReport> = targets
         .iter()
         .zip(outcomes)
         .map(|((destination, moves), outcome)| {
-            push::target_report(destination, moves, made.root.digest(), &outcome)
+            let digest = made_for(destination).root.digest();
+            push::target_report(destination, moves, digest, &outcome)
         })
         .collect();
     reports.extend(left.iter().map(existing::Existing::report));
@@ -251,6 +310,7 @@ pub async fn compose(
         targets: reports,
         warnings,
         reused,
+        made: new_places,
         fitted,
         cost: Cost::new(&places.client.statistics(), started.elapsed()),
     })
@@ -275,7 +335,18 @@ pub(super) async fn documents(job: &Job, places: &Places) -> Result<Made, Error>
         &fitting
     };
     let compositions = additions::compositions(job, places, base.as_ref(), &deps).await?;
-    documents::make(job, base.as_ref(), compositions.list)
+    let into_layout = job.push.iter().any(Reference::holds_only_oci);
+    documents::make(job, base.as_ref(), compositions.list, into_layout)
+}
+
+/// Whether the result would be the base again, but for its history.
+fn adds_nothing(job: &Job) -> bool {
+    job.base != Reference::Scratch
+        && job.deps.is_empty()
+        && job.layers.is_empty()
+        && job.patch.is_empty()
+        && job.annotations.is_empty()
+        && job.fit == Fit::None
 }
 
 /// Reads base and deps side by side. The deps' documents for the most likely platform are read

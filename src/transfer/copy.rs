@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::attach;
+use super::compose::partly;
 use super::execute::{self, Delivery};
 use super::places::{Destination, Places};
 use super::plan::{self, Need, Role};
@@ -16,13 +17,9 @@ use super::referrers;
 use super::report::{Cost, Status};
 use super::watch::{Event, Observer};
 use crate::oci::convert;
-use crate::oci::index::{self, Wanted};
 use crate::oci::media_type::{self, Family, LayerKind};
 use crate::oci::{Content, Descriptor, Digest, Manifest, Platform, Reference};
 use crate::store::{Arrival, Error, ErrorKind, Source};
-
-/// How deep indexes may lie in indexes.
-const MAX_DEPTH: usize = 4;
 
 /// What to copy where.
 #[derive(Clone, Debug)]
@@ -57,6 +54,11 @@ pub struct CopyReport {
     pub status: Status,
     /// Every blob, and how it got into the first target.
     pub blobs: Vec<CopiedBlob>,
+    /// What was made on the way that was not there; for people, and no part of the JSON.
+    #[serde(skip)]
+    pub made: Vec<String>,
+    /// What whoever copies should know.
+    pub warnings: Vec<String>,
     /// Requests, bytes and time.
     #[serde(flatten)]
     pub cost: Cost,
@@ -101,21 +103,36 @@ pub async fn copy(
     let mut manifests = Vec::new();
     collect(source.as_ref(), root.clone(), &mut manifests).await?;
     let mut about = Vec::new();
+    let mut tagged = Vec::new();
     if job.referrers {
         for referrer in referrers::about(source.as_ref(), &manifests).await? {
             collect(source.as_ref(), referrer, &mut about).await?;
         }
+        let subjects: Vec<Digest> = digests(&manifests)
+            .chain(digests(&about))
+            .cloned()
+            .collect();
+        for (tag, manifest) in referrers::by_tag(source.as_ref(), &subjects).await? {
+            let mut below = Vec::new();
+            collect(source.as_ref(), manifest.clone(), &mut below).await?;
+            below.pop();
+            about.append(&mut below);
+            tagged.push((tag, manifest));
+        }
     }
-    let needs = needs(&source, manifests.iter().chain(&about));
+    let with_tags = tagged.iter().map(|(_, manifest)| manifest);
+    let needs = needs(&source, manifests.iter().chain(&about).chain(with_tags));
     observer.event(&Event::Step(format!("copying {}", job.from)));
-    let mut report = None;
+    let mut report: Option<CopyReport> = None;
+    let mut pushed: Vec<String> = Vec::new();
     let originals = manifests;
     for destination in &destinations {
         let manifests = for_destination(job, destination, &originals)?;
         let Some((root, children)) = manifests.split_last() else {
             continue;
         };
-        if !about.is_empty() && digests(&manifests).ne(digests(&originals)) {
+        let is_about = !about.is_empty() || !tagged.is_empty();
+        if is_about && digests(&manifests).ne(digests(&originals)) {
             return Err(no_longer_about(job, destination));
         }
         let moves = plan::plan(destination, &needs, job.no_upload);
@@ -125,18 +142,21 @@ pub async fn copy(
                 documents: &[],
                 children,
                 referrers: &about,
+                tagged: &tagged,
                 root,
             },
             destination,
             observer,
         )
-        .await?;
+        .await
+        .map_err(|error| partly(error, &pushed))?;
+        pushed.extend(destination.references.iter().map(ToString::to_string));
         report.get_or_insert_with(|| CopyReport {
             reference: destination.result_reference(root.digest()),
             digest: root.digest().clone(),
             media_type: root.media_type().to_owned(),
             manifests: manifests.len(),
-            referrers: about.len(),
+            referrers: about.len() + tagged.len(),
             status: Status::Pushed,
             blobs: moves
                 .iter()
@@ -147,6 +167,8 @@ pub async fn copy(
                     arrival: arrivals.get(&step.offer.descriptor.digest).copied(),
                 })
                 .collect(),
+            made: Vec::new(),
+            warnings: Vec::new(),
             cost: Cost::new(&places.client.statistics(), started.elapsed()),
         });
     }
@@ -157,6 +179,10 @@ pub async fn copy(
             "no target was given",
         )
     })?;
+    for destination in &destinations {
+        report.warnings.extend(destination.target.replaced());
+        report.made.extend(destination.target.made());
+    }
     report.cost = Cost::new(&places.client.statistics(), started.elapsed());
     Ok(report)
 }
@@ -174,28 +200,14 @@ async fn root(source: &dyn Source, job: &Job, one_image: bool) -> Result<Manifes
         (Some(platform), _) => platform.clone(),
         (None, false) => return Ok(root),
         (None, true) => {
-            let only = index::children(&root)
-                .ok()
-                .and_then(|all| match all.children.as_slice() {
-                    [only] => only.descriptor.platform.clone(),
-                    _ => None,
-                });
-            only.unwrap_or_else(read::this_machine)
+            let all = read::children(source, &root).await?;
+            if let [only] = all.children.as_slice() {
+                return source.manifest(&only.descriptor).await;
+            }
+            read::this_machine()
         }
     };
-    let refuse = |why: String| {
-        Error::new(
-            ErrorKind::Unsupported,
-            format!("cannot choose an image of {}", source.place()),
-            why,
-        )
-    };
-    let selection = index::select(&root, &Wanted::Platforms(vec![wanted]))
-        .map_err(|error| refuse(error.to_string()))?;
-    match selection.children.first() {
-        Some(child) => source.manifest(&child.descriptor).await,
-        None => Err(refuse("it lists no image".to_owned())),
-    }
+    read::chosen(source, &root, &wanted).await
 }
 
 /// Readers of OCI layouts (skopeo and umoci, for two) take OCI manifests only, so Docker's become
@@ -205,13 +217,7 @@ fn for_destination<'a>(
     destination: &Destination,
     manifests: &'a [Manifest],
 ) -> Result<Cow<'a, [Manifest]>, Error> {
-    let oci_only = destination.references.iter().any(|reference| {
-        matches!(
-            reference,
-            Reference::Layout { .. } | Reference::OciArchive { .. }
-        )
-    });
-    if !oci_only {
+    if !destination.holds_only_oci() {
         return Ok(Cow::Borrowed(manifests));
     }
     convert::retype_all(manifests, Family::Oci)
@@ -251,7 +257,7 @@ async fn collect(
     loop {
         let mut below: Vec<&Descriptor> = Vec::new();
         let mut asked: HashSet<&Digest> = HashSet::new();
-        for descriptor in level.iter().flat_map(children) {
+        for descriptor in level.iter().flat_map(|one| children(one)) {
             if !found.contains_key(&descriptor.digest) && asked.insert(&descriptor.digest) {
                 below.push(descriptor);
             }
@@ -260,11 +266,11 @@ async fn collect(
             break;
         }
         depth += 1;
-        if depth > MAX_DEPTH {
+        if depth > read::MAX_DEPTH {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 format!("cannot copy {}", source.place()),
-                format!("indexes lie in indexes more than {MAX_DEPTH} deep"),
+                format!("indexes lie in indexes more than {} deep", read::MAX_DEPTH),
             ));
         }
         let next = read::each(&source.place(), &below, |child| source.manifest(child)).await?;
@@ -277,10 +283,26 @@ async fn collect(
     Ok(())
 }
 
-fn children(manifest: &Manifest) -> &[Descriptor] {
-    match manifest.content() {
-        Content::Index { manifests } => manifests,
+/// The documents that an index lists.
+fn children(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
+    let entries = match manifest.content() {
+        Content::Index { manifests } => manifests.as_slice(),
         Content::Image { .. } => &[],
+    };
+    let is_document = |entry: &&Descriptor| media_type::is_document(&entry.media_type);
+    entries.iter().filter(is_document)
+}
+
+/// The blobs that a manifest lists, or an index that is no image's.
+fn blobs(manifest: &Manifest) -> Vec<&Descriptor> {
+    match manifest.content() {
+        Content::Image { config, layers } => {
+            std::iter::once(config.as_ref()).chain(layers).collect()
+        }
+        Content::Index { manifests } => {
+            let is_blob = |entry: &&Descriptor| !media_type::is_document(&entry.media_type);
+            manifests.iter().filter(is_blob).collect()
+        }
     }
 }
 
@@ -303,13 +325,7 @@ fn list_behind_children(
 fn needs<'a>(source: &Arc<dyn Source>, manifests: impl Iterator<Item = &'a Manifest>) -> Vec<Need> {
     let mut seen = HashSet::new();
     manifests
-        .filter_map(|manifest| match manifest.content() {
-            Content::Image { config, layers } => {
-                Some(std::iter::once(config.as_ref()).chain(layers))
-            }
-            Content::Index { .. } => None,
-        })
-        .flatten()
+        .flat_map(blobs)
         .filter(|blob| {
             media_type::layer_kind(&blob.media_type) != LayerKind::Foreign || blob.urls.is_empty()
         })

@@ -27,6 +27,8 @@ pub struct Delivery<'a> {
     /// Manifests about the root or its children, each behind its subject and what it lists. They
     /// are there before the tags, so that whoever finds a tag finds its signature.
     pub referrers: &'a [Manifest],
+    /// Manifests about them that are found by a tag.
+    pub tagged: &'a [(String, Manifest)],
     /// What the tags will name.
     pub root: &'a Manifest,
 }
@@ -60,10 +62,25 @@ async fn attempt(
     trust_plan: bool,
 ) -> Result<HashMap<Digest, Arrival>, Error> {
     let target = &destination.target;
-    let blobs = stream::iter(delivery.moves)
-        .map(|step| async move {
+    // What is in a repository according to the plan is put to the test beside the first uploads,
+    // which take longer.
+    let present: Vec<&Descriptor> = delivery
+        .moves
+        .iter()
+        .filter(|step| matches!(step.way, Way::Present { .. }))
+        .map(|step| &step.offer.descriptor)
+        .collect();
+    let proof = async {
+        match &destination.registry {
+            Some(registry) if trust_plan => registry.prove(&present).await,
+            _ => Ok(false),
+        }
+    };
+    let place = |step: &'_ Move, proven: bool| {
+        let step = step.clone();
+        async move {
             let digest = step.offer.descriptor.digest.clone();
-            if trust_plan && matches!(step.way, Way::Present { .. }) {
+            if proven && matches!(step.way, Way::Present { .. }) {
                 return Ok((digest, Arrival::Present));
             }
             if step.way.moves_bytes() {
@@ -87,9 +104,28 @@ async fn attempt(
                 outcome => outcome,
             };
             arrival.map(|arrival| (digest, arrival))
-        })
-        .buffer_unordered(BLOBS_AT_ONCE)
-        .try_collect::<HashMap<_, _>>();
+        }
+    };
+    let blobs = async {
+        let (present, absent): (Vec<&Move>, Vec<&Move>) = delivery
+            .moves
+            .iter()
+            .partition(|step| matches!(step.way, Way::Present { .. }));
+        let absent = stream::iter(absent)
+            .map(|step| place(step, false))
+            .buffer_unordered(BLOBS_AT_ONCE)
+            .try_collect::<Vec<_>>();
+        let present = async {
+            let proven = proof.await?;
+            stream::iter(present)
+                .map(|step| place(step, proven))
+                .buffer_unordered(BLOBS_AT_ONCE)
+                .try_collect::<Vec<_>>()
+                .await
+        };
+        let (present, absent) = futures_util::try_join!(present, absent)?;
+        Ok::<HashMap<_, _>, Error>(present.into_iter().chain(absent).collect())
+    };
     let documents = stream::iter(delivery.documents)
         .map(|(descriptor, bytes)| async move {
             target
@@ -117,6 +153,11 @@ async fn attempt(
             Some(_) => target.place_referrer(referrer).await?,
             None => target.place_manifest(referrer, &[]).await?,
         }
+    }
+    for (tag, manifest) in delivery.tagged {
+        target
+            .place_manifest(manifest, std::slice::from_ref(tag))
+            .await?;
     }
     target
         .place_manifest(delivery.root, &destination.tags)

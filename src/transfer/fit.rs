@@ -17,16 +17,17 @@ use super::compose::{Job, LayerBytes, LocalLayer};
 use super::places::Places;
 use super::read::{Found, Image};
 use super::watch::{Event, Observer};
-use crate::layer::headers::read_headers;
+use crate::layer::decompress::Decompressor;
+use crate::layer::headers::read_headers_through;
 use crate::layer::limits::Budget;
-use crate::layer::{LayerFile, PackOptions};
-use crate::oci::{Content, Descriptor, Platform};
+use crate::layer::{Hashed, LayerFile, PackOptions, WrongDiffId};
+use crate::oci::{Content, Descriptor, Digest, Platform};
 use crate::store::cache::Cache;
 use crate::store::file_body::{file_body, own_file_body};
 use crate::store::{Error, ErrorKind, Source};
 
 /// What the cache calls listings; the number changes when equal layers give other listings.
-const FACT: &str = "listing-3";
+const FACT: &str = "listing-5";
 
 /// What a base was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -103,9 +104,31 @@ fn packed(
         descriptor: packed.descriptor,
         diff_id: packed.diff_id,
         created_by: packed.created_by,
+        // It stands where the base's links lead.
+        directories: Vec::new(),
         name: job.fit.record(),
         platform: Some(platform.clone()),
     })
+}
+
+/// What an image has, where that is known without reading a layer.
+#[must_use]
+pub(super) fn known_listing(image: &Image, cache: &Cache) -> Option<Listing> {
+    let Content::Image { layers, .. } = image.manifest.content() else {
+        return None;
+    };
+    let diff_ids = image.config.diff_ids();
+    let mut all = Listing::default();
+    for (layer, diff_id) in layers.iter().zip(diff_ids) {
+        let fact = cache.fact(FACT, &key(layer, diff_id))?;
+        all.add(&serde_json::from_value(fact).ok()?);
+    }
+    (layers.len() == diff_ids.len()).then_some(all)
+}
+
+/// What a layer is remembered by: one that is what its diff ID says.
+fn key(layer: &Descriptor, diff_id: &Digest) -> String {
+    format!("{} {diff_id}", layer.digest)
 }
 
 /// What an image has. The headers of each layer are read once, ever, on one machine.
@@ -120,47 +143,81 @@ pub async fn listing_of(
     let Content::Image { layers, .. } = image.manifest.content() else {
         return Ok(Listing::default());
     };
+    let diff_ids = image.config.diff_ids();
+    let refuse = |kind, why| {
+        let what = format!("cannot read the layers of {}", source.place());
+        Error::new(kind, what, why)
+    };
+    if layers.len() != diff_ids.len() {
+        let why = format!(
+            "its manifest lists {} layers, but its config {} diff IDs",
+            layers.len(),
+            diff_ids.len()
+        );
+        return Err(refuse(ErrorKind::Corrupt, why));
+    }
     let budget = Arc::new(Budget::of_process());
     let listings = layers
         .iter()
-        .map(|layer| of_layer(source, layer, cache, Arc::clone(&budget)));
+        .zip(diff_ids)
+        .map(|(layer, diff_id)| of_layer(source, layer, diff_id, cache, Arc::clone(&budget)));
     let mut all = Listing::default();
-    for listing in try_join_all(listings).await? {
-        all.add(&listing);
+    for (at, read) in try_join_all(listings).await?.into_iter().enumerate() {
+        if let Err(wrong) = read.content {
+            return Err(refuse(
+                ErrorKind::Corrupt,
+                format!("layer {}: {wrong}", at + 1),
+            ));
+        }
+        all.add(&read.listing);
     }
     Ok(all)
+}
+
+/// A layer that was read.
+struct ReadLayer {
+    listing: Listing,
+    /// Whether it is what its diff ID says.
+    content: Result<(), WrongDiffId>,
 }
 
 async fn of_layer(
     source: &dyn Source,
     layer: &Descriptor,
+    diff_id: &Digest,
     cache: &Cache,
     budget: Arc<Budget>,
-) -> Result<Listing, Error> {
-    let key = layer.digest.to_string();
+) -> Result<ReadLayer, Error> {
+    let key = key(layer, diff_id);
     let known = cache.fact(FACT, &key);
     if let Some(listing) = known.and_then(|fact| serde_json::from_value(fact).ok()) {
-        return Ok(listing);
+        return Ok(ReadLayer {
+            listing,
+            content: Ok(()),
+        });
     }
     let what = || format!("cannot read layer {} of {}", layer.digest, source.place());
     let stream = source.blob(layer).open(0).await;
     let stream = stream.map_err(|error| Error::io(what(), error))?;
     let mut input = SyncIoBridge::new(StreamReader::new(stream));
-    let members = tokio::task::spawn_blocking(move || {
-        let members = read_headers(&mut input, &budget)?;
+    let expected = diff_id.clone();
+    let (members, content) = tokio::task::spawn_blocking(move || {
+        let content = Decompressor::within(&mut input, &budget)?;
+        let mut content = Hashed::new(content, Some(&expected));
+        let members = read_headers_through(&mut content, &budget)?;
+        let compared = content.compare(&expected)?;
         // The digest counts for all of it.
         std::io::copy(&mut input, &mut std::io::sink())?;
-        Ok::<_, crate::layer::tar_read::TarError>(members)
+        Ok::<_, crate::layer::tar_read::TarError>((members, compared))
     })
     .await
     .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
     .map_err(|error| Error::new(ErrorKind::Unsupported, what(), error.to_string()))?;
     let listing = Listing::of(&members);
-    // Strings and lists: nothing that JSON could not hold.
-    cache.remember_fact(
-        FACT,
-        &key,
-        &serde_json::to_value(&listing).unwrap_or_default(),
-    );
-    Ok(listing)
+    if content.is_ok() {
+        // Strings and lists: nothing that JSON could not hold.
+        let fact = serde_json::to_value(&listing).unwrap_or_default();
+        cache.remember_fact(FACT, &key, &fact);
+    }
+    Ok(ReadLayer { listing, content })
 }

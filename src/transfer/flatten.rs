@@ -66,7 +66,8 @@ pub async fn flatten(
     }))
     .await?;
     let work = work_dir.to_owned();
-    let packed = tokio::task::spawn_blocking(move || pack(&files, &prefix, &work))
+    let diff_ids = image.config.diff_ids().to_vec();
+    let packed = tokio::task::spawn_blocking(move || pack(&files, &diff_ids, &prefix, &work))
         .await
         .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
         .map_err(|why| Error::new(ErrorKind::Unsupported, what(), why))?;
@@ -111,9 +112,14 @@ pub async fn spool(
     Ok(path)
 }
 
-fn pack(files: &[PathBuf], prefix: &LayerPath, work_dir: &Path) -> Result<PackedLayer, String> {
+fn pack(
+    files: &[PathBuf],
+    diff_ids: &[Digest],
+    prefix: &LayerPath,
+    work_dir: &Path,
+) -> Result<PackedLayer, String> {
     let options = PackOptions::default();
-    let tree = tree(files, prefix, work_dir)?;
+    let tree = image_tree(files, diff_ids, prefix, work_dir)?;
     layer::pack_tree(tree, format!("ohoci: take {prefix}"), &options, work_dir)
         .map_err(|error| error.to_string())
 }
@@ -123,6 +129,35 @@ fn pack(files: &[PathBuf], prefix: &LayerPath, work_dir: &Path) -> Result<Packed
 /// # Errors
 /// As [`layer::flatten()`], in words.
 pub fn tree(files: &[PathBuf], prefix: &LayerPath, work_dir: &Path) -> Result<Tree, String> {
+    flattened(files, &[], prefix, work_dir)
+}
+
+/// The same, of the layers of an image whose config gives them these diff IDs.
+///
+/// # Errors
+/// As [`tree`], and when the layers are not those that the config means.
+pub fn image_tree(
+    files: &[PathBuf],
+    diff_ids: &[Digest],
+    prefix: &LayerPath,
+    work_dir: &Path,
+) -> Result<Tree, String> {
+    if files.len() != diff_ids.len() {
+        return Err(format!(
+            "its manifest lists {} layers, but its config {} diff IDs",
+            files.len(),
+            diff_ids.len()
+        ));
+    }
+    flattened(files, diff_ids, prefix, work_dir)
+}
+
+fn flattened(
+    files: &[PathBuf],
+    diff_ids: &[Digest],
+    prefix: &LayerPath,
+    work_dir: &Path,
+) -> Result<Tree, String> {
     let open: Vec<Box<OpenLayer<'_>>> = files
         .iter()
         .map(|path| {
@@ -133,7 +168,8 @@ pub fn tree(files: &[PathBuf], prefix: &LayerPath, work_dir: &Path) -> Result<Tr
         .collect();
     let open: Vec<&OpenLayer<'_>> = open.iter().map(AsRef::as_ref).collect();
     let budget = Arc::new(Budget::of_process());
-    layer::flatten(&open, prefix, &budget, work_dir).map_err(|error| error.to_string())
+    layer::flatten_checked(&open, diff_ids, prefix, &budget, work_dir)
+        .map_err(|error| error.to_string())
 }
 
 async fn keep(

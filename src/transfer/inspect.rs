@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::places::Places;
 use super::read;
 use crate::oci::image_config::ImageConfig;
-use crate::oci::index::{self, Wanted};
+use crate::oci::index;
 use crate::oci::label::{self, Intent, Origin};
 use crate::oci::shape;
 use crate::oci::{
@@ -38,7 +38,8 @@ pub struct Inspection {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageInspection {
-    /// What it runs on; `None` for an artifact.
+    /// What it runs on, as its config says, or else the index; `None` for an artifact, and where
+    /// neither says.
     pub platform: Option<String>,
     /// Digest of its manifest.
     pub digest: Digest,
@@ -132,10 +133,10 @@ pub async fn inspect(
     let root = root(source.as_ref(), platform).await?;
     let mut others = Vec::new();
     let manifests = match root.content() {
-        Content::Image { .. } => vec![root.clone()],
+        Content::Image { .. } => vec![(root.clone(), None)],
         Content::Index { .. } => {
-            let all = index::children(&root).map_err(|error| refuse(&*source, &error))?;
-            others.extend(all.skipped.iter().map(|entry| OtherEntry {
+            let own = index::children(&root).map_err(|error| refuse(&*source, &error))?;
+            others.extend(own.skipped.iter().map(|entry| OtherEntry {
                 blob: blob(&entry.descriptor),
                 kind: match entry.reason {
                     index::SkipReason::Attestation => "attestation",
@@ -144,14 +145,19 @@ pub async fn inspect(
                     index::SkipReason::UnknownType => "unknown",
                 },
             }));
-            read::each(&source.place(), &all.children, |child| {
-                source.manifest(&child.descriptor)
+            let all = read::children(&*source, &root).await?;
+            read::each(&source.place(), &all.children, |child| async {
+                let manifest = source.manifest(&child.descriptor).await?;
+                Ok((manifest, child.descriptor.platform.as_ref()))
             })
             .await?
+            .into_iter()
+            .map(|(manifest, platform)| (manifest, platform.cloned()))
+            .collect()
         }
     };
-    let images = read::each(&source.place(), &manifests, |manifest| {
-        image(source.as_ref(), manifest)
+    let images = read::each(&source.place(), &manifests, |(manifest, said)| {
+        image(source.as_ref(), manifest, said.as_ref())
     })
     .await?;
     Ok(Inspection {
@@ -193,10 +199,10 @@ pub async fn config(
     let source = places.source(reference).await?;
     let mut root = root(source.as_ref(), platform).await?;
     if let Content::Index { .. } = root.content() {
-        let all = index::children(&root).map_err(|error| refuse(&*source, &error))?;
+        let all = read::children(&*source, &root).await?;
         let child = match all.children.as_slice() {
             [only] => only.clone(),
-            _ => index::best_for(&root, &read::this_machine())
+            all => index::best_among(all, &read::this_machine())
                 .map_err(|error| refuse(&*source, &error).hinted("name one with --platform"))?,
         };
         root = source.manifest(&child.descriptor).await?;
@@ -216,12 +222,7 @@ async fn root(source: &dyn Source, platform: Option<&Platform>) -> Result<Manife
         read::expect_platform(source, &root, platform).await?;
         return Ok(root);
     }
-    let selection = index::select(&root, &Wanted::Platforms(vec![platform.clone()]))
-        .map_err(|error| refuse(source, &error))?;
-    match selection.children.first() {
-        Some(child) => source.manifest(&child.descriptor).await,
-        None => Err(refuse(source, &"it lists no image")),
-    }
+    read::chosen(source, &root, platform).await
 }
 
 fn refuse(source: &dyn Source, why: &dyn std::fmt::Display) -> Error {
@@ -240,7 +241,12 @@ fn blob(descriptor: &Descriptor) -> Blob {
     }
 }
 
-async fn image(source: &dyn Source, manifest: &Manifest) -> Result<ImageInspection, Error> {
+/// Looks at an image; `said` is what an index says of its platform.
+async fn image(
+    source: &dyn Source,
+    manifest: &Manifest,
+    said: Option<&Platform>,
+) -> Result<ImageInspection, Error> {
     let Content::Image { config, layers } = manifest.content() else {
         return Err(refuse(source, &"an index inside an index is not an image"));
     };
@@ -249,20 +255,24 @@ async fn image(source: &dyn Source, manifest: &Manifest) -> Result<ImageInspecti
         let bytes = source.document(config).await?;
         let document =
             Document::parse(bytes, &shape::CONFIG).map_err(|error| refuse(source, &error))?;
-        Some(ImageConfig::parse(document).map_err(|error| refuse(source, &error))?)
+        let read = ImageConfig::parse_assuming(document, &read::this_machine());
+        Some(read.map_err(|error| refuse(source, &error))?)
     } else {
         None
     };
-    let object = parsed.as_ref().map(|config| config.document().object());
+    let platform = match &parsed {
+        Some((config, false)) => Some(config.platform()),
+        Some((_, true)) => said,
+        None => None,
+    };
+    let parsed = parsed.as_ref().map(|(config, _)| config);
+    let object = parsed.map(|config| config.document().object());
     let intent = object.and_then(|config| label::intent(config).ok().flatten());
     let origins = intent
         .as_ref()
         .and_then(|intent| intent.origins(layers.len()));
     let created_by = object.map(|config| layer_history(config, layers.len()));
-    let diff_ids = parsed
-        .as_ref()
-        .map(ImageConfig::diff_ids)
-        .unwrap_or_default();
+    let diff_ids = parsed.map(ImageConfig::diff_ids).unwrap_or_default();
     let annotations =
         crate::oci::descriptor::string_map(manifest.document().object().get("annotations"));
     let named = |key: &str| {
@@ -283,14 +293,12 @@ async fn image(source: &dyn Source, manifest: &Manifest) -> Result<ImageInspecti
             })
         });
     Ok(ImageInspection {
-        platform: parsed.as_ref().map(|config| config.platform().to_string()),
+        platform: platform.map(|platform| platform.to_string()),
         digest: manifest.digest().clone(),
         media_type: manifest.media_type().to_owned(),
         size: manifest.bytes().len() as u64,
         config: blob(config),
-        created: parsed
-            .as_ref()
-            .and_then(|config| config.created().map(str::to_owned)),
+        created: parsed.and_then(|config| config.created().map(str::to_owned)),
         layers_size: layers
             .iter()
             .fold(0u64, |sum, layer| sum.saturating_add(layer.size)),

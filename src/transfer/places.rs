@@ -73,6 +73,12 @@ impl Destination {
         }
     }
 
+    /// Whether only OCI's manifests may lie there.
+    #[must_use]
+    pub fn holds_only_oci(&self) -> bool {
+        self.references.iter().any(Reference::holds_only_oci)
+    }
+
     /// The reference that stands for a tag, as it was asked for.
     #[must_use]
     pub fn reference_of(&self, tag: &str) -> String {

@@ -53,6 +53,38 @@ pub(super) async fn about(
     )))
 }
 
+/// Reads the manifests about `subjects` that are found by a tag made from the subject's digest, as
+/// cosign's signatures and attestations are unless it is told otherwise: `sha256-HEX.sig`. Each
+/// comes with its tag.
+///
+/// # Errors
+/// When the place cannot be asked, or has too many.
+pub(super) async fn by_tag(
+    source: &dyn Source,
+    subjects: &[Digest],
+) -> Result<Vec<(String, Manifest)>, Error> {
+    let mut found = Vec::new();
+    let mut level: Vec<Digest> = subjects.to_vec();
+    for _ in 0..MAX_DEPTH {
+        let mut next = Vec::new();
+        for (tag, manifest) in source.tagged_about(&level).await? {
+            if found.len() >= MAX_REFERRERS {
+                let what = format!("cannot read what is about {}", source.place());
+                let why = format!("there are more than {MAX_REFERRERS}");
+                return Err(Error::new(ErrorKind::Unsupported, what, why));
+            }
+            next.push(manifest.digest().clone());
+            found.push((tag, manifest));
+        }
+        // Signatures of attestations: an attestation is a manifest as any other.
+        if next.is_empty() {
+            return Ok(found);
+        }
+        level = next;
+    }
+    Ok(found)
+}
+
 /// A list may be anything; what counts is what the manifest itself says.
 fn check(manifest: &Manifest, listed: &Descriptor, subject: &Digest) -> Result<(), String> {
     match manifest.subject() {

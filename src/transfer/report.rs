@@ -58,6 +58,9 @@ pub struct ComposeReport {
     /// What an earlier image left to do, where one was looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reused: Option<Reused>,
+    /// What was made on the way that was not there; for people, and no part of the JSON.
+    #[serde(skip)]
+    pub made: Vec<String>,
     /// What bases lacked and got, for each platform, where they were looked into.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fitted: Vec<Fitted>,

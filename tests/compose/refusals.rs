@@ -53,21 +53,6 @@ fn refused(image: &Image, words: &[&str]) {
 }
 
 #[test]
-fn foreign_layers() {
-    let kind = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
-    let layers = with_layer(
-        &one_layer().build(),
-        &json!({"mediaType": kind, "urls": ["https://registry.example/layer"]}),
-    );
-    let image = one_layer().set_manifest("layers", layers).build();
-    refused(&image, &["foreign layer", kind]);
-    let kind = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
-    let layers = with_layer(&one_layer().build(), &json!({"mediaType": kind}));
-    let image = one_layer().set_manifest("layers", layers).build();
-    refused(&image, &["foreign layer", kind]);
-}
-
-#[test]
 fn encrypted_layers() {
     let kind = "application/vnd.oci.image.layer.v1.tar+gzip+encrypted";
     let layers = with_layer(&one_layer().build(), &json!({"mediaType": kind}));

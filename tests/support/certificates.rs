@@ -69,6 +69,27 @@ impl Authority {
         self.certify("client", ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// A server that signed its certificate itself, as distribution's own recipe makes one: an
+    /// authority of nobody, and the file to trust is the certificate. Valid until the year `until`.
+    pub(crate) fn self_signed(&self, name: &str, until: i32) -> Tls {
+        let names = ["127.0.0.1", "localhost"].map(str::to_owned);
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let made = Tls {
+            certificate: self.path(&format!("{name}.crt")),
+            key: self.path(&format!("{name}.key")),
+            client_authority: None,
+        };
+        fs_err::write(&made.certificate, certificate.pem()).unwrap();
+        fs_err::write(&made.key, key.serialize_pem()).unwrap();
+        made
+    }
+
     fn certify(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> Certified {
         let names = ["127.0.0.1", "localhost", "registry.example"].map(str::to_owned);
         let mut params = CertificateParams::new(names).unwrap();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tempfile::TempDir;
-use testbed::docker_registry::{Auth, DockerRegistry, Settings};
+use testbed::docker_registry::{Auth, DockerRegistry, Settings, Tls};
 
 use super::certificates::Authority;
 use super::peer::{Access, Peer};
@@ -77,6 +77,20 @@ impl DebianRegistry {
             },
             None,
         )
+    }
+
+    /// Over HTTPS, with this certificate.
+    pub(crate) fn with_own_certificate(tls: &Tls) -> Self {
+        let tls = Tls {
+            certificate: tls.certificate.clone(),
+            key: tls.key.clone(),
+            client_authority: None,
+        };
+        let settings = Settings {
+            tls: Some(tls),
+            ..Settings::default()
+        };
+        Self::start("https", &settings, None)
     }
 
     fn start(scheme: &'static str, settings: &Settings, files: Option<TempDir>) -> Self {

@@ -26,4 +26,5 @@ pub(crate) mod peer;
 pub(crate) mod requests;
 pub(crate) mod serving;
 pub(crate) mod token_server;
+pub(crate) mod trusting_registry;
 pub(crate) mod workbench;

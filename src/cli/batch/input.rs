@@ -13,6 +13,7 @@ use super::arguments::Arguments;
 use crate::cli::compose;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::config::text;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{Digest, Reference};
 use crate::transfer::batch::{Item, Template, Work};
@@ -279,21 +280,21 @@ fn read(path: &Path) -> Result<String, Failure> {
     let fail = |error: std::io::Error| {
         Failure::new(format!("cannot read {}", path.display()), error.to_string())
     };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     if path == Path::new("-") {
         std::io::stdin()
             .lock()
             .take(MAX_INPUT)
-            .read_to_string(&mut text)
+            .read_to_end(&mut bytes)
             .map_err(fail)?;
     } else {
         fs_err::File::open(path)
             .map_err(fail)?
             .take(MAX_INPUT)
-            .read_to_string(&mut text)
+            .read_to_end(&mut bytes)
             .map_err(fail)?;
     }
-    Ok(text)
+    text::decode(bytes).map_err(fail)
 }
 
 #[cfg(test)]

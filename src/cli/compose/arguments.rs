@@ -150,6 +150,10 @@ pub struct CommonArguments {
     #[arg(long)]
     pub no_upload: bool,
 
+    /// Refuse images of more layers than this, up to 500 [default: 127, as many as Docker mounts]
+    #[arg(long, value_name = "COUNT")]
+    pub max_layers: Option<usize>,
+
     /// Config changes.
     #[command(flatten)]
     pub patch: PatchArguments,

@@ -18,6 +18,7 @@ use crate::layer::pack::{
 };
 use crate::layer::path::LayerPath;
 use crate::layer::source::LayerSource;
+use crate::oci::compose::{MAX_LAYERS, USUAL_LAYERS};
 use crate::oci::config_patch::ConfigPatch;
 use crate::oci::label::Position;
 use crate::oci::media_type::Compression;
@@ -94,12 +95,23 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
         if_exists: if_exists(arguments, defaults),
         fit,
         reuse: None,
+        max_layers: max_layers(arguments)?,
         no_upload: arguments.no_upload || defaults.no_upload.unwrap_or_default(),
         dry_run: false,
         created: created.map(|seconds| Timestamp::from_epoch(seconds).to_string()),
         family: None,
         work_dir: context.work_dir.clone(),
     })
+}
+
+fn max_layers(arguments: &CommonArguments) -> Result<usize, Failure> {
+    match arguments.max_layers {
+        None => Ok(USUAL_LAYERS),
+        Some(count) if (1..=MAX_LAYERS).contains(&count) => Ok(count),
+        Some(count) => Err(Failure::usage(format!(
+            "--max-layers {count}: it is from 1 to {MAX_LAYERS}"
+        ))),
+    }
 }
 
 /// The contract that is asked for; the deps image says which it is where that is left to it.
@@ -335,7 +347,11 @@ async fn pack_all(
         let created_by = format!("ohoci: {}", contract.name());
         let packed = pack_tree(tree, created_by, &options, &context.work_dir)
             .map_err(|error| pack_failure(&error))?;
-        layers.push(local_layer(contract.name().to_owned(), packed)?);
+        layers.push(LocalLayer {
+            // What it replaces, it replaces knowingly.
+            directories: Vec::new(),
+            ..local_layer(contract.name().to_owned(), packed)?
+        });
     }
     if let Some(directory) = &arguments.code {
         let source = LayerSource::parse(format!("{}:{CODE}", directory.display()))
@@ -410,6 +426,7 @@ pub(crate) fn local_layer(name: String, packed: PackedLayer) -> Result<LocalLaye
         }
     };
     Ok(LocalLayer {
+        directories: packed.directories,
         from: LayerBytes::File(body),
         descriptor: packed.descriptor,
         diff_id: packed.diff_id,

@@ -72,6 +72,7 @@ pub(super) async fn run_job(
         output::warning(warning);
     }
     if view.format == Format::Text {
+        report.made.iter().for_each(|made| output::note(made));
         for fitted in &report.fitted {
             output::note(&text::fitted(fitted));
         }

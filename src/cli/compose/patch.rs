@@ -2,7 +2,9 @@
 
 use super::arguments::PatchArguments;
 use crate::cli::failure::Failure;
+use crate::cli::output;
 use crate::oci::config_patch::ConfigPatch;
+use crate::oci::env;
 
 /// The patch that the flags ask for.
 ///
@@ -20,7 +22,11 @@ pub(super) fn patch(arguments: &PatchArguments) -> Result<ConfigPatch, Failure> 
         ..ConfigPatch::default()
     };
     for text in &arguments.env {
-        patch.env.push(key_value("--env", text)?);
+        let (name, value) = key_value("--env", text)?;
+        if let Some(named) = env::unbraced(&value) {
+            check_unbraced(text, &name, named)?;
+        }
+        patch.env.push((name, value));
     }
     for text in &arguments.label {
         let (key, value) = key_value("--label", text)?;
@@ -32,6 +38,28 @@ pub(super) fn patch(arguments: &PatchArguments) -> Result<ConfigPatch, Failure> 
         .check()
         .map_err(|error| Failure::usage(error.to_string()))?;
     Ok(patch)
+}
+
+/// Refuses what can only be meant to be expanded, and says so of what may be: a runtime hands an
+/// image's variables to programs as they stand.
+fn check_unbraced(text: &str, name: &str, named: &str) -> Result<(), Failure> {
+    if named == name || named == "PATH" {
+        return Err(Failure::usage(format!(
+            "--env {text:?}: ${named} would be kept as it stands, and no runtime expands it"
+        ))
+        .hinted(format!(
+            "${{{named}}} is the base's value; quote it, or the shell puts its own there"
+        )));
+    }
+    if named
+        .bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    {
+        output::warning(&format!(
+            "--env {text:?}: ${named} is kept as it stands; ${{{named}}} is the base's value"
+        ));
+    }
+    Ok(())
 }
 
 /// Splits `KEY=VALUE`; the value may be empty and may hold further `=`.

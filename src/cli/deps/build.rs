@@ -26,6 +26,7 @@ use crate::deps::fetching::{self, Places};
 use crate::deps::lock::Lock;
 use crate::deps::recipe::Recipe;
 use crate::layer::pack::{PackOptions, pack_tree};
+use crate::oci::compose::USUAL_LAYERS;
 use crate::oci::config_patch::ConfigPatch;
 use crate::oci::label::Position;
 use crate::oci::media_type::Compression;
@@ -303,6 +304,7 @@ fn pack(
             entries: packed.entries,
         });
         local.push(LocalLayer {
+            directories: Vec::new(),
             platform: Some(platform.clone()),
             ..local_layer(layer.feature.clone(), packed)?
         });
@@ -339,6 +341,7 @@ fn job(
         if_exists: IfExists::Replace,
         fit: Fit::None,
         reuse: None,
+        max_layers: USUAL_LAYERS,
         no_upload: false,
         dry_run: false,
         created: created.map(|seconds| Timestamp::from_epoch(seconds).to_string()),

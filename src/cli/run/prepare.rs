@@ -7,11 +7,15 @@ use super::arguments::{Request, RootChoice};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::output;
+use crate::oci::image_config::ImageConfig;
 use crate::sandbox::{
     Bind, HOST_NAME, Network, Process, RemovedDirectory, Root, RootError, Sandbox, User,
     local_hosts, root::cleaned, unpack_image,
 };
 use crate::transfer::read::this_machine;
+
+/// How many symlinks are followed for one path: as many as Linux does.
+const MAX_LINKS: usize = 40;
 
 /// A sandbox, and what has to last as long as it.
 #[derive(Debug)]
@@ -26,6 +30,7 @@ pub(super) struct Prepared {
 /// mount points and the working directory. They are made here, because here no symlink leads out
 /// of the root file system.
 pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prepared, Failure> {
+    let mut volumes = Vec::new();
     let (process, root, unpacked) = match &request.root {
         RootChoice::Directory(path) => (Process::default(), open(path)?, None),
         RootChoice::Image(reference, platform) => {
@@ -45,6 +50,7 @@ pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prep
                     "the image is for {made_for}, this machine is {here}"
                 ));
             }
+            volumes = declared_volumes(&image.config);
             let root = open(image.directory.path())?;
             (process, root, Some(image.directory))
         }
@@ -92,6 +98,12 @@ pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prep
         .iter()
         .map(|path| root.directory(path).map_err(made))
         .collect::<Result<Vec<_>, _>>()?;
+    // As `docker run` does, where they become volumes of their own.
+    for volume in &volumes {
+        if let Err(error) = root.directory(volume) {
+            output::warning(&format!("the image declares a volume: {error}"));
+        }
+    }
     let wanted = request.directory.as_ref().unwrap_or(&process.directory);
     let wanted = cleaned(Path::new(wanted));
     let mut over = binds.iter().map(|bind| &bind.destination).chain(&temporary);
@@ -118,6 +130,36 @@ pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prep
         root,
         _unpacked: unpacked,
     })
+}
+
+/// The directories that an image says are volumes.
+fn declared_volumes(config: &ImageConfig) -> Vec<PathBuf> {
+    let inner = config.document().object().get("config");
+    let volumes = inner.and_then(|inner| inner.get("Volumes")?.as_object());
+    let paths = volumes.into_iter().flat_map(|volumes| volumes.keys());
+    paths
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .collect()
+}
+
+/// The file at a path, made where a symlink leads to if that is a place that is not there: images
+/// that run systemd have their `resolv.conf` below `/run`, which is empty in an image.
+fn file_behind_links(root: &Root, path: &Path) -> Result<PathBuf, RootError> {
+    let mut at = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let parent = root.directory(at.parent().unwrap_or(Path::new("/")))?;
+        let Some(name) = at.file_name() else {
+            break;
+        };
+        let here = parent.join(name);
+        let inside = here.strip_prefix("/").unwrap_or(&here);
+        match fs_err::read_link(root.path().join(inside)) {
+            Ok(target) => at = cleaned(&parent.join(target)),
+            Err(_) => return root.file(&here),
+        }
+    }
+    root.file(path)
 }
 
 fn open(path: &Path) -> Result<Root, Failure> {
@@ -168,7 +210,7 @@ fn names(network: Network, context: &Context, root: &Root) -> Result<Vec<Bind>, 
     }
     let mut binds = Vec::new();
     for (source, path) in files {
-        match root.file(Path::new(path)) {
+        match file_behind_links(root, Path::new(path)) {
             Ok(destination) => binds.push(Bind {
                 source,
                 destination,

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use super::document::{DebianPackage, Lock, LockedFile, LockedSource, PythonPackage, VERSION};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, text};
 use crate::oci::Digest;
 
 /// Largest lock that is read, in bytes.
@@ -25,13 +25,14 @@ pub fn read(path: &Path) -> Result<Option<Lock>, ConfigError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(fail(error)),
     };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     file.take(MAX_FILE + 1)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(fail)?;
-    if text.len() as u64 > MAX_FILE {
+    if bytes.len() as u64 > MAX_FILE {
         return Err(ConfigError::new(path, "it is larger than 64 MiB"));
     }
+    let text = text::decode(bytes).map_err(fail)?;
     let lock: Lock =
         toml::from_str(&text).map_err(|error| ConfigError::parse(path, &text, &error))?;
     if lock.version != VERSION {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, text};
 
 /// Largest recipe that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -34,13 +34,14 @@ impl SourceFile {
             ConfigError::new(path, why)
         };
         let file = crate::files::regular::open(path).map_err(|error| fail(&error))?;
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         file.take(MAX_FILE + 1)
-            .read_to_string(&mut text)
+            .read_to_end(&mut bytes)
             .map_err(|error| fail(&error))?;
-        if text.len() as u64 > MAX_FILE {
+        if bytes.len() as u64 > MAX_FILE {
             return Err(ConfigError::new(path, "it is larger than 1 MiB"));
         }
+        let text = text::decode(bytes).map_err(|error| fail(&error))?;
         Ok(Self {
             path: path.to_owned(),
             text: text.into(),

@@ -83,7 +83,7 @@ pub enum ComposeError {
         base: Box<Platform>,
     },
     /// More than [`MAX_LAYERS`].
-    #[error("the image would have {0} layers; runtimes mount at most {MAX_LAYERS}")]
+    #[error("the image would have {0} layers; Linux mounts at most {MAX_LAYERS}")]
     TooManyLayers(usize),
     /// The result is too large for registries.
     #[error("the composed manifest would have {0} bytes; registries take at most {max}", max = manifest::MAX_SIZE)]

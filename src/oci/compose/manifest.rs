@@ -2,13 +2,15 @@
 
 use serde_json::{Map, Value};
 
-use super::{Base, ComposeError, ComposedLayer, Composition, LayerOrigin, in_position};
+use super::{
+    Base, ComposeError, ComposedLayer, Composition, DOCKER_LAYERS, LayerOrigin, in_position,
+};
 use crate::oci::annotation;
 use crate::oci::convert;
 use crate::oci::descriptor::Descriptor;
 use crate::oci::document::Document;
 use crate::oci::manifest::{Manifest, ManifestError};
-use crate::oci::media_type::Family;
+use crate::oci::media_type::{Family, LayerKind, layer_kind};
 
 pub(super) fn build(
     input: &Composition,
@@ -23,7 +25,13 @@ pub(super) fn build(
     };
     convert::set_media_type(&mut object, family.manifest());
     // Both say something about the base that is not true of what is made from it.
-    object.shift_remove("artifactType");
+    if let Some(Value::String(kind)) = object.shift_remove("artifactType")
+        && !kind.is_empty()
+    {
+        warnings.push(format!(
+            "the base's artifact type {kind:?} is dropped: the result is another image"
+        ));
+    }
     object.shift_remove("subject");
     write_config(&mut object, config);
     write_layers(input, family, layers, &mut object)?;
@@ -93,6 +101,27 @@ fn write_layers(
 fn warn_of_layers(layers: &[ComposedLayer], warnings: &mut Vec<String>) {
     if layers.is_empty() {
         warnings.push("the image has no layer; image-spec asks for at least one".to_owned());
+    }
+    if layers.len() > DOCKER_LAYERS {
+        warnings.push(format!(
+            "the image has {} layers; Docker's store takes at most {DOCKER_LAYERS}",
+            layers.len()
+        ));
+    }
+    let foreign =
+        |layer: &&ComposedLayer| layer_kind(&layer.descriptor.media_type) == LayerKind::Foreign;
+    for layer in layers.iter().filter(foreign) {
+        warnings.push(match layer.descriptor.urls.first() {
+            Some(url) => format!(
+                "the base's layer {} must not be redistributed; it stays at {url}",
+                layer.descriptor.digest
+            ),
+            None => format!(
+                "the base's layer {} is marked as not to be redistributed, but says nowhere to \
+                 find it; it is treated as any other",
+                layer.descriptor.digest
+            ),
+        });
     }
     let is_base = |layer: &&ComposedLayer| layer.origin == LayerOrigin::Base;
     for layer in layers.iter().filter(|layer| !is_base(layer)) {

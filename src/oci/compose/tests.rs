@@ -8,7 +8,7 @@ use super::*;
 use crate::oci::annotation;
 use crate::oci::label::{self, Intent, Origin, Source};
 use crate::oci::media_type::*;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 const BASE_NAME: &str = "registry.example/base:1";
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::keys::{self, Scope};
 use super::places::{Form, Place, Source};
+use crate::config::text;
 use crate::registry::{Credential, CredentialError, Secret};
 
 /// Largest file of credentials that is read, in bytes.
@@ -134,16 +135,14 @@ pub(super) fn text(place: &Place, path: &Path) -> Result<Option<Secret>, Credent
         }
         Err(error) => return Err(fail(&error.kind().to_string())),
     };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     file.take(MAX_FILE + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| match error.kind() {
-            ErrorKind::InvalidData => fail("it is not UTF-8 text"),
-            kind => fail(&kind.to_string()),
-        })?;
-    if text.len() as u64 > MAX_FILE {
+        .read_to_end(&mut bytes)
+        .map_err(|error| fail(&error.kind().to_string()))?;
+    if bytes.len() as u64 > MAX_FILE {
         return Err(fail("it is larger than 1 MiB"));
     }
+    let text = text::decode(bytes).map_err(|_| fail("it is not UTF-8 text"))?;
     Ok(Some(Secret::new(text)))
 }
 

@@ -102,7 +102,11 @@ impl Helpers {
             let question = (helper.name.clone(), server.to_owned());
             Arc::clone(answers.entry(question).or_default())
         };
-        cell.get_or_init(|| self.ask(helper, server)).await.clone()
+        let ask = async {
+            let answer = self.ask(helper, server).await;
+            answer.map_err(CredentialError::by_helper)
+        };
+        cell.get_or_init(|| ask).await.clone()
     }
 
     async fn ask(&self, helper: &Helper, server: &str) -> Answer {

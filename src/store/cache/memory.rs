@@ -3,9 +3,10 @@
 //! File names are hashes of the keys, so that no name that a server or a person chose can lead
 //! anywhere. The key stands in the file, too, and is compared when it is read.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 use serde_json::{Value, json};
@@ -14,6 +15,14 @@ use crate::oci::Digest;
 use crate::store::staged;
 
 use super::{Cache, create, existing};
+
+/// How long something is taken for true that a registry has shown. Registries are emptied, moved
+/// and cleaned up; a day spares every run but the first of the day, and what is older is asked for
+/// again.
+pub(super) const TRUSTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How old a line of a log is, in seconds, when a newer proof is worth another line.
+const REFRESH_AFTER: u64 = 60 * 60;
 
 /// Largest file of a fact, in bytes.
 const MAX_FACT: u64 = 1 << 20;
@@ -26,37 +35,56 @@ const MAX_LOG: u64 = 16 << 20;
 
 impl Cache {
     /// Remembers which digest a tag was last seen to name. A tag can move, so this is good for
-    /// guessing only.
-    pub fn remember_reference(&self, host: &str, repository: &str, tag: &str, digest: &Digest) {
-        let key = key(&[host, repository, tag]);
-        self.remember_fact("reference", &key, &digest.to_string().into());
+    /// guessing only. `registry` is scheme, host and port: what else identifies one.
+    pub fn remember_reference(&self, registry: &str, repository: &str, tag: &str, digest: &Digest) {
+        let key = key(&[registry, repository, tag]);
+        let fact = json!({"digest": digest.to_string(), "at": now()});
+        self.remember_fact("reference", &key, &fact);
     }
 
-    /// The digest that a tag was last seen to name.
+    /// The digest that a tag was last seen to name, however long ago that was.
     #[must_use]
-    pub fn reference(&self, host: &str, repository: &str, tag: &str) -> Option<Digest> {
-        let fact = self.fact("reference", &key(&[host, repository, tag]))?;
-        fact.as_str()?.parse().ok()
+    pub fn reference(&self, registry: &str, repository: &str, tag: &str) -> Option<Digest> {
+        let fact = self.fact("reference", &key(&[registry, repository, tag]))?;
+        fact.get("digest")?.as_str()?.parse().ok()
     }
 
-    /// Remembers that a manifest proved these blobs to be in a repository.
+    /// The digest that a tag was seen to name less than [`TRUSTED_FOR`] ago.
+    #[must_use]
+    pub fn recent_reference(&self, registry: &str, repository: &str, tag: &str) -> Option<Digest> {
+        let fact = self.fact("reference", &key(&[registry, repository, tag]))?;
+        is_recent(fact.get("at")?.as_u64()?, now()).then_some(())?;
+        fact.get("digest")?.as_str()?.parse().ok()
+    }
+
+    /// Remembers that these blobs were just now proven to be in a repository.
     pub fn remember_blobs<'a>(
         &self,
-        host: &str,
+        registry: &str,
         repository: &str,
         blobs: impl IntoIterator<Item = &'a Digest>,
     ) {
-        let Some(path) = self.log_path(host, repository) else {
+        self.remember_blobs_at(registry, repository, blobs, now());
+    }
+
+    fn remember_blobs_at<'a>(
+        &self,
+        registry: &str,
+        repository: &str,
+        blobs: impl IntoIterator<Item = &'a Digest>,
+        now: u64,
+    ) {
+        let Some(path) = self.log_path(registry, repository) else {
             return;
         };
-        let known = self.known_blobs(host, repository);
+        let known = self.known_blobs_at(registry, repository, now);
         // The first line feed ends whatever an interrupted writer may have left.
         let mut text = String::from("\n");
         let mut new = HashSet::new();
         for digest in blobs {
-            if !known.contains(digest) && new.insert(digest) {
-                text.push_str(&digest.to_string());
-                text.push('\n');
+            let fresh = known.get(digest).is_some_and(|at| now - at < REFRESH_AFTER);
+            if !fresh && new.insert(digest) {
+                text.push_str(&line(digest, now));
             }
         }
         if !new.is_empty() {
@@ -64,19 +92,28 @@ impl Cache {
         }
     }
 
-    /// The blobs that are known to be, or to have been, in a repository.
+    /// The blobs that were proven to be in a repository less than [`TRUSTED_FOR`] ago, with when
+    /// that was, in seconds since 1970.
     #[must_use]
-    pub fn known_blobs(&self, host: &str, repository: &str) -> HashSet<Digest> {
-        let read = |path: PathBuf| self.note("read", read_log(&path));
-        self.log_path(host, repository)
-            .and_then(read)
-            .unwrap_or_default()
+    pub fn known_blobs(&self, registry: &str, repository: &str) -> HashMap<Digest, u64> {
+        self.known_blobs_at(registry, repository, now())
     }
 
-    /// Forgets a repository's blobs: the registry says that one of them is gone.
-    pub fn forget_blobs(&self, host: &str, repository: &str) {
-        if let Some(path) = self.log_path(host, repository) {
-            self.note("write", fs::remove_file(path));
+    fn known_blobs_at(&self, registry: &str, repository: &str, now: u64) -> HashMap<Digest, u64> {
+        let read = |path: PathBuf| self.note("read", read_log(&path));
+        let mut known = self
+            .log_path(registry, repository)
+            .and_then(read)
+            .unwrap_or_default();
+        known.retain(|_, at| is_recent(*at, now));
+        known
+    }
+
+    /// Forgets the blobs of all repositories of a registry: one of them turned out to be gone, so
+    /// nothing that was remembered of the registry can be relied on.
+    pub fn forget_registry(&self, registry: &str) {
+        if let Some(path) = self.registry_path(registry) {
+            self.note("write", fs::remove_dir_all(path));
         }
     }
 
@@ -122,16 +159,37 @@ impl Cache {
         Some(path)
     }
 
-    fn log_path(&self, host: &str, repository: &str) -> Option<PathBuf> {
-        let hash = Digest::of(key(&[host, repository]).as_bytes());
-        Some(
-            self.state
-                .root
-                .as_ref()?
-                .join("repositories")
-                .join(hash.hex()),
-        )
+    fn registry_path(&self, registry: &str) -> Option<PathBuf> {
+        let hash = Digest::of(key(&[registry]).as_bytes());
+        Some(self.state.root.as_ref()?.join("held").join(hash.hex()))
     }
+
+    fn log_path(&self, registry: &str, repository: &str) -> Option<PathBuf> {
+        let hash = Digest::of(key(&[repository]).as_bytes());
+        Some(self.registry_path(registry)?.join(hash.hex()))
+    }
+}
+
+/// Seconds since 1970; a clock before that counts as 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long something is believed has no influence on content"
+)]
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// Whether what was seen then may be relied on now. What was seen in the future was seen by a
+/// clock that was wrong.
+fn is_recent(at: u64, now: u64) -> bool {
+    now.checked_sub(at)
+        .is_some_and(|age| age < TRUSTED_FOR.as_secs())
+}
+
+fn line(digest: &Digest, at: u64) -> String {
+    format!("{digest} {at}\n")
 }
 
 /// Joins the parts of a key so that different parts give different keys.
@@ -155,23 +213,26 @@ fn append(path: &Path, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes the log anew, each line once. Lines that another process appends meanwhile are lost,
+/// Writes the log anew, each blob once. Lines that another process appends meanwhile are lost,
 /// which costs a request some time and nothing else.
 fn compact(path: &Path) -> io::Result<()> {
-    let mut lines: Vec<String> = read_log(path)?.iter().map(Digest::to_string).collect();
-    lines.sort_unstable();
+    let mut newest: Vec<(Digest, u64)> = read_log(path)?.into_iter().collect();
+    newest.sort_unstable_by(|(one, then), (other, now)| now.cmp(then).then_with(|| one.cmp(other)));
     // Halved when it is really that long: forgetting is harmless, and it must not grow for ever.
-    let most = usize::try_from(COMPACT_AT / 2 / 72).unwrap_or(usize::MAX);
-    lines.truncate(most);
-    let mut text = lines.join("\n");
-    text.push('\n');
+    let most = usize::try_from(COMPACT_AT / 2 / 90).unwrap_or(usize::MAX);
+    newest.truncate(most);
+    let text: String = newest
+        .iter()
+        .map(|(digest, at)| line(digest, *at))
+        .collect();
     staged::replace_unsynced(path, text.as_bytes())
 }
 
-/// The digests in a log; torn and damaged lines are passed over.
-fn read_log(path: &Path) -> io::Result<HashSet<Digest>> {
+/// The digests in a log, each with when it was last proven; torn and damaged lines are passed
+/// over.
+fn read_log(path: &Path) -> io::Result<HashMap<Digest, u64>> {
     let Some(mut file) = existing(path)? else {
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
     };
     let length = file.metadata()?.len();
     if length > MAX_LOG {
@@ -179,15 +240,25 @@ fn read_log(path: &Path) -> io::Result<HashSet<Digest>> {
     }
     let mut content = Vec::new();
     file.take(MAX_LOG).read_to_end(&mut content)?;
-    Ok(content
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| std::str::from_utf8(line).ok()?.parse().ok())
-        .collect())
+    let mut known = HashMap::new();
+    for line in content.split(|byte| *byte == b'\n') {
+        let parsed = std::str::from_utf8(line).ok().and_then(|line| {
+            let (digest, at) = line.split_once(' ')?;
+            Some((digest.parse::<Digest>().ok()?, at.parse::<u64>().ok()?))
+        });
+        if let Some((digest, at)) = parsed {
+            let newest = known.entry(digest).or_insert(at);
+            *newest = at.max(*newest);
+        }
+    }
+    Ok(known)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const REGISTRY: &str = "https://registry.example";
 
     fn digests(range: std::ops::Range<u32>) -> Vec<Digest> {
         range.map(|n| Digest::of(&n.to_be_bytes())).collect()
@@ -198,12 +269,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::new(directory.path().join("cache"));
         let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
-        assert_eq!(cache.reference("registry.example", "a/b", "c"), None);
-        cache.remember_reference("registry.example", "a/b", "c", &one);
-        cache.remember_reference("registry.example", "a", "b/c", &two);
-        assert_eq!(cache.reference("registry.example", "a/b", "c"), Some(one));
-        cache.remember_reference("registry.example", "a/b", "c", &two);
-        assert_eq!(cache.reference("registry.example", "a/b", "c"), Some(two));
+        assert_eq!(cache.reference(REGISTRY, "a/b", "c"), None);
+        cache.remember_reference(REGISTRY, "a/b", "c", &one);
+        cache.remember_reference(REGISTRY, "a", "b/c", &two);
+        assert_eq!(cache.reference(REGISTRY, "a/b", "c"), Some(one));
+        cache.remember_reference(REGISTRY, "a/b", "c", &two);
+        assert_eq!(cache.reference(REGISTRY, "a/b", "c"), Some(two));
 
         cache.remember_fact("diff-id", "../../x", &json!({"a": [1]}));
         assert_eq!(cache.fact("diff-id", "../../x"), Some(json!({"a": [1]})));
@@ -234,16 +305,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::new(directory.path());
         let blobs = digests(0..3);
-        cache.remember_blobs("registry.example", "a", &blobs[..1]);
-        let path = cache.log_path("registry.example", "a").unwrap();
+        cache.remember_blobs(REGISTRY, "a", &blobs[..1]);
+        let path = cache.log_path(REGISTRY, "a").unwrap();
         let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"\xff\xfe\nsha256:12").unwrap();
-        cache.remember_blobs("registry.example", "a", &blobs);
-        let known = cache.known_blobs("registry.example", "a");
-        assert_eq!(known, blobs.into_iter().collect());
-        assert!(cache.known_blobs("registry.example", "b").is_empty());
-        cache.forget_blobs("registry.example", "a");
-        assert!(cache.known_blobs("registry.example", "a").is_empty());
+        cache.remember_blobs(REGISTRY, "a", &blobs);
+        let known = cache.known_blobs(REGISTRY, "a");
+        assert_eq!(
+            known.into_keys().collect::<HashSet<_>>(),
+            blobs.into_iter().collect()
+        );
+        assert!(cache.known_blobs(REGISTRY, "b").is_empty());
         assert_eq!(cache.trouble(), None);
     }
 
@@ -256,13 +328,13 @@ mod tests {
                 scope.spawn(move || {
                     for n in 0..20 {
                         let at = thread * 100 + n;
-                        cache.remember_blobs("registry.example", "a", &digests(at..at + 2));
+                        cache.remember_blobs(REGISTRY, "a", &digests(at..at + 2));
                     }
                 });
             }
         });
         let cache = Cache::new(directory.path());
-        assert_eq!(cache.known_blobs("registry.example", "a").len(), 8 * 21);
+        assert_eq!(cache.known_blobs(REGISTRY, "a").len(), 8 * 21);
     }
 
     #[test]
@@ -270,13 +342,70 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::new(directory.path());
         let blobs = digests(0..10);
-        cache.remember_blobs("registry.example", "a", &blobs[..9]);
-        let path = cache.log_path("registry.example", "a").unwrap();
-        let line = format!("{}\n", blobs[0]);
+        cache.remember_blobs(REGISTRY, "a", &blobs[..9]);
+        let path = cache.log_path(REGISTRY, "a").unwrap();
+        let line = line(&blobs[0], now());
         append(&path, &line.repeat(COMPACT_AT as usize / line.len())).unwrap();
-        cache.remember_blobs("registry.example", "a", &blobs);
+        cache.remember_blobs(REGISTRY, "a", &blobs);
         assert!(fs::metadata(&path).unwrap().len() < 2000);
-        let known = cache.known_blobs("registry.example", "a");
-        assert_eq!(known, blobs.into_iter().collect());
+        let known = cache.known_blobs(REGISTRY, "a");
+        assert_eq!(
+            known.into_keys().collect::<HashSet<_>>(),
+            blobs.into_iter().collect()
+        );
+    }
+
+    #[test]
+    fn what_was_seen_is_believed_for_a_day_and_never_from_the_future() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(directory.path());
+        let blobs = digests(0..2);
+        let then = 1_000_000;
+        cache.remember_blobs_at(REGISTRY, "a", &blobs, then);
+        let day = TRUSTED_FOR.as_secs();
+        assert_eq!(cache.known_blobs_at(REGISTRY, "a", then + day - 1).len(), 2);
+        assert!(cache.known_blobs_at(REGISTRY, "a", then + day).is_empty());
+        assert!(cache.known_blobs_at(REGISTRY, "a", then - 1).is_empty());
+        // One that is proven again is believed for longer; the other is not.
+        cache.remember_blobs_at(REGISTRY, "a", &blobs[..1], then + day / 2);
+        let later = cache.known_blobs_at(REGISTRY, "a", then + day);
+        assert_eq!(later.into_keys().collect::<Vec<_>>(), blobs[..1]);
+    }
+
+    #[test]
+    fn registries_that_differ_in_scheme_or_port_are_others_and_each_is_forgotten_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(directory.path());
+        let blobs = digests(0..1);
+        let others = ["http://registry.example", "https://registry.example:5000"];
+        cache.remember_blobs(REGISTRY, "a", &blobs);
+        cache.remember_blobs(REGISTRY, "b", &blobs);
+        for other in others {
+            assert!(cache.known_blobs(other, "a").is_empty());
+            cache.remember_blobs(other, "a", &blobs);
+        }
+        cache.forget_registry(REGISTRY);
+        assert!(cache.known_blobs(REGISTRY, "a").is_empty());
+        assert!(cache.known_blobs(REGISTRY, "b").is_empty());
+        for other in others {
+            assert_eq!(cache.known_blobs(other, "a").len(), 1);
+        }
+        assert_eq!(cache.trouble(), None);
+    }
+
+    #[test]
+    fn a_tag_seen_long_ago_is_good_for_a_guess_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(directory.path());
+        let digest = Digest::of(b"1");
+        cache.remember_reference(REGISTRY, "a", "b", &digest);
+        assert_eq!(
+            cache.recent_reference(REGISTRY, "a", "b"),
+            Some(digest.clone())
+        );
+        let old = json!({"digest": digest.to_string(), "at": 1_000_000});
+        cache.remember_fact("reference", &key(&[REGISTRY, "a", "b"]), &old);
+        assert_eq!(cache.recent_reference(REGISTRY, "a", "b"), None);
+        assert_eq!(cache.reference(REGISTRY, "a", "b"), Some(digest));
     }
 }

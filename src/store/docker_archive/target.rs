@@ -18,6 +18,7 @@ use crate::layer::limits::Budget;
 use crate::oci::media_type::{Compression, LayerKind, is_image_config, layer_kind};
 use crate::oci::{Content, Descriptor, Digest, Document, Manifest, Pointer, shape};
 use crate::store::archive::{Collection, copy, refuse_upload};
+use crate::store::diff_ids;
 use crate::store::layout::target::{blocking, listed, place_in};
 use crate::store::layout::{Layout, failure};
 use crate::store::region::{BlobFiles as _, Region};
@@ -25,7 +26,7 @@ use crate::store::tar_file::{Detected, decompressed, detect, read_full};
 use crate::store::tar_write::write_archive;
 use crate::store::{Arrival, Error, ErrorKind, MAX_DOCUMENT, Offer, Source as _, Target};
 
-use super::{DockerArchiveSource, LIST, diff_ids, label, name};
+use super::{DockerArchiveSource, LIST, diff_ids as diff_ids_of, label, name};
 
 /// A `docker-archive:` file that images are written to.
 ///
@@ -145,7 +146,7 @@ fn describe(
         .unwrap_or_default();
     let document = Document::parse(bytes, &shape::CONFIG)
         .map_err(|error| corrupt(format!("the config: {error}")))?;
-    let diff_ids = diff_ids(&document).map_err(|why| corrupt(format!("the config: {why}")))?;
+    let diff_ids = diff_ids_of(&document).map_err(|why| corrupt(format!("the config: {why}")))?;
     if diff_ids.len() != layers.len() {
         return Err(corrupt(format!(
             "it lists {} layers, and its config has {} diff IDs",
@@ -163,6 +164,10 @@ fn describe(
             )));
         }
         let layer_what = || format!("{what}: layer {}", layer.digest);
+        let compared = diff_ids::compare(layout, layer, diff_id);
+        compared
+            .map_err(|error| failure(layer_what(), error))?
+            .map_err(|wrong| corrupt(format!("layer {}: {wrong}", layer.digest)))?;
         let found = member(layout, layer, diff_id, &budget);
         members.push(found.map_err(|error| failure(layer_what(), error))?);
     }
@@ -297,6 +302,10 @@ impl Target for DockerArchiveTarget {
         Ok(())
     }
 
+    fn replaced(&self) -> Vec<String> {
+        self.collection.replaced()
+    }
+
     async fn finish(&self) -> Result<(), Error> {
         let Some((staging, reported)) = self.collection.outstanding() else {
             return Ok(());
@@ -313,16 +322,21 @@ impl Target for DockerArchiveTarget {
         }
         let layout = staging.target.layout()?;
         let images = self.images().clone();
-        let names = images
+        let names: Vec<String> = images
             .iter()
             .flat_map(|image| image.names.clone())
             .collect();
         let path = self.collection.path().to_owned();
         let label = self.collection.label().to_owned();
-        blocking("cannot write an archive", move || {
-            write(&layout, images, &path, &label)
+        let held = blocking("cannot write an archive", move || {
+            let held = path.is_file().then(|| super::names(&path).ok());
+            write(&layout, images, &path, &label)?;
+            Ok(held)
         })
         .await?;
+        if let Some(held) = held {
+            self.collection.replace(held.as_deref(), &names);
+        }
         self.collection.written(names);
         self.images().clear();
         Ok(())

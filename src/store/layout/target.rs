@@ -31,6 +31,8 @@ pub struct LayoutTarget {
     path: PathBuf,
     label: String,
     unnamed: Arc<Mutex<Unnamed>>,
+    /// Whether there was nothing at the path.
+    is_new: bool,
 }
 
 /// Manifests that were put without a tag.
@@ -47,7 +49,10 @@ impl LayoutTarget {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let label = format!("oci:{}", path.display());
-        Self::labelled(path, label)
+        Self {
+            is_new: !path.exists(),
+            ..Self::labelled(path, label)
+        }
     }
 
     /// A target that calls itself something else, because it is part of that.
@@ -56,6 +61,7 @@ impl LayoutTarget {
             path,
             label,
             unnamed: Arc::default(),
+            is_new: false,
         }
     }
 
@@ -340,6 +346,11 @@ impl Target for LayoutTarget {
     async fn place_referrer(&self, manifest: &Manifest) -> Result<(), Error> {
         // Readers of layouts look through the manifests that index.json lists for subjects.
         self.place_manifest(manifest, &[]).await
+    }
+
+    fn made(&self) -> Option<String> {
+        (self.is_new && self.path.exists())
+            .then(|| format!("{} is new: the directory was made", self.label))
     }
 
     async fn finish(&self) -> Result<(), Error> {

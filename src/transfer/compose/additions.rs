@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Job, LocalLayer};
 use crate::oci::compose::{Addition, AdditionSource, Base, BaseImage, Composition, Layer};
-use crate::oci::{Content, Digest, Platform, index, label};
+use crate::oci::{Content, Digest, Platform, label};
 use crate::store::{Body, Error, ErrorKind};
 use crate::transfer::flatten;
 use crate::transfer::places::Places;
@@ -28,6 +28,7 @@ pub(super) async fn compositions(
     let mut warnings = Vec::new();
     match base {
         Some(found) => {
+            warnings.extend(found.notes.iter().cloned());
             for image in &found.images {
                 let platform = image.config.platform().clone();
                 let base = Base::Image(Box::new(BaseImage {
@@ -89,11 +90,9 @@ pub(super) async fn compositions(
 /// this machine's.
 pub(super) fn scratch_platforms(job: &Job, deps: &[Arc<Deps>]) -> Vec<Platform> {
     let all_of_deps = || {
-        let root = &deps.first()?.root;
-        let children = index::children(root).ok()?.children;
-        let platforms: Vec<Platform> = children
-            .into_iter()
-            .filter_map(|child| child.descriptor.platform)
+        let entries = deps.first()?.entries.iter();
+        let platforms: Vec<Platform> = entries
+            .filter_map(|child| child.descriptor.platform.clone())
             .collect();
         (!platforms.is_empty()).then_some(platforms)
     };
@@ -116,6 +115,7 @@ async fn deps_addition(
     warnings: &mut Vec<String>,
 ) -> Result<Addition, Error> {
     let image = deps.image_for(platform).await?;
+    warnings.extend(image.notes.iter().cloned());
     let refuse = |why: String| {
         Error::new(
             ErrorKind::Unsupported,

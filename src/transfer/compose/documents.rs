@@ -16,11 +16,13 @@ pub(in crate::transfer) struct Made {
     pub(super) is_index: bool,
 }
 
-/// Composes every platform, and the index over them when the base was one.
+/// Composes every platform, and the index over them when the base was one; `into_layout` as OCI
+/// images, since readers of OCI layouts (skopeo and umoci, for two) take no others.
 pub(super) fn make(
     job: &Job,
     base: Option<&Found>,
     mut list: Vec<(Option<usize>, Composition)>,
+    into_layout: bool,
 ) -> Result<Made, Error> {
     let refuse = |why: String| {
         Error::new(
@@ -43,13 +45,6 @@ pub(super) fn make(
         )
         .hinted("choose one with --platform, or push to an oci-archive"));
     }
-    // Readers of OCI layouts (skopeo and umoci, for two) take OCI manifests only.
-    let into_layout = job.push.iter().any(|reference| {
-        matches!(
-            reference,
-            Reference::Layout { .. } | Reference::OciArchive { .. }
-        )
-    });
     let family = if job.family.is_some() {
         job.family
     } else if into_layout {
@@ -67,6 +62,20 @@ pub(super) fn make(
     let mut entries = Vec::new();
     for (at, composition) in &list {
         let composed = compose::compose(composition).map_err(|error| refuse(error.to_string()))?;
+        if composed.layers.len() > job.max_layers {
+            let why = format!(
+                "the image would have {} layers; more than {} are refused, as Docker mounts at \
+                 most {}",
+                composed.layers.len(),
+                job.max_layers,
+                compose::USUAL_LAYERS
+            );
+            return Err(refuse(why).hinted(format!(
+                "--max-layers takes up to {}, which podman and containerd mount where the \
+                 kernel does",
+                compose::MAX_LAYERS
+            )));
+        }
         entries.push(Entry {
             base_at: *at,
             manifest: composed.manifest.descriptor(),

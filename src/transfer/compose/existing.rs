@@ -143,6 +143,7 @@ fn unread(
         changes: Vec::new(),
         warnings: Vec::new(),
         reused: None,
+        made: Vec::new(),
         fitted: Vec::new(),
         cost: Cost::new(&places.client.statistics(), started.elapsed()),
     }

@@ -7,6 +7,7 @@ use super::documents::Made;
 use super::{Job, LayerBytes};
 use crate::oci::Digest;
 use crate::oci::compose::LayerOrigin;
+use crate::oci::media_type::{self, LayerKind};
 use crate::store::{Body, Error, ErrorKind};
 use crate::transfer::places::Destination;
 use crate::transfer::plan::{Move, Need, Role, Way};
@@ -23,6 +24,11 @@ pub(super) fn needs(
     let mut needs = Vec::new();
     for image in &made.images {
         for layer in &image.layers {
+            // It stays where its URLs say it is.
+            let kind = media_type::layer_kind(&layer.descriptor.media_type);
+            if kind == LayerKind::Foreign && !layer.descriptor.urls.is_empty() {
+                continue;
+            }
             let (source, role, file) = match layer.origin {
                 LayerOrigin::Base => (base.map(|found| &found.source), Role::Base, None),
                 LayerOrigin::Deps(at) => match flattened.get(&layer.descriptor.digest) {

@@ -61,6 +61,7 @@ pub(super) async fn push(
             documents: &documents,
             children: &children,
             referrers: &[],
+            tagged: &[],
             root: &made.root,
         },
         destination,
@@ -71,6 +72,24 @@ pub(super) async fn push(
         status: Status::Pushed,
         arrivals,
     })
+}
+
+/// A failure in one of several targets, with the targets where the result is by now.
+pub(in crate::transfer) fn partly(error: Error, pushed: &[String]) -> Error {
+    if pushed.is_empty() {
+        return error;
+    }
+    let why = format!(
+        "{}; it was pushed to {} and stays there",
+        error.why(),
+        pushed.join(" and ")
+    );
+    let failure = Error::new(error.kind(), error.what().to_owned(), why);
+    match error.hint().map(str::to_owned) {
+        Some(hint) => failure.hinted(hint),
+        None => failure,
+    }
+    .caused_by(error)
 }
 
 /// Asks whether every tag names the result already, where memory says that it is likely.
@@ -88,8 +107,8 @@ async fn is_there(destination: &Destination, digest: &Digest) -> Result<bool, Er
     }
     for tag in &destination.tags {
         // In a large batch the list of tags, asked for once, says that the tag has not gone; that
-        // it still names what this machine gave it is taken on trust.
-        match registry.lists(tag).await {
+        // it still names what this machine gave it a short while ago is taken on trust.
+        match registry.lists(tag, digest).await {
             Some(true) => continue,
             Some(false) => return Ok(false),
             None => {}

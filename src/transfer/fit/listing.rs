@@ -95,13 +95,15 @@ impl Listing {
                 Kind::Symlink(target) => Node::Link(text(target)),
                 _ => Node::File,
             };
-            // Tars need not hold the directories above a file. Those that may be symlinks in a
-            // layer below are left to that.
-            if let Some((first, _)) = path.split_once('/')
-                && !DIRECTORIES.contains(&first)
-            {
-                let entry = listing.entries.entry(first.to_owned());
-                entry.or_insert(Node::Directory);
+            // Symlinks of the same layer are followed, as unpacking does.
+            let path = listing.real(&path).unwrap_or(path);
+            // Tars need not hold the directories above a file. Where a layer below has a symlink in
+            // the place of one, overlayfs shows the directory.
+            for (at, _) in path.match_indices('/') {
+                if let Some(above) = path.get(..at).filter(|above| matters(above, true)) {
+                    let entry = listing.entries.entry(above.to_owned());
+                    entry.or_insert(Node::Directory);
+                }
             }
             if matters(&path, node == Node::Directory) {
                 listing.entries.insert(path, node);
@@ -141,6 +143,16 @@ impl Listing {
         let inside = self.real(&format!("{path}/x"));
         inside.is_some_and(|inside| self.has(inside.strip_suffix("/x").unwrap_or(&inside)))
             || self.has(path) && matches!(self.at(path), Some(Node::Link(target)) if !known(target))
+    }
+
+    /// Where the symlink at a path leads to, from the root and without a slash in front; `None`
+    /// when there is no symlink.
+    #[must_use]
+    pub fn link_at(&self, path: &str) -> Option<&str> {
+        match self.entries.get(path)? {
+            Node::Link(target) => Some(target),
+            Node::Directory | Node::File => None,
+        }
     }
 
     fn at(&self, path: &str) -> Option<&Node> {

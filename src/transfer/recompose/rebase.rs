@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::recorded::{self, Recorded};
+use crate::oci::compose::USUAL_LAYERS;
 use crate::oci::label;
 use crate::oci::{Content, Digest, Platform, Reference, RegistryReference};
 use crate::store::{Error, ErrorKind};
@@ -63,6 +64,24 @@ pub async fn rebase_job(asked: &Rebase, places: &Places) -> Result<Job, Error> {
         places.learn(&recorded.reference, &image.manifest);
     }
     job(&recorded, &asked.base, &asked.deps, &asked.work_dir)
+}
+
+/// The same, with what making the image anew drops, since others put it there after ohoci composed
+/// the image: none where nobody did, and where the recorded inputs cannot be had to tell.
+///
+/// # Errors
+/// As [`rebase_job`], and when an input that is there cannot be read.
+pub async fn rebase_job_and_losses(
+    asked: &Rebase,
+    places: &Places,
+) -> Result<(Job, Vec<String>), Error> {
+    let recorded = recorded::read(places, &asked.reference, asked.remembered).await?;
+    for image in &recorded.images {
+        places.learn(&recorded.reference, &image.manifest);
+    }
+    let job = job(&recorded, &asked.base, &asked.deps, &asked.work_dir)?;
+    let lost = super::verify::changes_by_others(&recorded, places, &asked.work_dir).await?;
+    Ok((job, lost))
 }
 
 /// The same, of an image that was read.
@@ -126,12 +145,19 @@ pub fn job(
             .find_map(|source| Fit::recorded(source.name.as_deref()?))
             .unwrap_or_default(),
         reuse: None,
+        // As many as it was allowed to have.
+        max_layers: layer_count(recorded).max(USUAL_LAYERS),
         no_upload: false,
         dry_run: false,
         created: intent.created,
         family: None,
         work_dir: work_dir.to_owned(),
     })
+}
+
+fn layer_count(recorded: &Recorded) -> usize {
+    let counts = recorded.images.iter().map(|image| image.layers().len());
+    counts.max().unwrap_or(0)
 }
 
 fn pin(source: &label::Source, pinned: bool) -> Option<Digest> {

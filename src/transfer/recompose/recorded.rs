@@ -8,13 +8,14 @@ use crate::oci::image_config::ImageConfig;
 use crate::oci::label::{self, Intent, LabelError, Origin};
 use crate::oci::shape;
 use crate::oci::{
-    Content, Descriptor, Digest, Document, Manifest, Platform, Reference, index, media_type,
+    Content, Descriptor, Digest, Document, Manifest, Platform, Reference, media_type,
 };
 use crate::store::{Error, ErrorKind, Source};
 use crate::transfer::compose::{LayerBytes, LocalLayer};
 use crate::transfer::fit::Fit;
 use crate::transfer::inspect::layer_history;
 use crate::transfer::places::Places;
+use crate::transfer::read;
 
 /// An image or an index of images, as it was found.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ pub async fn read(
     let children: Vec<(Option<Platform>, Manifest)> = match root.content() {
         Content::Image { .. } => vec![(None, root.clone())],
         Content::Index { .. } => {
-            let all = index::children(&root).map_err(|error| refuse(&*source, &error))?;
+            let all = read::children(&*source, &root).await?;
             try_join_all(all.children.iter().map(|child| async {
                 let manifest = source.manifest(&child.descriptor).await?;
                 Ok::<_, Error>((child.descriptor.platform.clone(), manifest))
@@ -89,9 +90,13 @@ fn in_cache(places: &Places, reference: &Reference) -> Option<Digest> {
         return None;
     }
     let tag = registry.tag().unwrap_or("latest");
-    let digest = places
-        .cache
-        .reference(registry.host(), registry.repository(), tag)?;
+    let repository = places
+        .client
+        .repository(registry.host(), registry.repository());
+    let digest =
+        places
+            .cache
+            .recent_reference(&repository.registry().ok()?, repository.name(), tag)?;
     places.cache.path_of(&digest).map(|_| digest)
 }
 
@@ -110,7 +115,9 @@ async fn image(
     let bytes = source.document(config).await?;
     let document =
         Document::parse(bytes, &shape::CONFIG).map_err(|error| refuse(source, &error))?;
-    let config = ImageConfig::parse(document).map_err(|error| refuse(source, &error))?;
+    let assumed = platform.clone().unwrap_or_else(read::this_machine);
+    let (config, _) =
+        ImageConfig::parse_assuming(document, &assumed).map_err(|error| refuse(source, &error))?;
     Ok(Some(RecordedImage {
         platform: platform.unwrap_or_else(|| config.platform().clone()),
         manifest,
@@ -251,6 +258,7 @@ impl Recorded {
             // It was made for the base, and is made anew for the next one.
             .filter(|carried| Fit::recorded(&carried.name).is_none())
             .map(|carried| LocalLayer {
+                directories: Vec::new(),
                 descriptor: carried.descriptor,
                 diff_id: carried.diff_id,
                 name: carried.name,

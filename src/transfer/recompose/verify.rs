@@ -239,3 +239,42 @@ fn config_changes(wanted: &Map<String, Value>, there: &Map<String, Value>) -> Ve
     }
     changes
 }
+
+/// What others did to a composed image's configs since it was composed, where that can be told: a
+/// place of the config and what stands there, a line each. Making the image anew drops it.
+///
+/// # Errors
+/// When an input that is there cannot be read.
+pub(super) async fn changes_by_others(
+    recorded: &Recorded,
+    places: &Places,
+    work_dir: &Path,
+) -> Result<Vec<String>, Error> {
+    if let Some(misfit) = recorded.misfit() {
+        return Ok(vec![misfit]);
+    }
+    let intent = recorded.intent()?;
+    let (base, deps) = (BaseChoice::Recorded, DepsChoice::Recorded);
+    if !unnamed(&intent).is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut job = rebase::job(recorded, &base, &deps, work_dir)?;
+    job.family = Some(recorded.root.family());
+    if !gone(&job, &intent, places).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let made = compose::documents(&job, places).await?;
+    let mut found = Vec::new();
+    for (wanted, there) in made.images.iter().zip(&recorded.images) {
+        for change in diff::changes(wanted.config.object(), there.config.document().object()) {
+            let line = match change.after {
+                Some(after) => format!("{} = {after}", change.path),
+                None => format!("{} removed", change.path),
+            };
+            if !found.contains(&line) {
+                found.push(line);
+            }
+        }
+    }
+    Ok(found)
+}

@@ -14,6 +14,7 @@ use crate::instances::audit_image::BASE_COMMIT;
 use crate::instances::builder::Made;
 use crate::instances::{BuildError, Builder, BuiltInstance, Level};
 use crate::oci::Reference;
+use crate::oci::compose::USUAL_LAYERS;
 use crate::oci::config_patch::ConfigPatch;
 use crate::oci::label::Position;
 use crate::store::archive;
@@ -128,6 +129,7 @@ impl Pusher {
                 if_exists: IfExists::Replace,
                 fit: Fit::None,
                 reuse: None,
+                max_layers: USUAL_LAYERS,
                 no_upload: false,
                 dry_run: false,
                 created: self.created.clone(),
