@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use ohoci::layer::limits::{Budget, UnpackLimits};
 use ohoci::layer::{LayerPath, flatten};
 use ohoci::sandbox::{Owners, unpack};
 
@@ -285,7 +287,11 @@ fn no_layer_writes_outside_of_its_directory_or_leaves_something_dangerous_in_it(
         let root = place.path().join("root");
         fs_err::create_dir(&root).unwrap();
         let open = || Ok(Box::new(std::io::Cursor::new(bytes.clone())) as Box<dyn Read>);
-        let unpacked = flatten(&[&open], &LayerPath::root(), 1 << 20, spool.path())
+        let budget = Arc::new(Budget::new(UnpackLimits {
+            bytes: 1 << 20,
+            ..UnpackLimits::default()
+        }));
+        let unpacked = flatten(&[&open], &LayerPath::root(), &budget, spool.path())
             .map_err(|error| error.to_string())
             .and_then(|tree| {
                 let written = unpack(tree, &root, Owners::Own, &|| true);

@@ -68,6 +68,8 @@ mod rooms;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod sandbox;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod serve_limits;

@@ -318,11 +318,10 @@ fn https_asked_of_a_port_that_speaks_http() {
     let host = registry.host();
     let authority = Authority::new();
     let file = authority.file().display().to_string();
-    let said = complaint(
-        &Ohoci::new(),
-        1,
-        &["inspect", "--ca-file", &file, &format!("{host}/a:1")],
-    );
+    let ohoci = Ohoci::new();
+    let table = format!("[registry.\"{host}\"]\nca = [{file:?}]\n");
+    ohoci.write("config/ohoci/config.toml", table);
+    let said = complaint(&ohoci, 1, &["inspect", &format!("{host}/a:1")]);
     assert_eq!(
         said,
         format!(

@@ -19,6 +19,7 @@ use crate::registry::{
     Client, Credential, CredentialError, CredentialSource, HostSettings, Mirror, RetryPolicy,
     Settings,
 };
+use crate::sandbox::RemovedDirectory;
 use crate::store::cache::Cache;
 use crate::transfer::places::Places;
 
@@ -35,7 +36,7 @@ pub(crate) struct Context {
     pub(crate) work_dir: PathBuf,
     /// Where the cache is; `None` when there is none.
     pub(crate) cache_dir: Option<PathBuf>,
-    _work: tempfile::TempDir,
+    _work: RemovedDirectory,
 }
 
 impl Context {
@@ -52,13 +53,10 @@ impl Context {
         let hosts = host_settings(arguments, &environment, &config)?;
         keep_limits(&environment, &config)?;
         let client = client(hosts, credentials, policy(&config))?;
-        let work = tempfile::Builder::new()
-            .prefix("ohoci-")
-            .tempdir()
-            .map_err(|error| {
-                Failure::new("cannot make a temporary directory", error.to_string())
-                    .hinted("set TMPDIR to a directory that can be written")
-            })?;
+        let work = RemovedDirectory::create().map_err(|error| {
+            Failure::new("cannot make a temporary directory", error.to_string())
+                .hinted("set TMPDIR to a directory that can be written")
+        })?;
         Ok(Self {
             places: Places::new(client, cache),
             config,

@@ -1,5 +1,6 @@
 //! `ohoci copy`: an image from any kind of place to any other.
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use clap::Args;
@@ -84,7 +85,7 @@ pub(super) async fn run(
     for warning in &report.warnings {
         output::warning(warning);
     }
-    if arguments.format == Format::Text {
+    if arguments.format == Format::Text && std::io::stderr().is_terminal() {
         report.made.iter().for_each(|made| output::note(made));
     }
     match arguments.format {

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use super::image::{Candidate, ImageNames, NamesError};
 use crate::sandbox::remove::remove;
-use crate::sandbox::{FoundImage, Process, RemovedDirectory, Root, User, find_image};
+use crate::sandbox::{FoundImage, Process, RemovedDirectory, Root, User, find_image, private_in};
 use crate::store::ErrorKind;
 use crate::swebench::row::Row;
 use crate::transfer::places::Places;
@@ -306,7 +306,7 @@ impl Roots {
             root.temporary = Some(temporary);
             return Ok(root);
         };
-        fs_err::create_dir_all(directory).map_err(RootsError::io(what()))?;
+        let directory = &private_in(directory).map_err(RootsError::io(what()))?;
         let path = directory.join(digest.replace(':', "-"));
         // Whoever removes it holds the lock alone, so it neither goes nor comes meanwhile.
         let locked = path.clone();

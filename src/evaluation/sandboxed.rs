@@ -14,8 +14,8 @@ use super::patching::Said;
 use super::roots::{ImageRoot, RootsError, SHELL, TESTBED};
 use crate::instances::git;
 use crate::sandbox::{
-    Bind, Bubblewrap, Ended, Exceeded, HOST_NAME, LimitGroup, Network, Root, RunError, Sandbox,
-    Streams, Workspace, local_hosts,
+    Bind, Bubblewrap, Calls, Ended, Exceeded, HOST_NAME, LimitGroup, Network, Root, RunError,
+    Sandbox, Streams, Workspace, local_hosts,
 };
 
 /// How long a command may take that applies a patch or looks at the tree.
@@ -122,7 +122,7 @@ impl Sandboxed {
         Ok(Self {
             bubblewrap: evaluator
                 .bubblewrap
-                .started_by(workspace.before().iter().cloned())
+                .over(&workspace)
                 .limited_by(Arc::clone(&group)),
             sandbox: Sandbox {
                 root: workspace.root(),
@@ -139,6 +139,7 @@ impl Sandboxed {
                 group: root.user.group,
                 network: evaluator.network,
                 host_name: HOST_NAME.to_owned(),
+                calls: Calls::default(),
             },
             root: Arc::clone(root),
             workspace,

@@ -11,10 +11,10 @@ use tokio::runtime::Handle;
 use super::error::{BuildError, Level};
 use crate::layer::Directory;
 use crate::layer::beneath::Found;
-use crate::sandbox::overlay::{self, Overlay};
+use crate::sandbox::overlay::Overlay;
 use crate::sandbox::{
-    Bind, Bubblewrap, Ended, Exceeded, HOST_NAME, Limiter, Network, RunError, Sandbox, Streams,
-    local_hosts, ownership,
+    Bind, Bubblewrap, Calls, Ended, Exceeded, HOST_NAME, Limiter, Network, RunError, Sandbox,
+    Streams, local_hosts,
 };
 
 /// Where what only a build needs is seen inside. It is in memory, and in no layer.
@@ -23,7 +23,6 @@ pub const SCRATCH: &str = "/run/ohoci";
 /// The programs that it takes.
 #[derive(Clone, Debug)]
 pub struct Tools {
-    mounting: overlay::Tools,
     bubblewrap: Bubblewrap,
     limiter: Arc<Limiter>,
 }
@@ -35,7 +34,6 @@ impl Tools {
     /// The name of the first that is missing.
     pub fn find(path: Option<&OsStr>, limiter: Arc<Limiter>) -> Result<Self, &'static str> {
         Ok(Self {
-            mounting: overlay::Tools::of_kernel(path)?,
             bubblewrap: Bubblewrap::find(path).map_err(|_| "bwrap")?,
             limiter,
         })
@@ -190,17 +188,13 @@ impl Stage {
             .open(log)?;
         let sandbox = self.sandbox(program)?;
         let group = Arc::new(tools.limiter.group(Some(&self.changes()))?);
-        let mut bubblewrap = tools
+        let bubblewrap = tools
             .bubblewrap
-            .started_by(self.overlay.before(&tools.mounting))
+            .mounting(&self.overlay)
             .limited_by(Arc::clone(&group));
-        if program.gives_files_away {
-            bubblewrap = bubblewrap.filtered_by(ownership::filter());
-        }
         let command: Vec<OsString> = program.command.iter().map(OsString::from).collect();
         let streams = Streams::Into(Box::new(log));
         let time = tools.limiter.limits().time;
-        // This thread lasts as long as the program.
         let ended = Handle::current()
             .block_on(bubblewrap.run(&sandbox, &command, streams, time))
             .map_err(StageError::Run)?;
@@ -243,6 +237,10 @@ impl Stage {
             group: 0,
             network: program.network,
             host_name: HOST_NAME.to_owned(),
+            calls: Calls {
+                gives_files_away: program.gives_files_away,
+                ..Calls::default()
+            },
         })
     }
 

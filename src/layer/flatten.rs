@@ -197,7 +197,12 @@ fn landed(mut member: Member, upper: &Inodes, merged: &Inodes) -> Result<Member,
         None => member.path = follow(&member.path, false)?,
     }
     if let Kind::Hardlink(target) = &mut member.entry.kind {
-        *target = landing(target, upper, merged, false).ok_or_else(|| target.clone())?;
+        let near = follow(target, false)?;
+        let is_near = upper.contains_key(&near) || merged.contains_key(&near);
+        *target = match is_near {
+            true => near,
+            false => landing(target, upper, merged, false).ok_or_else(|| target.clone())?,
+        };
     }
     Ok(member)
 }

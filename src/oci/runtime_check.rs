@@ -134,7 +134,7 @@ mod tests {
             (json!({"ExposedPorts": {"web": {}}}), "port"),
             (json!({"ExposedPorts": {"70000/tcp": {}}}), "port"),
             (json!({"Volumes": {"data": {}}}), "absolute"),
-            (json!({"StopSignal": "SIGNONE"}), "signal"),
+            (json!({"StopSignal": "no signal"}), "signal"),
             (json!({"Entrypoint": "sh"}), "list"),
             (json!({"Cmd": [1]}), "list"),
         ] {

@@ -62,6 +62,8 @@ struct Facts {
     /// Per repository, the blobs and manifests that its own answers have shown to be there since
     /// this process began.
     held: HashMap<String, HashSet<Digest>>,
+    /// Blobs that answers to mounts have named, with the repositories.
+    named_mounts: HashSet<(String, Digest)>,
 }
 
 /// One registry.
@@ -352,6 +354,18 @@ impl Host {
     /// Forgets all that a repository has shown.
     pub(crate) fn forget_held(&self, repository: &str) {
         self.facts().held.remove(repository);
+    }
+
+    /// Notes that the answer to a mount named the blob.
+    pub(crate) fn set_mount_named(&self, into: &str, digest: &Digest) {
+        let mut facts = self.facts();
+        facts.named_mounts.insert((into.to_owned(), digest.clone()));
+    }
+
+    /// Whether the answer to a mount has named the blob.
+    pub(crate) fn mount_named(&self, into: &str, digest: &Digest) -> bool {
+        let key = (into.to_owned(), digest.clone());
+        self.facts().named_mounts.contains(&key)
     }
 
     /// Remembers that such mounts are refused. It says nothing of other targets: who may not

@@ -15,7 +15,7 @@ use crate::oci::Digest;
 #[derive(Debug)]
 pub enum MountOutcome {
     /// The blob is there now, says the registry. Where its answer also names the blob,
-    /// [`Repository::holds`] says so from then on.
+    /// [`Repository::named_in_mount`] says so from then on.
     Mounted,
     /// The registry did not mount, and opened an upload instead: use it or cancel it.
     Session(UploadSession),
@@ -104,7 +104,9 @@ impl Repository {
                         refused(format!("the registry mounted {stored} instead"))
                     }
                     stored => {
-                        stored.iter().for_each(|stored| place.shown(stored));
+                        if stored.is_some() {
+                            place.host.set_mount_named(self.name(), digest);
+                        }
                         MountOutcome::Mounted
                     }
                 })

@@ -94,10 +94,15 @@ impl Proxies {
         } else {
             &self.http
         };
-        if let Some(setting) = own.as_ref().or(self.all.as_ref()) {
+        let setting = own.as_ref().or(self.all.as_ref());
+        if let Some(setting) = setting {
             setting.check()?;
         }
-        Ok(self.used.intercept(&target).map(|proxy| {
+        let used = self.used.intercept(&target);
+        if let (Some(setting), None) = (setting, &used) {
+            return Err(setting.unusable("is no URL of a proxy"));
+        }
+        Ok(used.map(|proxy| {
             let uri = proxy.uri();
             let authority = uri.authority().map_or("", |authority| authority.as_str());
             match authority.rsplit_once('@') {
@@ -110,22 +115,26 @@ impl Proxies {
 
 impl Setting {
     fn url(&self) -> Option<Url> {
-        let given = Url::parse(&self.value).ok().filter(Url::has_host);
-        given.or_else(|| Url::parse(&format!("http://{}", self.value)).ok())
+        if self.value.contains("://") {
+            return Url::parse(&self.value).ok().filter(Url::has_host);
+        }
+        Url::parse(&format!("http://{}", self.value)).ok()
     }
 
     fn host(&self) -> Option<String> {
         self.url()?.host_str().map(str::to_owned)
     }
 
+    fn unusable(&self, why: &str) -> Error {
+        let why = format!("${} {why}", self.variable);
+        Error::new(ErrorKind::Unsupported, why).hinted(format!(
+            "it is to be like http://proxy.example:3128; `unset {}` goes without a proxy",
+            self.variable
+        ))
+    }
+
     fn check(&self) -> Result<(), Error> {
-        let fail = |why: &str| {
-            let why = format!("${} {why}", self.variable);
-            Error::new(ErrorKind::Unsupported, why).hinted(format!(
-                "it is to be like http://proxy.example:3128; `unset {}` goes without a proxy",
-                self.variable
-            ))
-        };
+        let fail = |why: &str| self.unusable(why);
         match self.url() {
             None => Err(fail("is no URL of a proxy")),
             Some(url) if !matches!(url.scheme(), "http" | "https") => Err(fail(&format!(

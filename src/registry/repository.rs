@@ -72,6 +72,13 @@ impl Repository {
         host.is_ok_and(|host| host.holds(&self.name, digest))
     }
 
+    /// Whether the registry has named the blob in its answer to a mount, as all but odd ones do.
+    #[must_use]
+    pub fn named_in_mount(&self, digest: &Digest) -> bool {
+        let host = self.client.0.host(&self.host);
+        host.is_ok_and(|host| host.mount_named(&self.name, digest))
+    }
+
     /// Forgets what the answers of this run have proven: one of them was not true.
     pub fn forget_held(&self) {
         if let Ok(host) = self.client.0.host(&self.host) {

@@ -1,13 +1,15 @@
 //! What a description comes to in the words of bubblewrap (bwrap(1), version 0.8 and later).
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::covers::{CoverKind, covers};
 use super::description::{Network, Sandbox};
 
 /// What the user 0 of a sandbox may do to what is in it: what Docker leaves to root (moby
-/// `oci/caps/defaults.go`) and is of use with a single user. Others have no capabilities there.
-const CAPABILITIES: [&str; 13] = [
+/// `oci/caps/defaults.go`) and is of use with a single user, but for file capabilities: they could
+/// count outside. Others have no capabilities there.
+const CAPABILITIES: [&str; 12] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
     "CAP_FOWNER",
@@ -16,21 +18,30 @@ const CAPABILITIES: [&str; 13] = [
     "CAP_SETGID",
     "CAP_SETUID",
     "CAP_SETPCAP",
-    "CAP_SETFCAP",
     "CAP_NET_BIND_SERVICE",
     "CAP_NET_RAW",
     "CAP_SYS_CHROOT",
     "CAP_AUDIT_WRITE",
 ];
 
-/// The options that make bubblewrap set a sandbox up. Depends on its description and on the most
-/// bytes that each file system in memory may hold, if that is limited, only.
+/// Who mounts what is put over the root file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mounts {
+    /// It is mounted already, and so is the root, as it is to be.
+    Made,
+    /// Bubblewrap does, which follows symlinks on the way to mount points.
+    Left,
+}
+
+/// The options that make bubblewrap set a sandbox up. Depends on the description, on the most bytes
+/// that each file system in memory may hold, if that is limited, and on what there is in this
+/// machine's `/proc`.
 ///
 /// The program has namespaces of its own for users, processes, mounts, host name, IPC and, unless
 /// it may use this machine's, network; `/proc` and `/dev` of its own; no terminal that it could
 /// type into; and it dies with whoever runs it.
 #[must_use]
-pub fn options(sandbox: &Sandbox, temporary_size: Option<u64>) -> Vec<OsString> {
+pub fn options(sandbox: &Sandbox, mounts: Mounts, temporary_size: Option<u64>) -> Vec<OsString> {
     let mut options = Options(Vec::new());
     for flag in [
         "--unshare-user",
@@ -55,30 +66,38 @@ pub fn options(sandbox: &Sandbox, temporary_size: Option<u64>) -> Vec<OsString> 
         for capability in CAPABILITIES {
             options.put(&["--cap-add", capability]);
         }
+        if sandbox.calls.nested_namespaces {
+            // Linux 5.12 wants it of whoever maps the user 0.
+            options.put(&["--cap-add", "CAP_SETFCAP"]);
+        }
     }
-    options.mount("--bind", "--ro-bind", sandbox.writable, &sandbox.root, "/");
+    let writable = sandbox.writable || mounts == Mounts::Made;
+    options.mount(writable, &sandbox.root, "/");
     options.put(&["--proc", "/proc"]);
+    for cover in covers() {
+        let path = cover.path.as_os_str();
+        match cover.kind {
+            CoverKind::ReadOnly => options.mount(false, path, path),
+            // Not to be opened, because no devices may be there.
+            CoverKind::HiddenFile => options.mount(false, "/dev/null", path),
+            CoverKind::HiddenDirectory => {
+                options.put(&[OsStr::new("--tmpfs"), path]);
+                options.put(&[OsStr::new("--remount-ro"), path]);
+            }
+        }
+    }
     options.put(&["--dev", "/dev"]);
     if temporary_size.is_some() {
         options.temporary(temporary_size, Path::new("/dev/shm"));
     }
-    // What lies deeper comes later, or else the mount above would hide it.
-    let mut over: Vec<(&Path, Over<'_>)> = sandbox
-        .temporary
-        .iter()
-        .map(|path| (path.as_path(), Over::Temporary))
-        .chain(sandbox.binds.iter().map(|bind| {
-            let over = Over::Bind(&bind.source, bind.writable);
-            (bind.destination.as_path(), over)
-        }))
-        .collect();
-    over.sort_by_key(|(path, _)| path.components().count());
-    for (path, over) in over {
-        match over {
-            Over::Temporary => options.temporary(temporary_size, path),
-            Over::Bind(source, writable) => {
-                options.mount("--bind", "--ro-bind", writable, source, path);
-            }
+    let over = match mounts {
+        Mounts::Made => sandbox.over_own(),
+        Mounts::Left => sandbox.over_all(),
+    };
+    for (path, bind) in over {
+        match bind {
+            None => options.temporary(temporary_size, path),
+            Some(bind) => options.mount(bind.writable, &bind.source, path),
         }
     }
     let devices = Path::new("/dev");
@@ -93,12 +112,6 @@ pub fn options(sandbox: &Sandbox, temporary_size: Option<u64>) -> Vec<OsString> 
     }
     options.put(&[OsStr::new("--chdir"), sandbox.directory.as_os_str()]);
     options.0
-}
-
-#[derive(Clone, Copy)]
-enum Over<'a> {
-    Temporary,
-    Bind(&'a PathBuf, bool),
 }
 
 struct Options(Vec<OsString>);
@@ -116,18 +129,11 @@ impl Options {
         self.put(&[OsStr::new("--tmpfs"), path.as_os_str()]);
     }
 
-    fn mount(
-        &mut self,
-        writable: &str,
-        read_only: &str,
-        is_writable: bool,
-        source: &Path,
-        destination: impl AsRef<Path>,
-    ) {
-        let option = if is_writable { writable } else { read_only };
+    fn mount(&mut self, writable: bool, source: impl AsRef<Path>, destination: impl AsRef<Path>) {
+        let option = if writable { "--bind" } else { "--ro-bind" };
         self.put(&[
             OsStr::new(option),
-            source.as_os_str(),
+            source.as_ref().as_os_str(),
             destination.as_ref().as_os_str(),
         ]);
     }
@@ -136,6 +142,7 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::super::description::Bind;
+    use super::super::seccomp::Calls;
     use super::*;
 
     fn sandbox() -> Sandbox {
@@ -150,11 +157,12 @@ mod tests {
             group: 0,
             network: Network::None,
             host_name: "box".into(),
+            calls: Calls::default(),
         }
     }
 
     fn words(sandbox: &Sandbox) -> Vec<String> {
-        options(sandbox, None)
+        options(sandbox, Mounts::Left, None)
             .into_iter()
             .map(|word| word.into_string().unwrap())
             .collect()
@@ -241,7 +249,7 @@ mod tests {
             temporary: vec!["/tmp".into()],
             ..sandbox()
         };
-        let words: Vec<String> = options(&sandbox, Some(4096))
+        let words: Vec<String> = options(&sandbox, Mounts::Left, Some(4096))
             .into_iter()
             .map(|word| word.into_string().unwrap())
             .collect();

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::seccomp::Calls;
+
 /// The name of a sandbox's machine, unless it is given another.
 pub const HOST_NAME: &str = "ohoci";
 
@@ -25,7 +27,8 @@ pub struct Sandbox {
     pub environment: Vec<(String, String)>,
     /// The working directory.
     pub directory: PathBuf,
-    /// The user that the program believes to be; outside it is whoever runs it.
+    /// The user that the program believes to be; outside it is whoever runs it, and where that is
+    /// root, somebody without any rights.
     pub user: u32,
     /// The group that it believes to be in.
     pub group: u32,
@@ -33,6 +36,51 @@ pub struct Sandbox {
     pub network: Network,
     /// What it finds its machine to be called.
     pub host_name: String,
+    /// What it may ask of the kernel.
+    pub calls: Calls,
+}
+
+/// Where something is put over a root file system, and what; an empty file system in memory where
+/// it is nothing.
+pub(super) type Over<'a> = (&'a Path, Option<&'a Bind>);
+
+impl Sandbox {
+    /// All that is put over the root file system. What lies deeper comes later, or else what is put
+    /// above would hide it.
+    pub(super) fn over_all(&self) -> Vec<Over<'_>> {
+        let temporary = self.temporary.iter().map(|path| (path.as_path(), None));
+        let binds = self.binds.iter();
+        let binds = binds.map(|bind| (bind.destination.as_path(), Some(bind)));
+        let mut over: Vec<_> = temporary.chain(binds).collect();
+        over.sort_by_key(|(path, _)| path.components().count());
+        over
+    }
+
+    /// What of it is put over what is the image's own.
+    pub(super) fn over(&self) -> Vec<Over<'_>> {
+        let mut over = self.over_all();
+        over.retain(|(path, _)| !is_of_sandbox(path));
+        over
+    }
+
+    /// What of it is put over what every sandbox has of its own.
+    pub(super) fn over_own(&self) -> Vec<Over<'_>> {
+        let mut over = self.over_all();
+        over.retain(|(path, _)| is_of_sandbox(path));
+        over
+    }
+
+    /// Everything in the root file system that something is mounted over.
+    pub(super) fn mount_points(&self) -> Vec<&Path> {
+        let own = [Path::new("/proc"), Path::new("/dev")];
+        let over = self.over().into_iter().map(|(path, _)| path);
+        own.into_iter().chain(over).collect()
+    }
+}
+
+/// Whether a path is in a file system that every sandbox has of its own.
+fn is_of_sandbox(path: &Path) -> bool {
+    ["/proc", "/dev"].iter().any(|own| path.starts_with(own))
 }
 
 /// A file or directory of this machine that is seen inside.

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Resource, Rlimit, getrlimit};
 
 use super::cgroup::{Controller, Controllers};
 use super::control_group;
 use super::memory_kills::MemoryKills;
 use super::usage::Written;
+
+/// How many processes of a run are not its own: the one that waits for all others, and bubblewrap.
+const OWN_PROCESSES: u64 = 2;
 
 /// What a run may use. `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -126,8 +128,6 @@ pub enum Enforced {
 pub struct Limiter {
     limits: Limits,
     controllers: Controllers,
-    /// Whether processes inside are the machine's own root, whose processes Linux does not count.
-    is_root_inside: bool,
     /// Linux counts the processes of each user namespace for itself since 5.14.
     counts_by_namespace: bool,
 }
@@ -145,8 +145,6 @@ impl Limiter {
     /// Looks for what can be enforced here, and removes the control groups of runs that are dead.
     #[must_use]
     pub fn find(limits: Limits) -> Self {
-        let release = rustix::system::uname();
-        let release = release.release().to_string_lossy().into_owned();
         let controllers = Controllers::find(&wanted(&limits), Path::new("/"));
         for parent in controllers.parents() {
             control_group::remove_leftovers(parent);
@@ -154,8 +152,7 @@ impl Limiter {
         Self {
             limits,
             controllers,
-            is_root_inside: rustix::process::geteuid().is_root(),
-            counts_by_namespace: is_at_least(&release, (5, 14)),
+            counts_by_namespace: kernel_is_at_least((5, 14)),
         }
     }
 
@@ -212,7 +209,7 @@ impl Limiter {
     }
 
     fn counts_processes(&self) -> bool {
-        self.counts_by_namespace && !self.is_root_inside
+        self.counts_by_namespace
     }
 
     /// Makes what limits one run, which writes to that directory; `None` where it can write nothing
@@ -227,9 +224,11 @@ impl Limiter {
             .filter(|_| watches)
             .map(|path| Written::open(path, self.limits.disk, self.limits.inodes))
             .transpose()?;
-        let directories = self
-            .controllers
-            .make(&control_group::new_name(), &self.limits)?;
+        let limits = Limits {
+            processes: (self.limits.processes).map(|count| count.saturating_add(OWN_PROCESSES)),
+            ..self.limits
+        };
+        let directories = self.controllers.make(&control_group::new_name(), &limits)?;
         let kills = match self.controllers.memory_group(&directories) {
             Some(own) => MemoryKills::of_group(own),
             None => MemoryKills::around(Path::new("/")),
@@ -256,36 +255,30 @@ fn wanted(limits: &Limits) -> Vec<Controller> {
 }
 
 impl LimitGroup {
-    /// Puts a process under the limits that is the first of its user namespace and has started
-    /// nothing yet. `limits_files` says whether no file may grow beyond the limit on the disk,
-    /// wherever it is.
-    ///
-    /// # Errors
-    /// When it cannot be limited. That it is gone is no error: then nothing runs.
-    pub fn admit(&self, first: Pid, limits_files: bool) -> io::Result<()> {
-        for directory in &self.directories {
-            let number = first.as_raw_nonzero().to_string();
-            match fs_err::write(directory.join("cgroup.procs"), number) {
-                Err(error) if is_gone(&error) => return Ok(()),
-                joined => joined?,
-            }
-        }
-        for (resource, limit) in self.of_each_process(limits_files) {
-            let Some(limit) = limit else { continue };
-            // A limit that is lower already stays.
-            let highest = getrlimit(resource).maximum.unwrap_or(u64::MAX);
-            let limit = Some(limit.min(highest));
-            let limit = Rlimit {
-                current: limit,
-                maximum: limit,
-            };
-            match prlimit(Some(first), resource, limit) {
-                Ok(_) => {}
-                Err(Errno::SRCH) => return Ok(()),
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-        Ok(())
+    /// The directories of its control groups.
+    #[must_use]
+    pub fn directories(&self) -> &[PathBuf] {
+        &self.directories
+    }
+
+    /// The limits that each process of the run is to have. `limits_files` says whether no file may
+    /// grow beyond the limit on the disk, wherever it is.
+    #[must_use]
+    pub fn resources(&self, limits_files: bool) -> Vec<(Resource, Rlimit)> {
+        let limits = self.of_each_process(limits_files).into_iter();
+        let limits = limits.filter_map(|(resource, limit)| Some((resource, limit?)));
+        limits
+            .map(|(resource, limit)| {
+                // A limit that is lower already stays.
+                let highest = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+                let limit = Some(limit.min(highest));
+                let limit = Rlimit {
+                    current: limit,
+                    maximum: limit,
+                };
+                (resource, limit)
+            })
+            .collect()
     }
 
     /// The limits that each process has by itself and hands on to those that it starts. That on the
@@ -293,13 +286,13 @@ impl LimitGroup {
     fn of_each_process(&self, limits_files: bool) -> [(Resource, Option<u64>); 3] {
         let limits = &self.limiter.limits;
         let controllers = &self.limiter.controllers;
-        // Set for root as well: it holds as soon as what runs is another user outside.
         let counts = self.limiter.counts_by_namespace;
         [
             (
                 Resource::Nproc,
                 limits
                     .processes
+                    .map(|count| count.saturating_add(OWN_PROCESSES))
                     .filter(|_| counts && !controllers.has(Controller::Processes)),
             ),
             (
@@ -363,17 +356,18 @@ impl LimitGroup {
     }
 }
 
-/// Whether a process that is written to a control group is no longer there.
-fn is_gone(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
-}
-
 impl Drop for LimitGroup {
     fn drop(&mut self) {
         for directory in &self.directories {
             control_group::remove(directory);
         }
     }
+}
+
+/// Whether this machine's kernel is at least of that version.
+pub(super) fn kernel_is_at_least(version: (u32, u32)) -> bool {
+    let name = rustix::system::uname();
+    is_at_least(&name.release().to_string_lossy(), version)
 }
 
 /// Whether a kernel's release is at least that version.
@@ -408,31 +402,30 @@ mod tests {
         time: None,
     };
 
-    fn limiter(is_root_inside: bool) -> Arc<Limiter> {
+    fn limiter(counts_by_namespace: bool) -> Arc<Limiter> {
         Arc::new(Limiter {
             limits: LIMITS,
             controllers: Controllers::default(),
-            is_root_inside,
-            counts_by_namespace: true,
+            counts_by_namespace,
         })
     }
 
     #[test]
     fn what_control_groups_do_not_limit_processes_are_limited_in() {
-        let of = |is_root, limits_files| {
-            let group = limiter(is_root).group(None).unwrap();
+        let of = |counts, limits_files| {
+            let group = limiter(counts).group(None).unwrap();
             group
                 .of_each_process(limits_files)
                 .map(|(_, limit)| limit.is_some())
         };
-        assert_eq!(of(false, true), [true, true, true]);
-        assert_eq!(of(true, false), [true, true, false]);
+        assert_eq!(of(true, true), [true, true, true]);
+        assert_eq!(of(false, false), [false, true, false]);
     }
 
     #[test]
     fn what_is_not_enforced_is_said() {
-        assert_eq!(limiter(false).shortcomings(&LIMITS).len(), 2);
-        assert_eq!(limiter(true).shortcomings(&LIMITS).len(), 3);
+        assert_eq!(limiter(true).shortcomings(&LIMITS).len(), 2);
+        assert_eq!(limiter(false).shortcomings(&LIMITS).len(), 3);
         assert!(limiter(true).shortcomings(&Limits::default()).is_empty());
     }
 

@@ -2,23 +2,32 @@
 //! inside, the arguments of bubblewrap that it comes to, and a runner; and images unpacked to a
 //! directory by an ordinary user.
 
+pub mod abstract_sockets;
 pub mod bubblewrap;
 pub mod cgroup;
 mod control_group;
+pub mod covers;
 pub mod defaults;
 mod denial;
 pub mod description;
+mod host_user;
 pub mod hosts;
 pub mod image;
+mod kernel;
+pub(crate) mod launch;
+mod launched;
 pub mod limits;
 mod memory_kills;
+mod mounting;
 pub mod overlay;
-pub mod ownership;
 pub mod process;
 pub mod program;
 pub mod remove;
+mod report;
 pub mod root;
 pub mod run;
+pub mod seccomp;
+mod staging;
 pub mod unpack;
 mod usage;
 pub mod user;
@@ -30,8 +39,10 @@ pub use limits::{Enforced, Exceeded, LimitGroup, Limiter, Limits};
 pub use overlay::{CopyOnWrite, Overlay, Workspace};
 pub use process::{Process, ProcessError};
 pub use program::ProgramError;
-pub use remove::RemovedDirectory;
+pub use remove::{RemovedDirectory, private_in};
 pub use root::{Root, RootError};
 pub use run::{Bubblewrap, Ended, RunError, Streams};
+pub use seccomp::Calls;
+pub use staging::PrepareError;
 pub use unpack::{Owners, UnpackError, Unpacked, unpack};
 pub use user::{User, UserError};

@@ -5,28 +5,26 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::launch::{Launch, script};
 use super::remove::RemovedDirectory;
 
-/// Mounts the overlay in namespaces of its own and turns into what stands behind.
-///
-/// Everything is named from the directory that holds it: paths may have characters that end an
-/// option, and many of them may be longer than options may be. `userxattr` (Linux 5.11) is what lets
-/// an ordinary user mount it.
-const MOUNT: &str = r#"(cd "$1" && exec "$2" -t overlay -o "lowerdir=$3,upperdir=upper,workdir=work,userxattr" overlay root) || exit 125
-shift 3 && exec "$@""#;
+/// What the kernel mounts an overlay from. Everything is named from the directory that holds it:
+/// paths may have characters that end an option, and many of them may be longer than options may
+/// be. `userxattr` (Linux 5.11) is what lets an ordinary user mount it.
+const OPTIONS: &str = "upperdir=upper,workdir=work,userxattr";
 
-/// The same by a file system in user space. Its process would outlast what is started, being in
-/// the namespace that keeps the mount: the shell stays and unmounts it. It must not keep open what
-/// belongs to what is started.
-const MOUNT_FUSE: &str = r#"(cd "$1" && exec "$2" -o "lowerdir=$3,upperdir=upper,workdir=work" root </dev/null >/dev/null 2>&1 3>&- 4>&- 5>&-) || exit 125
+/// Mounts it by a file system in user space and starts what stands behind. Its process would outlast
+/// that, being in the namespace that keeps the mount: the shell stays and unmounts it. It must not
+/// keep open what belongs to what is started.
+const MOUNT_FUSE: &str = r#"(cd "$1" && exec "$2" -o "lowerdir=$3,upperdir=upper,workdir=work" root </dev/null >/dev/null 2>&1 3>&- 4>&- 5>&- 6>&-) || exit 125
 root=$1/root; shift 3; "$@"; code=$?
-umount "$root" 3>&- 4>&- 5>&-; exit "$code""#;
+umount "$root" 3>&- 4>&- 5>&- 6>&-; exit "$code""#;
 
 /// How this machine makes such a root file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopyOnWrite {
     /// An overlay, mounted in namespaces of its own.
-    Overlay(Tools),
+    Overlay,
     /// An overlay in user space (fuse-overlayfs).
     Fuse(Tools),
     /// A copy, by reference where the file system can.
@@ -36,11 +34,10 @@ pub enum CopyOnWrite {
     },
 }
 
-/// The programs that mount an overlay.
+/// The programs that mount an overlay in user space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tools {
     shell: PathBuf,
-    unshare: PathBuf,
     mount: PathBuf,
 }
 
@@ -57,7 +54,9 @@ pub struct Overlay {
 pub struct Workspace {
     directory: RemovedDirectory,
     lower: PathBuf,
-    before: Vec<OsString>,
+    /// Unless it is a copy.
+    overlay: Option<Overlay>,
+    fuse: Option<Tools>,
 }
 
 impl CopyOnWrite {
@@ -67,17 +66,13 @@ impl CopyOnWrite {
     /// # Errors
     /// When not even `cp` is there.
     pub fn find(path: Option<&OsStr>, scratch: &Path) -> io::Result<(Self, Option<String>)> {
+        let why = match Self::Overlay.works(scratch)? {
+            Ok(way) => return Ok((way, None)),
+            Err(said) => said,
+        };
         let program = |name: &str| find_program(path, name);
-        let tools = |mount: &'static str| Tools::find(&program, mount).ok();
-        let mut why = "unshare, mount or sh is not installed".to_owned();
-        if let Some(tools) = tools("mount") {
-            match Self::Overlay(tools).works(scratch)? {
-                Ok(way) => return Ok((way, None)),
-                Err(said) => why = said,
-            }
-        }
-        if let Some(tools) = tools("fuse-overlayfs")
-            && let Ok(way) = Self::Fuse(tools).works(scratch)?
+        if let (Some(shell), Some(mount)) = (program("sh"), program("fuse-overlayfs"))
+            && let Ok(way) = Self::Fuse(Tools { shell, mount }).works(scratch)?
         {
             return Ok((way, Some(why)));
         }
@@ -90,55 +85,25 @@ impl CopyOnWrite {
         let lower = RemovedDirectory::create_in(scratch)?;
         fs_err::write(lower.path().join("old"), "")?;
         let workspace = Workspace::create(&self, lower.path(), scratch)?;
-        let Some((first, words)) = workspace.before.split_first() else {
-            return Ok(Ok(self));
-        };
-        let root = workspace.root();
-        let script = r#"rm "$1/old" && : > "$1/new""#;
-        let output = Command::new(first)
-            .args(words)
-            .args(["/bin/sh", "-c", script, "sh"])
-            .arg(&root)
-            .stdin(Stdio::null())
-            .output()?;
-        if output.status.success() {
-            return Ok(Ok(self));
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().next().unwrap_or("it cannot be mounted");
-        Ok(Err(said.trim().to_owned()))
+        let done = workspace.run_script(r#"rm "$1/old" && : > "$1/new""#);
+        Ok(match done {
+            Ok((true, _)) => Ok(self),
+            Ok((false, said)) => {
+                let said = said.lines().next().unwrap_or("it cannot be mounted");
+                Err(said.trim().to_owned())
+            }
+            Err(error) => Err(error.to_string()),
+        })
     }
 
     /// What it is called, for messages.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Overlay(_) => "overlay",
+            Self::Overlay => "overlay",
             Self::Fuse(_) => "fuse-overlayfs",
             Self::Copy { .. } => "copy",
         }
-    }
-}
-
-impl Tools {
-    /// Looks for what mounts an overlay of the kernel in the directories of a `PATH`.
-    ///
-    /// # Errors
-    /// The name of the first program that is missing.
-    pub fn of_kernel(path: Option<&OsStr>) -> Result<Self, &'static str> {
-        Self::find(&|name| find_program(path, name), "mount")
-    }
-
-    fn find(
-        program: &dyn Fn(&str) -> Option<PathBuf>,
-        mount: &'static str,
-    ) -> Result<Self, &'static str> {
-        let find = |name: &'static str| program(name).ok_or(name);
-        Ok(Self {
-            shell: find("sh")?,
-            unshare: find("unshare")?,
-            mount: find(mount)?,
-        })
     }
 }
 
@@ -177,7 +142,7 @@ impl Overlay {
         Ok(Self { directory, lower })
     }
 
-    /// The root file system, which is there only for what is started by [`before`](Self::before).
+    /// The root file system, which is there only for what is started in it.
     #[must_use]
     pub fn root(&self) -> PathBuf {
         self.directory.join("root")
@@ -195,24 +160,35 @@ impl Overlay {
         &self.lower
     }
 
-    /// The command line that a program has to be started by to see it.
-    #[must_use]
-    pub fn before(&self, tools: &Tools) -> Vec<OsString> {
-        self.mounted(MOUNT, tools)
+    /// The directory that holds all of it.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
-    fn mounted(&self, script: &str, tools: &Tools) -> Vec<OsString> {
-        let numbers: Vec<String> = (0..self.lower.len())
-            .map(|number| number.to_string())
-            .collect();
-        let mut before: Vec<OsString> = vec![tools.unshare.clone().into()];
-        before.extend(["--user", "--map-root-user", "--mount", "--"].map(OsString::from));
-        before.extend([tools.shell.clone().into(), "-c".into(), script.into()]);
+    /// Says that its directory is seen elsewhere.
+    pub(super) fn is_now_in(&mut self, directory: PathBuf) {
+        self.directory = directory;
+    }
+
+    /// What it stands on, as named from its directory.
+    pub(super) fn numbers(&self) -> String {
+        let numbers = (0..self.lower.len()).map(|number| number.to_string());
+        numbers.collect::<Vec<_>>().join(":")
+    }
+
+    /// The options that the kernel mounts it by, where it stands on that.
+    pub(super) fn options(lower: &str) -> String {
+        format!("lowerdir={lower},{OPTIONS}")
+    }
+
+    /// The command line that mounts it in user space, and starts the words that are added.
+    pub(super) fn mounted_by(&self, tools: &Tools, lower: &str) -> Vec<OsString> {
+        let mut before: Vec<OsString> = vec![tools.shell.clone().into()];
+        before.extend(["-c", MOUNT_FUSE, "sh"].map(OsString::from));
         before.extend([
-            "sh".into(),
             self.directory.clone().into(),
             tools.mount.clone().into(),
-            numbers.join(":").into(),
+            lower.into(),
         ]);
         before
     }
@@ -227,28 +203,30 @@ impl Workspace {
     pub fn create(way: &CopyOnWrite, lower: &Path, scratch: &Path) -> io::Result<Self> {
         let directory = RemovedDirectory::create_in(scratch)?;
         let lower = fs_err::canonicalize(lower)?;
-        let (script, tools) = match way {
-            CopyOnWrite::Overlay(tools) => (MOUNT, tools),
-            CopyOnWrite::Fuse(tools) => (MOUNT_FUSE, tools),
+        let fuse = match way {
+            CopyOnWrite::Overlay => None,
+            CopyOnWrite::Fuse(tools) => Some(tools.clone()),
             CopyOnWrite::Copy { cp } => {
                 let root = directory.path().join("root");
                 copy(cp, &lower, &root)?;
                 return Ok(Self {
                     lower: root,
                     directory,
-                    before: Vec::new(),
+                    overlay: None,
+                    fuse: None,
                 });
             }
         };
         let overlay = Overlay::create(directory.path(), vec![lower.clone()])?;
         Ok(Self {
-            before: overlay.mounted(script, tools),
+            overlay: Some(overlay),
+            fuse,
             directory,
             lower,
         })
     }
 
-    /// The root file system, which is there only for what is started by [`before`](Self::before).
+    /// The root file system, which is there only for what is started in it.
     #[must_use]
     pub fn root(&self) -> PathBuf {
         self.directory.path().join("root")
@@ -261,19 +239,31 @@ impl Workspace {
         &self.lower
     }
 
+    /// What it is mounted from, unless it is a copy, and by what in user space.
+    pub(super) fn mounted_from(&self) -> (Option<&Overlay>, Option<&Tools>) {
+        (self.overlay.as_ref(), self.fuse.as_ref())
+    }
+
+    /// Has a shell of this machine run a script where it is mounted, at `$1`. Gives whether it
+    /// succeeded, and what it wrote.
+    fn run_script(&self, text: &str) -> io::Result<(bool, String)> {
+        script(
+            Launch {
+                overlay: self.overlay.clone(),
+                fuse: self.fuse.clone(),
+                ..Launch::of_script(self.root())
+            },
+            text,
+        )
+    }
+
     /// Where what is written to it lands.
     #[must_use]
     pub fn written(&self) -> PathBuf {
-        match self.before.is_empty() {
-            true => self.root(),
-            false => self.directory.path().join("upper"),
+        match &self.overlay {
+            None => self.root(),
+            Some(overlay) => overlay.upper(),
         }
-    }
-
-    /// The command line that a program has to be started by to see it.
-    #[must_use]
-    pub fn before(&self) -> &[OsString] {
-        &self.before
     }
 }
 
@@ -307,13 +297,9 @@ mod tests {
     }
 
     /// Runs a script at the root of a workspace.
-    fn run(workspace: &Workspace, script: &str) -> String {
-        let mut words = workspace.before().to_vec();
-        words.extend(["/bin/sh", "-c", "cd \"$1\"; eval \"$2\"", "sh"].map(OsString::from));
-        words.extend([workspace.root().into(), script.into()]);
-        let output = Command::new(&words[0]).args(&words[1..]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-        String::from_utf8(output.stdout).unwrap()
+    fn run(workspace: &Workspace, text: &str) -> String {
+        let text = format!("cd \"$1\"; {text}");
+        workspace.run_script(&text).unwrap().1
     }
 
     #[test]
@@ -329,7 +315,6 @@ mod tests {
         if Path::new(fuse).exists() {
             ways.push(CopyOnWrite::Fuse(Tools {
                 shell: "/bin/sh".into(),
-                unshare: "/usr/bin/unshare".into(),
                 mount: fuse.into(),
             }));
         }
@@ -350,7 +335,7 @@ mod tests {
         let path = std::env::var_os("PATH");
         let scratch = tempfile::tempdir().unwrap();
         let (found, _) = CopyOnWrite::find(path.as_deref(), scratch.path()).unwrap();
-        let CopyOnWrite::Overlay(tools) = found else {
+        let CopyOnWrite::Overlay = found else {
             return;
         };
         // More, and with longer names, than options may have characters.
@@ -366,20 +351,12 @@ mod tests {
         fs_err::create_dir(&directory).unwrap();
         let overlay = Overlay::create(&directory, lower.clone()).unwrap();
         fs_err::write(overlay.upper().join("put"), "").unwrap();
-        let words = overlay.before(&tools);
-        let output = Command::new(&words[0])
-            .args(&words[1..])
-            .args([
-                "/bin/sh",
-                "-c",
-                "cd \"$1\"; cat all; ls | wc -l; rm all",
-                "sh",
-            ])
-            .arg(overlay.root())
-            .output()
-            .unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "042\n");
+        let launch = Launch {
+            overlay: Some(overlay.clone()),
+            ..Launch::of_script(overlay.root())
+        };
+        let text = "cd \"$1\"; cat all; ls | wc -l; rm all";
+        assert_eq!(script(launch, text).unwrap(), (true, "042\n".to_owned()));
         assert!(
             lower
                 .iter()
@@ -390,12 +367,10 @@ mod tests {
     #[test]
     fn without_tools_it_is_a_copy_and_why_is_said() {
         let (scratch, _) = lower();
-        let nothing = Tools {
+        let way = CopyOnWrite::Fuse(Tools {
             shell: "/bin/sh".into(),
-            unshare: "/bin/false".into(),
             mount: "/bin/false".into(),
-        };
-        let way = CopyOnWrite::Overlay(nothing);
+        });
         assert!(way.works(scratch.path()).unwrap().is_err());
     }
 }

@@ -109,6 +109,7 @@ impl View<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::description::{Bind, Network};
+    use super::super::seccomp::Calls;
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
@@ -150,6 +151,7 @@ mod tests {
             group: 0,
             network: Network::None,
             host_name: String::new(),
+            calls: Calls::default(),
         };
         let root = Root::open(inside.path()).unwrap();
         let check = |name: &str| check(&sandbox, &root, OsStr::new(name));

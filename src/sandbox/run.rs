@@ -1,49 +1,38 @@
 //! Runs a program in a sandbox, to its end or to the end of its time.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Seek as _, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::process::CommandExt as _;
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use command_fds::{CommandFdExt as _, FdMapping};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{FileType, MemfdFlags, fstat, memfd_create};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::fs::{FileType, fstat};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
-use super::bubblewrap::options;
 use super::denial;
 use super::description::Sandbox;
+use super::launch::Launch;
+use super::launched::Launched;
 use super::limits::{Exceeded, LimitGroup};
+use super::overlay::{Overlay, Tools, Workspace};
+use super::staging::PrepareError;
 
 /// What the program is called.
 const PROGRAM: &str = "bwrap";
-
-/// The numbers under which bubblewrap finds what it is handed.
-const OPTIONS: i32 = 3;
-const STATUS: i32 = 4;
-const GATE: i32 = 5;
-const FILTER: i32 = 6;
 
 /// An installed bubblewrap.
 #[derive(Clone, Debug)]
 pub struct Bubblewrap {
     program: PathBuf,
-    /// What is started in its place, and starts it.
-    before: Vec<OsString>,
+    overlay: Option<Overlay>,
+    fuse: Option<Tools>,
     /// What everything that it runs is limited by.
     limits: Option<Arc<LimitGroup>>,
-    /// A seccomp filter for what it runs, if any.
-    filter: Option<Vec<u8>>,
 }
 
 /// Where the program reads and writes.
@@ -90,6 +79,9 @@ pub enum RunError {
         "bwrap could not set up the sandbox or start the program ({0}); what it wrote to standard error says why"
     )]
     NotStarted(ExitStatus),
+    /// Something before that failed.
+    #[error(transparent)]
+    Unprepared(#[from] PrepareError),
     /// Talking to bubblewrap failed.
     #[error("cannot {action}: {error}")]
     Io {
@@ -108,6 +100,7 @@ impl RunError {
         match self {
             Self::Missing => Some("install it: on Debian and Ubuntu, the package bubblewrap"),
             Self::Denied(_) => Some(denial::HINT),
+            Self::Unprepared(error) => error.hint,
             Self::NotStarted(_) | Self::Io { .. } => None,
         }
     }
@@ -129,21 +122,11 @@ impl Bubblewrap {
             .find(|program| program.is_file())
             .map(|program| Self {
                 program,
-                before: Vec::new(),
+                overlay: None,
+                fuse: None,
                 limits: None,
-                filter: None,
             })
             .ok_or(RunError::Missing)
-    }
-
-    /// The same, started by another command line to which bubblewrap's is added. It has to turn into
-    /// it (by `exec`) or wait for it, and to hand it what it has open itself.
-    #[must_use]
-    pub fn started_by(&self, before: impl IntoIterator<Item = OsString>) -> Self {
-        Self {
-            before: before.into_iter().collect(),
-            ..self.clone()
-        }
     }
 
     /// The same, with everything that it runs under these limits.
@@ -155,20 +138,30 @@ impl Bubblewrap {
         }
     }
 
-    /// The same, with a seccomp filter (seccomp(2)) for what it runs.
+    /// The same, for sandboxes whose root file system is that of a workspace.
     #[must_use]
-    pub fn filtered_by(&self, filter: Vec<u8>) -> Self {
+    pub fn over(&self, workspace: &Workspace) -> Self {
+        let (overlay, fuse) = workspace.mounted_from();
         Self {
-            filter: Some(filter),
+            overlay: overlay.cloned(),
+            fuse: fuse.cloned(),
+            ..self.clone()
+        }
+    }
+
+    /// The same, for sandboxes whose root file system is an overlay.
+    #[must_use]
+    pub fn mounting(&self, overlay: &Overlay) -> Self {
+        Self {
+            overlay: Some(overlay.clone()),
+            fuse: None,
             ..self.clone()
         }
     }
 
     /// Runs a command line in a sandbox, and waits until it and everything that it started are
-    /// gone; when its time is over, all of that is killed. Dropping the future kills it, too.
-    ///
-    /// The calling thread has to last as long as the program, which dies with it: the thread of a
-    /// runtime does, one of those for blocking work may not.
+    /// gone; when its time is over, all of that is killed. Dropping the future kills it, too, and so
+    /// does the end of this process, whatever its cause.
     ///
     /// # Errors
     /// When the sandbox cannot be set up, the program cannot be started, or what it writes cannot
@@ -219,71 +212,48 @@ impl Bubblewrap {
         streams: Streams,
     ) -> Result<(Running, Option<Pump>), RunError> {
         let failed = RunError::io("start bwrap");
-        let (status, status_writer) = io::pipe().map_err(&failed)?;
-        let (gate_reader, gate) = io::pipe().map_err(&failed)?;
-        let mut bwrap = match self.before.split_first() {
-            None => Command::new(&self.program),
-            Some((first, words)) => {
-                let mut command = Command::new(first);
-                command.args(words).arg(&self.program);
-                command
-            }
-        };
-        // Nothing of ours is to be seen inside, and what the image sets is not to reach bubblewrap:
-        // the loader of this machine would obey it.
-        bwrap.env_clear().process_group(0);
-        for (option, number) in [
-            ("--args", OPTIONS),
-            ("--json-status-fd", STATUS),
-            ("--block-fd", GATE),
-        ] {
-            bwrap.arg(option).arg(number.to_string());
-        }
-        let size = self.limits.as_ref().and_then(|all| all.temporary_size());
-        let mut handed = vec![
-            mapping(options_in_memory(sandbox, size).map_err(&failed)?, OPTIONS),
-            mapping(status_writer, STATUS),
-            mapping(gate_reader, GATE),
-        ];
-        if let Some(filter) = &self.filter {
-            bwrap.args(["--seccomp", &FILTER.to_string()]);
-            let filter = in_memory("seccomp-filter", filter).map_err(&failed)?;
-            handed.push(mapping(filter, FILTER));
-        }
-        bwrap.arg("--").args(command);
-        bwrap
-            .fd_mappings(handed)
-            .map_err(|error| failed(io::Error::other(error)))?;
         let limits_files = match streams {
             Streams::Inherited => !writes_to_a_file(),
             Streams::Into(_) => true,
         };
-        let pump = match streams {
-            Streams::Inherited => None,
+        let mut output = None;
+        let streams = match streams {
+            Streams::Inherited => [None, None, None],
             Streams::Into(sink) => {
-                let (output, writer) = io::pipe().map_err(&failed)?;
-                bwrap
-                    .stdin(Stdio::null())
-                    .stdout(writer.try_clone().map_err(&failed)?)
-                    .stderr(writer);
-                Some((output, sink))
+                let (reader, writer) = io::pipe().map_err(&failed)?;
+                output = Some((reader, sink));
+                let null = fs_err::File::open("/dev/null").map_err(&failed)?;
+                let error = writer.try_clone().map_err(&failed)?;
+                [
+                    Some(null.into_file().into()),
+                    Some(writer.into()),
+                    Some(error.into()),
+                ]
             }
         };
-        let child = bwrap.spawn().map_err(&failed)?;
-        // Our ends of what it was handed go with the command; or else no pipe would ever end.
-        drop(bwrap);
-        let mut running = Running {
-            child,
-            status: None,
-            gate: Some(gate),
-            first: None,
+        let launched = Launch {
+            bubblewrap: self.program.clone(),
+            sandbox: sandbox.clone(),
+            command: command.to_vec(),
+            overlay: self.overlay.clone(),
+            fuse: self.fuse.clone(),
             limits: self.limits.clone(),
             limits_files,
+            streams,
+            script: None,
+        }
+        .start()?;
+        let mut running = Running {
+            launched,
+            status: None,
+            had_namespaces: false,
         };
-        let status = pipe::Receiver::from_owned_fd(status.into()).map_err(&failed)?;
-        running.status = Some(BufReader::new(status).lines());
+        if let Some(status) = running.launched.status.take() {
+            let status = pipe::Receiver::from_owned_fd(status.into()).map_err(&failed)?;
+            running.status = Some(BufReader::new(status).lines());
+        }
         let pump =
-            pump.map(|(output, sink)| tokio::task::spawn_blocking(move || copy(output, sink)));
+            output.map(|(output, sink)| tokio::task::spawn_blocking(move || copy(output, sink)));
         Ok((running, pump))
     }
 }
@@ -299,40 +269,13 @@ async fn overrun(limits: Option<&LimitGroup>) -> Exceeded {
 /// Whether what a program writes to this process's own streams ends in a file, which may be larger
 /// than what it writes to its root file system.
 fn writes_to_a_file() -> bool {
-    let is_file = |status: Result<rustix::fs::Stat, Errno>| {
+    let is_file = |status: Result<rustix::fs::Stat, rustix::io::Errno>| {
         status.is_ok_and(|status| FileType::from_raw_mode(status.st_mode).is_file())
     };
     is_file(fstat(io::stdout())) || is_file(fstat(io::stderr()))
 }
 
 type Pump = tokio::task::JoinHandle<io::Result<()>>;
-
-fn mapping(parent: impl Into<OwnedFd>, child_fd: i32) -> FdMapping {
-    FdMapping {
-        parent_fd: parent.into(),
-        child_fd,
-    }
-}
-
-/// Bubblewrap's options in a file without a name: on the command line everybody on this machine
-/// could read the environment.
-fn options_in_memory(sandbox: &Sandbox, temporary_size: Option<u64>) -> io::Result<OwnedFd> {
-    let mut words = Vec::new();
-    for option in options(sandbox, temporary_size) {
-        words.extend_from_slice(option.as_bytes());
-        words.push(0);
-    }
-    in_memory("bwrap-options", &words)
-}
-
-/// A file without a name on any disk, to be read from its beginning.
-fn in_memory(name: &str, content: &[u8]) -> io::Result<OwnedFd> {
-    let file = memfd_create(name, MemfdFlags::CLOEXEC)?;
-    let mut file = std::fs::File::from(file);
-    file.write_all(content)?;
-    file.rewind()?;
-    Ok(file.into())
-}
 
 /// Passes on everything there is. When that fails the program is not held up by it: the rest is
 /// read all the same.
@@ -352,17 +295,12 @@ fn copy(mut output: io::PipeReader, mut sink: Box<dyn Write + Send>) -> io::Resu
     }
 }
 
-/// A bubblewrap that runs, and the first process in its sandbox.
+/// A bubblewrap that runs.
 struct Running {
-    child: Child,
+    launched: Launched,
     status: Option<Lines<BufReader<pipe::Receiver>>>,
-    /// Bubblewrap starts nothing until something is written here.
-    gate: Option<io::PipeWriter>,
-    /// With the first process of a process namespace all others in it die, before it is gone.
-    first: Option<OwnedFd>,
-    limits: Option<Arc<LimitGroup>>,
-    /// Whether its files are limited one by one, too.
-    limits_files: bool,
+    /// Whether it came as far as to start a process in namespaces of its own.
+    had_namespaces: bool,
 }
 
 impl Running {
@@ -394,20 +332,15 @@ impl Running {
                 continue;
             };
             if let Some(first) = document.get("child-pid").and_then(Value::as_i64) {
-                let first = i32::try_from(first).ok().and_then(Pid::from_raw);
-                let first = first.ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
-                let handle = pidfd_open(first, PidfdFlags::empty());
-                self.first = Some(handle.map_err(|errno| failed(errno.into()))?);
-                if let Some(limits) = &self.limits {
-                    limits
-                        .admit(first, self.limits_files)
-                        .map_err(RunError::io("limit what runs"))?;
+                self.had_namespaces = true;
+                if self.launched.first.is_none() {
+                    let first = i32::try_from(first).ok().and_then(Pid::from_raw);
+                    let first = first.ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
+                    let first = pidfd_open(first, PidfdFlags::empty());
+                    self.launched.first = Some(first.map_err(|errno| failed(errno.into()))?);
                 }
                 // It cannot end before it is watched, or another process might have its number.
-                if let Some(mut gate) = self.gate.take() {
-                    // Where it has died meanwhile, the status tells.
-                    let _ = gate.write_all(b"\n");
-                }
+                self.launched.open_gate();
             }
             if let Some(code) = document.get("exit-code").and_then(Value::as_u64) {
                 let code = u8::try_from(code).unwrap_or(u8::MAX);
@@ -416,29 +349,11 @@ impl Running {
         }
     }
 
-    /// Kills everything in the sandbox, and with it bubblewrap.
-    fn kill(&mut self) {
-        // What is no longer there need not be killed.
-        let _ = match &self.first {
-            Some(first) => pidfd_send_signal(first, Signal::KILL).map_err(io::Error::from),
-            None => self.child.kill(),
-        };
-    }
-
     /// Kills what is left, and waits until all of it is gone. Blocks, but not for long.
     fn end(&mut self) -> io::Result<Gone> {
-        self.kill();
-        if let Some(first) = &self.first {
-            // Readable when it is gone, and it goes last of those in its namespace.
-            while let Err(errno) = poll(&mut [PollFd::new(first, PollFlags::IN)], None) {
-                if errno != Errno::INTR {
-                    return Err(errno.into());
-                }
-            }
-        }
         Ok(Gone {
-            status: self.child.wait()?,
-            had_namespaces: self.first.is_some(),
+            status: self.launched.end()?,
+            had_namespaces: self.had_namespaces,
         })
     }
 }
@@ -455,12 +370,5 @@ fn refusal(gone: &Gone) -> RunError {
     match denial::reason() {
         Some(reason) if !gone.had_namespaces => RunError::Denied(reason),
         _ => RunError::NotStarted(gone.status),
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Where it has ended before, this does nothing; and there is nobody to tell.
-        let _ = self.end();
     }
 }

@@ -50,7 +50,8 @@ pub(super) fn compare_all(layout: &Layout, manifest: &Manifest, label: &str) -> 
     let Some(bytes) = layout.read(&config.digest, MAX_DOCUMENT)? else {
         return Ok(());
     };
-    let document = Document::parse(bytes, &crate::oci::shape::CONFIG).map_err(|error| fail(format!("the config: {error}")))?;
+    let document = Document::parse(bytes, &crate::oci::shape::CONFIG)
+        .map_err(|error| fail(format!("the config: {error}")))?;
     let config = ImageConfig::parse(document).map_err(|error| fail(error.to_string()))?;
     let diff_ids = config.diff_ids();
     if diff_ids.len() != layers.len() {

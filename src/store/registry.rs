@@ -472,8 +472,9 @@ impl Target for RegistryTarget {
         // had said to have, is asked whether it is there. A refused mount does not say that the
         // blob is missing here; without one, asking first costs one request and may save the whole
         // transfer.
-        let certain =
-            mounted && self.repository.holds(&descriptor.digest) && !self.knowledge.is_doubtful();
+        let certain = mounted
+            && self.repository.named_in_mount(&descriptor.digest)
+            && !self.knowledge.is_doubtful();
         if certain || self.repository.has_blob(descriptor).await? {
             if let Some(unused) = session {
                 self.repository.cancel(unused).await;

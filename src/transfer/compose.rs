@@ -197,27 +197,25 @@ pub async fn compose(
     };
     let replaced = links::replaced(job, base.as_ref(), &places.cache).await?;
     let compositions = additions::compositions(job, places, base.as_ref(), &deps).await?;
-    let (kept, for_layouts): (Vec<&Destination>, Vec<&Destination>) =
-        destinations.iter().partition(|to| !to.holds_only_oci());
-    // What a registry gets does not depend on what else the image is pushed to.
-    let only_layouts = kept.is_empty() && !for_layouts.is_empty();
+    let for_layouts = job.push.iter().any(Reference::holds_only_oci);
+    let for_others = !job.push.iter().all(Reference::holds_only_oci);
     let list = compositions.list;
-    let made = documents::make(job, base.as_ref(), list.clone(), only_layouts)?;
-    let mixed = !for_layouts.is_empty() && !only_layouts && made.root.family() == Family::Docker;
-    let as_oci = mixed
-        .then(|| documents::make(job, base.as_ref(), list, true))
-        .transpose()?;
-    let made_for = |to: &Destination| match &as_oci {
-        Some(made) if to.holds_only_oci() => made,
-        _ => &made,
-    };
+    let made = documents::make(job, base.as_ref(), list.clone(), for_layouts)?;
     let mut warnings = compositions.warnings;
     warnings.extend(replaced);
-    if let Some(as_oci) = &as_oci {
-        warnings.push(format!(
-            "OCI layouts hold no Docker images: there the result is an OCI image, {}",
-            as_oci.root.digest()
-        ));
+    // Not a Docker image any more, as it would be without the layout: another digest everywhere.
+    if for_layouts
+        && for_others
+        && documents::make(job, base.as_ref(), list, false)?
+            .root
+            .family()
+            != made.root.family()
+    {
+        warnings.push(
+            "the result is an OCI image in all targets, since one of them holds no others; without \
+             it the others would get a Docker image, which has another digest"
+                .to_owned(),
+        );
     }
     if reused.is_none() {
         warnings.extend(left.iter().map(existing::Existing::warning));
@@ -243,9 +241,11 @@ pub async fn compose(
 
     observer.event(&Event::Step("pushing".to_owned()));
     // Each to its end, so that it is known where the result is when one of them fails.
-    let outcomes = join_all(targets.iter().map(|(destination, moves)| {
-        push::push(job, made_for(destination), destination, moves, observer)
-    }))
+    let outcomes = join_all(
+        targets
+            .iter()
+            .map(|(destination, moves)| push::push(job, &made, destination, moves, observer)),
+    )
     .await;
     let ended = outcomes.iter().zip(&targets);
     let pushed: Vec<String> = ended
@@ -270,8 +270,7 @@ pub async fn compose(
         .iter()
         .zip(outcomes)
         .map(|((destination, moves), outcome)| {
-            let digest = made_for(destination).root.digest();
-            push::target_report(destination, moves, digest, &outcome)
+            push::target_report(destination, moves, made.root.digest(), &outcome)
         })
         .collect();
     reports.extend(left.iter().map(existing::Existing::report));

@@ -221,6 +221,7 @@ fn requests_are_those_of_one_image_times_the_images_and_what_is_shared_moves_onc
     take(&relay);
     let summary = scene.summary(&arguments, &[]);
     assert_eq!(summary["built"], json!(40));
-    // One mount of the new layer, and the deps' two documents.
-    assert_eq!(take(&relay).len(), 40 * 3 + 3);
+    // One mount of the new layer, the deps' two documents, and one blob that proves for all of them
+    // that what is remembered is still so.
+    assert_eq!(take(&relay).len(), 40 * 3 + 3 + 1);
 }

@@ -369,7 +369,7 @@ fn within_a_registry_blobs_are_mounted_and_no_byte_of_them_moves() {
         json!({"GET": 1, "POST": mounts, "PUT": 1})
     );
 
-    // What the first copy proved need not be asked again.
+    // Of what the first copy proved, one blob is asked for.
     ohoci
         .run([
             "copy",
@@ -382,6 +382,10 @@ fn within_a_registry_blobs_are_mounted_and_no_byte_of_them_moves() {
         lines,
         [
             "HEAD /v2/here/base/manifests/1",
+            &format!(
+                "HEAD /v2/there/copy/blobs/{}",
+                image.layers.last().unwrap().digest
+            ),
             "PUT /v2/there/copy/manifests/2"
         ]
     );

@@ -7,6 +7,7 @@ mod patch;
 mod tagging;
 mod text;
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -72,7 +73,9 @@ pub(super) async fn run_job(
         output::warning(warning);
     }
     if view.format == Format::Text {
-        report.made.iter().for_each(|made| output::note(made));
+        if std::io::stderr().is_terminal() {
+            report.made.iter().for_each(|made| output::note(made));
+        }
         for fitted in &report.fitted {
             output::note(&text::fitted(fitted));
         }

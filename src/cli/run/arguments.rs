@@ -76,6 +76,11 @@ pub struct Arguments {
     #[arg(long, value_enum, value_name = "NETWORK", default_value_t)]
     pub network: NetworkChoice,
 
+    /// Let the program make namespaces of its own, as browsers do for their own sandbox; what the
+    /// kernel lets ordinary users do with them is then open to it
+    #[arg(long)]
+    pub allow_nested_namespaces: bool,
+
     /// Let the program write nothing but mounts, --tmpfs and /dev/shm
     #[arg(long)]
     pub read_only: bool,
@@ -108,6 +113,7 @@ pub(super) struct Request {
     pub(super) temporary: Vec<PathBuf>,
     pub(super) network: Network,
     pub(super) read_only: bool,
+    pub(super) nested_namespaces: bool,
 }
 
 /// Where the root file system comes from.
@@ -169,6 +175,7 @@ impl Arguments {
                 NetworkChoice::Host => Network::Host,
             },
             read_only: self.read_only,
+            nested_namespaces: self.allow_nested_namespaces,
         })
     }
 

@@ -11,7 +11,8 @@ use super::failure::Failure;
 use super::{exit_code, output};
 use crate::config::environment::PATH;
 use crate::sandbox::{
-    Bubblewrap, Ended, Exceeded, Limiter, ProgramError, RunError, Streams, program,
+    Bubblewrap, Ended, Exceeded, Limiter, Network, ProgramError, RunError, Streams,
+    abstract_sockets, program,
 };
 
 pub use arguments::Arguments;
@@ -39,6 +40,9 @@ async fn run_program(arguments: &Arguments, registry: &RegistryArguments) -> Res
         .map_err(|error| refused("cannot run anything", &error))?;
     let prepared = prepare::prepare(&request, &context).await?;
     context.show_server_warnings();
+    if request.network == Network::Host && !abstract_sockets::can_be_kept_away() {
+        output::warning(abstract_sockets::UNPROTECTED);
+    }
     let Prepared {
         sandbox,
         command,

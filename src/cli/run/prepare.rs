@@ -9,7 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::oci::image_config::ImageConfig;
 use crate::sandbox::{
-    Bind, HOST_NAME, Network, Process, RemovedDirectory, Root, RootError, Sandbox, User,
+    Bind, Calls, HOST_NAME, Network, Process, RemovedDirectory, Root, RootError, Sandbox, User,
     local_hosts, root::cleaned, unpack_image,
 };
 use crate::transfer::read::this_machine;
@@ -123,6 +123,10 @@ pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prep
         group: user.group,
         network: request.network,
         host_name: HOST_NAME.to_owned(),
+        calls: Calls {
+            nested_namespaces: request.nested_namespaces,
+            ..Calls::default()
+        },
     };
     Ok(Prepared {
         sandbox,

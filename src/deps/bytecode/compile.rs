@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{BytecodeError, Job};
 use crate::layer::{Directory, LayerPath, Rules, Tree};
 use crate::sandbox::{
-    Bind, Bubblewrap, Ended, Exceeded, HOST_NAME, Limiter, Network, Owners, RemovedDirectory,
-    Sandbox, Streams, unpack,
+    Bind, Bubblewrap, Calls, Ended, Exceeded, HOST_NAME, Limiter, Network, Owners,
+    RemovedDirectory, Sandbox, Streams, unpack,
 };
 
 /// What the interpreter runs.
@@ -128,6 +128,7 @@ fn sandbox(job: &Job<'_>, root: &Path, output: &Path) -> Sandbox {
         group: 0,
         network: Network::None,
         host_name: HOST_NAME.to_owned(),
+        calls: Calls::default(),
     }
 }
 

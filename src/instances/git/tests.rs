@@ -17,7 +17,7 @@ fn by_hand(directory: &Path, words: &[&str], input: &str) -> String {
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_AUTHOR_DATE", "1000000000 +0000")
         .env("GIT_COMMITTER_DATE", "1000000000 +0000");
-    let said = outcome(command, words, input.as_bytes()).unwrap();
+    let said = outcome(command, words, input.as_bytes(), None).unwrap();
     String::from_utf8(said).unwrap().trim().to_owned()
 }
 

@@ -179,7 +179,7 @@ fn hard_links_out_of_the_prefix_become_copies() {
 }
 
 #[test]
-fn in_a_whole_image_things_land_where_symlinks_lead() {
+fn in_a_whole_image_things_land_where_symlinks_of_their_layer_lead_and_replace_those_below() {
     check(
         "/",
         &[
@@ -188,12 +188,13 @@ fn in_a_whole_image_things_land_where_symlinks_lead() {
             &["l:x=/y/../lib/", "f:x/c=3"],
         ],
         &[
-            "l:/lib=usr/lib",
+            "d:/lib",
+            "f:/lib/a=1",
+            "h:/lib/b=/lib/a",
+            "f:/lib/c=3",
             "d:/usr",
             "d:/usr/lib",
-            "f:/usr/lib/a=1",
-            "h:/usr/lib/b=/usr/lib/a",
-            "f:/usr/lib/c=3",
+            "f:/usr/lib/old=0",
             "l:/x=/y/../lib/",
         ],
     );
@@ -212,11 +213,10 @@ fn in_a_whole_image_things_land_where_symlinks_lead() {
 
 #[test]
 fn what_has_no_clear_place_is_refused() {
-    let cases: [(&[&[&str]], &str); 7] = [
+    let cases: [(&[&[&str]], &str); 6] = [
         (&[&["f:x=1"]], "nothing at /o"),
         (&[&["l:o=p"]], "symlink"),
         (&[&["l:o/a=/etc", "f:o/a/b=1"]], "below /o/a"),
-        (&[&["l:o/a=/etc"], &["f:o/a/b=1"]], "below /o/a"),
         (&[&["h:o/a=o/b"]], "/o/b, which is not there"),
         (&[&["h:o/a=usr/x"]], "not there"),
         (&[&["d:usr", "h:o/a=usr"]], "directory"),
@@ -225,6 +225,12 @@ fn what_has_no_clear_place_is_refused() {
         let error = flat("/o", layers).unwrap_err().to_string();
         assert!(error.contains(reason), "{layers:?}: {error}");
     }
+    // In a layer of its own it takes the symlink's place.
+    check(
+        "/o",
+        &[&["l:o/a=/etc"], &["f:o/a/b=1"]],
+        &["d:/o", "d:/o/a", "f:/o/a/b=1"],
+    );
     let error = flat("/opt/o", &[&["l:opt=usr/opt", "f:usr/opt/o=1"]]).unwrap_err();
     assert!(error.to_string().contains("/opt is a symlink"), "{error}");
 }

@@ -57,7 +57,7 @@ pub(super) async fn replaced(
                             ),
                         )
                         .hinted(format!(
-                            "put its files where the link leads, such as --layer DIR:/{}",
+                            "put its files where the link leads, such as --layer DIR{directory}:/{}",
                             target.trim_start_matches('/')
                         )));
                     }

@@ -106,8 +106,8 @@ pub struct Arguments {
     #[arg(long)]
     pub offline: bool,
 
-    /// Keep levels unpacked in the cache, in swebench/levels: later runs then begin at once, for the
-    /// disk that it takes
+    /// Keep levels unpacked in the cache, in swebench/levels/private: later runs then begin at
+    /// once, for the disk that it takes
     #[arg(long)]
     pub keep_unpacked: bool,
 

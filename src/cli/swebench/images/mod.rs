@@ -33,7 +33,7 @@ use crate::layer::pack::PackOptions;
 use crate::oci::Reference;
 use crate::oci::media_type::Compression;
 use crate::oci::timestamp::Timestamp;
-use crate::sandbox::{Limiter, Network};
+use crate::sandbox::{Limiter, Network, private_in};
 
 pub use arguments::Arguments;
 use base::{BuiltBase, PlannedBase};
@@ -280,7 +280,9 @@ fn settings(
             .cache_dir
             .as_ref()
             .filter(|_| arguments.keep_unpacked)
-            .map(|directory| directory.join("swebench/levels")),
+            .map(|directory| private_in(&directory.join("swebench/levels")))
+            .transpose()
+            .map_err(|error| Failure::new("cannot keep levels unpacked", error.to_string()))?,
         left_out: arguments.leave_out.clone(),
         architecture: planned::architecture(),
         tag: arguments.tag.clone(),

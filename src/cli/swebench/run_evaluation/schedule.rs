@@ -19,7 +19,7 @@ use crate::config::environment::PATH;
 use crate::evaluation::engine::Shard;
 use crate::evaluation::workers::{Machine, default_workers};
 use crate::evaluation::{Evaluator, Follow, Job, Outcome, Roots, Status, record as keep, recorded};
-use crate::sandbox::{Bubblewrap, CopyOnWrite, Limiter, Network};
+use crate::sandbox::{Bubblewrap, CopyOnWrite, Limiter, Network, abstract_sockets};
 use crate::swebench::eval_script;
 use crate::swebench::names;
 use crate::swebench::predictions::{Prediction, Predictions};
@@ -200,6 +200,9 @@ fn evaluator(
             "no overlay can be mounted here ({trouble}); sandboxes are made by {}",
             way.name()
         ));
+    }
+    if arguments.sandbox.network && !abstract_sockets::can_be_kept_away() {
+        output::warning(abstract_sockets::UNPROTECTED);
     }
     let workers = match arguments.max_workers {
         Some(workers) => workers.get(),

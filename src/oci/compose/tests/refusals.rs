@@ -77,7 +77,7 @@ fn refusals_of_additions() {
         compose(&with(on(Family::Oci), vec![deps(layers)]))
     };
     assert!(many(125).is_ok());
-    assert!(matches!(many(126), Err(ComposeError::TooManyLayers(128))));
+    assert!(matches!(many(499), Err(ComposeError::TooManyLayers(501))));
     let mut broken = deps(Vec::new());
     broken.patch = Some(ConfigPatch {
         env: vec![("A".to_owned(), "${".to_owned())],

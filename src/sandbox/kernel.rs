@@ -1,0 +1,363 @@
+//! The calls of the kernel that no kept crate makes safe: what a new process does between fork and
+//! exec, mounts that show other owners, and a thread's own mounts.
+//!
+//! Between fork and exec the child of a process with threads may neither allocate memory nor take a
+//! lock. So everything it needs is made ready in [`Steps`] beforehand, and it makes nothing but
+//! calls of the kernel, by `rustix` with names that end in a zero byte already.
+#![expect(
+    unsafe_code,
+    reason = "fork, exec and mount_setattr(2) have no safe interface; this is the only module with any"
+)]
+
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::process::{DumpableBehavior, Gid, Pid, Resource, Rlimit, Signal, Uid, setrlimit};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+use super::mounting::Namespaces;
+use super::report::{Failure, Report, Step, at};
+
+/// Above every number under which files are handed on.
+const ABOVE_HANDED: RawFd = 64;
+
+/// What a new process does before it turns into another program.
+#[derive(Debug)]
+pub(super) struct Steps {
+    /// Who starts it: it must not outlive them.
+    pub(super) parent: Pid,
+    /// The `cgroup.procs` of the groups that it joins.
+    pub(super) groups: Vec<OwnedFd>,
+    /// What each of its processes may use.
+    pub(super) resources: Vec<(Resource, Rlimit)>,
+    /// Whom it becomes, where it is root: a user and its group.
+    pub(super) user: Option<(Uid, Gid)>,
+    /// The namespaces around bubblewrap's, where there can be some.
+    pub(super) namespaces: Option<Namespaces>,
+    /// What is handed on, and under which numbers, which are below 64.
+    pub(super) handed: Vec<(OwnedFd, RawFd)>,
+    /// Takes [`Report`]s.
+    pub(super) report: OwnedFd,
+}
+
+/// Has a command's process take these steps before it turns into the program.
+///
+/// Where there are namespaces, the program is the first process in its process namespace, and the
+/// command's process one that waits for it and ends as it does: with that everything ends.
+pub(super) fn before_exec(command: &mut Command, mut steps: Steps) {
+    let take = move || {
+        steps.take().map_err(|(step, at, errno)| {
+            let _ = rustix::io::write(&steps.report, &Report::Failed(step, at, errno).bytes());
+            io::Error::from(errno)
+        })
+    };
+    // SAFETY: between fork and exec only calls of the kernel are made, see above: nothing is
+    // allocated or freed, no lock is taken, and no Rust code of other threads is waited for.
+    unsafe {
+        command.pre_exec(take);
+    }
+}
+
+impl Steps {
+    fn take(&mut self) -> Result<(), Failure> {
+        end_with(self.parent);
+        for group in &self.groups {
+            rustix::io::write(group, b"0").map_err(at(Step::Group))?;
+        }
+        if let Some((user, group)) = self.user {
+            become_user(user, group).map_err(at(Step::User))?;
+            // Changing the user has let go of the parent.
+            end_with(self.parent);
+        }
+        new_session_keyring();
+        if let Some(namespaces) = &self.namespaces {
+            enter(&namespaces.maps).map_err(at(Step::Namespaces))?;
+            namespaces.mount()?;
+            self.start_first()?;
+        }
+        for (resource, limit) in &self.resources {
+            let limit = Rlimit {
+                current: limit.current,
+                maximum: limit.maximum,
+            };
+            setrlimit(*resource, limit).map_err(at(Step::Resource))?;
+        }
+        self.hand_on().map_err(at(Step::Files))
+    }
+
+    /// Goes on in a new process, the first in its namespace; this one waits for its end and then
+    /// ends itself.
+    fn start_first(&self) -> Result<(), Failure> {
+        let (watched, held) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(at(Step::Fork))?;
+        // SAFETY: the call has the arguments of fork(2): neither a stack nor any pointer. It makes a
+        // copy of a process that has one thread, being a copy itself.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+        let pid = i32::try_from(pid).unwrap_or(-1);
+        if pid < 0 {
+            return Err((Step::Fork, 0, Errno::AGAIN));
+        }
+        if pid > 0 {
+            let _ = rustix::io::write(&self.report, &Report::First(pid).bytes());
+            watch(pid, &held);
+        }
+        drop(held);
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        // Whether it has died before that was said.
+        let mut ends = [PollFd::new(&watched, PollFlags::IN)];
+        let now = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        if poll(&mut ends, Some(&now)) != Ok(0) {
+            exit(1);
+        }
+        Ok(())
+    }
+
+    /// Puts what is handed on under its numbers; everything else but the standard streams is closed
+    /// by exec.
+    fn hand_on(&self) -> rustix::io::Result<()> {
+        let mut last = 2;
+        // Away from the numbers first, which may be each other's.
+        let mut moved = [-1; 16];
+        for ((file, _), moved) in self.handed.iter().zip(&mut moved) {
+            let copy = rustix::io::fcntl_dupfd_cloexec(file, ABOVE_HANDED)?;
+            *moved = copy.as_raw_fd();
+            std::mem::forget(copy);
+        }
+        for ((_, number), moved) in self.handed.iter().zip(moved) {
+            // SAFETY: dup2(2) with plain numbers.
+            if unsafe { libc::dup2(moved, *number) } < 0 {
+                return Err(Errno::BADF);
+            }
+            last = last.max(*number);
+        }
+        close_on_exec_above(last);
+        Ok(())
+    }
+}
+
+/// Has this process die with its parent, or now where that has died.
+fn end_with(parent: Pid) {
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    if rustix::process::getppid() != Some(parent) {
+        exit(1);
+    }
+}
+
+fn exit(code: i32) -> ! {
+    // SAFETY: ends the process without running anything of it.
+    unsafe { libc::_exit(code) }
+}
+
+fn become_user(user: Uid, group: Gid) -> rustix::io::Result<()> {
+    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_res_gid(group, group, group)?;
+    rustix::thread::set_thread_res_uid(user, user, user)?;
+    // Its own files in /proc would belong to root otherwise.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
+}
+
+/// A session keyring of its own (keyctl(2)): what is in this process's one is not found in it. Where
+/// that cannot be made, the filter of calls still keeps programs from keyrings.
+fn new_session_keyring() {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: a null pointer stands for a keyring without a name.
+    unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        );
+    }
+}
+
+fn close_on_exec_above(last: RawFd) {
+    let first = libc::c_uint::try_from(last + 1).unwrap_or(3);
+    // SAFETY: changes a flag of descriptors, which are closed by exec.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    if done != 0 {
+        // Linux before 5.11.
+        for number in last + 1..65_536 {
+            // SAFETY: as above; numbers that are not open are refused.
+            unsafe {
+                libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
+            }
+        }
+    }
+}
+
+/// Waits for the first process of the namespaces and ends as it did. Keeps nothing open but standard
+/// streams and what says that it lives.
+fn watch(first: i32, held: &OwnedFd) -> ! {
+    const HELD: RawFd = 3;
+    // It still has a copy of ohoci's memory, in which there may be credentials.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // SAFETY: plain numbers; nothing here uses what is closed.
+    unsafe {
+        libc::dup2(held.as_raw_fd(), HELD);
+        if libc::syscall(libc::SYS_close_range, HELD + 1, libc::c_uint::MAX, 0) != 0 {
+            for number in HELD + 1..65_536 {
+                libc::close(number);
+            }
+        }
+        let mut status = 0;
+        while libc::waitpid(first, &raw mut status, 0) < 0 {
+            if *libc::__errno_location() != libc::EINTR {
+                exit(1);
+            }
+        }
+        exit(if libc::WIFEXITED(status) {
+            libc::WEXITSTATUS(status)
+        } else {
+            128 + libc::WTERMSIG(status)
+        })
+    }
+}
+
+/// Enters new namespaces, in which this process is root.
+fn enter(maps: &[Vec<u8>; 2]) -> rustix::io::Result<()> {
+    let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWPID;
+    // SAFETY: the table of descriptors stays as it is.
+    unsafe { unshare_unsafe(flags) }?;
+    let files = [
+        c"/proc/self/setgroups",
+        c"/proc/self/uid_map",
+        c"/proc/self/gid_map",
+    ];
+    let [users, groups] = maps;
+    for (path, text) in files.into_iter().zip([b"deny", users.as_slice(), groups]) {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, Mode::empty())?;
+        rustix::io::write(file, text)?;
+    }
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change(c"/", private)
+}
+
+/// Sets attributes of mounts (mount_setattr(2), Linux 5.12).
+pub(super) fn set_attributes(
+    tree: BorrowedFd<'_>,
+    set: u64,
+    user_namespace: Option<BorrowedFd<'_>>,
+    with_those_below: bool,
+) -> rustix::io::Result<()> {
+    let namespace = user_namespace.map_or(0, |fd| fd.as_raw_fd());
+    let attributes = libc::mount_attr {
+        attr_set: set,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::try_from(namespace).unwrap_or(0),
+    };
+    let recursive = match with_those_below {
+        true => libc::AT_RECURSIVE,
+        false => 0,
+    };
+    // SAFETY: the structure is one, of the size that is said, and lasts as long as the call.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | recursive,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    match done {
+        0 => Ok(()),
+        _ => Err(last_error()),
+    }
+}
+
+fn last_error() -> Errno {
+    // SAFETY: reads the thread's own error number.
+    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+}
+
+/// Lets mounts that are nowhere yet show other owners: those that the user namespace says.
+pub(super) fn show_owners(
+    tree: BorrowedFd<'_>,
+    namespace: BorrowedFd<'_>,
+    with_those_below: bool,
+) -> rustix::io::Result<()> {
+    let set = libc::MOUNT_ATTR_IDMAP | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    set_attributes(tree, set, Some(namespace), with_those_below)
+}
+
+/// Gives the calling thread, and what it starts from now on, mounts of its own.
+pub(super) fn own_mounts() -> rustix::io::Result<()> {
+    // SAFETY: the table of descriptors stays as it is; the thread gets a working directory of its
+    // own, which is nothing that memory safety depends on.
+    unsafe { unshare_unsafe(UnshareFlags::FS | UnshareFlags::NEWNS) }?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change(c"/", private)
+}
+
+/// A user namespace with these maps, of a process that is gone. Takes root.
+pub(super) fn user_namespace(users: &[u8], groups: &[u8]) -> io::Result<OwnedFd> {
+    let (ready, is_ready) = io::pipe()?;
+    let (waiting, go_on) = io::pipe()?;
+    // SAFETY: as in `start_first`; the copy makes only calls of the kernel, and ends.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    let pid = i32::try_from(pid).unwrap_or(-1);
+    if pid == 0 {
+        let mut byte = [0];
+        // SAFETY: only descriptors of this copy are closed, so that the pipe ends with the original;
+        // and the table of descriptors is not unshared.
+        unsafe {
+            libc::close(go_on.as_raw_fd());
+            if unshare_unsafe(UnshareFlags::NEWUSER).is_err() {
+                exit(1);
+            }
+        }
+        let _ = rustix::io::write(&is_ready, b"r");
+        let _ = rustix::io::read(&waiting, &mut byte);
+        exit(0);
+    }
+    if pid < 0 {
+        return Err(last_error().into());
+    }
+    drop(is_ready);
+    let mut byte = [0];
+    let made = rustix::io::read(&ready, &mut byte).map_err(io::Error::from);
+    let opened = made.and_then(|count| {
+        if count == 0 {
+            return Err(io::Error::other("no user namespace can be made"));
+        }
+        let write = |name: &str, text: &[u8]| {
+            let file = rustix::fs::open(
+                format!("/proc/{pid}/{name}"),
+                OFlags::WRONLY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?;
+            rustix::io::write(file, text).map(drop)
+        };
+        write("uid_map", users)?;
+        write("gid_map", groups)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let path = format!("/proc/{pid}/ns/user");
+        Ok(rustix::fs::open(path, flags, Mode::empty())?)
+    });
+    drop(go_on);
+    if let Some(pid) = Pid::from_raw(pid) {
+        while let Err(Errno::INTR) =
+            rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
+        {}
+    }
+    opened
+}

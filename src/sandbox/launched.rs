@@ -1,0 +1,69 @@
+//! A sandbox that was started.
+
+use std::io::{self, PipeReader, PipeWriter, Write as _};
+use std::os::fd::OwnedFd;
+use std::process::{Child, ExitStatus};
+use std::sync::mpsc;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Signal, pidfd_send_signal};
+
+/// What was started. Dropping it kills it, and waits until it is gone.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub(super) child: Child,
+    /// With the first process of a process namespace all others in it die, before it is gone.
+    pub(crate) first: Option<OwnedFd>,
+    /// Where bubblewrap tells how it is getting on.
+    pub(crate) status: Option<PipeReader>,
+    /// Nothing of the sandbox is started until something is written here.
+    pub(crate) gate: Option<PipeWriter>,
+    /// The thread that started it lasts as long as this: with it all of it would die.
+    pub(super) _thread: mpsc::Sender<()>,
+}
+
+impl Launched {
+    /// Lets the sandbox begin.
+    pub(crate) fn open_gate(&mut self) {
+        if let Some(mut gate) = self.gate.take() {
+            // Where it has died meanwhile, the status tells.
+            let _ = gate.write_all(b"\n");
+        }
+    }
+
+    /// Kills everything in the sandbox, and with it bubblewrap.
+    fn kill(&mut self) {
+        // What is no longer there need not be killed.
+        let _ = match &self.first {
+            Some(first) => pidfd_send_signal(first, Signal::KILL).map_err(io::Error::from),
+            None => self.child.kill(),
+        };
+    }
+
+    /// Waits until everything has ended by itself, and is gone.
+    pub(crate) fn wait(&mut self) -> io::Result<ExitStatus> {
+        if let Some(first) = &self.first {
+            // Readable when it is gone, and it goes last of those in its namespace.
+            while let Err(errno) = poll(&mut [PollFd::new(first, PollFlags::IN)], None) {
+                if errno != Errno::INTR {
+                    return Err(errno.into());
+                }
+            }
+        }
+        self.child.wait()
+    }
+
+    /// Kills what is left, and waits until all of it is gone. Blocks, but not for long.
+    pub(crate) fn end(&mut self) -> io::Result<ExitStatus> {
+        self.kill();
+        self.wait()
+    }
+}
+
+impl Drop for Launched {
+    fn drop(&mut self) {
+        // Where it has ended before, this does nothing; and there is nobody to tell.
+        let _ = self.end();
+    }
+}
