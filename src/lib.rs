@@ -1,37 +1,168 @@
-//! A daemonless OCI image assembler.
-//!
-//! To put ready-made layers on a base image nothing has to be built: read the base's manifest and
-//! config, append descriptors of layers that already exist, patch the config, push two small
-//! documents. The rooms, from the bottom up (each imports only what stands above it in this list):
-//!
-//! * [`oci`]: documents and the functions over them; no I/O, no clock, no randomness.
-//! * [`openhands`]: what OpenHands expects of images, such as their tags; as pure as `oci`.
-//! * [`swebench`]: SWE-bench's formats and verdicts; as pure as `oci`.
-//! * [`files`]: opening files that somebody names.
-//! * [`config`]: files and environment variables that say how ohoci behaves.
-//! * [`registry`]: the distribution client.
-//! * [`layer`]: file trees, tar in and out, compression.
-//! * [`store`]: one pair of traits, many places: registry, OCI layout, archives, local cache.
-//! * [`server`]: a small registry that keeps its repositories as OCI layouts.
-//! * [`transfer`]: plans what has to move where, and moves it.
-//! * [`sandbox`]: runs programs in a root file system without privileges.
-//! * [`deps`]: turns packages into the layers of a prefix that works on any base.
-//! * [`instances`]: builds the images of SWE-bench's instances.
-//! * [`evaluation`]: runs SWE-bench's predictions in sandboxes and grades them.
-//! * [`cli`]: arguments, messages, exit codes; the only room that prints.
+//! The command line of ohoci: arguments, messages, progress, exit codes. What a command does is in the
+//! crates below `crates/`; `docs/architecture.md` lists them. Nothing else prints.
 
-pub mod cli;
-pub mod config;
+pub mod arguments;
+pub mod batch;
+pub mod check;
+pub mod compose;
+pub mod context;
+pub mod copy;
 pub mod deps;
-pub mod evaluation;
-pub mod files;
-pub mod instances;
-pub mod layer;
-pub mod oci;
-pub mod openhands;
-pub mod registry;
-pub mod sandbox;
-pub mod server;
-pub mod store;
+pub mod exit_code;
+pub mod failure;
+pub mod inspect;
+pub mod limits;
+pub mod login;
+pub mod outdated;
+pub mod output;
+mod password;
+mod printable;
+pub mod progress;
+pub mod rebase;
+pub mod run;
+pub mod serve;
+mod signals;
+pub mod size;
 pub mod swebench;
-pub mod transfer;
+pub mod tags;
+pub mod verify;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use arguments::RegistryArguments;
+use failure::Failure;
+use signals::Signals;
+
+/// How long abandoned work gets to remove its temporary files.
+const CLEANING_UP: Duration = Duration::from_millis(500);
+
+/// Put ready-made layers on any base image: no daemon, no build, no root.
+#[derive(Parser, Debug)]
+#[command(
+    name = "ohoci",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    registry: RegistryArguments,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Compose(Box<compose::Arguments>),
+    Batch(Box<batch::Arguments>),
+    Inspect(inspect::Arguments),
+    Outdated(outdated::Arguments),
+    Rebase(rebase::Arguments),
+    Verify(verify::Arguments),
+    Check(check::Arguments),
+    Copy(copy::Arguments),
+    Run(Box<run::Arguments>),
+    Tags(Box<tags::Arguments>),
+    /// Ready-made layers from packages
+    #[command(subcommand)]
+    Deps(deps::DepsCommand),
+    /// SWE-bench without Docker
+    #[command(subcommand)]
+    Swebench(swebench::SwebenchCommand),
+    /// A small registry for CI jobs and tests
+    #[command(subcommand)]
+    Registry(RegistryCommand),
+    Login(login::LoginArguments),
+    Logout(login::LogoutArguments),
+}
+
+#[derive(Subcommand, Debug)]
+enum RegistryCommand {
+    Serve(serve::Arguments),
+}
+
+/// The command line as data, from which reference documentation is generated.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs one command line and says how the process ends.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let words = swebench::run_evaluation::words::rewritten(arguments);
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    output::start_log(cli.registry.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return output::failure(&Failure::new("cannot start", error.to_string()));
+        }
+    };
+    let pushes = matches!(
+        cli.command,
+        Command::Compose(_) | Command::Batch(_) | Command::Copy(_) | Command::Rebase(_)
+    );
+    let outcome = runtime.block_on(async {
+        // A server ends well by a signal; everything else is interrupted by it.
+        if let Command::Registry(RegistryCommand::Serve(arguments)) = &cli.command {
+            return Some(serve::run(arguments).await);
+        }
+        until_interrupted(dispatch(cli)).await
+    });
+    // Threads that write files remove what they leave unfinished, if they get the time; a blocked
+    // read has nothing left to tell.
+    runtime.shutdown_timeout(CLEANING_UP);
+    match outcome {
+        Some(Ok(code)) => ExitCode::from(code),
+        Some(Err(failure)) => output::failure(&failure),
+        None => {
+            output::note(if pushes {
+                "interrupted; no tag was moved to anything incomplete"
+            } else {
+                "interrupted"
+            });
+            ExitCode::from(exit_code::INTERRUPTED)
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<u8, Failure> {
+    let registry = cli.registry;
+    match cli.command {
+        Command::Compose(arguments) => Box::pin(compose::run(&arguments, &registry)).await,
+        Command::Batch(arguments) => Box::pin(batch::run(&arguments, &registry)).await,
+        Command::Inspect(arguments) => Box::pin(inspect::run(&arguments, &registry)).await,
+        Command::Outdated(arguments) => Box::pin(outdated::run(&arguments, &registry)).await,
+        Command::Rebase(arguments) => Box::pin(rebase::run(&arguments, &registry)).await,
+        Command::Verify(arguments) => Box::pin(verify::run(&arguments, &registry)).await,
+        Command::Check(arguments) => Box::pin(check::run(&arguments, &registry)).await,
+        Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,
+        Command::Run(arguments) => Box::pin(run::run(&arguments, &registry)).await,
+        Command::Tags(arguments) => tags::run(&arguments),
+        Command::Deps(command) => Box::pin(deps::run(&command, &registry)).await,
+        Command::Swebench(command) => Box::pin(swebench::run(&command, &registry)).await,
+        Command::Registry(RegistryCommand::Serve(arguments)) => serve::run(&arguments).await,
+        Command::Login(arguments) => Box::pin(login::login(&arguments, &registry)).await,
+        Command::Logout(arguments) => Box::pin(login::logout(&arguments, &registry)).await,
+    }
+}
+
+/// `None` when Ctrl-C or SIGTERM came first: the work is dropped where it stands.
+async fn until_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut signals = Signals::take();
+    tokio::select! {
+        outcome = work => Some(outcome),
+        () = Signals::next(&mut signals) => None,
+    }
+}

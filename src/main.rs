@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ohoci::cli::run(std::env::args_os())
+    ohoci::run(std::env::args_os())
 }

@@ -8,17 +8,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What handles such trees, below `src`.
-const REVIEWED: [&str; 9] = [
-    "cli/run",
-    "cli/swebench",
-    "deps/bytecode",
-    "deps/place",
-    "deps/rootfs",
-    "evaluation",
-    "instances",
-    "layer",
-    "sandbox",
+/// What handles such trees.
+const REVIEWED: [&str; 10] = [
+    "crates/deps/src/bytecode",
+    "crates/deps/src/place",
+    "crates/deps/src/rootfs",
+    "crates/layer",
+    "crates/sandbox",
+    "crates/swebench-evaluation",
+    "crates/swebench-images",
+    "crates/unpack",
+    "src/run",
+    "src/swebench",
 ];
 
 /// What goes to the file system by path.
@@ -56,140 +57,176 @@ const HARMLESS: [&str; 11] = [
     "std::fs::File;",
 ];
 
-/// Files below `src` with how many such calls they have, and what these are about.
+/// Files with how many such calls they have, and what these are about.
 const ALLOWED: &[(&str, usize, &str)] = &[
     (
-        "cli/run/prepare.rs",
+        "src/run/prepare.rs",
         4,
         "mounts that the user names, and this machine's lists of hosts",
     ),
-    ("cli/swebench/images/base.rs", ANY, "logs"),
+    ("src/swebench/images/base.rs", ANY, "logs"),
     (
-        "cli/swebench/images/mod.rs",
+        "src/swebench/images/mod.rs",
         ANY,
         "a directory that the user names",
     ),
     (
-        "cli/swebench/images/push.rs",
+        "src/swebench/images/push.rs",
         1,
         "whether a directory that the user names is there",
     ),
-    ("cli/swebench/inputs.rs", ANY, "datasets and predictions"),
+    ("src/swebench/inputs.rs", ANY, "datasets and predictions"),
     (
-        "cli/swebench/report.rs",
+        "src/swebench/report.rs",
         ANY,
         "a directory that the user names",
     ),
     (
-        "cli/swebench/run_evaluation/carrier.rs",
+        "src/swebench/run_evaluation/carrier.rs",
         9,
         "files of runs, none of which is a symlink",
     ),
-    ("cli/swebench/run_evaluation/engine.rs", ANY, "logs"),
-    ("cli/swebench/run_evaluation/finish.rs", ANY, "reports"),
+    ("src/swebench/run_evaluation/engine.rs", ANY, "logs"),
+    ("src/swebench/run_evaluation/finish.rs", ANY, "reports"),
     (
-        "cli/swebench/run_evaluation/record.rs",
+        "src/swebench/run_evaluation/record.rs",
         ANY,
         "the run's own record",
     ),
-    ("cli/swebench/run_tree.rs", ANY, "folders of runs"),
-    ("deps/bytecode/kept.rs", 1, "the cache"),
-    ("evaluation/carried.rs", 1, "layers that were fetched"),
-    ("evaluation/folder.rs", ANY, "a run's folder"),
-    ("evaluation/grader.rs", ANY, "a run's log"),
-    ("evaluation/instance.rs", 7, "a run's folder"),
-    ("evaluation/instance_log.rs", ANY, "a run's log"),
+    ("src/swebench/run_tree.rs", ANY, "folders of runs"),
+    ("crates/deps/src/bytecode/kept.rs", 1, "the cache"),
     (
-        "evaluation/roots.rs",
+        "crates/swebench-evaluation/src/carried.rs",
+        1,
+        "layers that were fetched",
+    ),
+    (
+        "crates/swebench-evaluation/src/folder.rs",
+        ANY,
+        "a run's folder",
+    ),
+    (
+        "crates/swebench-evaluation/src/grader.rs",
+        ANY,
+        "a run's log",
+    ),
+    (
+        "crates/swebench-evaluation/src/instance.rs",
+        7,
+        "a run's folder",
+    ),
+    (
+        "crates/swebench-evaluation/src/instance_log.rs",
+        ANY,
+        "a run's log",
+    ),
+    (
+        "crates/swebench-evaluation/src/roots.rs",
         5,
         "the directory that holds roots, and locks beside them",
     ),
     (
-        "evaluation/sandboxed.rs",
+        "crates/swebench-evaluation/src/sandboxed.rs",
         2,
         "lists of hosts: this machine's, and one in a directory of its own",
     ),
-    ("evaluation/workers.rs", ANY, "/proc/meminfo"),
     (
-        "instances/assembled.rs",
+        "crates/swebench-evaluation/src/workers.rs",
+        ANY,
+        "/proc/meminfo",
+    ),
+    (
+        "crates/swebench-images/src/assembled.rs",
         2,
         "the layout that a base is kept in",
     ),
-    ("instances/assembled/configure.rs", 1, "the build's log"),
     (
-        "instances/audit.rs",
+        "crates/swebench-images/src/assembled/configure.rs",
+        1,
+        "the build's log",
+    ),
+    (
+        "crates/swebench-images/src/audit.rs",
         3,
         "a repository that the audit makes itself",
     ),
     (
-        "instances/base.rs",
+        "crates/swebench-images/src/base.rs",
         6,
         "the directories that hold roots, and layers that were fetched",
     ),
     (
-        "instances/builder/workplace.rs",
+        "crates/swebench-images/src/builder/workplace.rs",
         6,
         "the directories that hold levels, and logs",
     ),
-    ("instances/error.rs", 1, "the build's log"),
-    ("instances/git.rs", 1, "where git is installed"),
-    ("instances/kept.rs", 2, "the cache"),
-    ("instances/pip.rs", 2, "this machine's configuration of pip"),
+    ("crates/swebench-images/src/error.rs", 1, "the build's log"),
     (
-        "instances/python.rs",
+        "crates/swebench-images/src/git.rs",
+        1,
+        "where git is installed",
+    ),
+    ("crates/swebench-images/src/kept.rs", 2, "the cache"),
+    (
+        "crates/swebench-images/src/pip.rs",
+        2,
+        "this machine's configuration of pip",
+    ),
+    (
+        "crates/swebench-images/src/python.rs",
         ANY,
         "a Python of this machine, which is only read",
     ),
     (
-        "instances/repository.rs",
+        "crates/swebench-images/src/repository.rs",
         9,
         "clones, in which nothing runs",
     ),
     (
-        "instances/stage.rs",
+        "crates/swebench-images/src/stage.rs",
         5,
         "files beside a stage, and this machine's lists of hosts",
     ),
     (
-        "layer/pack.rs",
+        "crates/layer/src/pack.rs",
         4,
         "what the user gives as a layer, by its own name",
     ),
     (
-        "layer/source.rs",
+        "crates/layer/src/source.rs",
         1,
         "what the user gives as a layer, by its own name",
     ),
     (
-        "sandbox/cgroup.rs",
+        "crates/sandbox/src/cgroup.rs",
         ANY,
         "control groups, whose files the kernel makes",
     ),
-    ("sandbox/denial.rs", ANY, "/proc"),
-    ("sandbox/image.rs", 1, "layers that were fetched"),
+    ("crates/sandbox/src/denial.rs", ANY, "/proc"),
+    ("crates/unpack/src/image.rs", 1, "layers that were fetched"),
     (
-        "sandbox/limits.rs",
+        "crates/sandbox/src/limits.rs",
         ANY,
         "control groups, whose files the kernel makes",
     ),
     (
-        "sandbox/overlay.rs",
+        "crates/sandbox/src/overlay.rs",
         ANY,
         "directories that are made before anything runs over them",
     ),
     (
-        "sandbox/remove.rs",
+        "crates/sandbox/src/remove.rs",
         ANY,
         "directories by their own names, which lie in one of ohoci's",
     ),
     (
-        "sandbox/root.rs",
+        "crates/sandbox/src/root.rs",
         4,
         "the root itself, and its name in /proc",
     ),
-    ("sandbox/run.rs", ANY, "where bwrap is installed"),
+    ("crates/sandbox/src/run.rs", ANY, "where bwrap is installed"),
     (
-        "sandbox/unpack.rs",
+        "crates/unpack/src/unpack.rs",
         1,
         "the directory that is unpacked to; what is below is opened beneath it",
     ),
@@ -199,10 +236,13 @@ const ALLOWED: &[(&str, usize, &str)] = &[
 const ANY: usize = usize::MAX;
 
 /// Rooms and files that other rules hold for.
-const NOT_REVIEWED: &[(&str, &str)] = &[("layer/beneath.rs", "it is what is to be used instead")];
+const NOT_REVIEWED: &[(&str, &str)] = &[(
+    "crates/layer/src/beneath.rs",
+    "it is what is to be used instead",
+)];
 
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The files below a directory, with what is no test of them and no comment.
@@ -215,7 +255,7 @@ fn files(directory: &Path, found: &mut Vec<(String, String)>) {
         }
         let is_code = path.extension().is_some_and(|extension| extension == "rs");
         if is_code && path.file_name().is_some_and(|name| name != "tests.rs") {
-            let name = path.strip_prefix(source()).unwrap().display().to_string();
+            let name = path.strip_prefix(root()).unwrap().display().to_string();
             found.push((name, without_tests(&fs_err::read_to_string(&path).unwrap())));
         }
     }
@@ -247,7 +287,7 @@ fn calls(text: &str) -> usize {
 fn what_foreign_code_may_have_touched_is_reached_by_descriptors() {
     let mut sources = Vec::new();
     for room in REVIEWED {
-        files(&source().join(room), &mut sources);
+        files(&root().join(room), &mut sources);
     }
     let mut found: BTreeMap<&str, usize> = BTreeMap::new();
     for (name, text) in &sources {
@@ -306,32 +346,35 @@ fn a_call_by_path_is_noticed() {
 /// Where git stands in a command line, and why it may.
 const GIT: &[(&str, &str)] = &[
     (
-        "evaluation/patching.rs",
+        "crates/swebench-evaluation/src/patching.rs",
         "upstream's commands, run behind git::in_shell",
     ),
     (
-        "evaluation/sandboxed.rs",
+        "crates/swebench-evaluation/src/sandboxed.rs",
         "a command that it runs behind git::in_shell",
     ),
-    ("deps/python/sdist/poetry/requires.rs", "a key of Poetry's"),
     (
-        "instances/base.rs",
+        "crates/deps/src/python/sdist/poetry/requires.rs",
+        "a key of Poetry's",
+    ),
+    (
+        "crates/swebench-images/src/base.rs",
         "the name of a program that bases have to have",
     ),
-    ("instances/git.rs", "it is the place"),
+    ("crates/swebench-images/src/git.rs", "it is the place"),
     (
-        "instances/instance.rs",
+        "crates/swebench-images/src/instance.rs",
         "a command that it runs behind git::in_shell",
     ),
     (
-        "instances/repository.rs",
+        "crates/swebench-images/src/repository.rs",
         "how names of bare repositories end",
     ),
     (
-        "swebench/eval_script.rs",
+        "crates/swebench/src/eval_script.rs",
         "upstream's script, which a row could hold as well",
     ),
-    ("swebench/setup_script.rs", "upstream's script"),
+    ("crates/swebench/src/setup_script.rs", "upstream's script"),
 ];
 
 /// Whether a text has git as a word at the beginning of a command line or alone.
@@ -352,7 +395,9 @@ fn starts_git(text: &str) -> bool {
 #[test]
 fn git_is_started_from_one_place() {
     let mut sources = Vec::new();
-    files(&source(), &mut sources);
+    for part in ["crates", "src"] {
+        files(&root().join(part), &mut sources);
+    }
     let starting: Vec<&str> = sources
         .iter()
         .filter(|(_, text)| starts_git(text))
@@ -368,7 +413,7 @@ fn git_is_started_from_one_place() {
     );
     for (name, _) in GIT
         .iter()
-        .filter(|(name, _)| name.starts_with("evaluation/s") || name.ends_with("instance.rs"))
+        .filter(|(name, _)| name.contains("-evaluation/src/s") || name.ends_with("instance.rs"))
     {
         let text = &sources.iter().find(|(known, _)| known == name).unwrap().1;
         assert!(text.contains("git::in_shell("), "{name}");

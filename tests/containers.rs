@@ -1,6 +1,6 @@
 //! What was composed is read, unpacked and run by other people's programs.
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 
 use crate::support::images::{Layer, Node, bare};

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use ohoci::oci::Digest;
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::Digest;
+use ohoci_image::media_type::{Compression, Family};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 

@@ -7,9 +7,9 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ohoci::layer::limits::{Budget, UnpackLimits};
-use ohoci::layer::{LayerPath, flatten};
-use ohoci::sandbox::{Owners, unpack};
+use ohoci_layer::limits::{Budget, UnpackLimits};
+use ohoci_layer::{LayerPath, flatten};
+use ohoci_unpack::{Owners, unpack};
 
 /// A member of a tar, field by field (POSIX.1-2017, pax, "ustar Interchange Format").
 #[derive(Clone)]

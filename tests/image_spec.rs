@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jsonschema::{Retrieve, Uri, Validator};
-use ohoci::oci::compose::{Addition, AdditionSource, Base, BaseImage, Composition, Layer, compose};
-use ohoci::oci::index::{self, Entry, NewIndex};
-use ohoci::oci::label::Position;
-use ohoci::oci::media_type::{Compression, Family};
-use ohoci::oci::{Descriptor, Digest, Document, Manifest, shape};
+use ohoci_image::compose::{
+    Addition, AdditionSource, Base, BaseImage, Composition, Layer, compose,
+};
+use ohoci_image::index::{self, Entry, NewIndex};
+use ohoci_image::label::Position;
+use ohoci_image::media_type::{Compression, Family};
+use ohoci_image::{Descriptor, Digest, Document, Manifest, shape};
 use serde_json::{Value, json};
 
 use crate::support::images::{Index, bare, busybox};

@@ -1,6 +1,6 @@
 //! `ohoci inspect`: what it shows, and what it never lets through to a terminal.
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 
 use crate::support::command::Ohoci;

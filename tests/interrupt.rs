@@ -4,7 +4,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::answering::{Answering, answer, image, stalled};

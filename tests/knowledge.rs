@@ -2,7 +2,7 @@
 //! names what is not there, on registries that take manifests unchecked, too.
 
 use axum::http::Method;
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 
 use crate::support::answering::answer;

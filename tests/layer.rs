@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ohoci::layer::{LayerSource, PackOptions, PackedLayer, pack};
-use ohoci::oci::media_type::Compression;
+use ohoci_image::media_type::Compression;
+use ohoci_layer::{LayerSource, PackOptions, PackedLayer, pack};
 
 /// Runs a tool with `input` and returns what it prints.
 fn run(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
@@ -158,7 +158,7 @@ fn what_the_tools_wrote_is_taken_as_it_is() {
             let given = LayerSource::parse(&path).unwrap();
             let layer = pack(&given, &PackOptions::default(), out.path()).unwrap();
             assert_eq!(fs_err::read(layer.file.path()).unwrap(), blob);
-            assert_eq!(layer.diff_id, ohoci::oci::Digest::of(&tar));
+            assert_eq!(layer.diff_id, ohoci_image::Digest::of(&tar));
 
             let moved = packed(&path, compression, out.path());
             let tar = run(program, &["-dc"], &fs_err::read(moved.file.path()).unwrap());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 
 use crate::support::command::{Ohoci, Outcome};
 use crate::support::images::{Layer, Node, busybox};

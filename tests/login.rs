@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ohoci::oci::media_type::Family;
+use ohoci_image::media_type::Family;
 use serde_json::{Value, json};
 
 use crate::support::command::{Ohoci, Outcome};

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use ohoci::oci::media_type::Family;
+use ohoci_image::media_type::Family;
 use testbed::Relay;
 
 use crate::support::answering::{Answering, answer, image};

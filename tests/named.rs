@@ -1,6 +1,6 @@
 //! `--tag-scheme` and `--code`: images named by what they are made of, and earlier ones used again.
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 
 use crate::support::images::{Layer, Node, bare};

@@ -1,7 +1,7 @@
 //! Images as they are found in registries: without a platform, index in index, with an artifact
 //! type, with layers that must not be redistributed, with layers that are not what they say.
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 
 use crate::support::command::{Ohoci, Outcome};

@@ -1,6 +1,6 @@
 //! Indexes: image by image, index in and index out, and platforms that are not there.
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 
 use crate::support::clients::skopeo;

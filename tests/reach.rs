@@ -2,7 +2,7 @@
 //! that fail, limits on the size of a request.
 
 use axum::http::Method;
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use testbed::docker_registry::Tls;
 
 use crate::support::answering::{Answering, answer, image};

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ohoci::oci::media_type::{Compression, Family};
-use ohoci::registry::{Client, Settings};
-use ohoci::store::cache::Cache;
-use ohoci::transfer::places::Places;
-use ohoci::transfer::recompose::{BaseChoice, DepsChoice, Rebase, rebase_job};
-use ohoci::transfer::{Observer, Unwatched, compose};
+use ohoci_compose::places::Places;
+use ohoci_compose::recompose::{BaseChoice, DepsChoice, Rebase, rebase_job};
+use ohoci_compose::{Observer, Unwatched, compose};
+use ohoci_image::media_type::{Compression, Family};
+use ohoci_registry::{Client, Settings};
+use ohoci_store::cache::Cache;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testbed::Relay;

@@ -7,8 +7,8 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ohoci::oci::media_type::{Compression, Family};
-use ohoci::sandbox::{Bubblewrap, Calls, Ended, Network, RunError, Sandbox, Streams};
+use ohoci_image::media_type::{Compression, Family};
+use ohoci_sandbox::{Bubblewrap, Calls, Ended, Network, RunError, Sandbox, Streams};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use rustix::process::Signal;
 
 use crate::support::command::Ohoci;
@@ -14,7 +14,7 @@ use crate::support::serving::Serving;
 #[test]
 fn a_thousand_idle_connections_and_few_descriptors_leave_room_for_a_client() {
     // This process holds the other ends.
-    ohoci::server::raise_descriptor_limit();
+    ohoci_server::raise_descriptor_limit();
     let ohoci = Ohoci::new();
     let mut command = ohoci.command_after("ulimit -n 128");
     command.args(["registry", "serve", "--listen", "127.0.0.1:0"]);

@@ -3,11 +3,11 @@
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
-use ohoci::swebench::eval_script::{self, Steps};
-use ohoci::swebench::grading::{GradeError, Resolution, grade};
-use ohoci::swebench::predictions::Predictions;
-use ohoci::swebench::row::{Place, Row};
-use ohoci::swebench::summary::{self, Evidence, Leftovers, Summary};
+use ohoci_swebench::eval_script::{self, Steps};
+use ohoci_swebench::grading::{GradeError, Resolution, grade};
+use ohoci_swebench::predictions::Predictions;
+use ohoci_swebench::row::{Place, Row};
+use ohoci_swebench::summary::{self, Evidence, Leftovers, Summary};
 use serde_json::Value;
 
 fn data() -> PathBuf {

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use ohoci::deps::debian::ar::ArReader;
+use ohoci_deps::debian::ar::ArReader;
 
 pub(crate) fn run(data: &[u8]) -> bool {
     let mut archive = ArReader::new(data);

@@ -1,8 +1,8 @@
 //! Any bytes as an archive of a recipe: a zip, or a tar in any compression.
 
-use ohoci::deps::archive::source::from_archive;
-use ohoci::deps::archive::{Selection, Spool};
-use ohoci::layer::LayerPath;
+use ohoci_deps::archive::source::from_archive;
+use ohoci_deps::archive::{Selection, Spool};
+use ohoci_layer::LayerPath;
 
 thread_local! {
     /// One for all inputs, because making one takes longer than anything else here.

@@ -1,6 +1,6 @@
 //! Any patch on any config: no panic, and an error leaves the config as it was.
 
-use ohoci::oci::config_patch::ConfigPatch;
+use ohoci_image::config_patch::ConfigPatch;
 use serde_json::{Map, Value};
 
 pub(crate) fn run(data: &[u8]) -> bool {

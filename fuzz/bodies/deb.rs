@@ -1,6 +1,6 @@
 //! Any bytes as a Debian package; what is accepted has only paths that stay below the root.
 
-use ohoci::deps::debian::deb;
+use ohoci_deps::debian::deb;
 
 pub(crate) fn run(data: &[u8]) -> bool {
     let Ok(deb) = deb::parse(data, &std::env::temp_dir()) else {

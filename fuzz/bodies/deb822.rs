@@ -1,10 +1,10 @@
 //! Any text as the stanzas of an index: fields, versions, relations, files.
 
-use ohoci::deps::deb822::{Comments, Stanzas};
-use ohoci::deps::debian::index::Index;
-use ohoci::deps::debian::relation;
-use ohoci::deps::debian::version::Version;
-use ohoci::deps::lock::is_relative;
+use ohoci_deps::deb822::{Comments, Stanzas};
+use ohoci_deps::debian::index::Index;
+use ohoci_deps::debian::relation;
+use ohoci_deps::debian::version::Version;
+use ohoci_deps::lock::is_relative;
 
 pub(crate) fn run(data: &[u8]) -> bool {
     let text = String::from_utf8_lossy(data);

@@ -1,8 +1,8 @@
 //! Any bytes as an ELF file of a package; edits keep its length.
 
-use ohoci::deps::place::{LOADER, Machine, Prefix};
-use ohoci::deps::relocate::{Origin, Programs, Relocation, relocate_elf};
-use ohoci::layer::LayerPath;
+use ohoci_deps::place::{LOADER, Machine, Prefix};
+use ohoci_deps::relocate::{Origin, Programs, Relocation, relocate_elf};
+use ohoci_layer::LayerPath;
 
 pub(crate) fn run(data: &[u8]) -> bool {
     // The first byte says how the rest is taken.

@@ -1,8 +1,8 @@
 //! Any bytes as an image config, and all that is read out of one.
 
-use ohoci::oci::image_config::ImageConfig;
-use ohoci::oci::{Document, label, shape};
-use ohoci::sandbox::process::Process;
+use ohoci_image::image_config::ImageConfig;
+use ohoci_image::{Document, label, shape};
+use ohoci_sandbox::process::Process;
 
 pub(crate) fn run(data: &[u8]) -> bool {
     let Ok(document) = Document::parse(data.to_vec(), &shape::CONFIG) else {

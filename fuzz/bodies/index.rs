@@ -1,8 +1,8 @@
 //! Any bytes as an `index.json`: images are chosen from it, and it is written and read again.
 
-use ohoci::oci::Digest;
-use ohoci::store::layout::Index;
-use ohoci::store::layout::index::Selection;
+use ohoci_image::Digest;
+use ohoci_store::layout::Index;
+use ohoci_store::layout::index::Selection;
 
 pub(crate) fn run(data: &[u8]) -> bool {
     let Ok(index) = Index::parse(data.to_vec()) else {

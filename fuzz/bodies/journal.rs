@@ -2,7 +2,7 @@
 
 use std::io::BufReader;
 
-use ohoci::transfer::batch::journal;
+use ohoci_compose::batch::journal;
 
 pub(crate) fn run(data: &[u8]) -> bool {
     // A small buffer, so that lines come in pieces.

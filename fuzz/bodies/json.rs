@@ -1,8 +1,8 @@
 //! Any bytes as JSON of every kind of document: what is accepted is what `serde_json` reads, with no key
 //! twice.
 
-use ohoci::oci::json::{self, JsonError};
-use ohoci::oci::shape;
+use ohoci_image::json::{self, JsonError};
+use ohoci_image::shape;
 use serde_json::Value;
 
 pub(crate) fn run(data: &[u8]) -> bool {

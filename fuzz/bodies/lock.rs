@@ -1,6 +1,6 @@
 //! Any text as a lock; what is read is written and read again as the same.
 
-use ohoci::deps::lock;
+use ohoci_deps::lock;
 
 thread_local! {
     /// One for all inputs, because making one takes longer than anything else here.

@@ -1,10 +1,10 @@
 //! Any bytes as a manifest; what is read as an image is composed on, and the result is read again.
 
-use ohoci::oci::compose::{self, Base, BaseImage, Composition};
-use ohoci::oci::config_patch::ConfigPatch;
-use ohoci::oci::index::{self, Wanted};
-use ohoci::oci::label::Position;
-use ohoci::oci::{Document, Manifest, shape};
+use ohoci_image::compose::{self, Base, BaseImage, Composition};
+use ohoci_image::config_patch::ConfigPatch;
+use ohoci_image::index::{self, Wanted};
+use ohoci_image::label::Position;
+use ohoci_image::{Document, Manifest, shape};
 use serde_json::Value;
 
 pub(crate) fn run(data: &[u8]) -> bool {

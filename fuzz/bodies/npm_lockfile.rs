@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use ohoci::deps::lock::is_relative;
-use ohoci::deps::npm::choose::{Target, choose};
-use ohoci::deps::npm::{Lockfile, manifest};
-use ohoci::oci::Platform;
+use ohoci_deps::lock::is_relative;
+use ohoci_deps::npm::choose::{Target, choose};
+use ohoci_deps::npm::{Lockfile, manifest};
+use ohoci_image::Platform;
 
 pub(crate) fn run(data: &[u8]) -> bool {
     let text = String::from_utf8_lossy(data);

@@ -1,9 +1,9 @@
 //! Any bytes as the tarball of a package; what is accepted stays in the package's place.
 
-use ohoci::deps::archive::Spool;
-use ohoci::deps::npm::install::NodeModules;
-use ohoci::deps::npm::{Lockfile, tarball};
-use ohoci::layer::LayerPath;
+use ohoci_deps::archive::Spool;
+use ohoci_deps::npm::install::NodeModules;
+use ohoci_deps::npm::{Lockfile, tarball};
+use ohoci_layer::LayerPath;
 
 const LOCKFILE: &str = r#"{"lockfileVersion": 3, "packages": {
     "": {"dependencies": {"a": "1.0.0"}},

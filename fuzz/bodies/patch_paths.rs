@@ -1,6 +1,6 @@
 //! Any text as a patch: whatever stands around it, a patch to git's own files is refused.
 
-use ohoci::swebench::patch_paths::{RefusedWhy, refused_path};
+use ohoci_swebench::patch_paths::{RefusedWhy, refused_path};
 
 /// What git refuses and patch would do.
 const OF_GIT: &str = "diff --git a/.git/config b/.git/config\n--- a/.git/config\n+++ b/.git/config\n\

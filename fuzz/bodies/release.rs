@@ -1,7 +1,7 @@
 //! Any text as a clear-signed release: nothing of it counts that nobody signed.
 
-use ohoci::deps::debian::clearsign;
-use ohoci::deps::debian::release::Release;
+use ohoci_deps::debian::clearsign;
+use ohoci_deps::debian::release::Release;
 
 pub(crate) fn run(data: &[u8]) -> bool {
     let text = String::from_utf8_lossy(data);

@@ -1,9 +1,9 @@
 //! Any bytes as a source distribution; what is accepted makes an environment.
 
-use ohoci::deps::archive::Spool;
-use ohoci::deps::python::sdist::{self, BuildScript};
-use ohoci::deps::python::{Environment, Layout};
-use ohoci::layer::LayerPath;
+use ohoci_deps::archive::Spool;
+use ohoci_deps::python::sdist::{self, BuildScript};
+use ohoci_deps::python::{Environment, Layout};
+use ohoci_layer::LayerPath;
 
 thread_local! {
     /// One for all inputs, because making one takes longer than anything else here.

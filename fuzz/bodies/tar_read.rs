@@ -2,9 +2,9 @@
 
 use std::io::Read;
 
-use ohoci::layer::Rules;
-use ohoci::layer::tar_read::{Limits, Member, TarError, TarReader};
-use ohoci::layer::tar_write::TarWriter;
+use ohoci_layer::Rules;
+use ohoci_layer::tar_read::{Limits, Member, TarError, TarReader};
+use ohoci_layer::tar_write::TarWriter;
 
 fn read(tar: &[u8], rules: Rules) -> Result<Vec<(Member, Vec<u8>)>, TarError> {
     let mut reader = TarReader::new(tar, rules, Limits::default());

@@ -3,12 +3,12 @@
 
 use std::sync::LazyLock;
 
-use ohoci::deps::archive::Spool;
-use ohoci::deps::archive::zip::Limits;
-use ohoci::deps::python::tags::{Chooser, Libc, Target};
-use ohoci::deps::python::{Environment, Layout, wheel};
-use ohoci::layer::LayerPath;
-use ohoci::oci::Platform;
+use ohoci_deps::archive::Spool;
+use ohoci_deps::archive::zip::Limits;
+use ohoci_deps::python::tags::{Chooser, Libc, Target};
+use ohoci_deps::python::{Environment, Layout, wheel};
+use ohoci_image::Platform;
+use ohoci_layer::LayerPath;
 
 static CHOOSER: LazyLock<Chooser> = LazyLock::new(|| {
     let platform = Platform::new("linux", "amd64");

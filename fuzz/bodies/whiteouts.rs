@@ -4,10 +4,10 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use ohoci::layer::headers::read_headers;
-use ohoci::layer::limits::{Budget, UnpackLimits};
-use ohoci::layer::{LayerPath, flatten};
-use ohoci::transfer::fit::Listing;
+use ohoci_compose::fit::Listing;
+use ohoci_layer::headers::read_headers;
+use ohoci_layer::limits::{Budget, UnpackLimits};
+use ohoci_layer::{LayerPath, flatten};
 
 /// What parts layers in the input: a block, as everything in a tar is.
 const DIVIDER: &[u8] = &[b'-'; 512];
@@ -45,7 +45,7 @@ pub(crate) fn run(data: &[u8]) -> bool {
             move || Ok(Box::new(layer) as Box<dyn Read>)
         })
         .collect();
-    let open: Vec<&ohoci::layer::OpenLayer<'_>> = open.iter().map(|open| open as _).collect();
+    let open: Vec<&ohoci_layer::OpenLayer<'_>> = open.iter().map(|open| open as _).collect();
     let budget = Arc::new(Budget::new(limits));
     let tree = flatten(&open, &LayerPath::root(), &budget, directory.path());
     if let Ok(tree) = &tree {

@@ -1,21 +1,40 @@
-//! SWE-bench's formats and verdicts: instances, predictions, names of images, their environments,
-//! logs of tests, grades and reports; pure functions.
+//! `ohoci swebench`: SWE-bench without Docker.
 
-pub mod conda;
-pub mod environment;
-pub mod eval_script;
-pub mod frozen;
-pub mod grading;
-pub mod infra_failure;
-pub mod log_parser;
-pub mod names;
-pub mod patch_paths;
-mod pattern;
-pub mod predictions;
-mod python_json;
-mod python_repr;
-mod python_text;
-pub mod row;
-pub mod setup_script;
-pub mod specs;
-pub mod summary;
+pub mod audit_leak;
+pub mod images;
+mod inputs;
+mod parquet;
+pub mod report;
+pub mod run_evaluation;
+mod run_tree;
+
+use clap::Subcommand;
+
+use super::arguments::RegistryArguments;
+use super::failure::Failure;
+
+/// What can be done with SWE-bench's instances and runs.
+#[derive(Subcommand, Clone, Debug)]
+pub(super) enum SwebenchCommand {
+    Images(Box<images::Arguments>),
+    AuditLeak(audit_leak::Arguments),
+    RunEvaluation(Box<run_evaluation::Arguments>),
+    Report(report::Arguments),
+}
+
+/// Runs the command.
+pub(super) async fn run(
+    command: &SwebenchCommand,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    match command {
+        SwebenchCommand::Images(arguments) => Box::pin(images::run(arguments, registry)).await,
+        SwebenchCommand::AuditLeak(arguments) => {
+            Box::pin(audit_leak::run(arguments, registry)).await
+        }
+        SwebenchCommand::RunEvaluation(arguments) => {
+            Box::pin(run_evaluation::run(arguments, registry)).await
+        }
+        SwebenchCommand::Report(arguments) => report::run(arguments),
+    }
+}

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use ohoci::oci::media_type::Family;
+use ohoci_image::media_type::Family;
 use serde_json::json;
 use testbed::Relay;
 

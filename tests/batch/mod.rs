@@ -7,7 +7,7 @@ mod rebase;
 
 use std::time::Duration;
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 use testbed::Relay;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ohoci::oci::media_type::Family;
+use ohoci_image::media_type::Family;
 use serde_json::json;
 use testbed::Relay;
 

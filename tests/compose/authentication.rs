@@ -1,6 +1,6 @@
 //! Registries that ask who is there.
 
-use ohoci::oci::media_type::Family;
+use ohoci_image::media_type::Family;
 use serde_json::json;
 
 use crate::support::debian_registry::{DebianRegistry, PASSWORD, USER};

@@ -1,6 +1,6 @@
 //! Every flag that changes the config, in both families.
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 
 use crate::support::command::Ohoci;

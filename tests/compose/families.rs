@@ -1,6 +1,6 @@
 //! Bases of both families, with all that foreign tools write into them.
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 
 use crate::support::debian_registry::DebianRegistry;

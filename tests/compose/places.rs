@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 
 use crate::support::clients::skopeo;

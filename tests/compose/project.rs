@@ -1,6 +1,6 @@
 //! `ohoci.toml`: what a project wants by default.
 
-use ohoci::oci::media_type::Family;
+use ohoci_image::media_type::Family;
 use serde_json::json;
 
 use crate::support::ohoci_registry::OhociRegistry;

@@ -1,6 +1,6 @@
 //! What cannot be composed is refused in plain words, and nothing is written.
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 
 use crate::support::command::Ohoci;

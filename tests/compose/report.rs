@@ -1,6 +1,6 @@
 //! What a run says: the result, the plan of a dry run, JSON, statistics, refusals to upload.
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 
 use crate::support::debian_registry::DebianRegistry;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ohoci::oci::media_type::Family;
+use ohoci_image::media_type::Family;
 use serde_json::json;
 
 use crate::support::command::Ohoci;

@@ -1,6 +1,6 @@
 //! `--if-exists`: what happens to references that exist.
 
-use ohoci::oci::media_type::Family;
+use ohoci_image::media_type::Family;
 use serde_json::{Value, json};
 
 use crate::support::ohoci_registry::OhociRegistry;

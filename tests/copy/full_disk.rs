@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 
 use super::{document, sample};
 use crate::support::command::{Ohoci, Outcome};

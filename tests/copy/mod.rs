@@ -5,7 +5,7 @@ mod referrers;
 
 use std::time::Duration;
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 use testbed::Relay;
 

@@ -1,6 +1,6 @@
 //! `ohoci copy --referrers`: what is about an image goes along, wherever it goes.
 
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Value, json};
 
 use super::{document, sample};

@@ -5,8 +5,8 @@ use std::io::{Read as _, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ohoci::deps::lock::{self, LockedFile, PythonPackage};
-use ohoci::deps::recipe::Recipe;
+use ohoci_deps::lock::{self, LockedFile, PythonPackage};
+use ohoci_deps::recipe::Recipe;
 use sha2::{Digest as _, Sha256};
 use testbed::debian::key::Manner;
 use testbed::debian::{Archive, Deb};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ohoci::oci::media_type::{CYCLONEDX, SPDX};
+use ohoci_image::media_type::{CYCLONEDX, SPDX};
 use serde_json::Value;
 
 use super::Project;

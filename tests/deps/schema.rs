@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jsonschema::Validator;
-use ohoci::deps::recipe::{Feature, Profile, Recipe};
+use ohoci_deps::recipe::{Feature, Profile, Recipe};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

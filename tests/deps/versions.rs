@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use ohoci::deps::debian::version::Version;
+use ohoci_deps::debian::version::Version;
 use proptest::prelude::*;
 
 fn dpkg(left: &str, operator: &str, right: &str) -> bool {

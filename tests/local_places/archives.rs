@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use ohoci::oci::media_type::{self, Compression, Family};
-use ohoci::oci::{Content, Manifest, Pointer, Reference};
-use ohoci::store::ErrorKind;
-use ohoci::store::open::{open_source, place_of, tag_of};
+use ohoci_image::media_type::{self, Compression, Family};
+use ohoci_image::{Content, Manifest, Pointer, Reference};
+use ohoci_store::ErrorKind;
+use ohoci_store::open::{open_source, place_of, tag_of};
 use serde_json::{Value, json};
 
 use crate::local_places::support::*;

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use ohoci::oci::media_type::{self, Compression, Family};
-use ohoci::oci::{Content, Descriptor, Digest, Document, Manifest};
-use ohoci::store::ErrorKind;
+use ohoci_image::media_type::{self, Compression, Family};
+use ohoci_image::{Content, Descriptor, Digest, Document, Manifest};
+use ohoci_store::ErrorKind;
 use serde_json::{Value, json};
 
 use crate::local_places::support::*;
@@ -82,7 +82,7 @@ impl ByHand {
         json!([{"Config": "c.json", "RepoTags": ["a:1"], "Layers": layers}]).to_string()
     }
 
-    async fn refused(&self, members: &[(&str, &[u8])]) -> ohoci::store::Error {
+    async fn refused(&self, members: &[(&str, &[u8])]) -> ohoci_store::Error {
         std::fs::write(self.path(), tar_of(members)).unwrap();
         refusal("docker-archive", &self.path(), "").await
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ohoci::oci::{Content, Pointer};
-use ohoci::store::layout::{Layout, LayoutTarget};
-use ohoci::store::{Arrival, ErrorKind, Target};
+use ohoci_image::{Content, Pointer};
+use ohoci_store::layout::{Layout, LayoutTarget};
+use ohoci_store::{Arrival, ErrorKind, Target};
 
 use crate::local_places::support::*;
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use ohoci::oci::Content;
+use ohoci_image::Content;
 
 use crate::local_places::support::*;
 

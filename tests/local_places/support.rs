@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use ohoci::oci::media_type::{Compression, Family};
-use ohoci::oci::{Content, Descriptor, Digest, Manifest, Reference};
-use ohoci::store::open::{open_source, open_target, tag_of};
-use ohoci::store::{Arrival, Offer, Source, Target};
+use ohoci_image::media_type::{Compression, Family};
+use ohoci_image::{Content, Descriptor, Digest, Manifest, Reference};
+use ohoci_store::open::{open_source, open_target, tag_of};
+use ohoci_store::{Arrival, Offer, Source, Target};
 use serde_json::{Value, json};
 
 /// An image in memory.
@@ -125,7 +125,7 @@ pub(crate) fn target(kind: &str, path: &Path) -> Arc<dyn Target> {
 }
 
 /// Why an image cannot be read.
-pub(crate) async fn refusal(kind: &str, path: &Path, tag: &str) -> ohoci::store::Error {
+pub(crate) async fn refusal(kind: &str, path: &Path, tag: &str) -> ohoci_store::Error {
     match open_source(&reference(kind, path, tag)).await {
         Err(error) => error,
         Ok(source) => source.unwrap().root().await.unwrap_err(),

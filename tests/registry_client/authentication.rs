@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ohoci::oci::media_type::OCI_MANIFEST;
-use ohoci::registry::{Credential, ErrorKind, HostSettings, MountOutcome, Scope};
+use ohoci_image::media_type::OCI_MANIFEST;
+use ohoci_registry::{Credential, ErrorKind, HostSettings, MountOutcome, Scope};
 
 use super::scripted_registry::{Answer, Scripted, Seen};
 use super::support::*;
@@ -274,7 +274,7 @@ async fn a_registry_token_is_sent_as_it_is() {
     );
 }
 
-fn mount_line(digest: &ohoci::oci::Digest) -> String {
+fn mount_line(digest: &ohoci_image::Digest) -> String {
     format!(
         "POST /v2/a/b/blobs/uploads/?mount={}&from=deps",
         encoded(digest)

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ohoci::oci::media_type::OCI_MANIFEST;
-use ohoci::registry::{Credential, ErrorKind, HostSettings};
+use ohoci_image::media_type::OCI_MANIFEST;
+use ohoci_registry::{Credential, ErrorKind, HostSettings};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -84,7 +84,7 @@ async fn registry(authority: &Authority, wants_client_certificate: bool) -> Stri
     host
 }
 
-async fn read(host: &str, settings: HostSettings) -> Result<(), ohoci::registry::Error> {
+async fn read(host: &str, settings: HostSettings) -> Result<(), ohoci_registry::Error> {
     let client = client_with(Credential::Anonymous, settings);
     let repository = client.repository(host, "a/b");
     repository.manifest(&tag()).await.map(|_| ())

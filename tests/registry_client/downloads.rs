@@ -1,8 +1,8 @@
 //! Reading blobs.
 
 use futures_util::TryStreamExt;
-use ohoci::oci::{Descriptor, Digest};
-use ohoci::registry::{Error, ErrorKind, HostSettings, Repository};
+use ohoci_image::{Descriptor, Digest};
+use ohoci_registry::{Error, ErrorKind, HostSettings, Repository};
 
 use super::scripted_registry::{Answer, Scripted};
 use super::support::*;

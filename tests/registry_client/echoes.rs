@@ -1,6 +1,6 @@
 //! What a registry repeats of a request is not passed on.
 
-use ohoci::registry::HostSettings;
+use ohoci_registry::HostSettings;
 
 use super::scripted_registry::{Answer, Scripted};
 use super::support::*;

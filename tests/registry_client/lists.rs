@@ -1,8 +1,8 @@
 //! Lists of tags and of referrers.
 
-use ohoci::oci::media_type::{OCI_INDEX, OCI_MANIFEST};
-use ohoci::oci::{Descriptor, Digest, Manifest};
-use ohoci::registry::ErrorKind;
+use ohoci_image::media_type::{OCI_INDEX, OCI_MANIFEST};
+use ohoci_image::{Descriptor, Digest, Manifest};
+use ohoci_registry::ErrorKind;
 use serde_json::{Value, json};
 
 use super::scripted_registry::{Answer, Scripted};

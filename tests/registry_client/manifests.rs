@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use ohoci::oci::media_type::{OCI_INDEX, OCI_MANIFEST};
-use ohoci::oci::{Digest, Pointer};
-use ohoci::registry::{ErrorKind, HostSettings, ManifestHead, Mirror, PutReceipt, Repository};
-use ohoci::store::Source as _;
-use ohoci::store::cache::Cache;
-use ohoci::store::registry::RegistrySource;
+use ohoci_image::media_type::{OCI_INDEX, OCI_MANIFEST};
+use ohoci_image::{Digest, Pointer};
+use ohoci_registry::{ErrorKind, HostSettings, ManifestHead, Mirror, PutReceipt, Repository};
+use ohoci_store::Source as _;
+use ohoci_store::cache::Cache;
+use ohoci_store::registry::RegistrySource;
 
 use super::scripted_registry::{Answer, Scripted};
 use super::support::*;

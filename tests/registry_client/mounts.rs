@@ -1,7 +1,7 @@
 //! Mounting blobs from other repositories.
 
-use ohoci::oci::Digest;
-use ohoci::registry::{ErrorKind, MountOutcome};
+use ohoci_image::Digest;
+use ohoci_registry::{ErrorKind, MountOutcome};
 
 use super::scripted_registry::{Answer, Scripted};
 use super::support::*;

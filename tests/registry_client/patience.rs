@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ohoci::oci::media_type::OCI_MANIFEST;
-use ohoci::registry::{
+use ohoci_image::media_type::OCI_MANIFEST;
+use ohoci_registry::{
     Client, Credential, ErrorKind, HostSettings, RateLimit, Repository, RetryPolicy, Settings,
 };
 use tokio::net::TcpListener;
@@ -234,7 +234,7 @@ async fn plain_http_where_tls_was_expected_is_recognised() {
     server.abort();
 }
 
-async fn read_from(answer: Answer) -> ohoci::registry::Error {
+async fn read_from(answer: Answer) -> ohoci_registry::Error {
     let server = Scripted::start([(GET, answer)]).await;
     let repository: Repository = repository(server.host());
     let error = repository.manifest(&tag()).await.unwrap_err();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ohoci::oci::{Descriptor, Digest, Manifest, Pointer, media_type};
-use ohoci::registry::{
+use ohoci_image::{Descriptor, Digest, Manifest, Pointer, media_type};
+use ohoci_registry::{
     Client, Credential, CredentialError, CredentialSource, HostSettings, Repository, RetryPolicy,
     Settings,
 };

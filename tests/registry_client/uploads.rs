@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use ohoci::oci::{Descriptor, Digest};
-use ohoci::registry::{Body, ByteStream, ErrorKind, HostSettings, Repository};
+use ohoci_image::{Descriptor, Digest};
+use ohoci_registry::{Body, ByteStream, ErrorKind, HostSettings, Repository};
 
 use super::scripted_registry::{Answer, Scripted};
 use super::support::*;
@@ -29,7 +29,7 @@ fn repository_with_single_post(host: &str) -> Repository {
         single_post: Some(true),
         ..HostSettings::default()
     };
-    client_with(ohoci::registry::Credential::Anonymous, settings).repository(host, "a/b")
+    client_with(ohoci_registry::Credential::Anonymous, settings).repository(host, "a/b")
 }
 
 #[tokio::test]
@@ -445,7 +445,7 @@ async fn an_upload_that_is_fed_by_the_same_registry_does_not_wait_for_itself() {
         concurrency: Some(1),
         ..HostSettings::default()
     };
-    let client = client_with(ohoci::registry::Credential::Anonymous, settings);
+    let client = client_with(ohoci_registry::Credential::Anonymous, settings);
     let body = client.repository(server.host(), "source").blob_body(&blob);
     let target = client.repository(server.host(), "a/b");
     let all = (0..4).map(|_| target.upload(&blob, body.as_ref(), None));
@@ -480,7 +480,7 @@ async fn a_token_for_what_feeds_an_upload_does_not_wait_for_the_upload() {
         concurrency: Some(1),
         ..HostSettings::default()
     };
-    let client = client_with(ohoci::registry::Credential::Anonymous, settings);
+    let client = client_with(ohoci_registry::Credential::Anonymous, settings);
     let body = client.repository(server.host(), "source").blob_body(&blob);
     let target = client.repository(server.host(), "a/b");
     let upload = target.upload(&blob, body.as_ref(), None);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ohoci::sandbox::{
+use ohoci_sandbox::{
     Bind, Bubblewrap, Calls, CopyOnWrite, Ended, Network, RunError, Sandbox, Streams, Workspace,
 };
 

@@ -112,7 +112,7 @@ fn abstract_sockets_of_this_machine_are_kept_away_or_it_is_said() {
     let run = |flags: &[&str]| scene.run(flags, "exec perl /opt/program").exits(0);
     assert_eq!(run(&[]).stdout, "kept away\n");
     let outcome = run(&["--network", "host"]);
-    match ohoci::sandbox::abstract_sockets::can_be_kept_away() {
+    match ohoci_sandbox::abstract_sockets::can_be_kept_away() {
         true => assert_eq!(outcome.stdout, "kept away\n"),
         false => assert!(
             outcome.stderr.contains("abstract sockets"),

@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use ohoci::oci::{Digest, media_type};
-use ohoci::server::Server;
+use ohoci_image::{Digest, media_type};
+use ohoci_server::Server;
 use serde_json::Value;
 
 use crate::server_conformance::support::{Registry, files, image, options};

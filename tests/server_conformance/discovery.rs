@@ -1,6 +1,6 @@
 //! Category "Content Discovery".
 
-use ohoci::oci::{Digest, media_type};
+use ohoci_image::{Digest, media_type};
 use serde_json::{Value, json};
 
 use crate::server_conformance::support::{Registry, descriptor, digest_of, image, index};

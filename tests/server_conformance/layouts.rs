@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ohoci::oci::{Digest, media_type};
-use ohoci::server::{ServeError, Server};
+use ohoci_image::{Digest, media_type};
+use ohoci_server::{ServeError, Server};
 use serde_json::{Value, json};
 
 use crate::server_conformance::support::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ohoci::oci::Digest;
+use ohoci_image::Digest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 

@@ -1,6 +1,6 @@
 //! Category "Content Management".
 
-use ohoci::oci::Digest;
+use ohoci_image::Digest;
 use serde_json::json;
 
 use crate::server_conformance::support::{Registry, digest_of, index};

@@ -1,6 +1,6 @@
 //! Category "Pull".
 
-use ohoci::oci::{Digest, media_type};
+use ohoci_image::{Digest, media_type};
 use serde_json::json;
 
 use crate::server_conformance::support::{Registry, digest_of, image};

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use ohoci::oci::{Digest, media_type};
+use ohoci_image::{Digest, media_type};
 use serde_json::{Value, json};
 
 use crate::server_conformance::support::{

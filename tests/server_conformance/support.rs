@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use ohoci::oci::{Algorithm, Digest, Hasher, media_type};
-use ohoci::server::{Options, RequestRecord, ServeError, Server};
+use ohoci_image::{Algorithm, Digest, Hasher, media_type};
+use ohoci_server::{Options, RequestRecord, ServeError, Server};
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use flate2::write::GzEncoder;
-use ohoci::oci::media_type::{Compression, Family};
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::{Map, Value, json};
 
 use super::peer::{Peer, sha256};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ohoci::server::{Options, RequestRecord, Server};
+use ohoci_server::{Options, RequestRecord, Server};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 

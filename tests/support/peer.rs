@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::LazyLock;
 use std::thread;
 
-use ohoci::oci::media_type::ACCEPT;
+use ohoci_image::media_type::ACCEPT;
 use reqwest::{Certificate, Client, Identity, Method, StatusCode};
 use sha2::{Digest, Sha256};
 use tokio::runtime::{Builder, Runtime};

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use ohoci::oci::media_type::{Compression, Family};
-use ohoci::swebench::eval_script::{Steps, from_patch};
-use ohoci::swebench::row::Row;
+use ohoci_image::media_type::{Compression, Family};
+use ohoci_swebench::eval_script::{Steps, from_patch};
+use ohoci_swebench::row::Row;
 use serde_json::{Value, json};
 
 use crate::support::command::{Ohoci, Outcome};

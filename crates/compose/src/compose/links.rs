@@ -1,0 +1,103 @@
+//! Symlinks of the base in whose place a layer puts a directory: `/bin` of distributions that have
+//! everything below `/usr`, for one. Runtimes then show the directory, and what the link led to is
+//! gone: `/bin/sh`, most likely.
+
+use super::Job;
+use crate::fit::{Listing, known_listing, listing_of};
+use crate::read::Found;
+use ohoci_image::label::Position;
+use ohoci_layer::LayerPath;
+use ohoci_layer::path::printable;
+use ohoci_store::cache::Cache;
+use ohoci_store::{Error, ErrorKind};
+
+/// Directories that are symlinks in many bases.
+const OFTEN_LINKS: [&str; 8] = [
+    "bin", "lib", "lib32", "lib64", "libx32", "sbin", "var/lock", "var/run",
+];
+
+/// Refuses layers that would replace a symlink of the base, where the base's layers have been read
+/// or lie on this machine; where they have not, says which may.
+///
+/// # Errors
+/// When a layer would, or a layer of the base cannot be read.
+pub(super) async fn replaced(
+    job: &Job,
+    base: Option<&Found>,
+    cache: &Cache,
+) -> Result<Vec<String>, Error> {
+    let Some(found) = base.filter(|_| job.position == Position::Top) else {
+        return Ok(Vec::new());
+    };
+    let doubtful = |path: &LayerPath| OFTEN_LINKS.iter().any(|often| is(path, often));
+    let is_doubtful = job
+        .layers
+        .iter()
+        .any(|layer| layer.directories.iter().any(doubtful));
+    let mut notes = Vec::new();
+    for image in &found.images {
+        let listing = match known_listing(image, cache) {
+            Some(listing) => Some(listing),
+            None if is_doubtful && found.source.origin().is_none() => {
+                Some(listing_of(found.source.as_ref(), image, cache).await?)
+            }
+            None => None,
+        };
+        for layer in &job.layers {
+            match &listing {
+                Some(listing) => {
+                    if let Some((directory, target)) = in_the_way(&layer.directories, listing) {
+                        return Err(Error::new(
+                            ErrorKind::Unsupported,
+                            format!("cannot put layer {} on {}", layer.name, job.base),
+                            format!(
+                                "it has the directory {directory}, which is a symlink to {target} \
+                                 in the base: it would take the link's place and hide all that is \
+                                 there"
+                            ),
+                        )
+                        .hinted(format!(
+                            "put its files where the link leads, such as --layer DIR{directory}:/{}",
+                            target.trim_start_matches('/')
+                        )));
+                    }
+                }
+                None => {
+                    let named: Vec<String> = layer
+                        .directories
+                        .iter()
+                        .filter(|path| doubtful(path))
+                        .map(ToString::to_string)
+                        .collect();
+                    if !named.is_empty() {
+                        notes.push(format!(
+                            "layer {} has {}: if that is a symlink in the base, as in most \
+                             distributions, it takes the link's place and hides what is there \
+                             (`ohoci check` reads the base, and then compose knows)",
+                            layer.name,
+                            named.join(" and ")
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    notes.sort_unstable();
+    notes.dedup();
+    Ok(notes)
+}
+
+/// The first directory that stands where the base has a symlink, and where that leads to.
+fn in_the_way<'a>(
+    directories: &'a [LayerPath],
+    listing: &Listing,
+) -> Option<(&'a LayerPath, String)> {
+    directories.iter().find_map(|path| {
+        let target = listing.link_at(&printable(path.as_bytes()))?;
+        Some((path, target.to_owned()))
+    })
+}
+
+fn is(path: &LayerPath, text: &str) -> bool {
+    path.as_bytes() == text.as_bytes()
+}

@@ -1,0 +1,422 @@
+//! Copies an image, whatever kind of place it lies in and goes to; an index with all it lists.
+//!
+//! Documents are copied byte for byte, except that Docker's manifests become OCI manifests in OCI
+//! layouts.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::attach;
+use super::compose::partly;
+use super::execute::{self, Delivery};
+use super::places::{Destination, Places};
+use super::plan::{self, Need, Role};
+use super::read;
+use super::referrers;
+use super::report::{Cost, Status};
+use super::watch::{Event, Observer};
+use ohoci_image::convert;
+use ohoci_image::media_type::{self, Family, LayerKind};
+use ohoci_image::{Content, Descriptor, Digest, Manifest, Platform, Reference};
+use ohoci_store::{Arrival, Error, ErrorKind, Source};
+
+/// What to copy where.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What is copied.
+    pub from: Reference,
+    /// Where to.
+    pub to: Vec<Reference>,
+    /// Of an index, only the image for this platform.
+    pub platform: Option<Platform>,
+    /// Fail rather than move layer bytes.
+    pub no_upload: bool,
+    /// Copy what is about the image as well: signatures, bills of materials.
+    pub referrers: bool,
+}
+
+/// What a copy came to.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyReport {
+    /// Names the copy in the first target, by digest where the target can.
+    pub reference: String,
+    /// Digest of what was copied.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// How many manifests it lists, itself included.
+    pub manifests: usize,
+    /// How many manifests about those were copied.
+    pub referrers: usize,
+    /// How the run ended.
+    pub status: Status,
+    /// Every blob, and how it got into the first target.
+    pub blobs: Vec<CopiedBlob>,
+    /// What was made on the way that was not there; for people, and no part of the JSON.
+    #[serde(skip)]
+    pub made: Vec<String>,
+    /// What whoever copies should know.
+    pub warnings: Vec<String>,
+    /// Requests, bytes and time.
+    #[serde(flatten)]
+    pub cost: Cost,
+}
+
+/// A blob's way into the first target.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct CopiedBlob {
+    /// The blob.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What was planned, in words.
+    pub plan: String,
+    /// How it got there.
+    pub arrival: Option<Arrival>,
+}
+
+/// Copies.
+///
+/// # Errors
+/// The first thing that failed. Nothing was tagged then, except in targets that were finished
+/// before the one that failed.
+pub async fn copy(
+    job: &Job,
+    places: &Places,
+    observer: &Arc<dyn Observer>,
+) -> Result<CopyReport, Error> {
+    let started = std::time::Instant::now();
+    if job.referrers {
+        job.to.iter().try_for_each(attach::check)?;
+    }
+    let destinations = places.destinations(&job.to)?;
+    places.announce(&[&job.from], &job.to.iter().collect::<Vec<_>>());
+    observer.event(&Event::Step(format!("reading {}", job.from)));
+    let source = places.source(&job.from).await?;
+    let one_image = job
+        .to
+        .iter()
+        .any(|to| matches!(to, Reference::DockerArchive { .. }));
+    let root = root(source.as_ref(), job, one_image).await?;
+    let mut manifests = Vec::new();
+    collect(source.as_ref(), root.clone(), &mut manifests).await?;
+    let mut about = Vec::new();
+    let mut tagged = Vec::new();
+    if job.referrers {
+        for referrer in referrers::about(source.as_ref(), &manifests).await? {
+            collect(source.as_ref(), referrer, &mut about).await?;
+        }
+        let subjects: Vec<Digest> = digests(&manifests)
+            .chain(digests(&about))
+            .cloned()
+            .collect();
+        for (tag, manifest) in referrers::by_tag(source.as_ref(), &subjects).await? {
+            let mut below = Vec::new();
+            collect(source.as_ref(), manifest.clone(), &mut below).await?;
+            below.pop();
+            about.append(&mut below);
+            tagged.push((tag, manifest));
+        }
+    }
+    let with_tags = tagged.iter().map(|(_, manifest)| manifest);
+    let needs = needs(&source, manifests.iter().chain(&about).chain(with_tags));
+    observer.event(&Event::Step(format!("copying {}", job.from)));
+    let mut report: Option<CopyReport> = None;
+    let mut pushed: Vec<String> = Vec::new();
+    let originals = manifests;
+    for destination in &destinations {
+        let manifests = for_destination(job, destination, &originals)?;
+        let Some((root, children)) = manifests.split_last() else {
+            continue;
+        };
+        let is_about = !about.is_empty() || !tagged.is_empty();
+        if is_about && digests(&manifests).ne(digests(&originals)) {
+            return Err(no_longer_about(job, destination));
+        }
+        let moves = plan::plan(destination, &needs, job.no_upload);
+        let arrivals = execute::deliver(
+            &Delivery {
+                moves: &moves,
+                documents: &[],
+                children,
+                referrers: &about,
+                tagged: &tagged,
+                root,
+            },
+            destination,
+            observer,
+        )
+        .await
+        .map_err(|error| partly(error, &pushed))?;
+        pushed.extend(destination.references.iter().map(ToString::to_string));
+        report.get_or_insert_with(|| CopyReport {
+            reference: destination.result_reference(root.digest()),
+            digest: root.digest().clone(),
+            media_type: root.media_type().to_owned(),
+            manifests: manifests.len(),
+            referrers: about.len() + tagged.len(),
+            status: Status::Pushed,
+            blobs: moves
+                .iter()
+                .map(|step| CopiedBlob {
+                    digest: step.offer.descriptor.digest.clone(),
+                    size: step.offer.descriptor.size,
+                    plan: step.way.describe(),
+                    arrival: arrivals.get(&step.offer.descriptor.digest).copied(),
+                })
+                .collect(),
+            made: Vec::new(),
+            warnings: Vec::new(),
+            cost: Cost::new(&places.client.statistics(), started.elapsed()),
+        });
+    }
+    let mut report = report.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("cannot copy {}", job.from),
+            "no target was given",
+        )
+    })?;
+    for destination in &destinations {
+        report.warnings.extend(destination.target.replaced());
+        report.made.extend(destination.target.made());
+    }
+    report.cost = Cost::new(&places.client.statistics(), started.elapsed());
+    Ok(report)
+}
+
+/// What is copied: what the reference names, or one image of it.
+async fn root(source: &dyn Source, job: &Job, one_image: bool) -> Result<Manifest, Error> {
+    let root = source.root().await?;
+    if !matches!(root.content(), Content::Index { .. }) {
+        if let Some(platform) = &job.platform {
+            read::expect_platform(source, &root, platform).await?;
+        }
+        return Ok(root);
+    }
+    let wanted = match (&job.platform, one_image) {
+        (Some(platform), _) => platform.clone(),
+        (None, false) => return Ok(root),
+        (None, true) => {
+            let all = read::children(source, &root).await?;
+            if let [only] = all.children.as_slice() {
+                return source.manifest(&only.descriptor).await;
+            }
+            read::this_machine()
+        }
+    };
+    read::chosen(source, &root, &wanted).await
+}
+
+/// Readers of OCI layouts (skopeo and umoci, for two) take OCI manifests only, so Docker's become
+/// that there; everywhere else they stay byte for byte.
+fn for_destination<'a>(
+    job: &Job,
+    destination: &Destination,
+    manifests: &'a [Manifest],
+) -> Result<Cow<'a, [Manifest]>, Error> {
+    if !destination.holds_only_oci() {
+        return Ok(Cow::Borrowed(manifests));
+    }
+    convert::retype_all(manifests, Family::Oci)
+        .map(Cow::Owned)
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::Unsupported,
+                format!("cannot copy {} to {}", job.from, destination.target.place()),
+                error.to_string(),
+            )
+        })
+}
+
+fn digests(manifests: &[Manifest]) -> impl Iterator<Item = &Digest> {
+    manifests.iter().map(Manifest::digest)
+}
+
+fn no_longer_about(job: &Job, destination: &Destination) -> Error {
+    let place = destination.target.place();
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("cannot copy what is about {} to {place}", job.from),
+        "Docker's manifests become OCI's there and get other digests, which nothing is about",
+    )
+    .hinted("copy without --referrers, or to a registry")
+}
+
+/// Reads everything below a manifest; each is listed behind all that it lists.
+async fn collect(
+    source: &dyn Source,
+    root: Manifest,
+    manifests: &mut Vec<Manifest>,
+) -> Result<(), Error> {
+    let mut found = HashMap::from([(root.digest().clone(), root.clone())]);
+    let mut level = vec![root.clone()];
+    let mut depth = 0;
+    loop {
+        let mut below: Vec<&Descriptor> = Vec::new();
+        let mut asked: HashSet<&Digest> = HashSet::new();
+        for descriptor in level.iter().flat_map(|one| children(one)) {
+            if !found.contains_key(&descriptor.digest) && asked.insert(&descriptor.digest) {
+                below.push(descriptor);
+            }
+        }
+        if below.is_empty() {
+            break;
+        }
+        depth += 1;
+        if depth > read::MAX_DEPTH {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("cannot copy {}", source.place()),
+                format!("indexes lie in indexes more than {} deep", read::MAX_DEPTH),
+            ));
+        }
+        let next = read::each(&source.place(), &below, |child| source.manifest(child)).await?;
+        for manifest in &next {
+            found.insert(manifest.digest().clone(), manifest.clone());
+        }
+        level = next;
+    }
+    list_behind_children(&root, &mut found, manifests);
+    Ok(())
+}
+
+/// The documents that an index lists.
+fn children(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
+    let entries = match manifest.content() {
+        Content::Index { manifests } => manifests.as_slice(),
+        Content::Image { .. } => &[],
+    };
+    let is_document = |entry: &&Descriptor| media_type::is_document(&entry.media_type);
+    entries.iter().filter(is_document)
+}
+
+/// The blobs that a manifest lists, or an index that is no image's.
+fn blobs(manifest: &Manifest) -> Vec<&Descriptor> {
+    match manifest.content() {
+        Content::Image { config, layers } => {
+            std::iter::once(config.as_ref()).chain(layers).collect()
+        }
+        Content::Index { manifests } => {
+            let is_blob = |entry: &&Descriptor| !media_type::is_document(&entry.media_type);
+            manifests.iter().filter(is_blob).collect()
+        }
+    }
+}
+
+/// Moves a manifest behind all that it lists. One may be listed by several indexes, on several
+/// levels: it stands before the first of them.
+fn list_behind_children(
+    manifest: &Manifest,
+    found: &mut HashMap<Digest, Manifest>,
+    manifests: &mut Vec<Manifest>,
+) {
+    for child in children(manifest) {
+        if let Some(child) = found.remove(&child.digest) {
+            list_behind_children(&child, found, manifests);
+        }
+    }
+    manifests.push(manifest.clone());
+}
+
+/// Every blob that the manifests list, once. Foreign layers stay where their URLs say they are.
+fn needs<'a>(source: &Arc<dyn Source>, manifests: impl Iterator<Item = &'a Manifest>) -> Vec<Need> {
+    let mut seen = HashSet::new();
+    manifests
+        .flat_map(blobs)
+        .filter(|blob| {
+            media_type::layer_kind(&blob.media_type) != LayerKind::Foreign || blob.urls.is_empty()
+        })
+        .filter(|blob| seen.insert(blob.digest.clone()))
+        .map(|blob| Need {
+            descriptor: blob.clone(),
+            role: Role::Base,
+            origin: source.origin(),
+            place: source.place(),
+            local: false,
+            body: source.blob(blob),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::*;
+    use crate::Unwatched;
+    use ohoci_registry::{Client, Settings};
+    use ohoci_store::cache::Cache;
+    use ohoci_store::layout::Layout;
+
+    fn put(layout: &Layout, media_type: &str, content: &serde_json::Value) -> Descriptor {
+        let content = Bytes::from(content.to_string());
+        let descriptor = Descriptor::of(media_type, &content);
+        layout.put(&descriptor, &content).unwrap();
+        descriptor
+    }
+
+    fn index(layout: &Layout, entries: &[&Descriptor]) -> Descriptor {
+        let entries: Vec<_> = entries.iter().map(|entry| entry.to_json()).collect();
+        let content = json!({
+            "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": entries
+        });
+        put(layout, media_type::OCI_INDEX, &content)
+    }
+
+    #[tokio::test]
+    async fn an_index_inside_an_index_is_copied_behind_what_it_lists() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::create_or_open(directory.path().join("from")).unwrap();
+        let config = put(&layout, media_type::DOCKER_CONFIG, &json!({}));
+        let image = put(
+            &layout,
+            media_type::DOCKER_MANIFEST,
+            &json!({
+                "schemaVersion": 2, "mediaType": media_type::DOCKER_MANIFEST,
+                "config": config.to_json(), "layers": []
+            }),
+        );
+        // Each lists the one before it, and all of them the image.
+        let inner = index(&layout, &[&image]);
+        let middle = index(&layout, &[&inner, &image]);
+        let outer = index(&layout, &[&middle, &inner, &image]);
+        layout
+            .update(|list| list.set(Some("a"), &outer, None))
+            .unwrap();
+        let reference = |name: &str| {
+            let path = directory.path().join(name);
+            format!("oci:{}:a", path.display())
+                .parse::<Reference>()
+                .unwrap()
+        };
+        let places = Places::new(
+            Client::new(Settings::default()).unwrap(),
+            Arc::new(Cache::disabled()),
+        );
+        let job = Job {
+            from: reference("from"),
+            to: vec![reference("to")],
+            platform: None,
+            no_upload: false,
+            referrers: false,
+        };
+        let observer: Arc<dyn Observer> = Arc::new(Unwatched);
+        let report = copy(&job, &places, &observer).await.unwrap();
+        assert_eq!(report.manifests, 4);
+        assert_eq!(report.status, Status::Pushed);
+        // All of it became OCI, down to the index that is listed twice.
+        let copied = places.source(&reference("to")).await.unwrap();
+        let mut manifests = Vec::new();
+        let root = copied.root().await.unwrap();
+        collect(copied.as_ref(), root, &mut manifests)
+            .await
+            .unwrap();
+        assert_eq!(manifests.len(), 4);
+        let families: Vec<Family> = manifests.iter().map(Manifest::family).collect();
+        assert_eq!(families, [Family::Oci; 4]);
+    }
+}

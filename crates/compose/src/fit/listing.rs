@@ -1,0 +1,321 @@
+//! What stands at the paths that matter to whoever puts tools on a base.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use ohoci_layer::entry::Kind;
+use ohoci_layer::path::printable;
+use ohoci_layer::tar_read::Member;
+use ohoci_layer::whiteout::Whiteout;
+
+/// Directories whose entries matter, from the image's root; of all others only the names at the
+/// root do.
+const DIRECTORIES: [&str; 22] = [
+    "agent-server",
+    "bin",
+    "etc",
+    "etc/pki/tls/certs",
+    "etc/ssl",
+    "etc/ssl/certs",
+    "home",
+    "lib",
+    "lib64",
+    "openhands/.openvscode-server/bin",
+    "openhands/bin",
+    "openhands/code",
+    "openhands/micromamba/bin",
+    "openhands/poetry/oh/bin",
+    "openhands/poetry/openhands-ai/bin",
+    "sbin",
+    "usr",
+    "usr/bin",
+    "usr/lib",
+    "usr/lib64",
+    "usr/local/bin",
+    "workspace",
+];
+/// Directories of shared libraries in which only these beginnings of names matter.
+const LIBRARIES: [&str; 6] = ["ld-", "libc.", "libc-", "libnss", "ld64", "os-release"];
+/// Most symlinks on the way to something.
+const MOST_LINKS: usize = 40;
+
+/// What stands at the paths that matter, after all layers so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// Paths from the image's root, with what stands there.
+    entries: BTreeMap<String, Node>,
+    /// Paths that this removes from the layers below.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<String>,
+    /// Directories that this empties of what is in the layers below.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    emptied: Vec<String>,
+}
+
+/// What stands at a path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Node {
+    /// A directory.
+    Directory,
+    /// A file, or something like it.
+    File,
+    /// A symlink to there.
+    Link(String),
+}
+
+impl Listing {
+    /// Of one layer.
+    #[must_use]
+    pub fn of(members: &[Member]) -> Self {
+        let mut listing = Self::default();
+        for member in members {
+            let text = |bytes: &[u8]| printable(bytes);
+            match &member.whiteout {
+                Some(Whiteout::Path(path)) => {
+                    let path = text(path.as_bytes());
+                    if matters(&path, true) {
+                        listing.removed.push(path);
+                    }
+                    continue;
+                }
+                Some(Whiteout::Below(path)) => {
+                    let path = text(path.as_bytes());
+                    if matters(&path, true) {
+                        listing.emptied.push(path);
+                    }
+                    continue;
+                }
+                None => {}
+            }
+            let path = text(member.path.as_bytes());
+            let node = match &member.entry.kind {
+                Kind::Directory => Node::Directory,
+                Kind::Symlink(target) => Node::Link(text(target)),
+                _ => Node::File,
+            };
+            // Symlinks of the same layer are followed, as unpacking does.
+            let path = listing.real(&path).unwrap_or(path);
+            // Tars need not hold the directories above a file. Where a layer below has a symlink in
+            // the place of one, overlayfs shows the directory.
+            for (at, _) in path.match_indices('/') {
+                if let Some(above) = path.get(..at).filter(|above| matters(above, true)) {
+                    let entry = listing.entries.entry(above.to_owned());
+                    entry.or_insert(Node::Directory);
+                }
+            }
+            if matters(&path, node == Node::Directory) {
+                listing.entries.insert(path, node);
+            }
+        }
+        listing
+    }
+
+    /// Puts a layer on top.
+    pub fn add(&mut self, above: &Self) {
+        for path in &above.removed {
+            self.entries
+                .retain(|known, _| known != path && !is_below(known, path));
+        }
+        for path in &above.emptied {
+            self.entries.retain(|known, _| !is_below(known, path));
+        }
+        for (path, node) in &above.entries {
+            if *node != Node::Directory {
+                self.entries.retain(|known, _| !is_below(known, path));
+            }
+            self.entries.insert(path.clone(), node.clone());
+        }
+    }
+
+    /// Whether something stands at an absolute path, where symlinks on the way to it are followed.
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
+        self.real(path)
+            .is_some_and(|path| self.entries.contains_key(&path) || self.has_below(&path))
+    }
+
+    /// Whether an absolute path leads to something, where one that is a symlink itself is followed
+    /// as well. What a link in a directory that is not listed leads to counts as there.
+    #[must_use]
+    pub fn leads_to_something(&self, path: &str) -> bool {
+        let inside = self.real(&format!("{path}/x"));
+        inside.is_some_and(|inside| self.has(inside.strip_suffix("/x").unwrap_or(&inside)))
+            || self.has(path) && matches!(self.at(path), Some(Node::Link(target)) if !known(target))
+    }
+
+    /// Where the symlink at a path leads to, from the root and without a slash in front; `None`
+    /// when there is no symlink.
+    #[must_use]
+    pub fn link_at(&self, path: &str) -> Option<&str> {
+        match self.entries.get(path)? {
+            Node::Link(target) => Some(target),
+            Node::Directory | Node::File => None,
+        }
+    }
+
+    fn at(&self, path: &str) -> Option<&Node> {
+        self.entries.get(&self.real(path)?)
+    }
+
+    /// Puts something at a path, a link where there is a target.
+    #[cfg(test)]
+    pub(crate) fn put(&mut self, path: &str, target: Option<&str>) {
+        let node = target.map_or(Node::File, |target| Node::Link(target.to_owned()));
+        self.entries.insert(path.to_owned(), node);
+    }
+
+    /// Where an absolute path really is, from the root and without a slash in front: symlinks
+    /// among its directories are followed, one at its end is not. `None` when they never end.
+    #[must_use]
+    pub fn real(&self, path: &str) -> Option<String> {
+        let mut names: Vec<String> = path
+            .split('/')
+            .filter(|name| !name.is_empty())
+            .rev()
+            .map(str::to_owned)
+            .collect();
+        let mut done: Vec<String> = Vec::new();
+        let mut links = 0;
+        while let Some(name) = names.pop() {
+            match name.as_str() {
+                "." => continue,
+                ".." => {
+                    done.pop();
+                    continue;
+                }
+                _ => done.push(name),
+            }
+            if names.is_empty() {
+                break;
+            }
+            if let Some(Node::Link(target)) = self.entries.get(&done.join("/")) {
+                links += 1;
+                if links > MOST_LINKS {
+                    return None;
+                }
+                done.pop();
+                if target.starts_with('/') {
+                    done.clear();
+                }
+                names.extend(
+                    target
+                        .split('/')
+                        .filter(|name| !name.is_empty())
+                        .rev()
+                        .map(str::to_owned),
+                );
+            }
+        }
+        Some(done.join("/"))
+    }
+
+    /// The names in a directory that matter, where it is followed through symlinks.
+    #[must_use]
+    pub fn names_in(&self, directory: &str) -> Vec<&str> {
+        // As if something were in it, so that a symlink at its end is followed too.
+        let Some(inside) = self.real(&format!("{directory}/x")) else {
+            return Vec::new();
+        };
+        let prefix = inside.strip_suffix('x').unwrap_or(&inside);
+        self.entries
+            .keys()
+            .filter_map(|path| path.strip_prefix(prefix))
+            .filter(|name| !name.is_empty() && !name.contains('/'))
+            .collect()
+    }
+
+    fn has_below(&self, path: &str) -> bool {
+        path.is_empty() || self.entries.keys().any(|known| is_below(known, path))
+    }
+}
+
+fn is_below(path: &str, directory: &str) -> bool {
+    directory.is_empty()
+        || path
+            .strip_prefix(directory)
+            .is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Whether a link's target would be listed if it were there.
+fn known(target: &str) -> bool {
+    let absolute = target.strip_prefix('/');
+    absolute.is_some_and(|path| matters(path, false))
+}
+
+/// Whether what stands at a path has to be known.
+fn matters(path: &str, is_directory: bool) -> bool {
+    let Some((directory, name)) = path.rsplit_once('/') else {
+        return true;
+    };
+    if is_directory && DIRECTORIES.contains(&path) {
+        return true;
+    }
+    // Debian keeps libraries one directory deeper: lib/x86_64-linux-gnu.
+    let above = directory.rsplit_once('/').map(|(above, _)| above);
+    let libraries = ["lib", "lib64", "usr/lib", "usr/lib64"];
+    if libraries.contains(&directory) || above.is_some_and(|above| libraries.contains(&above)) {
+        return LIBRARIES.iter().any(|start| name.starts_with(start));
+    }
+    DIRECTORIES.contains(&directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(entries: &[(&str, &str)]) -> Listing {
+        let mut listing = Listing::default();
+        for (path, what) in entries {
+            match what.split_at(2) {
+                ("->", target) => {
+                    let link = Node::Link(target.to_owned());
+                    listing.entries.insert((*path).to_owned(), link);
+                }
+                ("wh", _) => listing.removed.push((*path).to_owned()),
+                ("op", _) => listing.emptied.push((*path).to_owned()),
+                ("d:", _) => {
+                    listing.entries.insert((*path).to_owned(), Node::Directory);
+                }
+                _ => {
+                    listing.entries.insert((*path).to_owned(), Node::File);
+                }
+            }
+        }
+        listing
+    }
+
+    #[test]
+    fn links_on_the_way_are_followed_and_one_at_the_end_is_not() {
+        let merged = listing(&[("bin", "->usr/bin"), ("usr/bin/sh", "->dash")]);
+        assert!(merged.has("/bin/sh"));
+        assert_eq!(merged.real("/bin/bash").unwrap(), "usr/bin/bash");
+        assert_eq!(merged.names_in("/bin"), ["sh"]);
+        assert!(!merged.has("/bin/bash"));
+        let circle = listing(&[("bin", "->/sbin"), ("sbin", "->/bin")]);
+        assert!(!circle.has("/bin/sh"));
+        let up = listing(&[("bin", "->../../usr/bin"), ("usr/bin/env", "f:")]);
+        assert!(up.has("/bin/env"));
+    }
+
+    #[test]
+    fn layers_remove_and_replace() {
+        let mut all = listing(&[("bin/sh", "f:"), ("bin/bash", "f:"), ("etc/passwd", "f:")]);
+        all.add(&listing(&[("bin/sh", "wh"), ("etc", "op")]));
+        assert!(!all.has("/bin/sh") && all.has("/bin/bash") && !all.has("/etc/passwd"));
+        all.add(&listing(&[("bin", "->usr/bin")]));
+        assert!(!all.has("/bin/bash"));
+        all.add(&listing(&[("usr/bin/bash", "f:")]));
+        assert!(all.has("/bin/bash"));
+    }
+
+    #[test]
+    fn only_what_matters_is_kept() {
+        assert!(matters("usr/bin/env", false) && matters("tmp", true));
+        assert!(matters("lib/x86_64-linux-gnu/libc.so.6", false));
+        assert!(!matters("usr/lib/python3/x.py", false));
+        assert!(!matters("usr/share/doc/x", false));
+        assert!(matters("usr/bin", true));
+    }
+}

@@ -1,0 +1,411 @@
+//! Opens references: the one spot that knows which kind of reference is which kind of place.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use super::plan::{Facts, Need};
+use super::read::{self, Deps};
+use ohoci_image::{Digest, Manifest, Reference, RegistryReference};
+use ohoci_registry::{Client, Scope};
+use ohoci_store::cache::Cache;
+use ohoci_store::registry::{RegistrySource, RegistryTarget};
+use ohoci_store::{Error, ErrorKind, Origin, Source, Target};
+
+/// A reference, and the digest that it is read at.
+type DepsKey = (String, Option<Digest>);
+
+/// Opens places, and remembers those that many images share.
+#[derive(Debug)]
+pub struct Places {
+    /// The distribution client.
+    pub client: Client,
+    /// Documents and knowledge kept between runs.
+    pub cache: Arc<Cache>,
+    targets: Mutex<BTreeMap<String, Arc<RegistryTarget>>>,
+    deps: Mutex<BTreeMap<DepsKey, Arc<OnceCell<Arc<Deps>>>>>,
+    pushed: Mutex<HashMap<Digest, Vec<Origin>>>,
+}
+
+/// A place to push to, with every name that the result gets there.
+#[derive(Debug)]
+pub struct Destination {
+    /// The place.
+    pub target: Arc<dyn Target>,
+    /// The same, when it is a registry.
+    pub registry: Option<Arc<RegistryTarget>>,
+    /// The tags that the result gets; empty for a push by digest only.
+    pub tags: Vec<String>,
+    /// The references as they were asked for.
+    pub references: Vec<Reference>,
+    origin: Option<Origin>,
+}
+
+/// What references have in common that are to share a target.
+#[derive(PartialEq)]
+enum Spot {
+    Repository(String),
+    Local(Reference),
+}
+
+impl Facts for Destination {
+    fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    fn proof(&self, digest: &Digest) -> Option<String> {
+        self.registry
+            .as_ref()
+            .filter(|registry| registry.knows(digest))
+            .map(|_| "an image that was pushed there lists it".to_owned())
+    }
+}
+
+impl Destination {
+    /// What names the result in this place: by digest in a registry, else as it was asked for.
+    #[must_use]
+    pub fn result_reference(&self, digest: &Digest) -> String {
+        match self.references.first() {
+            Some(Reference::Registry(reference)) => reference.at(digest).to_string(),
+            Some(other) => other.to_string(),
+            None => digest.to_string(),
+        }
+    }
+
+    /// Whether only OCI's manifests may lie there.
+    #[must_use]
+    pub fn holds_only_oci(&self) -> bool {
+        self.references.iter().any(Reference::holds_only_oci)
+    }
+
+    /// The reference that stands for a tag, as it was asked for.
+    #[must_use]
+    pub fn reference_of(&self, tag: &str) -> String {
+        self.references
+            .iter()
+            .find(|reference| tag_of(reference).as_deref() == Some(tag))
+            .map_or_else(
+                || format!("{}:{tag}", self.target.place()),
+                ToString::to_string,
+            )
+    }
+
+    /// Gives up a tag, and the references that stand for it.
+    pub fn leave_out(&mut self, tag: &str) {
+        self.tags.retain(|known| known != tag);
+        self.references
+            .retain(|reference| tag_of(reference).as_deref() != Some(tag));
+    }
+}
+
+/// The tag, or what takes its place, that pushing to a reference sets.
+fn tag_of(reference: &Reference) -> Option<String> {
+    match reference {
+        Reference::Registry(registry) => Some(registry.tag().unwrap_or("latest").to_owned()),
+        Reference::Layout { tag, .. } | Reference::OciArchive { tag, .. } => tag.clone(),
+        Reference::DockerArchive { name, .. } => name.clone(),
+        Reference::Scratch => None,
+    }
+}
+
+impl Places {
+    /// Nothing is opened yet.
+    #[must_use]
+    pub fn new(client: Client, cache: Arc<Cache>) -> Self {
+        Self {
+            client,
+            cache,
+            targets: Mutex::default(),
+            deps: Mutex::default(),
+            pushed: Mutex::default(),
+        }
+    }
+
+    /// The one target for a repository in this run.
+    fn registry_target(&self, reference: &RegistryReference) -> Arc<RegistryTarget> {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let target = targets.entry(reference.name()).or_insert_with(|| {
+            Arc::new(RegistryTarget::new(
+                self.client
+                    .repository(reference.host(), reference.repository()),
+                reference.host(),
+                reference.repository(),
+                Arc::clone(&self.cache),
+            ))
+        });
+        Arc::clone(target)
+    }
+
+    /// Notes that a repository holds these blobs, whatever they were pushed from: further images of
+    /// this run that have them, too, mount them from there instead of uploading them again.
+    pub fn note_pushed<'a>(
+        &self,
+        to: &RegistryReference,
+        blobs: impl IntoIterator<Item = &'a Digest>,
+    ) {
+        let origin = Origin {
+            host: to.host().to_owned(),
+            repository: to.repository().to_owned(),
+        };
+        let mut pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        for blob in blobs {
+            let origins = pushed.entry(blob.clone()).or_default();
+            // One of a registry is enough.
+            if origins.iter().all(|known| known.host != origin.host) {
+                origins.push(origin.clone());
+            }
+        }
+    }
+
+    /// The same needs, and behind them those with repositories that
+    /// [`note_pushed`](Self::note_pushed) was told of: the first of a blob says where its bytes are.
+    pub(super) fn with_pushed(&self, mut needs: Vec<Need>) -> Vec<Need> {
+        let pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut more = Vec::new();
+        for need in &needs {
+            let origins = pushed.get(&need.descriptor.digest).into_iter().flatten();
+            more.extend(origins.map(|origin| Need {
+                origin: Some(origin.clone()),
+                ..need.clone()
+            }));
+        }
+        needs.append(&mut more);
+        needs
+    }
+
+    /// Takes a manifest that was read from a reference's repository as proof that its layers are
+    /// there, should anything be pushed there.
+    pub fn learn(&self, reference: &Reference, manifest: &Manifest) {
+        if let Reference::Registry(registry) = reference {
+            self.registry_target(registry).learn(manifest);
+        }
+    }
+
+    /// A deps image. It is read once in a run, however many images it goes into.
+    ///
+    /// # Errors
+    /// When it is missing or unreadable.
+    pub async fn deps(&self, reference: &Reference) -> Result<Arc<Deps>, Error> {
+        self.deps_at(reference, None).await
+    }
+
+    /// A deps image at a digest, under the name that the reference gives it. It is read once in a
+    /// run, however many images it goes into.
+    ///
+    /// # Errors
+    /// When it is missing or unreadable, or a local place holds another by now.
+    pub async fn deps_at(
+        &self,
+        reference: &Reference,
+        pin: Option<&Digest>,
+    ) -> Result<Arc<Deps>, Error> {
+        let cell = {
+            let mut deps = self.deps.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = (reference.to_string(), pin.cloned());
+            Arc::clone(deps.entry(key).or_default())
+        };
+        let deps = cell
+            .get_or_try_init(|| async {
+                let source = self.source_at(reference, pin).await?;
+                let deps = Deps::open(source, read::public_name(reference)).await?;
+                read::expect_pin(reference, pin, &deps.root)?;
+                Ok::<_, Error>(Arc::new(deps))
+            })
+            .await?;
+        Ok(Arc::clone(deps))
+    }
+
+    /// Says that one more image of this run goes to these references. Repositories that many go to
+    /// are then asked for their tags once, instead of for each image.
+    pub fn expect(&self, references: &[Reference]) {
+        for reference in references.iter().filter_map(Reference::registry) {
+            self.registry_target(reference).expect_image();
+        }
+    }
+
+    /// Cancels what was begun and is not needed. No image may be under way.
+    pub async fn close(&self) {
+        let targets: Vec<_> = self
+            .targets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect();
+        for target in targets {
+            target.close().await;
+        }
+    }
+
+    /// Opens an image for reading, in a registry at a digest if one is given. Nothing is read yet.
+    ///
+    /// # Errors
+    /// As [`source`](Self::source).
+    pub async fn source_at(
+        &self,
+        reference: &Reference,
+        pin: Option<&Digest>,
+    ) -> Result<Arc<dyn Source>, Error> {
+        match (reference, pin) {
+            (Reference::Registry(registry), Some(pin)) => {
+                self.source(&Reference::Registry(registry.at(pin))).await
+            }
+            _ => self.source(reference).await,
+        }
+    }
+
+    /// Opens an image for reading. Nothing is read yet.
+    ///
+    /// # Errors
+    /// When it is `scratch`, or a local place that is not there.
+    pub async fn source(&self, reference: &Reference) -> Result<Arc<dyn Source>, Error> {
+        match reference {
+            Reference::Registry(registry) => {
+                let repository = self
+                    .client
+                    .repository(registry.host(), registry.repository());
+                Ok(Arc::new(RegistrySource::new(
+                    repository,
+                    registry.clone(),
+                    Arc::clone(&self.cache),
+                )))
+            }
+            Reference::Scratch => Err(Error::new(
+                ErrorKind::Unsupported,
+                "cannot read scratch",
+                "scratch is the empty base of compose; there is nothing to read",
+            )),
+            local => ohoci_store::open::open_source(local).await?.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Unsupported,
+                    format!("cannot read {local}"),
+                    "it is no local place",
+                )
+            }),
+        }
+    }
+
+    /// Opens the places to push to. References to one place are grouped, in the order given.
+    ///
+    /// # Errors
+    /// When a reference cannot be pushed to, or a local place cannot be opened.
+    pub fn destinations(&self, references: &[Reference]) -> Result<Vec<Destination>, Error> {
+        let mut groups: Vec<(Spot, Vec<Reference>)> = Vec::new();
+        for reference in references {
+            let key = match reference {
+                Reference::Registry(registry) => Spot::Repository(registry.name()),
+                local => match ohoci_store::open::place_of(local) {
+                    Some(place) => Spot::Local(place),
+                    None => {
+                        return Err(Error::new(
+                            ErrorKind::Unsupported,
+                            "cannot push to scratch",
+                            "scratch is the empty base, not a place",
+                        ));
+                    }
+                },
+            };
+            match groups.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, group)) => group.push(reference.clone()),
+                None => groups.push((key, vec![reference.clone()])),
+            }
+        }
+        groups
+            .into_iter()
+            .map(|(_, references)| self.destination(references))
+            .collect()
+    }
+
+    fn destination(&self, references: Vec<Reference>) -> Result<Destination, Error> {
+        let mut tags: Vec<String> = Vec::new();
+        for reference in &references {
+            if let Some(registry) = reference.registry()
+                && registry.digest().is_some()
+            {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("cannot push to {registry}"),
+                    "a digest names content that exists; push to a tag",
+                ));
+            }
+            if let Some(tag) = tag_of(reference)
+                && !tags.contains(&tag)
+            {
+                tags.push(tag);
+            }
+        }
+        let registry = match references.first() {
+            Some(Reference::Registry(first)) => Some(self.registry_target(first)),
+            _ => None,
+        };
+        let target: Arc<dyn Target> = match (&registry, references.first()) {
+            (Some(registry), _) => Arc::clone(registry) as Arc<dyn Target>,
+            (None, Some(local)) => ohoci_store::open::open_target(local).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Unsupported,
+                    format!("cannot push to {local}"),
+                    "it is no place",
+                )
+            })?,
+            (None, None) => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "cannot push",
+                    "no reference was given",
+                ));
+            }
+        };
+        Ok(Destination {
+            origin: target.origin(),
+            target,
+            registry,
+            tags,
+            references,
+        })
+    }
+
+    /// Tells the client which rights this run needs where, so that one token per registry can
+    /// carry them all.
+    pub fn announce(&self, reads: &[&Reference], writes: &[&Reference]) {
+        let read = reads
+            .iter()
+            .filter_map(|reference| reference.registry())
+            .map(|registry| (registry, false));
+        let write = writes
+            .iter()
+            .filter_map(|reference| reference.registry())
+            .map(|registry| (registry, true));
+        for (registry, push) in read.chain(write) {
+            let scope = if push {
+                Scope::push(registry.repository())
+            } else {
+                Scope::pull(registry.repository())
+            };
+            self.client.announce(registry.host(), [scope]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ohoci_registry::Settings;
+
+    fn places() -> Places {
+        Places::new(
+            Client::new(Settings::default()).unwrap(),
+            Arc::new(Cache::disabled()),
+        )
+    }
+
+    #[test]
+    fn references_to_one_file_share_a_target_however_it_is_spelt() {
+        let references = ["oci-archive:out.tar:a", "oci-archive:./out.tar:b"]
+            .map(|text| text.parse::<Reference>().unwrap());
+        let destinations = places().destinations(&references).unwrap();
+        let tags: Vec<&[String]> = destinations.iter().map(|d| d.tags.as_slice()).collect();
+        // Two targets would write the file twice, and the second would take the first tag away.
+        assert_eq!(tags, [["a", "b"]]);
+    }
+}

@@ -1,0 +1,317 @@
+//! Composed images with the record that they carry of how they were made.
+
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+
+use crate::compose::{LayerBytes, LocalLayer};
+use crate::fit::Fit;
+use crate::inspect::layer_history;
+use crate::places::Places;
+use crate::read;
+use ohoci_image::image_config::ImageConfig;
+use ohoci_image::label::{self, Intent, LabelError, Origin};
+use ohoci_image::shape;
+use ohoci_image::{
+    Content, Descriptor, Digest, Document, Manifest, Platform, Reference, media_type,
+};
+use ohoci_store::{Error, ErrorKind, Source};
+
+/// An image or an index of images, as it was found.
+#[derive(Debug)]
+pub struct Recorded {
+    /// The reference that it was asked for by.
+    pub reference: Reference,
+    /// The place it was read from.
+    pub source: Arc<dyn Source>,
+    /// What the reference names.
+    pub root: Manifest,
+    /// Its images; none when it is an artifact.
+    pub images: Vec<RecordedImage>,
+}
+
+/// An image of one platform.
+#[derive(Clone, Debug)]
+pub struct RecordedImage {
+    /// What it runs on: as the index says, where it is in one.
+    pub platform: Platform,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Its config.
+    pub config: ImageConfig,
+}
+
+/// Reads an image, or every image of an index.
+///
+/// With `remembered`, a tag that this machine has read or pushed is taken to name what it named
+/// then, where that is in the cache: no request is sent. It is good where this machine alone moves
+/// the tag.
+///
+/// # Errors
+/// When something is missing or unreadable.
+pub async fn read(
+    places: &Places,
+    reference: &Reference,
+    remembered: bool,
+) -> Result<Recorded, Error> {
+    places.announce(&[reference], &[]);
+    let pin = remembered.then(|| in_cache(places, reference)).flatten();
+    let source = places.source_at(reference, pin.as_ref()).await?;
+    let root = source.root().await?;
+    let children: Vec<(Option<Platform>, Manifest)> = match root.content() {
+        Content::Image { .. } => vec![(None, root.clone())],
+        Content::Index { .. } => {
+            let all = read::children(&*source, &root).await?;
+            try_join_all(all.children.iter().map(|child| async {
+                let manifest = source.manifest(&child.descriptor).await?;
+                Ok::<_, Error>((child.descriptor.platform.clone(), manifest))
+            }))
+            .await?
+        }
+    };
+    let images = try_join_all(
+        children
+            .into_iter()
+            .map(|(platform, manifest)| image(source.as_ref(), platform, manifest)),
+    )
+    .await?;
+    Ok(Recorded {
+        reference: reference.clone(),
+        root,
+        images: images.into_iter().flatten().collect(),
+        source,
+    })
+}
+
+/// The digest that a tag is remembered by, when its manifest is in the cache.
+fn in_cache(places: &Places, reference: &Reference) -> Option<Digest> {
+    let registry = reference.registry()?;
+    if registry.digest().is_some() {
+        return None;
+    }
+    let tag = registry.tag().unwrap_or("latest");
+    let repository = places
+        .client
+        .repository(registry.host(), registry.repository());
+    let digest =
+        places
+            .cache
+            .recent_reference(&repository.registry().ok()?, repository.name(), tag)?;
+    places.cache.path_of(&digest).map(|_| digest)
+}
+
+/// `None` for an artifact.
+async fn image(
+    source: &dyn Source,
+    platform: Option<Platform>,
+    manifest: Manifest,
+) -> Result<Option<RecordedImage>, Error> {
+    let Content::Image { config, .. } = manifest.content() else {
+        return Err(refuse(source, &"an index inside an index is not an image"));
+    };
+    if !media_type::is_image_config(&config.media_type) {
+        return Ok(None);
+    }
+    let bytes = source.document(config).await?;
+    let document =
+        Document::parse(bytes, &shape::CONFIG).map_err(|error| refuse(source, &error))?;
+    let assumed = platform.clone().unwrap_or_else(read::this_machine);
+    let (config, _) =
+        ImageConfig::parse_assuming(document, &assumed).map_err(|error| refuse(source, &error))?;
+    Ok(Some(RecordedImage {
+        platform: platform.unwrap_or_else(|| config.platform().clone()),
+        manifest,
+        config,
+    }))
+}
+
+fn refuse(source: &dyn Source, why: &dyn std::fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("cannot read how {} was composed", source.place()),
+        why.to_string(),
+    )
+}
+
+/// A local layer of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Carried {
+    descriptor: Descriptor,
+    diff_id: Digest,
+    name: String,
+    created_by: String,
+}
+
+impl RecordedImage {
+    /// The image's record.
+    ///
+    /// # Errors
+    /// When it has one that this ohoci cannot read.
+    pub fn intent(&self) -> Result<Option<Intent>, LabelError> {
+        label::intent(self.config.document().object())
+    }
+
+    /// Its layers, lowest first.
+    #[must_use]
+    pub fn layers(&self) -> &[Descriptor] {
+        match self.manifest.content() {
+            Content::Image { layers, .. } => layers,
+            Content::Index { .. } => &[],
+        }
+    }
+
+    /// The local layers; `None` when the record does not fit the layers that there are.
+    fn local(&self, intent: &Intent) -> Option<Vec<Carried>> {
+        let layers = self.layers();
+        intent.origins(layers.len())?;
+        let diff_ids = self.config.diff_ids();
+        if diff_ids.len() != layers.len() {
+            return None;
+        }
+        let history = layer_history(self.config.document().object(), layers.len());
+        let mut names = intent.local.iter();
+        let mut carried = Vec::new();
+        let mut at = 0;
+        for (origin, run) in &intent.layers {
+            if *origin == Origin::Local {
+                let name = names.next()?.name.clone().unwrap_or_default();
+                // A tar or directory becomes one layer.
+                if *run != 1 {
+                    return None;
+                }
+                carried.push(Carried {
+                    descriptor: layers.get(at)?.clone(),
+                    diff_id: diff_ids.get(at)?.clone(),
+                    created_by: history
+                        .get(at)
+                        .cloned()
+                        .flatten()
+                        .unwrap_or_else(|| format!("ohoci compose: layer {name}")),
+                    name,
+                });
+            }
+            at += run;
+        }
+        names.next().is_none().then_some(carried)
+    }
+}
+
+impl Recorded {
+    /// The one record that all images have in common.
+    ///
+    /// # Errors
+    /// When there is none, it cannot be read, or the images of an index were made in different
+    /// ways.
+    pub fn intent(&self) -> Result<Intent, Error> {
+        let mut common: Option<Intent> = None;
+        for image in &self.images {
+            let intent = image
+                .intent()
+                .map_err(|error| refuse(&*self.source, &error))?
+                .ok_or_else(|| self.foreign())?;
+            match &common {
+                // Bases of different platforms may have different numbers of layers.
+                Some(known)
+                    if *known
+                        != (Intent {
+                            layers: known.layers.clone(),
+                            ..intent.clone()
+                        }) =>
+                {
+                    return Err(self.differs());
+                }
+                Some(_) => {}
+                None => common = Some(intent),
+            }
+        }
+        common.ok_or_else(|| self.foreign())
+    }
+
+    /// The local layers, to be taken over from this image.
+    ///
+    /// # Errors
+    /// When the record does not fit the image, or the images of an index have different ones.
+    pub fn local_layers(&self) -> Result<Vec<LocalLayer>, Error> {
+        let mut common: Option<Vec<Carried>> = None;
+        for image in &self.images {
+            let intent = image
+                .intent()
+                .map_err(|error| refuse(&*self.source, &error))?
+                .ok_or_else(|| self.foreign())?;
+            let local = image.local(&intent).ok_or_else(|| self.altered())?;
+            let same = |known: &Vec<Carried>| {
+                known.len() == local.len()
+                    && known
+                        .iter()
+                        .zip(&local)
+                        .all(|(a, b)| a.diff_id == b.diff_id && a.descriptor == b.descriptor)
+            };
+            match &common {
+                Some(known) if !same(known) => return Err(self.differs()),
+                Some(_) => {}
+                None => common = Some(local),
+            }
+        }
+        Ok(common
+            .unwrap_or_default()
+            .into_iter()
+            // It was made for the base, and is made anew for the next one.
+            .filter(|carried| Fit::recorded(&carried.name).is_none())
+            .map(|carried| LocalLayer {
+                directories: Vec::new(),
+                descriptor: carried.descriptor,
+                diff_id: carried.diff_id,
+                name: carried.name,
+                created_by: carried.created_by,
+                platform: None,
+                from: LayerBytes::Image(Arc::clone(&self.source)),
+            })
+            .collect())
+    }
+
+    /// Why the record does not fit the layers that there are, of the first image where it does not.
+    #[must_use]
+    pub fn misfit(&self) -> Option<String> {
+        self.images.iter().find_map(|image| {
+            let intent = image.intent().ok().flatten()?;
+            image.local(&intent).is_none().then(|| {
+                let recorded = intent
+                    .layers
+                    .iter()
+                    .fold(0usize, |sum, (_, run)| sum.saturating_add(*run));
+                format!(
+                    "the record is about {recorded} layers, the image for {} has {}: something \
+                     else than ohoci changed it",
+                    image.platform,
+                    image.layers().len()
+                )
+            })
+        })
+    }
+
+    fn foreign(&self) -> Error {
+        refuse(
+            &*self.source,
+            &format!(
+                "it carries no record of it (label {})",
+                ohoci_image::annotation::INTENT
+            ),
+        )
+        .hinted("only images made by ohoci carry one; make it with ohoci compose --base --deps")
+    }
+
+    fn differs(&self) -> Error {
+        refuse(
+            &*self.source,
+            &"the images of the index were composed in different ways",
+        )
+        .hinted("take its images one by one, by their digests")
+    }
+
+    fn altered(&self) -> Error {
+        let why = self
+            .misfit()
+            .unwrap_or_else(|| "its record does not fit its layers".to_owned());
+        refuse(&*self.source, &why).hinted("make it anew with ohoci compose")
+    }
+}

@@ -1,0 +1,17 @@
+//! From a recipe, its lock and the cached files to the finished trees of one platform.
+//!
+//! Pure but for reading what is cached: nothing is downloaded, nothing is run, nothing is unpacked
+//! onto disk but into an unnamed file.
+
+mod elsewhere;
+mod error;
+mod features;
+pub(crate) mod packages;
+mod patch;
+mod python;
+mod sources;
+
+pub use error::AssembleError;
+pub use features::{Assembled, AssembledLayer, assemble};
+pub use patch::merged;
+pub(crate) use sources::digest_of;

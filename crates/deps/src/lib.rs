@@ -1,0 +1,51 @@
+//! Turns packages into the layers of a prefix such as `/openhands` that works on any base.
+//!
+//! The rooms, from the bottom up:
+//!
+//! * [`recipe`]: what a person asks for.
+//! * [`lock`]: what that came to: names, versions, sizes, digests; no hosts.
+//! * [`deb822`]: the stanzas that Debian's indexes, control files and sources are made of.
+//! * [`hosts`]: where this machine's package managers find their mirrors.
+//! * [`fetch`]: locked files into the cache.
+//! * [`archive`]: tars, zips and directories as trees, and the spool that holds their contents.
+//! * [`debian`]: Debian's archives: signatures, indexes, closure, packages.
+//! * [`python`]: wheels and source distributions as trees, resolution, indexes.
+//! * [`npm`]: lockfiles and tarballs as trees, resolution, registries.
+//! * [`locking`]: from a recipe to its lock.
+//! * [`fetching`]: from a lock to files in the cache.
+//! * [`place`]: where a package's files go below the prefix.
+//! * [`relocate`]: edits that make programs and scripts work there.
+//! * [`audit`]: gates and reports over the finished trees.
+//! * [`contents`]: what a layer says of itself.
+//! * [`assemble`]: from a lock and cached files to the finished trees of one platform.
+//! * [`rootfs`]: the same, for a system of its own.
+//! * [`bytecode`]: Python modules of such trees, compiled.
+//! * [`sbom`]: bills of materials from a lock.
+//! * [`built`], [`packages`], [`comparison`]: deps images read back, whose files are whose, and what
+//!   changed between two.
+//!
+//! No program of a package ever runs and nothing is ever unpacked onto disk, but for
+//! [`bytecode`], which is asked for by name and runs in a sandbox.
+
+pub mod archive;
+pub mod assemble;
+pub mod audit;
+pub mod built;
+pub mod bytecode;
+pub mod comparison;
+pub mod contents;
+pub mod deb822;
+pub mod debian;
+pub mod fetch;
+pub mod fetching;
+pub mod hosts;
+pub mod lock;
+pub mod locking;
+pub mod npm;
+pub mod packages;
+pub mod place;
+pub mod python;
+pub mod recipe;
+pub mod relocate;
+pub mod rootfs;
+pub mod sbom;

@@ -1,0 +1,334 @@
+//! The lock as a document.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use ohoci_image::{Digest, Platform};
+
+/// The only version of the format so far.
+pub const VERSION: u64 = 1;
+
+/// The key in [`DebianPackage::file`] of a file that is the same for every platform of its
+/// feature.
+pub const ANY_PLATFORM: &str = "any";
+
+/// Everything that a recipe came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// Version of the format; [`VERSION`].
+    pub version: u64,
+    /// The profile or feature that was locked.
+    pub recipe: String,
+    /// The platforms that it was locked for, sorted.
+    pub platforms: Vec<String>,
+    /// The features, lowest layer first.
+    #[serde(default)]
+    pub feature: Vec<LockedFeature>,
+    /// The distributions of the Debian archive, by suite.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub release: BTreeMap<String, Release>,
+    /// Debian packages, by name and version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub debian: Vec<DebianPackage>,
+    /// Python packages, by name and version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub python: Vec<PythonPackage>,
+    /// What comes from elsewhere, by kind, name and version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<LockedSource>,
+}
+
+/// A feature, and what it asked for when it was locked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedFeature {
+    /// Its name.
+    pub name: String,
+    /// Digest over all in its recipe that decides what is locked; see
+    /// [`inputs_of`](super::inputs_of).
+    pub inputs: Digest,
+}
+
+/// A distribution of a Debian archive, as it was when it was locked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// When it was made, in RFC 3339: what to ask an archive of snapshots for.
+    pub date: String,
+}
+
+/// A Debian package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DebianPackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The source package and its version, where they are not those of the package, but for what
+    /// a rebuild adds (`+b2`): `glibc 2.41-12`. See [`DebianPackage::source_package`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The feature whose layer it is in.
+    pub feature: String,
+    /// The suite, where it is not the recipe's first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite: Option<String>,
+    /// The packages that it needs, sorted: those that its dependencies came to.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub needs: BTreeSet<String>,
+    /// Its files by platform (`linux/amd64`), or one for [`ANY_PLATFORM`].
+    pub file: BTreeMap<String, LockedFile>,
+}
+
+/// A Python package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PythonPackage {
+    /// Its name, normalized.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The feature whose layer it is in.
+    pub feature: String,
+    /// Whether the recipe asks for it, rather than another package.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requested: bool,
+    /// Whether it is used without what a script would make when it is built.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_build_script: bool,
+    /// Its files by platform, or one for [`ANY_PLATFORM`]: paths below the root of an index,
+    /// `NAME/FILE`.
+    pub file: BTreeMap<String, LockedFile>,
+}
+
+/// Where something comes from that is neither a Debian nor a Python package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// An archive at a URL.
+    Archive,
+    /// A path in an image.
+    Image,
+    /// A package of npm's.
+    Npm,
+}
+
+impl SourceKind {
+    /// Its name in a recipe and a lock.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Image => "image",
+            Self::Npm => "npm",
+        }
+    }
+}
+
+/// An archive, a path in an image, or an npm package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedSource {
+    /// What it is.
+    pub kind: SourceKind,
+    /// The archive's file name; where the path of an image goes, below the prefix; the npm
+    /// package's name.
+    pub name: String,
+    /// The npm package's version; the digest of what the image's reference names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The feature whose layer it is in.
+    pub feature: String,
+    /// Its files by platform, or one for [`ANY_PLATFORM`]. Their paths: the archive's file name;
+    /// the path in the image, and the digest that of the layer which it makes; the place below the
+    /// root of an npm registry.
+    pub file: BTreeMap<String, LockedFile>,
+}
+
+impl LockedSource {
+    /// Its file for a platform, if it is there for that.
+    #[must_use]
+    pub fn file_for(&self, platform: &str) -> Option<&LockedFile> {
+        self.file
+            .get(platform)
+            .or_else(|| self.file.get(ANY_PLATFORM))
+    }
+
+    /// With one file for any platform, where all `platforms` have the same.
+    #[must_use]
+    pub fn settled(mut self, platforms: usize) -> Self {
+        settle(&mut self.file, platforms);
+        self
+    }
+}
+
+fn settle(files: &mut BTreeMap<String, LockedFile>, platforms: usize) {
+    let mut all = files.values();
+    if let Some(first) = all.next().cloned()
+        && files.len() == platforms
+        && all.all(|file| *file == first)
+    {
+        *files = BTreeMap::from([(ANY_PLATFORM.to_owned(), first)]);
+    }
+}
+
+impl PythonPackage {
+    /// Its file for a platform, if it is there for that.
+    #[must_use]
+    pub fn file_for(&self, platform: &str) -> Option<&LockedFile> {
+        self.file
+            .get(platform)
+            .or_else(|| self.file.get(ANY_PLATFORM))
+    }
+
+    /// With one file for any platform, where all `platforms` have the same.
+    #[must_use]
+    pub fn settled(mut self, platforms: usize) -> Self {
+        settle(&mut self.file, platforms);
+        self
+    }
+}
+
+/// A file to download.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedFile {
+    /// Where it is, relative to the root of a mirror.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+impl Lock {
+    /// An empty lock of that recipe.
+    #[must_use]
+    pub fn new(recipe: &str, platforms: &[Platform]) -> Self {
+        Self {
+            version: VERSION,
+            recipe: recipe.to_owned(),
+            platforms: platforms.iter().map(ToString::to_string).collect(),
+            feature: Vec::new(),
+            release: BTreeMap::new(),
+            debian: Vec::new(),
+            python: Vec::new(),
+            source: Vec::new(),
+        }
+    }
+
+    /// Puts packages into the order in which they are written.
+    pub fn sort(&mut self) {
+        self.debian
+            .sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+        self.python.sort_by(|a, b| {
+            (&a.name, &a.version, &a.feature).cmp(&(&b.name, &b.version, &b.feature))
+        });
+        self.source.sort_by(|a, b| {
+            let key = |source: &LockedSource| {
+                let LockedSource {
+                    kind,
+                    name,
+                    version,
+                    feature,
+                    ..
+                } = source.clone();
+                (kind, name, version, feature)
+            };
+            key(a).cmp(&key(b))
+        });
+    }
+
+    /// The Python packages of a feature's layer for a platform, each with its file.
+    pub fn python_files<'a>(
+        &'a self,
+        feature: &'a str,
+        platform: &Platform,
+    ) -> impl Iterator<Item = (&'a PythonPackage, &'a LockedFile)> {
+        let platform = platform.to_string();
+        self.python
+            .iter()
+            .filter(move |package| package.feature == feature)
+            .filter_map(move |package| Some((package, package.file_for(&platform)?)))
+    }
+
+    /// What a feature's layer for a platform has from elsewhere, of one kind, each with its file.
+    pub fn source_files<'a>(
+        &'a self,
+        kind: SourceKind,
+        feature: &'a str,
+        platform: &Platform,
+    ) -> impl Iterator<Item = (&'a LockedSource, &'a LockedFile)> {
+        let platform = platform.to_string();
+        self.source
+            .iter()
+            .filter(move |source| source.kind == kind && source.feature == feature)
+            .filter_map(move |source| Some((source, source.file_for(&platform)?)))
+    }
+
+    /// The Debian packages of a feature's layer for a platform, each with its file.
+    pub fn debian_files<'a>(
+        &'a self,
+        feature: &'a str,
+        platform: &Platform,
+    ) -> impl Iterator<Item = (&'a DebianPackage, &'a LockedFile)> {
+        let platform = platform.to_string();
+        self.debian
+            .iter()
+            .filter(move |package| package.feature == feature)
+            .filter_map(move |package| Some((package, package.file_for(&platform)?)))
+    }
+}
+
+impl DebianPackage {
+    /// The source package that it is built from, and that one's version.
+    #[must_use]
+    pub fn source_package(&self) -> (&str, &str) {
+        if let Some((name, version)) = self.source.as_deref().and_then(|text| text.split_once(' '))
+        {
+            return (name, version);
+        }
+        let version = match self.version.rsplit_once("+b") {
+            Some((of, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => of,
+            _ => &self.version,
+        };
+        (&self.name, version)
+    }
+
+    /// Its file for a platform, if it is there for that.
+    #[must_use]
+    pub fn file_for(&self, platform: &str) -> Option<&LockedFile> {
+        self.file
+            .get(platform)
+            .or_else(|| self.file.get(ANY_PLATFORM))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_told_from_packages() {
+        let package = |version: &str, source: Option<&str>| DebianPackage {
+            name: "aa".to_owned(),
+            version: version.to_owned(),
+            source: source.map(str::to_owned),
+            feature: String::new(),
+            suite: None,
+            needs: BTreeSet::new(),
+            file: BTreeMap::new(),
+        };
+        for (version, source, name, of) in [
+            ("1-2", None, "aa", "1-2"),
+            ("1-2+b10", None, "aa", "1-2"),
+            ("1-2+bpo", None, "aa", "1-2+bpo"),
+            ("1-2+b1", Some("bb 3"), "bb", "3"),
+        ] {
+            assert_eq!(package(version, source).source_package(), (name, of));
+        }
+    }
+}

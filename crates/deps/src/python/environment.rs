@@ -1,0 +1,278 @@
+//! A virtual environment (PEP 405) put together from distributions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use pep440_rs::Version;
+
+use super::distribution::{Distribution, Licences};
+use super::install::place;
+use super::name::PackageName;
+use super::{PythonError, pth, wheel};
+use crate::archive::selection::add_directories;
+use ohoci_layer::tree::TreeError;
+use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
+
+/// Where an environment is, and what its programs are run by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    root: LayerPath,
+    python: u32,
+    shebang: String,
+    code_in_pth: CodeInPth,
+}
+
+/// What happens to `.pth` files with code, which every start of Python runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CodeInPth {
+    /// They are kept and listed; see [`Environment::code_in_pth`].
+    #[default]
+    Listed,
+    /// Only these packages may have them.
+    Only(BTreeSet<PackageName>),
+}
+
+impl Layout {
+    /// An environment at `root` (`poetry/oh`, below the prefix) for CPython 3 of the minor version
+    /// `python`. `shebang` is what stands behind `#!` in its programs: the interpreter's path as
+    /// it is in the image, and at most one argument.
+    #[must_use]
+    pub fn new(root: LayerPath, python: u32, shebang: &str) -> Self {
+        Self {
+            root,
+            python,
+            shebang: shebang.to_owned(),
+            code_in_pth: CodeInPth::default(),
+        }
+    }
+
+    /// The same with another rule for `.pth` files.
+    #[must_use]
+    pub fn with_code_in_pth(mut self, rule: CodeInPth) -> Self {
+        self.code_in_pth = rule;
+        self
+    }
+
+    /// Where packages go, relative to the environment.
+    #[must_use]
+    pub fn site_packages(&self) -> LayerPath {
+        path(&format!("lib/python3.{}/site-packages", self.python))
+    }
+
+    /// Where programs go, relative to the environment.
+    #[must_use]
+    pub fn programs(&self) -> LayerPath {
+        path("bin")
+    }
+
+    /// Where the headers of a package go, relative to the environment.
+    pub(super) fn headers(&self, name: &PackageName) -> LayerPath {
+        path(&format!("include/site/python3.{}/{name}", self.python))
+    }
+
+    /// What stands behind `#!`.
+    pub(super) fn shebang(&self) -> &str {
+        &self.shebang
+    }
+}
+
+/// A path that is written here and therefore legal.
+fn path(text: &str) -> LayerPath {
+    LayerPath::parse(text.as_bytes()).unwrap_or_default()
+}
+
+/// A virtual environment in the making.
+#[derive(Debug)]
+pub struct Environment {
+    layout: Layout,
+    files: BTreeMap<LayerPath, Owned>,
+    packages: BTreeMap<PackageName, Installed>,
+    code_in_pth: Vec<CodeLine>,
+}
+
+/// A distribution in an environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Its version.
+    pub version: Version,
+    /// The file that it came in.
+    pub file: String,
+    /// Whether it was asked for, and not only required by another one.
+    pub requested: bool,
+    /// What it says about its licence; the files by their path in the wheel.
+    pub licences: Licences,
+    /// What it requires.
+    pub requires: Vec<String>,
+    /// How many files of bytecode were left out.
+    pub bytecode: usize,
+}
+
+/// A line of a `.pth` file that Python runs when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeLine {
+    /// The package that brings it.
+    pub package: PackageName,
+    /// The file, relative to the environment.
+    pub path: LayerPath,
+    /// The line.
+    pub line: String,
+}
+
+#[derive(Debug)]
+struct Owned {
+    entry: Entry,
+    /// `None` for what is no file of a distribution.
+    sha256: Option<[u8; 32]>,
+    owner: String,
+}
+
+impl Environment {
+    /// An environment without packages: `pyvenv.cfg` and the links to the interpreter.
+    ///
+    /// `home` is the directory with the interpreter (`python3.N`) as it is in the image, and
+    /// `version` that interpreter's whole version.
+    #[must_use]
+    pub fn new(layout: Layout, home: &str, version: &str) -> Self {
+        let mut environment = Self {
+            layout,
+            files: BTreeMap::new(),
+            packages: BTreeMap::new(),
+            code_in_pth: Vec::new(),
+        };
+        let config =
+            format!("home = {home}\ninclude-system-site-packages = false\nversion = {version}\n");
+        let interpreter = format!("python3.{}", environment.layout.python);
+        let link = |target: &str| Entry::new(Kind::Symlink(target.as_bytes().to_vec()), 0o777);
+        let config = Entry::new(Kind::File(Content::Memory(Bytes::from(config))), 0o644);
+        for (at, entry) in [
+            ("pyvenv.cfg".to_owned(), config),
+            (
+                "bin/python".to_owned(),
+                link(&format!("{home}/{interpreter}")),
+            ),
+            ("bin/python3".to_owned(), link("python")),
+            (format!("bin/{interpreter}"), link("python")),
+            ("lib64".to_owned(), link("lib")),
+        ] {
+            let owned = Owned {
+                entry,
+                sha256: None,
+                owner: "the environment itself".to_owned(),
+            };
+            environment.files.insert(path(&at), owned);
+        }
+        environment
+    }
+
+    /// Adds a distribution. `requested` says that it was asked for, and is not only required by
+    /// another one.
+    ///
+    /// Two packages may bring the same file if it has the same content.
+    ///
+    /// # Errors
+    /// When a version of the package is there already, when a file goes where another package has
+    /// another one, and when a `.pth` file does what it may not.
+    pub fn add(
+        &mut self,
+        distribution: &Distribution,
+        requested: bool,
+    ) -> Result<&Installed, PythonError> {
+        let file = distribution.file();
+        let placed = place(distribution, &self.layout, requested)?;
+        if let Some(known) = self.packages.get(distribution.name()) {
+            let why = format!("version {} of the package is there already", known.version);
+            return Err(PythonError::new(file, why));
+        }
+        let mut code = Vec::new();
+        for (at, content) in placed.files {
+            if pth::is_read(&at, &self.layout) {
+                code.extend(self.check_pth(distribution, &at, &content.content)?);
+            }
+            let mode = if content.executable { 0o755 } else { 0o644 };
+            if let Some(known) = self.files.get(&at) {
+                if known.sha256 == Some(content.sha256) && known.entry.mode == mode {
+                    continue;
+                }
+                let why = format!("{} brings another file of that name", known.owner);
+                return Err(PythonError::member(file, at.as_bytes(), why));
+            }
+            let owned = Owned {
+                entry: Entry::new(Kind::File(content.content), mode),
+                sha256: Some(content.sha256),
+                owner: file.to_owned(),
+            };
+            self.files.insert(at, owned);
+        }
+        self.code_in_pth.extend(code);
+        let installed = Installed {
+            version: distribution.version().clone(),
+            file: file.to_owned(),
+            requested,
+            licences: distribution.licences().clone(),
+            requires: distribution.requires().to_vec(),
+            bytecode: placed.bytecode,
+        };
+        let package = self.packages.entry(distribution.name().clone());
+        Ok(package.or_insert(installed))
+    }
+
+    fn check_pth(
+        &self,
+        distribution: &Distribution,
+        at: &LayerPath,
+        content: &Content,
+    ) -> Result<Vec<CodeLine>, PythonError> {
+        let fail = |why: String| PythonError::member(distribution.file(), at.as_bytes(), why);
+        let bytes = wheel::read_small(content).map_err(|error| fail(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| fail("it is not UTF-8 text".to_owned()))?;
+        let pth = pth::parse(&text);
+        if let Some(line) = pth
+            .paths
+            .iter()
+            .find(|line| !pth::stays_inside(line, &self.layout))
+        {
+            return Err(fail(format!("it adds {line:?}, which is outside")));
+        }
+        if let (CodeInPth::Only(allowed), Some(line)) = (&self.layout.code_in_pth, pth.code.first())
+            && !allowed.contains(distribution.name())
+        {
+            return Err(fail(format!("it has code in it: {line:?}")));
+        }
+        let line = |line: String| CodeLine {
+            package: distribution.name().clone(),
+            path: at.clone(),
+            line,
+        };
+        Ok(pth.code.into_iter().map(line).collect())
+    }
+
+    /// The packages by name.
+    #[must_use]
+    pub fn packages(&self) -> &BTreeMap<PackageName, Installed> {
+        &self.packages
+    }
+
+    /// The code in `.pth` files, in the order in which packages were added.
+    #[must_use]
+    pub fn code_in_pth(&self) -> &[CodeLine] {
+        &self.code_in_pth
+    }
+
+    /// The tree: paths are relative to what the layout's root is relative to, every directory from
+    /// that root down has an entry.
+    ///
+    /// # Errors
+    /// When one package has a file where another has a directory.
+    pub fn finish(self) -> Result<Tree, TreeError> {
+        let mut tree = Tree::new();
+        for (at, owned) in self.files {
+            let at = self.layout.root.join(&at)?;
+            add_directories(&mut tree, &at)?;
+            tree.insert(at, owned.entry, Rules::Strict)?;
+        }
+        Ok(tree)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! `.pth` files: paths and code that Python takes up when it starts (module `site`).
+
+use super::environment::Layout;
+use ohoci_layer::LayerPath;
+
+/// What stands in a `.pth` file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pth {
+    /// Lines that Python runs.
+    pub(super) code: Vec<String>,
+    /// Directories that it adds to the path.
+    pub(super) paths: Vec<String>,
+}
+
+/// Reads a `.pth` file as `site.addpackage` does.
+pub(super) fn parse(text: &str) -> Pth {
+    let mut pth = Pth::default();
+    for line in text.strip_prefix('\u{feff}').unwrap_or(text).lines() {
+        let line = line.trim_end();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if line.starts_with("import ") || line.starts_with("import\t") {
+            pth.code.push(line.to_owned());
+        } else {
+            pth.paths.push(line.to_owned());
+        }
+    }
+    pth
+}
+
+/// Whether a line names a directory of the environment.
+pub(super) fn stays_inside(line: &str, layout: &Layout) -> bool {
+    if line.starts_with('/') {
+        return false;
+    }
+    let site = layout.site_packages();
+    let mut depth = site.names().count();
+    for name in line.split('/') {
+        match name {
+            "" | "." => {}
+            ".." if depth == 0 => return false,
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+    }
+    true
+}
+
+/// Whether Python reads the file at `path`, which is relative to the environment, as `.pth`.
+pub(super) fn is_read(path: &LayerPath, layout: &Layout) -> bool {
+    path.parent() == Some(layout.site_packages()) && path.name().ends_with(b".pth")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_and_paths_are_told_apart() {
+        let pth = parse("\u{feff}# comment\nimport os; x\nimport\ty\nimportant\n\nsub/dir  \n");
+        assert_eq!(pth.code, ["import os; x", "import\ty"]);
+        assert_eq!(pth.paths, ["important", "sub/dir"]);
+    }
+
+    #[test]
+    fn paths_that_leave_the_environment_are_known() {
+        let layout = Layout::new(LayerPath::root(), 13, "/p/python3");
+        for inside in ["a", "a/../b", "../../../share", "."] {
+            assert!(stays_inside(inside, &layout), "{inside}");
+        }
+        for outside in ["/usr/lib", "../../../..", "a/../../../../../x"] {
+            assert!(!stays_inside(outside, &layout), "{outside}");
+        }
+    }
+}

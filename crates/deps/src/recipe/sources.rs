@@ -1,0 +1,110 @@
+//! What a feature takes from elsewhere: Python and npm packages, archives, images, directories.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+use url::Url;
+
+use super::debian::Reason;
+use ohoci_image::Digest;
+
+/// Python packages: the `[python]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Python {
+    /// The interpreter's version, such as `3.13`.
+    pub version: String,
+    /// Requirements (PEP 508).
+    pub requirements: Vec<String>,
+    /// Packages without wheels, which are pure Python and made into wheels without being run.
+    #[serde(default)]
+    pub allow_sdist: Vec<String>,
+    /// Those of them that are used without what a script of theirs makes when they are built. It is
+    /// not run.
+    #[serde(default)]
+    pub skip_build_script: Vec<Spanned<String>>,
+    /// Packages that are not taken although others require them, each with the reason; nor is what
+    /// only they require.
+    #[serde(default)]
+    pub exclude: BTreeMap<Spanned<String>, Reason>,
+    /// The virtual environment, below the prefix.
+    pub target: String,
+}
+
+/// npm packages: the `[npm]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Npm {
+    /// The `package-lock.json`, relative to the recipe's file.
+    pub lockfile: PathBuf,
+    /// The directory that gets `node_modules`, below the prefix.
+    pub target: String,
+    /// What the lockfile says; empty while there is none yet.
+    #[serde(skip)]
+    pub content: String,
+    /// What the `package.json` beside it says, where there is one.
+    #[serde(skip)]
+    pub manifest: Option<String>,
+}
+
+/// An archive from a URL or a file: an `[[archive]]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Archive {
+    /// Where it is downloaded from. Exactly one of this and `path` is given.
+    pub url: Option<Url>,
+    /// Where it lies, relative to the recipe's file.
+    pub path: Option<PathBuf>,
+    /// What it must hash to.
+    pub digest: Digest,
+    /// How many names to take off the front of its paths.
+    #[serde(default)]
+    pub strip: u32,
+    /// Where its content goes, below the prefix.
+    pub to: String,
+}
+
+/// A path in an image: an `[[image]]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Image {
+    /// The image.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// What to take of it.
+    pub path: String,
+    /// Where that goes, below the prefix.
+    pub to: String,
+}
+
+/// A directory of this machine: a `[[directory]]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Directory {
+    /// Where it is, relative to the recipe's file.
+    pub path: PathBuf,
+    /// Where its content goes, below the prefix.
+    pub to: String,
+}
+
+impl Npm {
+    pub(super) fn resolve(&mut self, directory: &Path) {
+        self.lockfile = directory.join(&self.lockfile);
+    }
+}
+
+impl Archive {
+    pub(super) fn resolve(&mut self, directory: &Path) {
+        if let Some(path) = &mut self.path {
+            *path = directory.join(&*path);
+        }
+    }
+}
+
+impl Directory {
+    pub(super) fn resolve(&mut self, directory: &Path) {
+        self.path = directory.join(&self.path);
+    }
+}

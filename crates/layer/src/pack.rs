@@ -1,0 +1,447 @@
+//! Makes layer blobs of what is on disk, in one pass and bounded memory.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempPath;
+
+use super::blob::{Blob, Metered, Tee, descriptor};
+use super::compress::Settings;
+use super::decompress::Decompressor;
+use super::directory::{DirectoryError, read_directory_of};
+use super::entry::{Entry, Kind};
+use super::limits::{Budget, UnpackLimits};
+use super::path::LayerPath;
+use super::source::LayerSource;
+use super::tar_read::{Limits, Member, TarError, TarReader};
+use super::tar_write::{TarWriter, write_tree};
+use super::tree::{Rules, Tree};
+use ohoci_files::regular;
+use ohoci_image::media_type::Compression;
+use ohoci_image::{Descriptor, Digest};
+
+/// How to pack.
+#[derive(Clone, Copy, Debug)]
+pub struct PackOptions {
+    /// How to compress what is not compressed yet.
+    pub compression: Compression,
+    /// The level; see [`Settings::level`].
+    pub level: Option<u32>,
+    /// The date of everything that comes from a directory, in seconds since 1970:
+    /// `SOURCE_DATE_EPOCH`, or 0.
+    pub mtime: i64,
+    /// How many threads compress. Has no influence on the result.
+    pub threads: NonZeroUsize,
+    /// How many bytes a layer may have when decompressed.
+    pub limit: u64,
+}
+
+impl Default for PackOptions {
+    /// gzip, which every client takes, with as many threads as there are processors.
+    fn default() -> Self {
+        Self {
+            compression: Compression::Gzip,
+            level: None,
+            mtime: 0,
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            limit: UnpackLimits::of_process().bytes,
+        }
+    }
+}
+
+impl PackOptions {
+    fn settings(&self) -> Settings {
+        Settings {
+            compression: self.compression,
+            level: self.level,
+            threads: self.threads,
+        }
+    }
+}
+
+/// A layer blob on disk.
+#[derive(Debug)]
+pub struct PackedLayer {
+    /// The blob, by its OCI media type.
+    pub descriptor: Descriptor,
+    /// The digest of the tar in it.
+    pub diff_id: Digest,
+    /// Where the blob is.
+    pub file: LayerFile,
+    /// How many members the tar has.
+    pub entries: u64,
+    /// The size of the tar in bytes.
+    pub uncompressed_size: u64,
+    /// What made it, for the image's history. Says nothing about this machine.
+    pub created_by: String,
+    /// What was left out, and why, for a person.
+    pub notes: Vec<String>,
+    /// Its directories, those that it only implies among them, as far as bases have symlinks in
+    /// their places: of three names at most.
+    pub directories: Vec<LayerPath>,
+}
+
+/// How many names the paths of [`PackedLayer::directories`] have at most.
+const SHALLOW: usize = 3;
+
+fn is_shallow(path: &LayerPath) -> bool {
+    !path.is_root() && path.names().count() <= SHALLOW
+}
+
+/// The directories of a tree, and those above what is in it.
+fn directories<T>(tree: &Tree<T>) -> Vec<LayerPath> {
+    let mut found: BTreeSet<LayerPath> = BTreeSet::new();
+    for (path, entry) in tree {
+        let mut above = if entry.is_directory() {
+            Some(path.clone())
+        } else {
+            path.parent()
+        };
+        while let Some(directory) = above.filter(|directory| !directory.is_root()) {
+            above = directory.parent();
+            if is_shallow(&directory) && !found.insert(directory) {
+                break;
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// The file that a blob is in.
+#[derive(Debug)]
+pub enum LayerFile {
+    /// The file that was given, which is the blob as it stands.
+    Given(PathBuf),
+    /// A file that is removed when this is dropped.
+    Temporary(TempPath),
+}
+
+impl LayerFile {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Given(path) => path,
+            Self::Temporary(path) => path,
+        }
+    }
+}
+
+/// Why something cannot become a layer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make a layer of {subject}: {why}")]
+pub struct PackError {
+    subject: String,
+    why: String,
+    #[source]
+    io: Option<io::Error>,
+}
+
+impl PackError {
+    fn new(subject: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            subject: subject.into(),
+            why: why.into(),
+            io: None,
+        }
+    }
+
+    fn of(subject: &Path, why: &dyn std::error::Error) -> Self {
+        Self::new(subject.display().to_string(), why.to_string())
+    }
+
+    /// What was being packed: a path, or a name of the tree.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Why it cannot become a layer, with the file or member at fault.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// The system's error, when reading or writing failed; it tells a full disk.
+    #[must_use]
+    pub fn io(&self) -> Option<&io::Error> {
+        self.io.as_ref()
+    }
+}
+
+/// Makes a layer of a directory or a tar. What it is shows in its content, not in its name.
+///
+/// A directory is packed reproducibly (see [`read_directory_of`] and [`write_tree`]); its own entry
+/// becomes that of the destination, and nothing is written for directories above the destination,
+/// nor for `/`: it would override what the base says about them.
+///
+/// A tar for `/` is validated and kept: compressed, it is the blob, byte for byte, and no file is
+/// written; not compressed, its bytes are compressed as they are. For another destination it is
+/// written anew, in its own order and with its own owners and dates, below that directory. Its
+/// entry for its root, if it has one, must then come first.
+///
+/// New files are written into `out_dir`.
+///
+/// # Errors
+/// When `source` is neither, is damaged, contradicts itself (a path twice, files below something
+/// that is no directory, hard links to what is not there before them), or when reading or writing
+/// fails.
+pub fn pack(
+    source: &LayerSource,
+    options: &PackOptions,
+    out_dir: &Path,
+) -> Result<PackedLayer, PackError> {
+    let path = &source.path;
+    let fail = |error: io::Error| io_error(path.display().to_string(), error);
+    let created_by = format!("ohoci: add layer at {}", source.destination);
+    if fs_err::metadata(path).map_err(fail)?.is_dir() {
+        return pack_directory(source, options, out_dir, &|_, _| true);
+    }
+    let file = regular::open(path).map_err(fail)?;
+    let metadata = file.metadata().map_err(fail)?;
+    let input = Metered::new(file);
+    let budget = Arc::new(Budget::new(UnpackLimits {
+        bytes: options.limit,
+        ..UnpackLimits::of_process()
+    }));
+    let input = Decompressor::within(input, &budget).map_err(fail)?;
+    let layer = if !source.destination.is_root() {
+        repack(input, &source.destination, &budget, options, out_dir)
+    } else if input.compression() == Compression::None {
+        compress_as_is(input, &budget, options, out_dir)
+    } else {
+        keep(input, &budget, path, metadata.len())
+    };
+    match layer {
+        Ok(layer) => Ok(PackedLayer {
+            created_by,
+            ..layer
+        }),
+        Err(TarError::Io(error)) => Err(fail(error)),
+        Err(error) => Err(PackError::of(path, &error)),
+    }
+}
+
+/// Makes a layer of what `keep` says of a directory, as [`pack`] does; it is asked of each path
+/// below it, and whether that is a directory.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_directory(
+    source: &LayerSource,
+    options: &PackOptions,
+    out_dir: &Path,
+    keep: &dyn Fn(&LayerPath, bool) -> bool,
+) -> Result<PackedLayer, PackError> {
+    let path = &source.path;
+    let found = read_directory_of(path, options.mtime, keep).map_err(|error| match error {
+        DirectoryError::Io(error) => io_error(path.display().to_string(), error),
+        unfit => PackError::of(path, &unfit),
+    })?;
+    let tree = found
+        .tree
+        .moved_below(&source.destination, options.mtime)
+        .map_err(|error| PackError::of(path, &error))?;
+    let created_by = format!("ohoci: add layer at {}", source.destination);
+    let mut layer = pack_tree(tree, created_by, options, out_dir).map_err(|error| PackError {
+        subject: path.display().to_string(),
+        ..error
+    })?;
+    layer.notes = found.notes;
+    Ok(layer)
+}
+
+/// Makes a layer of a tree.
+///
+/// # Errors
+/// When the tree contradicts itself, or when reading a file in it or writing fails.
+pub fn pack_tree(
+    tree: Tree,
+    created_by: String,
+    options: &PackOptions,
+    out_dir: &Path,
+) -> Result<PackedLayer, PackError> {
+    let subject = || "the tree".to_owned();
+    let fail = |error| io_error(subject(), error);
+    let blob = Blob::create(options.settings(), out_dir).map_err(fail)?;
+    let directories = directories(&tree);
+    let (blob, entries) = write_tree(tree, blob).map_err(|error| match error {
+        super::tar_write::WriteError::Io(error) => fail(error),
+        super::tar_write::WriteError::Tree(error) => PackError::new(subject(), error.to_string()),
+    })?;
+    let layer = blob.finish(entries).map_err(fail)?;
+    Ok(PackedLayer {
+        created_by,
+        directories,
+        ..layer
+    })
+}
+
+fn io_error(subject: String, error: io::Error) -> PackError {
+    PackError {
+        subject,
+        why: error.to_string(),
+        io: Some(error),
+    }
+}
+
+/// A layer is as good as its tar: everything that a runtime could trip over is refused here.
+#[derive(Default)]
+struct Validator {
+    seen: Tree<()>,
+    entries: u64,
+    notes: Vec<String>,
+}
+
+impl Validator {
+    /// All members of a tar that is kept as it is.
+    fn check_all(
+        &mut self,
+        reader: &mut TarReader<impl Read>,
+        budget: &Budget,
+    ) -> Result<(), TarError> {
+        while let Some(member) = reader.next_member()? {
+            budget.take_entry(member.names())?;
+            if member.path.is_root() {
+                self.notes.push(
+                    "the tar has an entry for its root, whose mode and owner replace those of the \
+                     image's root directory"
+                        .to_owned(),
+                );
+            }
+            self.check(&member)?;
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, member: &Member) -> Result<(), TarError> {
+        if let Kind::Hardlink(target) = &member.entry.kind {
+            match self.seen.get(target) {
+                None => {
+                    return Err(member.refused(format!(
+                        "it is a hard link to {target}, which does not come before it"
+                    )));
+                }
+                Some(entry) if entry.is_directory() => {
+                    return Err(member.refused(format!(
+                        "it is a hard link to {target}, which is a directory"
+                    )));
+                }
+                Some(_) => {}
+            }
+        }
+        // Attributes are of no interest here, and would be kept until the end.
+        let kind = match &member.entry.kind {
+            Kind::Directory => Kind::Directory,
+            Kind::Symlink(_) => Kind::Symlink(Vec::new()),
+            _ => Kind::File(()),
+        };
+        self.entries += 1;
+        self.seen
+            .insert(member.path.clone(), Entry::new(kind, 0), Rules::Strict)
+            .map_err(|error| member.refused(error.to_string()))
+    }
+}
+
+type Input = Decompressor<Metered<fs_err::File>>;
+
+/// Takes a compressed tar as the blob that it is.
+fn keep(input: Input, budget: &Budget, path: &Path, size: u64) -> Result<PackedLayer, TarError> {
+    let compression = input.compression();
+    let mut reader = TarReader::new(Metered::new(input), Rules::Strict, Limits::of_budget());
+    let mut validator = Validator::default();
+    validator.check_all(&mut reader, budget)?;
+    let (input, tar) = reader.into_inner().into_parts();
+    let (_, blob) = input.into_inner().into_parts();
+    let (digest, read) = blob.finish();
+    if read != size {
+        return Err(TarError::Io(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{read} bytes were read, but the file had {size}: it changed meanwhile"),
+        )));
+    }
+    let (diff_id, uncompressed_size) = tar.finish();
+    Ok(PackedLayer {
+        descriptor: descriptor(compression, digest, size)?,
+        diff_id,
+        file: LayerFile::Given(path.to_owned()),
+        entries: validator.entries,
+        uncompressed_size,
+        created_by: String::new(),
+        directories: directories(&validator.seen),
+        notes: validator.notes,
+    })
+}
+
+/// Compresses an uncompressed tar without changing a byte of it.
+fn compress_as_is(
+    input: Input,
+    budget: &Budget,
+    options: &PackOptions,
+    out_dir: &Path,
+) -> Result<PackedLayer, TarError> {
+    let blob = Blob::create(options.settings(), out_dir)?;
+    let mut reader = TarReader::new(Tee::new(input, blob), Rules::Strict, Limits::of_budget());
+    let mut validator = Validator::default();
+    validator.check_all(&mut reader, budget)?;
+    let blob = reader.into_inner().into_blob();
+    Ok(PackedLayer {
+        directories: directories(&validator.seen),
+        notes: validator.notes,
+        ..blob.finish(validator.entries)?
+    })
+}
+
+/// Writes a tar anew below a directory.
+fn repack(
+    input: Input,
+    destination: &LayerPath,
+    budget: &Budget,
+    options: &PackOptions,
+    out_dir: &Path,
+) -> Result<PackedLayer, TarError> {
+    let mut reader = TarReader::new(input, Rules::Strict, Limits::of_budget());
+    let mut validator = Validator::default();
+    let mut writer = TarWriter::new(Blob::create(options.settings(), out_dir)?);
+    while let Some(mut member) = reader.next_member()? {
+        if writer.entries() == 0 && !member.path.is_root() {
+            let root = Entry {
+                mtime: options.mtime,
+                ..Entry::new(Kind::Directory, 0o755)
+            };
+            writer.append(destination, &root, &mut io::empty())?;
+        } else if writer.entries() > 0 && member.path.is_root() {
+            return Err(member.refused("the entry for the root must come first"));
+        }
+        budget.take_entry(member.names())?;
+        validator.check(&member)?;
+        let moved = |path: &LayerPath| {
+            destination
+                .join(path)
+                .map_err(|error| member.refused(error.to_string()))
+        };
+        let path = moved(&member.path)?;
+        if let Kind::Hardlink(target) = &member.entry.kind {
+            member.entry.kind = Kind::Hardlink(moved(target)?);
+        }
+        writer.append(&path, &member.entry, &mut reader)?;
+    }
+    let entries = writer.entries();
+    let mut above: BTreeSet<LayerPath> = destination
+        .ancestors()
+        .filter_map(|above| LayerPath::parse(above).ok())
+        .collect();
+    above.insert(destination.clone());
+    let below = directories(&validator.seen);
+    above.extend(below.iter().filter_map(|path| destination.join(path).ok()));
+    Ok(PackedLayer {
+        directories: above.into_iter().filter(is_shallow).collect(),
+        ..writer.finish()?.finish(entries)?
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,316 @@
+//! Streaming a blob: resumed where a connection breaks, verified at the end.
+
+use std::io;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
+
+use super::body::{Body, ByteStream};
+use super::error::{Error, ErrorKind};
+use super::failure::Failure;
+use super::pacing::Lane;
+use super::reply::Reply;
+use super::repository::{Place, Repository};
+use ohoci_image::{Descriptor, Hasher};
+
+/// Bytes after which a broken download counts as having got on, so that it may break again.
+const PROGRESS: u64 = 1 << 20;
+
+/// A blob in a registry.
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteBlob {
+    repository: Repository,
+    places: Vec<Place>,
+    descriptor: Descriptor,
+    lane: Lane,
+}
+
+/// A download under way.
+struct Download {
+    blob: RemoteBlob,
+    /// Which place it reads from.
+    place: usize,
+    /// The open answer; `None` after a break.
+    reply: Option<Reply>,
+    /// Bytes of the blob before this position are done.
+    position: u64,
+    /// What the server sends again although it is done.
+    skip: u64,
+    /// Where the last break was.
+    broke_at: u64,
+    breaks: u32,
+    /// Hashes everything, when reading began at the start.
+    hasher: Option<Hasher>,
+    ended: bool,
+}
+
+impl RemoteBlob {
+    /// A blob that can be had at `places`.
+    pub(crate) fn new(repository: Repository, places: Vec<Place>, descriptor: Descriptor) -> Self {
+        Self {
+            repository,
+            places,
+            descriptor,
+            lane: Lane::Download,
+        }
+    }
+
+    /// A blob so small that it need not stand in line with big ones.
+    pub(crate) fn small(mut self) -> Self {
+        self.lane = Lane::Small;
+        self
+    }
+
+    fn what(&self) -> String {
+        format!(
+            "cannot read blob {}@{}",
+            self.repository, self.descriptor.digest
+        )
+    }
+
+    /// Asks one place for the blob from `offset` on. Returns the answer, and how much of it comes
+    /// before the offset.
+    async fn request(&self, place: &Place, offset: u64) -> Result<(Reply, u64), Error> {
+        let mut call = place.read(Method::GET, &format!("blobs/{}", self.descriptor.digest))?;
+        call.lane = self.lane;
+        if offset > 0
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes={offset}-"))
+        {
+            call.headers.insert(RANGE, range);
+        }
+        let reply = self.repository.transport().send(&place.host, call).await?;
+        let size = self.descriptor.size;
+        let skip = match reply.status().as_u16() {
+            206 if offset > 0 => {
+                let starts = reply.header(CONTENT_RANGE).and_then(range_start);
+                if starts.is_some_and(|at| at != offset) {
+                    return Err(Error::new(
+                        ErrorKind::Server,
+                        "the registry sent another part of the blob than was asked for",
+                    ));
+                }
+                0
+            }
+            // The server does not do ranges, and begins at the start.
+            200 => offset,
+            201..=299 => {
+                return Err(Error::new(
+                    ErrorKind::Server,
+                    format!("the registry answered {} where 200 was due", reply.status()),
+                ));
+            }
+            _ => return Err(reply.into_error().await),
+        };
+        let expected = size.saturating_sub(offset).saturating_add(skip);
+        if let Some(length) = reply.response.content_length()
+            && length != expected
+        {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("the registry offers {length} bytes where {expected} are due"),
+            ));
+        }
+        Ok((reply, skip))
+    }
+
+    /// Opens the blob at the first place that has it.
+    async fn start(&self, offset: u64) -> Result<(usize, Reply, u64), Error> {
+        let mut last = Error::new(ErrorKind::NotFound, "there is nowhere to read from");
+        for (at, place) in self.places.iter().enumerate() {
+            if place.is_mirror && place.host.is_out_of_use() {
+                continue;
+            }
+            match self.request(place, offset).await {
+                Ok((reply, skip)) => return Ok((at, reply, skip)),
+                Err(error) => {
+                    if place.is_mirror {
+                        place.passed_over(&error);
+                    }
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+}
+
+#[async_trait]
+impl Body for RemoteBlob {
+    async fn open(&self, offset: u64) -> io::Result<ByteStream> {
+        if self.places.is_empty() {
+            // Says why there are none.
+            self.repository
+                .places()
+                .map_err(|error| error.during(|| self.what()).into_io())?;
+        }
+        let size = self.descriptor.size;
+        let hasher = (offset == 0).then(|| Hasher::new(self.descriptor.digest.algorithm()));
+        let mut download = Download {
+            blob: self.clone(),
+            place: 0,
+            reply: None,
+            position: offset.min(size),
+            skip: 0,
+            broke_at: offset,
+            breaks: 0,
+            hasher,
+            ended: offset > 0 && offset >= size,
+        };
+        if !download.ended {
+            let (place, reply, skip) = self
+                .start(offset)
+                .await
+                .map_err(|error| error.during(|| self.what()).into_io())?;
+            download.place = place;
+            download.reply = Some(reply);
+            download.skip = skip;
+        }
+        Ok(Box::pin(futures_util::stream::try_unfold(
+            download,
+            |mut download| async move {
+                let what = download.blob.clone();
+                match download.next().await {
+                    Ok(Some(piece)) => Ok(Some((piece, download))),
+                    Ok(None) => Ok(None),
+                    Err(error) => Err(error.during(|| what.what()).into_io()),
+                }
+            },
+        )))
+    }
+}
+
+impl Download {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            if self.ended {
+                return Ok(None);
+            }
+            let Some(reply) = self.reply.as_mut() else {
+                self.resume().await?;
+                continue;
+            };
+            match reply.chunk().await {
+                Ok(Some(piece)) => {
+                    if let Some(piece) = self.take(piece)? {
+                        return Ok(Some(piece));
+                    }
+                }
+                Ok(None) if self.position == self.blob.descriptor.size => {
+                    self.ended = true;
+                    return self.verify().map(|()| None);
+                }
+                Ok(None) => {
+                    let short = Error::new(
+                        ErrorKind::Corrupt,
+                        format!(
+                            "it ends after {} of {} bytes",
+                            self.position, self.blob.descriptor.size
+                        ),
+                    );
+                    self.broken(Failure {
+                        error: short,
+                        transient: true,
+                    })
+                    .await?;
+                }
+                // Everything is here; how the connection ended makes no difference.
+                Err(_) if self.position == self.blob.descriptor.size => {
+                    self.ended = true;
+                    return self.verify().map(|()| None);
+                }
+                Err(failure) => self.broken(failure).await?,
+            }
+        }
+    }
+
+    /// Takes what is new of a piece.
+    fn take(&mut self, mut piece: Bytes) -> Result<Option<Bytes>, Error> {
+        let old = self.skip.min(piece.len() as u64);
+        self.skip -= old;
+        let piece = piece.split_off(usize::try_from(old).unwrap_or(usize::MAX).min(piece.len()));
+        let position = self.position.saturating_add(piece.len() as u64);
+        if position > self.blob.descriptor.size {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "it is larger than the {} bytes that its descriptor says",
+                    self.blob.descriptor.size
+                ),
+            ));
+        }
+        self.position = position;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&piece);
+        }
+        Ok((!piece.is_empty()).then_some(piece))
+    }
+
+    fn verify(&mut self) -> Result<(), Error> {
+        let Some(hasher) = self.hasher.take() else {
+            return Ok(());
+        };
+        let found = hasher.finish();
+        if found == self.blob.descriptor.digest {
+            return Ok(());
+        }
+        let error = Error::new(
+            ErrorKind::Corrupt,
+            format!("its content has the digest {found}"),
+        );
+        if let Some(place) = self.blob.places.get(self.place).filter(|p| p.is_mirror) {
+            place.passed_over(&error);
+        }
+        Err(error)
+    }
+
+    async fn broken(&mut self, failure: Failure) -> Result<(), Error> {
+        self.reply = None;
+        let transport = self.blob.repository.transport();
+        if self.position.saturating_sub(self.broke_at) >= PROGRESS {
+            self.breaks = 0;
+        }
+        self.broke_at = self.position;
+        self.breaks += 1;
+        if !failure.transient || self.breaks >= transport.policy.attempts {
+            return Err(failure.error);
+        }
+        tracing::debug!(error = %failure.error, position = self.position, "resuming a download");
+        transport.counters.retry();
+        tokio::time::sleep(transport.policy.jittered(self.breaks)).await;
+        Ok(())
+    }
+
+    async fn resume(&mut self) -> Result<(), Error> {
+        let place = self
+            .blob
+            .places
+            .get(self.place)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, "there is nowhere to read from"))?;
+        let (reply, skip) = self.blob.request(place, self.position).await?;
+        self.reply = Some(reply);
+        self.skip = skip;
+        Ok(())
+    }
+}
+
+/// The first byte in `bytes 7-99/100`.
+fn range_start(value: &str) -> Option<u64> {
+    let range = value.trim().strip_prefix("bytes ")?;
+    range.split_once('-')?.0.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges() {
+        assert_eq!(range_start("bytes 7-99/100"), Some(7));
+        assert_eq!(range_start("bytes 0-0/*"), Some(0));
+        for bad in ["", "bytes", "bytes */100", "7-99", "bytes x-1/2"] {
+            assert_eq!(range_start(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The distribution client: small requests, few of them, and nothing believed that was not checked.
+//!
+//! * [`client`], [`repository`]: what callers hold.
+//! * [`manifests`], [`blobs`], [`mount`], [`session`], [`upload`], [`tags`], [`referrers`]: what
+//!   can be done with a repository, one endpoint of distribution-spec each.
+//! * `transport`: one logical request: patience, pace, proof. `exchange`: one request on the wire.
+//! * `host`: what is known about one registry. `challenge`, `scope`, `token`: authentication.
+//! * `address`, `http`: where we may be sent, and how connections are made.
+
+pub mod authenticate;
+pub mod blobs;
+pub mod body;
+pub mod client;
+pub mod credential;
+pub mod credentials;
+pub mod error;
+pub mod manifests;
+pub mod mount;
+pub mod referrers;
+pub mod repository;
+pub mod retry;
+pub mod scope;
+pub mod session;
+pub mod settings;
+pub mod statistics;
+pub mod tags;
+pub mod upload;
+
+pub mod address;
+mod challenge;
+mod download;
+mod error_body;
+pub mod exchange;
+mod failure;
+mod host;
+pub mod http;
+mod link;
+mod loopback;
+pub mod pace;
+mod pacing;
+mod proxy;
+mod reply;
+mod retry_after;
+mod sent;
+mod token;
+mod transport;
+mod trust;
+mod warning;
+
+pub use body::{Body, ByteStream};
+#[doc(hidden)]
+pub use challenge::count_challenges;
+pub use client::Client;
+pub use credential::{Credential, CredentialError, CredentialSource, NoCredentials, Secret};
+pub use error::{Error, ErrorKind};
+pub use manifests::{ManifestHead, PutReceipt};
+pub use mount::MountOutcome;
+pub use repository::Repository;
+pub use retry::RetryPolicy;
+pub use scope::Scope;
+pub use session::UploadSession;
+pub use settings::{HostSettings, Mirror, Settings};
+pub use statistics::{RateLimit, Statistics};

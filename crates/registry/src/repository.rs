@@ -1,0 +1,174 @@
+//! A repository in a registry. What can be done with it stands in the files beside this one.
+
+use std::fmt;
+use std::sync::Arc;
+
+use reqwest::{Method, Url};
+
+use super::client::Client;
+use super::error::{Error, ErrorKind};
+use super::host::Host;
+use super::scope::{Scope, ScopeSet};
+use super::transport::{Call, Transport};
+use ohoci_image::Digest;
+
+/// A repository in a registry.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    client: Client,
+    host: String,
+    name: String,
+}
+
+impl Repository {
+    pub(crate) fn new(client: Client, host: &str, name: &str) -> Self {
+        Self {
+            client,
+            host: host.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The registry as it stands in references.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The name inside the registry.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The client that it belongs to.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What identifies the registry: scheme, host and port. The same name may stand for another
+    /// registry when it is spoken to in plain HTTP.
+    ///
+    /// # Errors
+    /// When its name cannot be one.
+    pub fn registry(&self) -> Result<String, Error> {
+        let base = self.client.0.host(&self.host)?.base().clone();
+        Ok(base.origin().ascii_serialization())
+    }
+
+    /// Notes blobs and manifests that an answer of this run proves to be in the repository.
+    pub fn set_held<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) {
+        if let Ok(host) = self.client.0.host(&self.host) {
+            host.set_held(&self.name, digests);
+        }
+    }
+
+    /// Whether an answer of this run proves that the blob or manifest is in the repository. What
+    /// a mirror has answered proves nothing of it.
+    #[must_use]
+    pub fn holds(&self, digest: &Digest) -> bool {
+        let host = self.client.0.host(&self.host);
+        host.is_ok_and(|host| host.holds(&self.name, digest))
+    }
+
+    /// Whether the registry has named the blob in its answer to a mount, as all but odd ones do.
+    #[must_use]
+    pub fn named_in_mount(&self, digest: &Digest) -> bool {
+        let host = self.client.0.host(&self.host);
+        host.is_ok_and(|host| host.mount_named(&self.name, digest))
+    }
+
+    /// Forgets what the answers of this run have proven: one of them was not true.
+    pub fn forget_held(&self) {
+        if let Ok(host) = self.client.0.host(&self.host) {
+            host.forget_held(&self.name);
+        }
+    }
+
+    /// What requests go through.
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.client.0
+    }
+
+    /// The repository itself, on its own host.
+    pub(crate) fn place(&self) -> Result<Place, Error> {
+        Ok(Place {
+            host: self.client.0.host(&self.host)?,
+            name: self.name.clone(),
+            is_mirror: false,
+        })
+    }
+
+    /// Where to read from: the mirrors, then the host itself.
+    pub(crate) fn places(&self) -> Result<Vec<Place>, Error> {
+        let own = self.place()?;
+        let mut places = Vec::new();
+        for mirror in &own.host.settings().mirrors {
+            match self.client.0.host(&mirror.host) {
+                Ok(host) if host.is_out_of_use() => {}
+                Ok(host) => places.push(Place {
+                    host,
+                    name: mirror.repository(&self.name),
+                    is_mirror: true,
+                }),
+                Err(error) => tracing::debug!(%error, "the mirror cannot be used"),
+            }
+        }
+        places.push(own);
+        Ok(places)
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.name)
+    }
+}
+
+/// A repository on one particular host: the one meant, or a mirror of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) host: Arc<Host>,
+    pub(crate) name: String,
+    pub(crate) is_mirror: bool,
+}
+
+impl Place {
+    /// Notes what an answer proves to be in the repository itself.
+    pub(crate) fn shown(&self, digest: &Digest) {
+        if !self.is_mirror {
+            self.host.set_held(&self.name, [digest]);
+        }
+    }
+
+    /// Notes that reading from a mirror failed, so that the next may pass over it.
+    pub(crate) fn passed_over(&self, error: &Error) {
+        tracing::debug!(mirror = self.host.name(), %error, "passing over the mirror");
+        if matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Corrupt) {
+            self.host.set_out_of_use();
+        }
+    }
+
+    /// The URL of something in it.
+    pub(crate) fn url(&self, rest: &str) -> Result<Url, Error> {
+        self.host.url(&self.name, rest)
+    }
+
+    /// A request that reads.
+    pub(crate) fn read(&self, method: Method, rest: &str) -> Result<Call<'static>, Error> {
+        let call = Call::new(method, self.url(rest)?);
+        let call = call.scoped(ScopeSet::of(Scope::pull(&self.name)));
+        Ok(if self.is_mirror {
+            // Another place has the same content; it is not worth waiting for this one.
+            call.patience(super::transport::Patience::UpTo(1))
+        } else {
+            call
+        })
+    }
+
+    /// A request that writes, to a URL of this repository or one that the registry gave.
+    pub(crate) fn write(&self, method: Method, url: Url) -> Call<'static> {
+        Call::new(method, url).scoped(ScopeSet::of(Scope::push(&self.name)))
+    }
+}

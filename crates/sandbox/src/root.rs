@@ -1,0 +1,278 @@
+//! A directory seen as the root of a file system: paths and symlinks end inside it.
+
+use std::ffi::OsStr;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, mkdirat, openat};
+use rustix::io::Errno;
+
+use ohoci_layer::beneath;
+
+/// Largest file that is read out of a root, in bytes: they are lists of users and first lines.
+const MAX_FILE: u64 = 4 << 20;
+
+/// A directory whose symlinks are followed as a program in it would, never out of it.
+#[derive(Debug)]
+pub struct Root {
+    directory: OwnedFd,
+    path: PathBuf,
+}
+
+/// What stands at a path, with symlinks followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A directory.
+    Directory,
+    /// A file that somebody may execute.
+    Program,
+    /// Anything else.
+    Other,
+}
+
+/// Something in a root could not be read or made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path} in {root}: {error}", path = .path.display(), root = .root.display())]
+pub struct RootError {
+    action: &'static str,
+    path: PathBuf,
+    root: PathBuf,
+    #[source]
+    error: io::Error,
+}
+
+impl Root {
+    /// Opens a directory as a root.
+    ///
+    /// # Errors
+    /// When there is no such directory.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let path = fs_err::canonicalize(path)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(rustix::fs::CWD, &path, flags, Mode::empty()).map_err(|errno| {
+            let error = io::Error::from(errno);
+            io::Error::new(
+                error.kind(),
+                format!("cannot open {}: {error}", path.display()),
+            )
+        })?;
+        Ok(Self { directory, path })
+    }
+
+    /// Where it is, without symlinks.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What stands at a path; `None` when there is nothing, or nothing that can be reached.
+    #[must_use]
+    pub fn find(&self, path: &Path) -> Option<Found> {
+        let found = self.resolve(path, OFlags::PATH).ok()?;
+        let stat = fstat(found).ok()?;
+        Some(match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
+            rustix::fs::FileType::Directory => Found::Directory,
+            rustix::fs::FileType::RegularFile if stat.st_mode & 0o111 != 0 => Found::Program,
+            _ => Found::Other,
+        })
+    }
+
+    /// The start of a file, of 4 MiB at most; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, RootError> {
+        self.read_up_to(path, MAX_FILE)
+    }
+
+    /// The start of a file, of so many bytes at most; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_up_to(&self, path: &Path, most: u64) -> Result<Option<Vec<u8>>, RootError> {
+        let fail = |error| self.error("read", path, error);
+        // Not blocking: a named pipe in its place must not hang us.
+        let file = match self.resolve(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) {
+            Ok(file) => std::fs::File::from(file),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            Err(errno) => return Err(fail(errno.into())),
+        };
+        if !file.metadata().map_err(fail)?.is_file() {
+            return Ok(None);
+        }
+        let mut content = Vec::new();
+        file.take(most).read_to_end(&mut content).map_err(fail)?;
+        Ok(Some(content))
+    }
+
+    /// The directory at a path, which is made if it is missing; returned as it is without
+    /// symlinks.
+    ///
+    /// # Errors
+    /// When it cannot be made, or something else is there.
+    pub fn directory(&self, path: &Path) -> Result<PathBuf, RootError> {
+        let fail = |errno: Errno| self.error("make directory", path, errno.into());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let mut above = self.resolve(Path::new("/"), flags).map_err(fail)?;
+        let mut so_far = PathBuf::from("/");
+        for component in cleaned(path).components() {
+            let Component::Normal(name) = component else {
+                continue;
+            };
+            so_far.push(name);
+            above = match self.resolve(&so_far, flags) {
+                Err(Errno::NOENT) => mkdirat(&above, name, Mode::from_raw_mode(0o755))
+                    .and_then(|()| self.resolve(&so_far, flags)),
+                opened => opened,
+            }
+            .map_err(fail)?;
+        }
+        self.inside(&above)
+            .map_err(|error| self.error("find", path, error))
+    }
+
+    /// The file at a path, which is made empty if it is missing; returned as it is without
+    /// symlinks.
+    ///
+    /// # Errors
+    /// When it cannot be made, or a directory is there.
+    pub fn file(&self, path: &Path) -> Result<PathBuf, RootError> {
+        let path = cleaned(path);
+        let fail = |errno: Errno| self.error("make file", &path, errno.into());
+        let file = match self.resolve(&path, OFlags::PATH) {
+            Err(Errno::NOENT) => {
+                self.directory(path.parent().unwrap_or(Path::new("/")))?;
+                let flags = OFlags::WRONLY | OFlags::CREATE;
+                self.resolve_with(&path, flags, Mode::from_raw_mode(0o644))
+                    .map_err(fail)?
+            }
+            found => found.map_err(fail)?,
+        };
+        let stat = fstat(&file).map_err(fail)?;
+        if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory {
+            return Err(fail(Errno::ISDIR));
+        }
+        self.inside(&file)
+            .map_err(|error| self.error("find", &path, error))
+    }
+
+    fn resolve(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        self.resolve_with(path, flags, Mode::empty())
+    }
+
+    fn resolve_with(&self, path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        beneath::open(self.directory.as_fd(), path, flags, mode, resolve)
+    }
+
+    /// What an open file is called in this root.
+    fn inside(&self, file: &OwnedFd) -> io::Result<PathBuf> {
+        let link = |number: i32| fs_err::read_link(format!("/proc/self/fd/{number}"));
+        let (root, file) = (link(self.directory.as_raw_fd())?, link(file.as_raw_fd())?);
+        let below = file
+            .strip_prefix(&root)
+            .map_err(|_| io::Error::other(format!("{} is outside", file.display())))?;
+        Ok(Path::new("/").join(below))
+    }
+
+    fn error(&self, action: &'static str, path: &Path, error: io::Error) -> RootError {
+        RootError {
+            action,
+            path: path.to_owned(),
+            root: self.path.clone(),
+            error,
+        }
+    }
+}
+
+/// A path from the root, without `.` and `..`, which are taken away as text as Docker does.
+#[must_use]
+pub fn cleaned(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
+}
+
+/// The first word that names a program behind `#!`, and no more than a kernel would read.
+#[must_use]
+pub fn interpreter(start: &[u8]) -> Option<&Path> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let line = start.strip_prefix(b"#!")?;
+    let line = line.split(|byte| *byte == b'\n').next()?;
+    let word = line
+        .split(|byte| matches!(byte, b' ' | b'\t'))
+        .find(|word| !word.is_empty())?;
+    Some(Path::new(OsStr::from_bytes(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn scene() -> (tempfile::TempDir, tempfile::TempDir, Root) {
+        let (outside, inside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs_err::write(outside.path().join("secret"), "secret").unwrap();
+        let root = Root::open(inside.path()).unwrap();
+        (outside, inside, root)
+    }
+
+    #[test]
+    fn symlinks_end_inside() {
+        let (outside, inside, root) = scene();
+        let link = |name: &str, target: &Path| {
+            fs_err::os::unix::fs::symlink(target, inside.path().join(name)).unwrap();
+        };
+        fs_err::create_dir(inside.path().join("real")).unwrap();
+        link("out", outside.path());
+        link("up", Path::new("../../../.."));
+        link("absolute", Path::new("/real"));
+        assert_eq!(root.read(Path::new("/out/secret")).unwrap(), None);
+        let secret = Path::new("/up").join(outside.path().strip_prefix("/").unwrap());
+        assert_eq!(root.read(&secret.join("secret")).unwrap(), None);
+
+        assert_eq!(
+            root.directory(Path::new("/absolute/a/../b")).unwrap(),
+            Path::new("/real/b")
+        );
+        assert_eq!(
+            root.file(Path::new("absolute/c/file")).unwrap(),
+            Path::new("/real/c/file")
+        );
+        assert!(inside.path().join("real/c/file").is_file());
+        assert!(root.directory(Path::new("/out/new")).is_err());
+        assert!(root.directory(Path::new("/real/c/file")).is_err());
+        assert!(root.file(Path::new("/real/c")).is_err());
+        assert_eq!(fs_err::read_dir(outside.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn programs_are_told_from_other_things() {
+        let (_outside, inside, root) = scene();
+        let at = |name: &str| inside.path().join(name);
+        fs_err::write(at("program"), "#! /bin/sh -e\n").unwrap();
+        fs_err::set_permissions(at("program"), PermissionsExt::from_mode(0o755)).unwrap();
+        fs_err::write(at("file"), "").unwrap();
+        for (path, found) in [
+            ("/program", Some(Found::Program)),
+            ("/file", Some(Found::Other)),
+            ("/", Some(Found::Directory)),
+            ("/nothing", None),
+            ("/file/below", None),
+        ] {
+            assert_eq!(root.find(Path::new(path)), found, "{path}");
+        }
+        let start = root.read(Path::new("program")).unwrap().unwrap();
+        assert_eq!(interpreter(&start), Some(Path::new("/bin/sh")));
+        assert_eq!(interpreter(b"\x7fELF"), None);
+    }
+}

@@ -1,0 +1,247 @@
+//! One repository: a layout on disk and its index in memory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use bytes::Bytes;
+
+use ohoci_image::{Algorithm, Digest, Manifest, Pointer, manifest};
+
+use super::files::{self, Staging};
+use super::index::{Facts, Found, Index};
+use super::upload::Sink;
+
+/// Largest `index.json` that is read, in bytes: half a million tags.
+const MAX_INDEX: u64 = 256 << 20;
+
+/// A repository.
+#[derive(Debug)]
+pub(crate) struct Repository {
+    path: PathBuf,
+    staging: Staging,
+    state: RwLock<State>,
+    /// The change that `index.json` has on disk. Held while it is written.
+    written: Mutex<u64>,
+    /// Held alone while a manifest's file is removed, so that none is removed that is being put
+    /// again.
+    removal: RwLock<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    index: Index,
+    /// Counts changes.
+    change: u64,
+}
+
+/// A blob on disk.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    /// Its file.
+    pub(crate) path: PathBuf,
+    /// Its size in bytes.
+    pub(crate) size: u64,
+}
+
+impl Repository {
+    /// Reads the repository in `path`, or makes an empty one there. What a killed server was still
+    /// copying is removed.
+    pub(super) fn open(path: PathBuf, staging: Staging) -> io::Result<Self> {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            files::remove_unfinished(&path.join("blobs").join(algorithm.name()));
+        }
+        let index = path.join("index.json");
+        let index = match files::size(&index)? {
+            None => Index::default(),
+            Some(size) if size > MAX_INDEX => {
+                return Err(io::Error::other(format!(
+                    "{} has {size} bytes, more than the {MAX_INDEX} that are read",
+                    index.display()
+                )));
+            }
+            Some(_) => Index::read(&fs_err::read(&index)?, |digest, announced| {
+                let announced = Some(announced).filter(|text| !text.is_empty());
+                look(&path, digest, announced)
+            })
+            .map_err(|reason| io::Error::other(format!("{}: {reason}", index.display())))?,
+        };
+        Ok(Self {
+            path,
+            staging,
+            state: RwLock::new(State { index, change: 0 }),
+            written: Mutex::new(0),
+            removal: RwLock::new(()),
+        })
+    }
+
+    /// Makes the directories and files that every layout has.
+    pub(super) fn furnish(&self) -> io::Result<()> {
+        fs_err::create_dir_all(self.path.join("blobs").join(Algorithm::Sha256.name()))?;
+        let marker = self.path.join("oci-layout");
+        if files::size(&marker)?.is_none() {
+            self.staging
+                .replace(&marker, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        }
+        if files::size(&self.path.join("index.json"))?.is_none() {
+            let _written = lock(&self.written);
+            let text = self.read(Index::text);
+            self.staging
+                .replace(&self.path.join("index.json"), text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the index.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        look(&state.index)
+    }
+
+    /// Changes the index; returns when the change is on disk. Nothing is written when `change`
+    /// gives `None`.
+    fn write<T>(&self, change: impl FnOnce(&mut Index) -> Option<T>) -> io::Result<Option<T>> {
+        let (result, mine) = {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let Some(result) = change(&mut state.index) else {
+                return Ok(None);
+            };
+            state.change += 1;
+            (result, state.change)
+        };
+        let mut written = lock(&self.written);
+        // Whoever held the lock before may have written this change along with its own.
+        if *written < mine {
+            let (text, latest) = {
+                let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+                (state.index.text(), state.change)
+            };
+            self.staging
+                .replace(&self.path.join("index.json"), text.as_bytes())?;
+            *written = latest;
+        }
+        Ok(Some(result))
+    }
+
+    /// The manifest that a tag or digest names.
+    pub(crate) fn find(&self, pointer: &Pointer) -> Option<Found> {
+        self.read(|index| match pointer {
+            Pointer::Tag(tag) => index.tagged(tag),
+            Pointer::Digest(digest) => index.found(digest),
+        })
+    }
+
+    /// A blob; `None` when it is not there.
+    pub(crate) fn blob(&self, digest: &Digest) -> io::Result<Option<Stored>> {
+        let path = blob_path(&self.path, digest);
+        Ok(files::size(&path)?.map(|size| Stored { path, size }))
+    }
+
+    /// A manifest's bytes; `None` when they are not there.
+    pub(crate) fn manifest(&self, digest: &Digest) -> io::Result<Option<Bytes>> {
+        read_manifest(&blob_path(&self.path, digest))
+    }
+
+    /// Where the repository in `directory` has a blob, if it has it.
+    pub(super) fn blob_in(directory: &Path, digest: &Digest) -> PathBuf {
+        blob_path(directory, digest)
+    }
+
+    /// The place for a blob, in a directory that is there.
+    pub(super) fn place(&self, digest: &Digest) -> io::Result<PathBuf> {
+        let path = blob_path(&self.path, digest);
+        if let Some(directory) = path.parent() {
+            fs_err::create_dir_all(directory)?;
+        }
+        Ok(path)
+    }
+
+    /// Puts a verified upload in its place.
+    pub(crate) fn admit(&self, sink: &mut Sink, digest: &Digest) -> io::Result<()> {
+        let place = self.place(digest)?;
+        // What is there already may be shared with other repositories, so that it stays.
+        if files::size(&place)? == Some(sink.size()) {
+            return Ok(());
+        }
+        sink.publish(&place, &self.staging)
+    }
+
+    /// Stores a manifest and names it.
+    pub(crate) fn put_manifest(
+        &self,
+        digest: &Digest,
+        bytes: &[u8],
+        facts: Facts,
+        tags: &[String],
+    ) -> io::Result<()> {
+        let _shared = self.removal.read().unwrap_or_else(PoisonError::into_inner);
+        let place = self.place(digest)?;
+        if read_manifest(&place)?.is_none_or(|there| there != bytes) {
+            self.staging.replace(&place, bytes)?;
+        }
+        self.write(|index| {
+            index.put(digest, facts, tags);
+            Some(())
+        })?;
+        Ok(())
+    }
+
+    /// Takes a tag away, or a manifest with all its tags; whether it was there.
+    pub(crate) fn delete(&self, pointer: &Pointer) -> io::Result<bool> {
+        let _alone = self.removal.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = self.write(|index| {
+            let gone = match pointer {
+                Pointer::Tag(tag) => index.remove_tag(tag),
+                Pointer::Digest(digest) => index.remove_manifest(digest),
+            };
+            gone.then_some(())
+        })?;
+        if gone.is_some()
+            && let Pointer::Digest(digest) = pointer
+        {
+            self.delete_blob(digest)?;
+        }
+        Ok(gone.is_some())
+    }
+
+    /// Removes a blob's file; whether it was there.
+    pub(crate) fn delete_blob(&self, digest: &Digest) -> io::Result<bool> {
+        match fs_err::remove_file(blob_path(&self.path, digest)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a layout has a blob (image-spec `image-layout.md`).
+fn blob_path(layout: &Path, digest: &Digest) -> PathBuf {
+    let mut path = layout.join("blobs");
+    path.push(digest.algorithm().name());
+    path.push(digest.hex());
+    path
+}
+
+fn read_manifest(path: &Path) -> io::Result<Option<Bytes>> {
+    match files::size(path)? {
+        Some(size) if size <= manifest::MAX_SIZE => match fs_err::read(path) {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        },
+        _ => Ok(None),
+    }
+}
+
+fn look(layout: &Path, digest: &Digest, announced: Option<&str>) -> Option<Facts> {
+    let bytes = read_manifest(&blob_path(layout, digest)).ok()??;
+    if !digest.matches(&bytes) {
+        return None;
+    }
+    let manifest = Manifest::parse(bytes, announced).ok()?;
+    Some(Facts::of(&manifest))
+}

@@ -1,0 +1,206 @@
+//! All repositories of a server.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fs_err::File;
+use rustix::fs::FlockOperation;
+
+use crate::name::RepositoryName;
+use ohoci_image::{Algorithm, Digest};
+
+use super::files::{self, Staging};
+use super::repository::Repository;
+use super::upload::{Patience, Session, Sessions};
+
+/// Holds uploads and the lock; no repository's name starts with a dot.
+const UPLOADS: &str = ".uploads";
+
+/// A directory of repositories.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    root: PathBuf,
+    staging: Staging,
+    /// Repositories that have been asked for.
+    open: Mutex<HashMap<RepositoryName, Arc<Slot>>>,
+    /// Names of all repositories that were there at the start or have been asked for since.
+    names: Mutex<BTreeSet<RepositoryName>>,
+    sessions: Sessions,
+    /// Held as long as the server lives.
+    _lock: File,
+}
+
+/// A repository that is read at most once, without holding up the others.
+#[derive(Debug, Default)]
+struct Slot(Mutex<Option<Arc<Repository>>>);
+
+/// Why a directory cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// It cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Another server serves it.
+    #[error("another server is using it")]
+    InUse,
+}
+
+/// The file that a server locks while it serves a directory.
+pub(crate) fn lock_in(root: &Path) -> PathBuf {
+    root.join(UPLOADS).join("lock")
+}
+
+impl Storage {
+    /// Takes possession of a directory, and makes it when it is not there.
+    /// At most `uploads` are under way in it at once.
+    pub(crate) fn open(
+        root: &Path,
+        sync: bool,
+        patience: Patience,
+        uploads: usize,
+    ) -> Result<Self, OpenError> {
+        let limit = uploads;
+        let uploads = root.join(UPLOADS);
+        fs_err::create_dir_all(&uploads)?;
+        let lock = File::create(lock_in(root))?;
+        rustix::fs::flock(lock.file(), FlockOperation::NonBlockingLockExclusive).map_err(
+            |error| match error {
+                rustix::io::Errno::WOULDBLOCK => OpenError::InUse,
+                other => OpenError::Io(other.into()),
+            },
+        )?;
+        for entry in fs_err::read_dir(&uploads)? {
+            let entry = entry?;
+            if entry.file_name() != "lock" {
+                fs_err::remove_file(entry.path())?;
+            }
+        }
+        let staging = Staging::new(uploads, sync);
+        let mut names = BTreeSet::new();
+        discover(root, None, &mut names)?;
+        Ok(Self {
+            root: root.to_owned(),
+            staging: staging.clone(),
+            open: Mutex::default(),
+            names: Mutex::new(names),
+            sessions: Sessions::new(staging, patience, limit),
+            _lock: lock,
+        })
+    }
+
+    /// Unfinished uploads.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Names of the repositories, in order.
+    pub(crate) fn names(&self) -> Vec<RepositoryName> {
+        lock(&self.names).iter().cloned().collect()
+    }
+
+    /// A repository; `None` when there is none of that name.
+    pub(crate) fn find(&self, name: &RepositoryName) -> io::Result<Option<Arc<Repository>>> {
+        let slot = lock(&self.open).get(name).map(Arc::clone);
+        if let Some(repository) = slot.and_then(|slot| lock(&slot.0).clone()) {
+            return Ok(Some(repository));
+        }
+        if files::size(&name.directory(&self.root).join("index.json"))?.is_none() {
+            return Ok(None);
+        }
+        self.open_repository(name, false).map(Some)
+    }
+
+    /// A repository, which is made when it is not there.
+    pub(crate) fn create(&self, name: &RepositoryName) -> io::Result<Arc<Repository>> {
+        self.open_repository(name, true)
+    }
+
+    fn open_repository(&self, name: &RepositoryName, furnish: bool) -> io::Result<Arc<Repository>> {
+        let slot = Arc::clone(lock(&self.open).entry(name.clone()).or_default());
+        let mut held = lock(&slot.0);
+        if let Some(repository) = held.as_ref() {
+            return Ok(Arc::clone(repository));
+        }
+        let repository = Repository::open(name.directory(&self.root), self.staging.clone())?;
+        if furnish {
+            repository.furnish()?;
+        }
+        lock(&self.names).insert(name.clone());
+        let repository = Arc::new(repository);
+        *held = Some(Arc::clone(&repository));
+        Ok(repository)
+    }
+
+    /// Makes a blob of one repository (or of any, when `from` names none) a blob of another too;
+    /// whether it is there now.
+    pub(crate) fn mount(
+        &self,
+        digest: &Digest,
+        from: Option<&RepositoryName>,
+        to: &RepositoryName,
+    ) -> io::Result<bool> {
+        if let Some(target) = self.find(to)?
+            && target.blob(digest)?.is_some()
+        {
+            return Ok(true);
+        }
+        let sources = from.map_or_else(|| self.names(), |from| vec![from.clone()]);
+        for source in sources {
+            let path = Repository::blob_in(&source.directory(&self.root), digest);
+            if files::size(&path)?.is_none() {
+                continue;
+            }
+            let place = self.create(to)?.place(digest)?;
+            match self.staging.share(&path, &place) {
+                Ok(()) => return Ok(true),
+                // It was deleted just now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Starts an upload into a repository; `None` when there are too many already.
+    pub(crate) fn start_upload(
+        &self,
+        name: &RepositoryName,
+        algorithm: Algorithm,
+    ) -> io::Result<Option<Arc<Session>>> {
+        self.sessions.start(name, algorithm)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Finds the layouts below a directory whose paths are names of repositories.
+fn discover(
+    directory: &Path,
+    parent: Option<&RepositoryName>,
+    names: &mut BTreeSet<RepositoryName>,
+) -> io::Result<()> {
+    for entry in fs_err::read_dir(directory)? {
+        let entry = entry?;
+        let file_name = entry.file_name();
+        let Some(name) = file_name
+            .to_str()
+            .and_then(|text| RepositoryName::below(parent, text))
+        else {
+            continue;
+        };
+        // Links could lead in circles; what is behind one is served, but not found here.
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        let path = entry.path();
+        if files::size(&path.join("index.json"))?.is_some() {
+            names.insert(name.clone());
+        }
+        discover(&path, Some(&name), names)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,496 @@
+//! One prediction, run and graded: image, patch, tests, verdict.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+
+use super::diagnosis::Problem;
+use super::folder::Folder;
+use super::grader::{Grader, NoGrade, Verdict};
+use super::image::ImageNames;
+use super::instance_log::{Clock, InstanceLog};
+use super::outcome::{Key, Outcome, Status};
+use super::output::{Follow, Followed, MOST, Text, tail};
+use super::patching::{self, Climbed};
+use super::roots::{EVAL_FILE, ImageRoot, Roots, SHELL};
+use super::sandboxed::{Sandboxed, Trouble};
+use ohoci_sandbox::{
+    Bubblewrap, CopyOnWrite, Ended, Exceeded, Limiter, Network, RunError, Workspace,
+};
+use ohoci_swebench::eval_script::touched_files;
+use ohoci_swebench::log_parser::markers;
+use ohoci_swebench::predictions::Prediction;
+use ohoci_swebench::row::Row;
+
+/// The exit code of what SIGKILL ended.
+const KILLED: u8 = 137;
+
+/// How much of a log is kept in the record, in lines and in bytes.
+const TAIL_LINES: usize = 40;
+const TAIL_BYTES: usize = 8 << 10;
+
+/// How much of a log's end is read to find its tail.
+const END_OF_LOG: u64 = 64 << 10;
+
+/// What is needed to evaluate, whichever the instance.
+#[derive(Clone)]
+pub struct Evaluator {
+    /// Runs sandboxes.
+    pub bubblewrap: Bubblewrap,
+    /// How a root file system is made that can be written.
+    pub way: CopyOnWrite,
+    /// What a run may use.
+    pub limiter: Arc<Limiter>,
+    /// The images.
+    pub roots: Arc<Roots>,
+    /// How they are called.
+    pub names: ImageNames,
+    /// Where runs keep what they write, as long as they last.
+    pub scratch: PathBuf,
+    /// How long the tests may take, if that is limited.
+    pub timeout: Option<Duration>,
+    /// What they can reach.
+    pub network: Network,
+    /// Variables of their environment, over the image's.
+    pub environment: Vec<(String, String)>,
+    /// Who grades.
+    pub grader: Grader,
+    /// Tells the time for logs.
+    pub clock: Clock,
+    /// Who watches.
+    pub follow: Option<Follow>,
+}
+
+impl std::fmt::Debug for Evaluator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Evaluator")
+            .field("names", &self.names)
+            .field("way", &self.way)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is to be evaluated.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The instance.
+    pub row: &'a Row,
+    /// What a model says of it.
+    pub prediction: &'a Prediction,
+    /// The script that runs the tests, or why there is none.
+    pub script: Result<&'a str, &'a str>,
+    /// The folder for its files.
+    pub folder: &'a Path,
+    /// Whether an earlier outcome in that folder counts, where it depends on the same.
+    pub reuse: bool,
+}
+
+impl Evaluator {
+    /// Evaluates a prediction. Whatever goes wrong is part of the outcome.
+    pub async fn evaluate(&self, job: Job<'_>) -> Outcome {
+        let row = job.row;
+        let new = |status| Outcome::new(&row.instance_id, &job.prediction.model, status);
+        let Some(patch) = job
+            .prediction
+            .patch
+            .as_deref()
+            .filter(|patch| !patch.is_empty())
+        else {
+            return new(Status::EmptyPatch);
+        };
+        let script = match job.script {
+            Ok(script) => script,
+            Err(why) => return new(Status::Ungradable).because(why),
+        };
+        let started = Instant::now();
+        let folder = Folder::new(job.folder.to_owned());
+        if job.reuse
+            && let Some(earlier) = self.earlier(&folder, row, patch, script).await
+        {
+            return earlier;
+        }
+        let mut outcome = new(Status::Infra);
+        let mut log = match folder
+            .begin()
+            .and_then(|()| InstanceLog::create(&folder.run_log(), self.clock))
+        {
+            Ok(log) => log,
+            Err(error) => return outcome.because(error.to_string()),
+        };
+        let done = self
+            .run(&job, patch, script, &folder, &mut log, &mut outcome)
+            .await;
+        if let Err(trouble) = done {
+            outcome.status = trouble.status();
+            outcome.why = Some(trouble.to_string());
+            log.say(&format!(
+                "Error in evaluating model for {}: {trouble}",
+                row.instance_id
+            ));
+        }
+        outcome.seconds.total = started.elapsed().as_secs_f64();
+        if let Err(error) = folder.write_record(&outcome) {
+            outcome.status = Status::Infra;
+            outcome.why = Some(error.to_string());
+        }
+        outcome
+    }
+
+    /// What is set over an image's environment.
+    pub(super) fn variables(&self, root: &ImageRoot) -> Vec<(String, String)> {
+        let mut variables = Vec::new();
+        let is_set = |name: &str| {
+            let of_image = root.process.environment.iter();
+            of_image
+                .filter_map(|entry| entry.split_once('='))
+                .any(|(known, _)| known == name)
+        };
+        // Scripts install the repository once more. Without a network pip would wait between vain
+        // attempts, ten seconds for each instance.
+        if self.network == Network::None && !is_set("PIP_RETRIES") {
+            variables.push(("PIP_RETRIES".to_owned(), "0".to_owned()));
+        }
+        variables.extend_from_slice(&self.environment);
+        variables
+    }
+
+    /// What an earlier run gave, where it depends on nothing that is another now.
+    async fn earlier(
+        &self,
+        folder: &Folder,
+        row: &Row,
+        patch: &str,
+        script: &str,
+    ) -> Option<Outcome> {
+        let earlier = folder.record()?;
+        let key = earlier.key.as_ref()?;
+        let is_same = earlier.instance_id == row.instance_id
+            && earlier.status.is_final()
+            && (earlier.status == Status::PatchFailed || folder.is_graded())
+            && key.patch == hash(patch)
+            && key.eval_script == hash(script)
+            && key.image.is_some();
+        if !is_same || self.roots.digest(&self.names, row).await.ok()? != key.image {
+            return None;
+        }
+        Some(Outcome {
+            from_earlier: true,
+            ..earlier
+        })
+    }
+
+    async fn run(
+        &self,
+        job: &Job<'_>,
+        patch: &str,
+        script: &str,
+        folder: &Folder,
+        log: &mut InstanceLog,
+        outcome: &mut Outcome,
+    ) -> Result<(), Trouble> {
+        let id = &job.row.instance_id;
+        log.say(&format!("Creating container for {id}..."));
+        let mut clock = Instant::now();
+        let root = self.roots.open(&self.names, job.row).await?;
+        let (way, lower, scratch) = (self.way.clone(), root.path.clone(), self.scratch.clone());
+        let workspace = blocking(move || Workspace::create(&way, &lower, &scratch)).await?;
+        let sandboxed = Sandboxed::new(self, &root, workspace)?;
+        outcome.seconds.image = lap(&mut clock);
+        outcome.image = Some(root.name.clone());
+        outcome.key = Some(Key {
+            image: root.digest.clone(),
+            patch: hash(patch),
+            eval_script: hash(script),
+        });
+        log.say(&format!(
+            "Container for {id} started: {} ({}, {})",
+            root.digest.as_deref().unwrap_or("a directory"),
+            root.name,
+            self.way.name()
+        ));
+        let done = self
+            .run_inside(&sandboxed, job, (patch, script), folder, log, outcome)
+            .await;
+        clock = Instant::now();
+        blocking(move || {
+            drop(sandboxed);
+            Ok(())
+        })
+        .await?;
+        outcome.seconds.teardown = lap(&mut clock);
+        log.say(&format!("Container for {id} removed successfully."));
+        done
+    }
+
+    async fn run_inside(
+        &self,
+        inside: &Sandboxed,
+        job: &Job<'_>,
+        (patch, script): (&str, &str),
+        folder: &Folder,
+        log: &mut InstanceLog,
+        outcome: &mut Outcome,
+    ) -> Result<(), Trouble> {
+        let id = &job.row.instance_id;
+        let mut clock = Instant::now();
+        fs_err::write(folder.patch(), patch)?;
+        log.say(&format!(
+            "Intermediate patch for {id} written to {}, now applying to container...",
+            folder.patch().display()
+        ));
+        let patch_file = fs_err::canonicalize(folder.patch())?;
+        let climbed = patching::climb(patch, async |command: String| {
+            inside
+                .shell(&command, Some((&patch_file, &inside.root.patch_file)))
+                .await
+        })
+        .await?;
+        outcome.seconds.patch = lap(&mut clock);
+        self.note_patch(inside, job.row, patch, &climbed, log, outcome);
+        if climbed.applied_by.is_none() {
+            return Ok(());
+        }
+        let before = inside.diff().await?;
+        log.say(&format!("Git diff before:\n{before}"));
+        fs_err::write(folder.eval_script(), script)?;
+        log.say(&format!(
+            "Eval script for {id} written to {}; copying to container...",
+            folder.eval_script().display()
+        ));
+        clock = Instant::now();
+        let ended = self.run_tests(inside, id, folder).await?;
+        outcome.seconds.tests = lap(&mut clock);
+        log.say(&format!(
+            "Test runtime: {:.2} seconds",
+            outcome.seconds.tests
+        ));
+        let killed = inside.group.memory_kill();
+        let output = folder.test_output();
+        let seconds = self.timeout.unwrap_or_default().as_secs_f64();
+        if ended == Ended::TimedOut {
+            let mut file = fs_err::OpenOptions::new().append(true).open(&output)?;
+            write!(file, "\n\nTimeout error: {seconds} seconds exceeded.")?;
+        }
+        log.say(&format!(
+            "Test output for {id} written to {}",
+            output.display()
+        ));
+        outcome.tail = Some(end_of(&output)?);
+        if ended == Ended::TimedOut {
+            let why = format!("Test timed out after {seconds} seconds.");
+            log.say(&why);
+            outcome.status = killed.map_or(Status::Timeout, Status::of_exceeded);
+            outcome.why =
+                Some(killed.map_or_else(|| why.clone(), |killed| format!("{killed}; {why}")));
+            return Ok(());
+        }
+        if let Ended::Exceeded(exceeded) = ended {
+            return Err(Trouble::Limit(exceeded));
+        }
+        let after = inside.diff().await?;
+        log.say(&format!("Git diff after:\n{after}"));
+        if after != before {
+            log.say("Git diff changed after running eval script");
+        }
+        log.say(&format!("Grading answer for {id}..."));
+        let (row, patch) = (job.row.clone(), patch.to_owned());
+        let grader = self.grader.clone();
+        let graded = blocking(move || Ok(grader.grade(&row, &patch, &output))).await?;
+        note_grade(graded, killed, folder, log, outcome)?;
+        if ended == Ended::Exited(KILLED) && outcome.status == Status::Unresolved {
+            outcome.why = Some(
+                "the script was killed (SIGKILL), neither by ohoci nor because memory ran out"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    fn note_patch(
+        &self,
+        inside: &Sandboxed,
+        row: &Row,
+        patch: &str,
+        climbed: &Climbed,
+        log: &mut InstanceLog,
+        outcome: &mut Outcome,
+    ) {
+        for command in &climbed.failed {
+            log.say(&format!("Failed to apply patch to container: {command}"));
+        }
+        let tests = touched_files(row.test_patch.as_deref().unwrap_or_default());
+        outcome.overwritten_files = touched_files(patch)
+            .into_iter()
+            .filter(|file| tests.contains(file))
+            .collect();
+        if climbed.applied_by.is_some() {
+            outcome.applied_by.clone_from(&climbed.applied_by);
+            log.say(&format!("{}:\n{}", markers::PATCH_APPLIED, climbed.output));
+            return;
+        }
+        log.say(&format!("{}:\n{}", markers::PATCH_FAILED, climbed.output));
+        outcome.status = Status::PatchFailed;
+        outcome.patch_problems = match &climbed.refused {
+            Some(refused) => vec![Problem {
+                file: refused.path.clone(),
+                hunk: None,
+                why: refused.why.to_string(),
+                nearest: None,
+            }],
+            None => inside.diagnose(patch),
+        };
+        let first = outcome.patch_problems.first().map(ToString::to_string);
+        for problem in &outcome.patch_problems {
+            log.say(&format!("ohoci: {problem}"));
+        }
+        outcome.why = Some(first.unwrap_or_else(|| {
+            let last = climbed.output.trim().lines().last().unwrap_or_default();
+            format!("no command applied it; the last one said: {last}")
+        }));
+        outcome.tail = Some(tail(climbed.output.as_bytes(), TAIL_LINES, TAIL_BYTES));
+    }
+
+    async fn run_tests(
+        &self,
+        inside: &Sandboxed,
+        id: &str,
+        folder: &Folder,
+    ) -> Result<Ended, Trouble> {
+        let file = io::BufWriter::new(fs_err::File::create(folder.test_output())?);
+        let sink = Text::new(Followed::new(file, id, self.follow.clone()), MOST);
+        let script = fs_err::canonicalize(folder.eval_script())?;
+        let words = [SHELL, EVAL_FILE].map(OsString::from);
+        let ended = inside
+            .run(
+                &words,
+                Some((&script, &inside.root.eval_file)),
+                Box::new(sink),
+                self.timeout,
+            )
+            .await;
+        match ended {
+            Err(error @ RunError::NotStarted(_)) => {
+                let said = end_of(&folder.test_output())?;
+                Err(Trouble::Io(io::Error::other(format!("{error}: {said}"))))
+            }
+            ended => Ok(ended?),
+        }
+    }
+}
+
+/// What an evaluation of this patch left in an instance's folder, whichever machine it ran on.
+#[must_use]
+pub fn recorded(folder: &Path, patch: &str) -> Option<Outcome> {
+    let outcome = Folder::new(folder.to_owned()).record()?;
+    let is_same = |key: &Key| key.patch == hash(patch);
+    outcome.key.as_ref().is_none_or(is_same).then_some(outcome)
+}
+
+/// Leaves that in an instance's folder.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn record(folder: &Path, outcome: &Outcome) -> io::Result<()> {
+    Folder::new(folder.to_owned()).write_record(outcome)
+}
+
+/// Takes over the verdict, and writes `report.json`.
+fn note_grade(
+    graded: Result<Verdict, NoGrade>,
+    killed: Option<Exceeded>,
+    folder: &Folder,
+    log: &mut InstanceLog,
+    outcome: &mut Outcome,
+) -> Result<(), Trouble> {
+    let verdict = match (graded, killed) {
+        (Ok(verdict), _) => verdict,
+        (Err(NoGrade::Failed(error)), _) => return Err(error.into()),
+        (Err(_), Some(killed)) => return Err(Trouble::Limit(killed)),
+        (Err(no_grade), None) => {
+            outcome.status = Status::Ungradable;
+            let why = match no_grade {
+                NoGrade::Disagreement {
+                    native,
+                    upstream,
+                    why,
+                } => {
+                    folder.write_disagreement(&native, &upstream)?;
+                    why
+                }
+                NoGrade::Ungradable(why) => why,
+                NoGrade::Failed(error) => error.to_string(),
+            };
+            log.say(&format!("Error in evaluating model: {why}"));
+            outcome.why = Some(why);
+            return Ok(());
+        }
+    };
+    // A report would be a verdict for upstream's summary, too.
+    if let Some(killed) = killed.filter(|_| !verdict.resolved) {
+        outcome.fail_to_pass = verdict.fail_to_pass;
+        outcome.pass_to_pass = verdict.pass_to_pass;
+        outcome.failed_tests = verdict.failed_tests;
+        return Err(Trouble::Limit(killed));
+    }
+    folder.write_report(&verdict.document)?;
+    log.say(&format!(
+        "report: {}\nResult for {}: resolved: {}",
+        verdict.document,
+        outcome.instance_id,
+        if verdict.resolved { "True" } else { "False" }
+    ));
+    outcome.status = match &verdict {
+        verdict if verdict.resolved => Status::Resolved,
+        verdict if verdict.infra_failure => Status::Infra,
+        _ => Status::Unresolved,
+    };
+    outcome.why = verdict.fail_to_pass.is_none().then(|| {
+        verdict.infra_failure_reason.map_or_else(
+            || "its log holds no results".to_owned(),
+            |reason| format!("its log holds no results ({reason})"),
+        )
+    });
+    outcome.fail_to_pass = verdict.fail_to_pass;
+    outcome.pass_to_pass = verdict.pass_to_pass;
+    outcome.failed_tests = verdict.failed_tests;
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)?
+}
+
+fn lap(clock: &mut Instant) -> f64 {
+    let now = Instant::now();
+    let seconds = now.duration_since(*clock).as_secs_f64();
+    *clock = now;
+    seconds
+}
+
+/// The end of a log.
+fn end_of(path: &Path) -> io::Result<String> {
+    use std::io::{Read as _, Seek as _};
+    let mut file = fs_err::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(io::SeekFrom::Start(length.saturating_sub(END_OF_LOG)))?;
+    let mut end = Vec::new();
+    file.take(END_OF_LOG).read_to_end(&mut end)?;
+    Ok(tail(&end, TAIL_LINES, TAIL_BYTES))
+}
+
+fn hash(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut hex = String::new();
+    for byte in Sha256::digest(text.as_bytes()) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}

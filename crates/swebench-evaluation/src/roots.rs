@@ -1,0 +1,419 @@
+//! Images unpacked once, for all runs that need them.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::sync::OnceCell;
+
+use super::image::{Candidate, ImageNames, NamesError};
+use ohoci_compose::places::Places;
+use ohoci_sandbox::remove::remove;
+use ohoci_sandbox::{Process, RemovedDirectory, Root, User, private_in};
+use ohoci_store::ErrorKind;
+use ohoci_swebench::row::Row;
+use ohoci_unpack::{FoundImage, find_image};
+
+/// Where the repository is in every image.
+pub(super) const TESTBED: &str = "/testbed";
+
+/// Where upstream puts the patch.
+pub(super) const PATCH_FILE: &str = "/tmp/patch.diff";
+
+/// Where upstream puts the script that runs the tests.
+pub(super) const EVAL_FILE: &str = "/eval.sh";
+
+/// What runs the script, and limits itself.
+pub(super) const SHELL: &str = "/bin/bash";
+
+/// The files by which programs find hosts.
+const HOSTS: &str = "/etc/hosts";
+const RESOLV: &str = "/etc/resolv.conf";
+
+/// What becomes of an unpacked image when nothing in a run needs it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It stays for later runs.
+    Keep,
+    /// It is removed, unless it was there before.
+    RemoveOwn,
+    /// It is removed.
+    Remove,
+}
+
+/// Unpacked images.
+#[derive(Debug)]
+pub struct Roots {
+    places: Places,
+    /// Where they are kept; without it each is in `scratch` as long as the run lasts.
+    directory: Option<PathBuf>,
+    scratch: PathBuf,
+    afterwards: Afterwards,
+    known: Mutex<HashMap<String, Entry>>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    root: Arc<OnceCell<Arc<ImageRoot>>>,
+    /// How many are still going to need it.
+    users: usize,
+}
+
+/// An image whose files are on this machine.
+#[derive(Debug)]
+pub struct ImageRoot {
+    /// What it was found as.
+    pub name: String,
+    /// The digest of its manifest; a directory has none.
+    pub digest: Option<String>,
+    /// Its files. Nothing may change them.
+    pub path: PathBuf,
+    /// What it says of programs.
+    pub process: Process,
+    /// Its root user.
+    pub user: User,
+    pub(super) patch_file: PathBuf,
+    pub(super) eval_file: PathBuf,
+    pub(super) hosts: Option<PathBuf>,
+    pub(super) resolv: Option<PathBuf>,
+    was_there: bool,
+    lock: Option<fs_err::File>,
+    temporary: Option<RemovedDirectory>,
+}
+
+/// Why an instance has no root file system.
+#[derive(Debug, thiserror::Error)]
+pub enum RootsError {
+    /// No place can be named.
+    #[error(transparent)]
+    Names(#[from] NamesError),
+    /// It is nowhere.
+    #[error("there is no image {first}{}", if *.others > 0 { format!(", nor under {others} other names") } else { String::new() })]
+    NotFound {
+        /// The most likely name.
+        first: String,
+        /// How many others were tried.
+        others: usize,
+    },
+    /// It cannot be read or unpacked.
+    #[error("{what}: {why}")]
+    Failed {
+        /// What was being done.
+        what: String,
+        /// Why it failed.
+        why: String,
+    },
+    /// It is not what evaluations run in.
+    #[error("{name} is no image of an instance: {why}")]
+    Unfit {
+        /// The image.
+        name: String,
+        /// What it lacks.
+        why: String,
+    },
+}
+
+/// What was found under a name.
+enum Located {
+    Image(Box<FoundImage>),
+    Directory(PathBuf),
+}
+
+impl RootsError {
+    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Failed {
+            what: what.into(),
+            why: error.to_string(),
+        }
+    }
+
+    /// Whether trying once more may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Failed { .. })
+    }
+}
+
+impl Roots {
+    /// None is unpacked yet. Those that last go into `directory`; the others, and what is made on
+    /// the way, into `scratch`.
+    #[must_use]
+    pub fn new(
+        places: Places,
+        directory: Option<PathBuf>,
+        scratch: PathBuf,
+        afterwards: Afterwards,
+    ) -> Self {
+        Self {
+            places,
+            directory,
+            scratch,
+            afterwards,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The places that images are read from.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Says that an instance is going to need its image.
+    pub fn expect(&self, instance_id: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(instance_id.to_owned()).or_default().users += 1;
+    }
+
+    /// The image of an instance, unpacked now if it is not yet.
+    ///
+    /// # Errors
+    /// When it cannot be found, read or unpacked, or nothing can be evaluated in it.
+    pub async fn open(&self, names: &ImageNames, row: &Row) -> Result<Arc<ImageRoot>, RootsError> {
+        let cell = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(&known.entry(row.instance_id.clone()).or_default().root)
+        };
+        let root = cell
+            .get_or_try_init(|| async { self.find(names, row).await.map(Arc::new) })
+            .await?;
+        Ok(Arc::clone(root))
+    }
+
+    /// Says that an instance needs its image no longer; the last one to say so has it removed, if
+    /// that is wanted.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub async fn release(&self, instance_id: &str) -> io::Result<()> {
+        let root = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(entry) = known.get_mut(instance_id) else {
+                return Ok(());
+            };
+            entry.users = entry.users.saturating_sub(1);
+            if entry.users > 0 {
+                return Ok(());
+            }
+            known.remove(instance_id).and_then(|entry| {
+                let cell = Arc::into_inner(entry.root)?;
+                Arc::into_inner(cell.into_inner()?)
+            })
+        };
+        let Some(root) = root else {
+            return Ok(());
+        };
+        let wanted = match self.afterwards {
+            Afterwards::Keep => false,
+            Afterwards::RemoveOwn => !root.was_there,
+            Afterwards::Remove => true,
+        };
+        tokio::task::spawn_blocking(move || root.close(wanted))
+            .await
+            .map_err(io::Error::other)?
+    }
+
+    /// The digest of an instance's image, as it is now; a directory has none.
+    ///
+    /// # Errors
+    /// When it cannot be found or read.
+    pub async fn digest(
+        &self,
+        names: &ImageNames,
+        row: &Row,
+    ) -> Result<Option<String>, RootsError> {
+        Ok(match self.locate(names, row).await?.1 {
+            Located::Directory(_) => None,
+            Located::Image(image) => Some(image.digest().to_string()),
+        })
+    }
+
+    async fn find(&self, names: &ImageNames, row: &Row) -> Result<ImageRoot, RootsError> {
+        match self.locate(names, row).await? {
+            (name, Located::Image(image)) => self.unpack(name, *image).await,
+            (name, Located::Directory(path)) => {
+                let mut root = open_root(name, &path, Process::default())?;
+                root.was_there = true;
+                Ok(root)
+            }
+        }
+    }
+
+    /// Whether there is an image of an instance, under any of its names.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn has(&self, names: &ImageNames, row: &Row) -> Result<bool, RootsError> {
+        match self.locate(names, row).await {
+            Ok(_) => Ok(true),
+            Err(RootsError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where an instance's image is, and under which name.
+    async fn locate(&self, names: &ImageNames, row: &Row) -> Result<(String, Located), RootsError> {
+        let candidates = names.candidates(row)?;
+        let first = candidates.first().map(ToString::to_string);
+        let others = candidates.len().saturating_sub(1);
+        for candidate in candidates {
+            let name = candidate.to_string();
+            match candidate {
+                Candidate::Directory(path) if path.is_dir() => {
+                    return Ok((name, Located::Directory(path)));
+                }
+                Candidate::Directory(_) => {}
+                Candidate::Reference(reference) => {
+                    match find_image(&self.places, &reference, None).await {
+                        Ok(image) => return Ok((name, Located::Image(Box::new(image)))),
+                        Err(error) if error.kind() == ErrorKind::NotFound => {}
+                        Err(error) => {
+                            return Err(RootsError::Failed {
+                                what: error.what().to_owned(),
+                                why: error.why().to_owned(),
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        Err(RootsError::NotFound {
+            first: first.unwrap_or_default(),
+            others,
+        })
+    }
+
+    async fn unpack(&self, name: String, image: FoundImage) -> Result<ImageRoot, RootsError> {
+        let what = || format!("cannot unpack {name}");
+        let digest = image.digest().to_string();
+        let process = Process::of(&image.config).map_err(|error| RootsError::Unfit {
+            name: name.clone(),
+            why: error.to_string(),
+        })?;
+        let work = tempfile::tempdir_in(&self.scratch).map_err(RootsError::io(what()))?;
+        let unpacked = async |parent: &Path| {
+            let unpacked = image.unpack(work.path(), parent).await;
+            unpacked.map_err(|error| RootsError::Failed {
+                what: error.what().to_owned(),
+                why: error.why().to_owned(),
+            })
+        };
+        let Some(directory) = &self.directory else {
+            let temporary = unpacked(&self.scratch).await?;
+            let mut root = open_root(name, temporary.path(), process)?;
+            root.digest = Some(digest);
+            root.temporary = Some(temporary);
+            return Ok(root);
+        };
+        let directory = &private_in(directory).map_err(RootsError::io(what()))?;
+        let path = directory.join(digest.replace(':', "-"));
+        // Whoever removes it holds the lock alone, so it neither goes nor comes meanwhile.
+        let locked = path.clone();
+        let lock = tokio::task::spawn_blocking(move || lock_of(&locked))
+            .await
+            .map_err(io::Error::other)
+            .and_then(|locked| locked)
+            .map_err(RootsError::io(what()))?;
+        let was_there = path.is_dir();
+        if !was_there {
+            let temporary = unpacked(directory).await?;
+            // What is made ready in it has to be there before others see it.
+            open_root(name.clone(), temporary.path(), process.clone())?;
+            if let Err(error) = temporary.keep_as(&path)
+                && !path.is_dir()
+            {
+                return Err(RootsError::io(what())(error));
+            }
+        }
+        let mut root = open_root(name, &path, process)?;
+        root.digest = Some(digest);
+        root.lock = Some(lock);
+        root.was_there = was_there;
+        Ok(root)
+    }
+}
+
+/// Says to others that what is at a path is in use.
+fn lock_of(path: &Path) -> io::Result<fs_err::File> {
+    let lock = fs_err::File::create(path.with_extension("lock"))?;
+    loop {
+        match flock(&lock, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => return Ok(lock),
+            // Somebody is removing it, which does not take long.
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Looks at a root file system, and makes in it what other files are put over: symlinks of the
+/// image are resolved here, where they lead nowhere else.
+fn open_root(name: String, path: &Path, process: Process) -> Result<ImageRoot, RootsError> {
+    let unfit = |why: String| RootsError::Unfit {
+        name: name.clone(),
+        why,
+    };
+    let root = Root::open(path).map_err(|error| unfit(error.to_string()))?;
+    if root.find(Path::new(TESTBED)) != Some(ohoci_sandbox::root::Found::Directory) {
+        return Err(unfit(format!("it has no directory {TESTBED}")));
+    }
+    if root.find(Path::new(SHELL)).is_none() {
+        return Err(unfit(format!("it has no {SHELL}")));
+    }
+    for directory in ["/proc", "/dev", "/tmp"] {
+        let at = root
+            .directory(Path::new(directory))
+            .map_err(|error| unfit(error.to_string()))?;
+        if at != Path::new(directory) {
+            return Err(unfit(format!(
+                "its {directory} is a symlink to {}",
+                at.display()
+            )));
+        }
+    }
+    let file = |path: &str| {
+        root.file(Path::new(path))
+            .map_err(|error| unfit(error.to_string()))
+    };
+    let list = |path: &str| {
+        root.read(Path::new(path))
+            .map(Option::unwrap_or_default)
+            .map_err(|error| unfit(error.to_string()))
+    };
+    let user = User::find("0", &list("/etc/passwd")?, &list("/etc/group")?)
+        .map_err(|error| unfit(error.to_string()))?;
+    let has_etc = root.find(Path::new("/etc")).is_some();
+    Ok(ImageRoot {
+        patch_file: file(PATCH_FILE)?,
+        eval_file: file(EVAL_FILE)?,
+        hosts: has_etc.then(|| file(HOSTS)).transpose()?,
+        resolv: has_etc.then(|| file(RESOLV)).transpose()?,
+        path: root.path().to_owned(),
+        name,
+        digest: None,
+        process,
+        user,
+        was_there: false,
+        lock: None,
+        temporary: None,
+    })
+}
+
+impl ImageRoot {
+    /// Removes its files if that is wanted and nobody else needs them.
+    fn close(self, wanted: bool) -> io::Result<()> {
+        let Some(lock) = &self.lock else {
+            // A temporary one goes with this; a directory of the user's stays.
+            return Ok(());
+        };
+        if wanted && flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            // The lock stays: whoever waits for it would wait for nothing.
+            remove(&self.path)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,243 @@
+//! The sandbox of one prediction, and what goes wrong there.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::diagnosis::{Content, Problem, diagnose};
+use super::instance::Evaluator;
+use super::outcome::Status;
+use super::output::Text;
+use super::patching::Said;
+use super::roots::{ImageRoot, RootsError, SHELL, TESTBED};
+use ohoci_sandbox::{
+    Bind, Bubblewrap, Calls, Ended, Exceeded, HOST_NAME, LimitGroup, Network, Root, RunError,
+    Sandbox, Streams, Workspace, local_hosts,
+};
+use ohoci_swebench_images::git;
+
+/// How long a command may take that applies a patch or looks at the tree.
+const COMMAND_LIMIT: Duration = Duration::from_secs(300);
+
+/// Most that is kept of what such a command writes, in bytes.
+const MOST_SAID: u64 = 4 << 20;
+
+/// Why there is no verdict.
+pub(super) enum Trouble {
+    Roots(RootsError),
+    Run(RunError),
+    Io(io::Error),
+    /// It came up against a limit.
+    Limit(Exceeded),
+}
+
+impl From<RootsError> for Trouble {
+    fn from(error: RootsError) -> Self {
+        Self::Roots(error)
+    }
+}
+
+impl From<RunError> for Trouble {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Trouble {
+    /// What an instance comes to by it.
+    pub(super) fn status(&self) -> Status {
+        match self {
+            Self::Roots(error) if !error.may_pass() => Status::BuildFailed,
+            Self::Roots(_) | Self::Run(_) | Self::Io(_) => Status::Infra,
+            Self::Limit(exceeded) => Status::of_exceeded(*exceeded),
+        }
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Roots(error) => error.fmt(f),
+            Self::Run(error) => error.fmt(f),
+            Self::Io(error) => error.fmt(f),
+            Self::Limit(exceeded) => write!(f, "{exceeded} ({})", exceeded.hint()),
+        }
+    }
+}
+
+/// The place that one prediction is run in.
+pub(super) struct Sandboxed {
+    bubblewrap: Bubblewrap,
+    sandbox: Sandbox,
+    pub(super) root: Arc<ImageRoot>,
+    workspace: Workspace,
+    pub(super) group: Arc<LimitGroup>,
+    /// Files that this machine puts into it.
+    _files: tempfile::TempDir,
+}
+
+impl Sandboxed {
+    pub(super) fn new(
+        evaluator: &Evaluator,
+        root: &Arc<ImageRoot>,
+        workspace: Workspace,
+    ) -> Result<Self, Trouble> {
+        let group = Arc::new(evaluator.limiter.group(Some(&workspace.written()))?);
+        let files = tempfile::tempdir_in(&evaluator.scratch)?;
+        let mut binds = Vec::new();
+        let mut bind = |source: PathBuf, destination: &Option<PathBuf>| {
+            if let Some(destination) = destination {
+                binds.push(Bind {
+                    source,
+                    destination: destination.clone(),
+                    writable: false,
+                });
+            }
+        };
+        match evaluator.network {
+            Network::None => {
+                let hosts = files.path().join("hosts");
+                fs_err::write(&hosts, local_hosts())?;
+                bind(hosts, &root.hosts);
+            }
+            Network::Host => {
+                for (path, at) in [
+                    ("/etc/hosts", &root.hosts),
+                    ("/etc/resolv.conf", &root.resolv),
+                ] {
+                    if let Ok(file) = fs_err::canonicalize(path) {
+                        bind(file, at);
+                    }
+                }
+            }
+        }
+        Ok(Self {
+            bubblewrap: evaluator
+                .bubblewrap
+                .over(&workspace)
+                .limited_by(Arc::clone(&group)),
+            sandbox: Sandbox {
+                root: workspace.root(),
+                writable: true,
+                binds,
+                temporary: Vec::new(),
+                environment: root.process.environment(
+                    &evaluator.variables(root),
+                    HOST_NAME,
+                    &root.user.home,
+                ),
+                directory: TESTBED.into(),
+                user: root.user.id,
+                group: root.user.group,
+                network: evaluator.network,
+                host_name: HOST_NAME.to_owned(),
+                calls: Calls::default(),
+            },
+            root: Arc::clone(root),
+            workspace,
+            group,
+            _files: files,
+        })
+    }
+
+    /// Runs a command line, with a file of this machine put over one inside.
+    pub(super) async fn run(
+        &self,
+        words: &[OsString],
+        file: Option<(&PathBuf, &PathBuf)>,
+        sink: Box<dyn Write + Send>,
+        limit: Option<Duration>,
+    ) -> Result<Ended, RunError> {
+        let mut sandbox = self.sandbox.clone();
+        sandbox.binds.extend(file.map(|(source, destination)| Bind {
+            source: source.clone(),
+            destination: destination.clone(),
+            writable: false,
+        }));
+        self.bubblewrap
+            .run(&sandbox, words, Streams::Into(sink), limit)
+            .await
+    }
+
+    /// What a shell makes of a line, in the repository, whose settings name no program to git.
+    pub(super) async fn shell(
+        &self,
+        line: &str,
+        file: Option<(&PathBuf, &PathBuf)>,
+    ) -> Result<Said, Trouble> {
+        let said = Captured::default();
+        let sink = Text::new(said.clone(), MOST_SAID);
+        let line = git::in_shell(line);
+        let words = [SHELL, "-c", &line].map(OsString::from);
+        let limit = Some(COMMAND_LIMIT);
+        let ended = self.run(&words, file, Box::new(sink), limit).await;
+        let output = said.text();
+        match ended {
+            Ok(Ended::Exceeded(exceeded)) => Err(Trouble::Limit(exceeded)),
+            // A command that was killed says nothing of the patch.
+            Ok(ended) if ended != Ended::Exited(0) && self.group.memory_kill().is_some() => {
+                let exceeded = self.group.memory_kill();
+                Err(Trouble::Limit(exceeded.unwrap_or(Exceeded::MachineMemory)))
+            }
+            Ok(ended) => Ok(Said {
+                succeeded: ended == Ended::Exited(0),
+                output,
+            }),
+            Err(error @ RunError::NotStarted(_)) => {
+                let output = output.trim();
+                Err(Trouble::Io(io::Error::other(format!("{error}: {output}"))))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn diff(&self) -> Result<String, Trouble> {
+        let diff = "git -c core.fileMode=false --no-pager diff --no-ext-diff --no-textconv";
+        let said = self.shell(diff, None).await?;
+        Ok(said.output.trim().to_owned())
+    }
+
+    pub(super) fn diagnose(&self, patch: &str) -> Vec<Problem> {
+        let Ok(root) = Root::open(self.workspace.readable()) else {
+            return Vec::new();
+        };
+        diagnose(
+            patch,
+            &|name| match root.read(&Path::new(TESTBED).join(name)) {
+                Ok(Some(content)) => Content::Bytes(content),
+                Ok(None) | Err(_) => Content::Missing,
+            },
+        )
+    }
+}
+
+/// What a command writes, kept in memory.
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Captured {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bytes.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! The base level made from Debian packages: their files, and over them what their maintainer
+//! scripts do, which run in a sandbox without a network.
+
+mod configure;
+mod leavings;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::base::keep;
+use super::error::{BuildError, Level, at};
+use super::kept;
+use super::stage::{Stage, Tools};
+use ohoci_compose::Observer;
+use ohoci_compose::compose::{IfExists, Job, LocalLayer, Pins, compose};
+use ohoci_compose::fit::Fit;
+use ohoci_compose::places::Places;
+use ohoci_compose::read::Choice;
+use ohoci_compose::watch::Unwatched;
+use ohoci_deps::lock::Lock;
+use ohoci_deps::recipe::{Feature, Recipe};
+use ohoci_deps::rootfs::RootFiles;
+use ohoci_image::config_patch::ConfigPatch;
+use ohoci_image::label::Position;
+use ohoci_image::{Platform, Reference};
+use ohoci_layer::Tree;
+use ohoci_layer::pack::PackOptions;
+use ohoci_sandbox::RemovedDirectory;
+use ohoci_store::cache::Cache;
+use ohoci_swebench::environment::hex;
+use ohoci_unpack::{Owners, unpack};
+
+/// The version of the keys: it changes when equal input gives other layers.
+const VERSION: u32 = 1;
+/// What the image is called in the layout that it is kept in.
+const TAG: &str = "base";
+
+/// A base that packages come to.
+#[derive(Debug)]
+pub struct AssembledBase<'a> {
+    /// What it is made of.
+    pub recipe: &'a Recipe,
+    /// For which machines.
+    pub platform: Platform,
+    /// A name for what it is made from.
+    key: String,
+    /// Where it is kept: an OCI layout.
+    place: PathBuf,
+}
+
+/// What it is made with.
+#[derive(Debug)]
+pub struct Workshop<'a> {
+    /// Programs of this machine.
+    pub tools: &'a Tools,
+    /// Where files that are made on the way are written.
+    pub work_dir: &'a Path,
+    /// The build's log.
+    pub log: &'a Path,
+    /// How layers are compressed.
+    pub packing: PackOptions,
+}
+
+impl<'a> AssembledBase<'a> {
+    /// The base of a recipe of a system; `bases` is where such bases are kept.
+    #[must_use]
+    pub fn new(
+        recipe: &'a Recipe,
+        lock: &Lock,
+        platform: Platform,
+        packing: &PackOptions,
+        bases: &Path,
+    ) -> Self {
+        let features = recipe.features.iter();
+        let files: Vec<_> = features
+            .clone()
+            .flat_map(|feature| lock.debian_files(feature.name.get_ref().as_str(), &platform))
+            .map(|(package, file)| (&package.name, &package.version, file.digest.to_string()))
+            .collect();
+        let dropped: Vec<&str> = features
+            .clone()
+            .filter_map(|feature| feature.debian())
+            .flat_map(|debian| debian.drop.iter().map(|pattern| pattern.as_str()))
+            .collect();
+        let key = json!([
+            VERSION,
+            platform.to_string(),
+            files,
+            dropped,
+            users(recipe),
+            patch(recipe),
+            format!("{:?} {:?}", packing.compression, packing.level),
+        ]);
+        let key = hex(&Sha256::digest(key.to_string()));
+        Self {
+            recipe,
+            platform,
+            place: bases.join(&key),
+            key,
+        }
+    }
+
+    /// A name for what it is made from.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The image, if an earlier run has left it.
+    #[must_use]
+    pub fn found(&self) -> Option<Reference> {
+        self.place.is_dir().then(|| reference(&self.place).ok())?
+    }
+
+    /// Makes the image. To be called within a runtime of several threads.
+    ///
+    /// # Errors
+    /// What step failed, with the log's end where a program did.
+    pub async fn build(
+        &self,
+        files: RootFiles,
+        workshop: &Workshop<'_>,
+        places: &Places,
+    ) -> Result<Reference, BuildError> {
+        let parent = self.place.parent().unwrap_or(workshop.work_dir);
+        let staged = fs_err::create_dir_all(parent)
+            .and_then(|()| RemovedDirectory::create_in(parent))
+            .map_err(at(Level::Base, "make a directory for the image"))?;
+        let layers = tokio::task::block_in_place(|| self.layers(files, workshop))?;
+        self.write(&staged, layers, workshop, places).await?;
+        keep(staged, &self.place).map_err(at(Level::Base, "keep the image"))?;
+        reference(&self.place)
+    }
+
+    /// The layers: packages as they are, and what they change when they are configured.
+    fn layers(
+        &self,
+        files: RootFiles,
+        workshop: &Workshop<'_>,
+    ) -> Result<Vec<LocalLayer>, BuildError> {
+        let level = Level::Base;
+        let directory = || {
+            RemovedDirectory::create_in(workshop.work_dir)
+                .map_err(at(level, "make a temporary directory"))
+        };
+        let (unpacked, changed) = (directory()?, directory()?);
+        let RootFiles { tree, before, .. } = files;
+        unpack(tree.clone(), unpacked.path(), Owners::Own, &|| true)
+            .map_err(at(level, "unpack packages"))?;
+        let below = vec![unpacked.path().to_owned()];
+        let stage = Stage::create(changed.path(), below).map_err(at(level, "prepare a sandbox"))?;
+        let configuration = configure::Configuration {
+            stage: &stage,
+            tools: workshop.tools,
+            log: workshop.log,
+            leaves_out: self.leaves_out(),
+        };
+        let users = users(self.recipe);
+        let configured = configuration.run(&before, &users)?;
+        let pack = |name: &str, tree: Tree| {
+            let none = Cache::disabled();
+            kept::make(&none, "", name, tree, &workshop.packing, workshop.work_dir)
+                .map(|kept| kept.layer)
+                .map_err(at(level, format!("pack {name}")))
+        };
+        Ok(vec![
+            pack("packages", tree)?,
+            pack("configuration", configured)?,
+        ])
+    }
+
+    /// Whether the recipe leaves packages out that others depend on.
+    fn leaves_out(&self) -> bool {
+        let mut tables = self.recipe.features.iter().filter_map(Feature::debian);
+        tables.any(|debian| !debian.exclude.is_empty())
+    }
+
+    async fn write(
+        &self,
+        staged: &RemovedDirectory,
+        layers: Vec<LocalLayer>,
+        workshop: &Workshop<'_>,
+        places: &Places,
+    ) -> Result<(), BuildError> {
+        let mut patch = patch(self.recipe);
+        let mut label = |name: &str, value: &str| {
+            patch.labels.insert(name.to_owned(), Some(value.to_owned()));
+        };
+        label("ohoci.swebench.base-recipe", self.recipe.name.as_str());
+        label("ohoci.swebench.base-key", &self.key);
+        let job = Job {
+            base: Reference::Scratch,
+            deps: Vec::new(),
+            pins: Pins::default(),
+            deps_path: None,
+            layers,
+            push: vec![reference(staged.path())?],
+            choice: Choice::Platforms(vec![self.platform.clone()]),
+            patch,
+            annotations: BTreeMap::new(),
+            position: Position::Top,
+            if_exists: IfExists::Replace,
+            fit: Fit::None,
+            reuse: None,
+            max_layers: ohoci_image::compose::USUAL_LAYERS,
+            no_upload: false,
+            dry_run: false,
+            created: None,
+            family: None,
+            work_dir: workshop.work_dir.to_owned(),
+        };
+        let observer: Arc<dyn Observer> = Arc::new(Unwatched);
+        Box::pin(compose(&job, places, &observer))
+            .await
+            .map(drop)
+            .map_err(|error| BuildError::new(Level::Base, error.what(), error.why()))
+    }
+}
+
+/// What the recipe says of the image's config.
+fn patch(recipe: &Recipe) -> ConfigPatch {
+    let patches = recipe.features.iter().map(|feature| &feature.patch);
+    ohoci_deps::assemble::merged(patches.chain([&recipe.patch]))
+}
+
+fn users(recipe: &Recipe) -> Vec<&str> {
+    let rootfs = recipe.rootfs().into_iter();
+    let users = rootfs.flat_map(|rootfs| &rootfs.users);
+    users.map(|name| name.get_ref().as_str()).collect()
+}
+
+fn reference(layout: &Path) -> Result<Reference, BuildError> {
+    format!("oci:{}:{TAG}", layout.display())
+        .parse()
+        .map_err(at(Level::Base, "name the image"))
+}

@@ -1,0 +1,350 @@
+//! What a stage changed, as a layer's tree.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::fs::FileType;
+
+use super::stage::is_passing;
+use ohoci_layer::beneath::Found;
+use ohoci_layer::path::LayerPath;
+use ohoci_layer::{Content, Directory, Entry, Kind, Rules, Tree};
+
+/// The date of everything in our layers: the first day that a ZIP can hold in every time zone, since
+/// old build tools put files into wheels by their dates.
+pub const DATE: i64 = 315_619_200;
+
+/// The attribute by which a directory hides the one below.
+const OPAQUE: &str = "user.overlay.opaque";
+
+/// The first magic number of byte code that says how it is validated (CPython 3.7,
+/// `Lib/importlib/_bootstrap_external.py`).
+const FLAGS_SINCE: u16 = 3390;
+
+/// What was changed.
+#[derive(Debug)]
+pub struct Changes {
+    /// The layer's tree, whiteouts included.
+    pub tree: Tree,
+    /// What it removes of the levels below.
+    pub removed: Vec<LayerPath>,
+}
+
+/// Reads the upper directory of an overlay that a user mounted (kernel documentation,
+/// `filesystems/overlayfs.rst`): a device 0/0 removes what has its name, and an attribute makes a
+/// directory hide the one below.
+///
+/// Everything belongs to root and has one date, in byte code too, so that Python goes on taking it
+/// for that of its source. A directory that is as below is not in the tree.
+///
+/// # Errors
+/// When something cannot be read or cannot be in a layer.
+pub fn changes(upper: &Path, below: &[PathBuf]) -> io::Result<Changes> {
+    let below = below
+        .iter()
+        .map(|path| Directory::open(path))
+        .collect::<io::Result<_>>()?;
+    let mut reader = Reader {
+        upper: Arc::new(Directory::open(upper)?),
+        below,
+        found: Changes {
+            tree: Tree::new(),
+            removed: Vec::new(),
+        },
+        inodes: HashMap::new(),
+    };
+    reader.read()?;
+    Ok(reader.found)
+}
+
+struct Reader {
+    upper: Arc<Directory>,
+    below: Vec<Directory>,
+    found: Changes,
+    inodes: HashMap<(u64, u64), LayerPath>,
+}
+
+impl Reader {
+    /// Reads everything, a directory's content right behind it: which of two hard links holds the
+    /// content depends on the order. Not by recursion, because a build may nest deeper than a
+    /// thread's stack.
+    fn read(&mut self) -> io::Result<()> {
+        let root = LayerPath::root();
+        let mut open = vec![(self.upper.list(on_disk(&root))?.into_iter(), root)];
+        while let Some((names, at)) = open.last_mut() {
+            let Some(name) = names.next() else {
+                open.pop();
+                continue;
+            };
+            let path = LayerPath::parse(name.as_bytes())
+                .and_then(|name| at.join(&name))
+                .map_err(io::Error::other)?;
+            if is_passing(&String::from_utf8_lossy(path.as_bytes())) {
+                continue;
+            }
+            let found = self.upper.find(on_disk(&path))?;
+            let found = found.ok_or_else(|| unfit(&path, "it went away while it was read"))?;
+            self.entry(path.clone(), found)?;
+            if found.is_directory() {
+                open.push((self.upper.list(on_disk(&path))?.into_iter(), path));
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, path: LayerPath, own: Found) -> io::Result<()> {
+        if own.kind == FileType::CharacterDevice && own.device == 0 {
+            self.found.removed.push(path.clone());
+            let name = [b".wh.", path.name()].concat();
+            return self.put(sibling(&path, &name)?, whiteout());
+        }
+        if ohoci_layer::whiteout::is_reserved(&path) {
+            return Err(unfit(
+                &path,
+                "its name begins with `.wh.`, which would remove files",
+            ));
+        }
+        match own.kind {
+            FileType::Directory => return self.directory_entry(&path, own.mode),
+            FileType::Socket => return Ok(()),
+            FileType::CharacterDevice | FileType::BlockDevice => {
+                return Err(unfit(&path, "devices cannot be in a layer"));
+            }
+            _ => {}
+        }
+        // git touches packs that have what it would write, which copies them up.
+        if own.is_regular_file() && self.is_same(&path, &own)? {
+            return Ok(());
+        }
+        let kind = match (self.inodes.get(&own.inode), own.kind) {
+            (Some(first), _) if own.links > 1 => Kind::Hardlink(first.clone()),
+            (_, FileType::Symlink) => Kind::Symlink(self.upper.read_link(on_disk(&path))?),
+            (_, FileType::Fifo) => Kind::Fifo,
+            _ => Kind::File(self.content(&path, own.size)?),
+        };
+        if own.links > 1 {
+            self.inodes.entry(own.inode).or_insert_with(|| path.clone());
+        }
+        self.put(path, dated(kind, own.mode))
+    }
+
+    fn directory_entry(&mut self, path: &LayerPath, mode: u32) -> io::Result<()> {
+        let opaque = self.upper.attribute(on_disk(path), OPAQUE)?;
+        let is_opaque = opaque.is_some_and(|value| value == b"y");
+        let found = self.found_below(path)?;
+        // What an ordinary user unpacked has no setuid and no setgid.
+        let is_as_below = found
+            .is_some_and(|(_, found)| found.is_directory() && found.mode & 0o1777 == mode & 0o1777);
+        let is_there = found.is_some();
+        if is_opaque || !is_as_below {
+            self.put(path.clone(), dated(Kind::Directory, mode))?;
+        }
+        if is_opaque && is_there {
+            self.found.removed.push(path.clone());
+            let mark = LayerPath::parse(b".wh..wh..opq").map_err(io::Error::other)?;
+            self.put(path.join(&mark).map_err(io::Error::other)?, whiteout())?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, path: LayerPath, entry: Entry) -> io::Result<()> {
+        self.found
+            .tree
+            .insert(path, entry, Rules::Strict)
+            .map_err(io::Error::other)
+    }
+
+    /// Whether a file is the same as below, but for its date.
+    fn is_same(&self, path: &LayerPath, own: &Found) -> io::Result<bool> {
+        let Some((below, found)) = self.found_below(path)? else {
+            return Ok(false);
+        };
+        Ok(found.is_regular_file()
+            && found.size == own.size
+            && found.mode & 0o1777 == own.mode & 0o1777
+            && same_content(
+                self.upper.open_file(on_disk(path))?,
+                below.open_file(on_disk(path))?,
+            )?)
+    }
+
+    /// What the topmost of the levels below has at a path. What lies behind a symlink of theirs is
+    /// not there: the directory in the upper one hides the link.
+    fn found_below(&self, path: &LayerPath) -> io::Result<Option<(&Directory, Found)>> {
+        for below in &self.below {
+            if let Some(found) = below.find(on_disk(path))? {
+                return Ok(Some((below, found)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A file's content; byte code with the date of what it was made of, as it is in the layer.
+    fn content(&self, path: &LayerPath, size: u64) -> io::Result<Content> {
+        if path.name().ends_with(b".pyc") && path.name() != b".pyc" {
+            let mut code = Vec::new();
+            self.upper
+                .open_file(on_disk(path))?
+                .read_to_end(&mut code)?;
+            date_byte_code(&mut code);
+            return Ok(Content::Memory(code.into()));
+        }
+        Ok(Content::File {
+            directory: Arc::clone(&self.upper),
+            path: on_disk(path).to_owned(),
+            size,
+        })
+    }
+}
+
+/// A path in a layer as one below a directory.
+fn on_disk(path: &LayerPath) -> &Path {
+    Path::new(OsStr::from_bytes(path.as_bytes()))
+}
+
+fn same_content(one: fs_err::File, other: fs_err::File) -> io::Result<bool> {
+    let mut one = BufReader::with_capacity(64 << 10, one);
+    let mut other = BufReader::with_capacity(64 << 10, other);
+    loop {
+        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let count = left.len().min(right.len());
+        if left.get(..count) != right.get(..count) {
+            return Ok(false);
+        }
+        if count == 0 {
+            return Ok(left.is_empty() && right.is_empty());
+        }
+        one.consume(count);
+        other.consume(count);
+    }
+}
+
+fn dated(kind: Kind, mode: u32) -> Entry {
+    Entry {
+        mtime: DATE,
+        ..Entry::new(kind, mode)
+    }
+}
+
+fn whiteout() -> Entry {
+    dated(Kind::File(Content::Memory(Bytes::new())), 0o644)
+}
+
+fn sibling(path: &LayerPath, name: &[u8]) -> io::Result<LayerPath> {
+    LayerPath::parse(name)
+        .and_then(|name| path.parent().unwrap_or_default().join(&name))
+        .map_err(io::Error::other)
+}
+
+fn unfit(path: &LayerPath, why: &str) -> io::Error {
+    io::Error::other(format!("{path}: {why}"))
+}
+
+fn date_byte_code(code: &mut [u8]) {
+    let Some(&[low, high]) = code
+        .get(..2)
+        .and_then(|magic| <&[u8; 2]>::try_from(magic).ok())
+    else {
+        return;
+    };
+    let has_flags = u16::from_le_bytes([low, high]) >= FLAGS_SINCE;
+    // Byte code that goes by its source's hash needs no date.
+    if has_flags && code.get(4..8) != Some(&[0; 4]) {
+        return;
+    }
+    let start = if has_flags { 8 } else { 4 };
+    let date = u32::try_from(DATE).unwrap_or_default().to_le_bytes();
+    if let Some(place) = code.get_mut(start..start + 4) {
+        place.copy_from_slice(&date);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_what_differs_is_in_the_tree() {
+        let (upper, below) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for root in [&upper, &below] {
+            for directory in ["usr/lib", "opt"] {
+                fs_err::create_dir_all(root.path().join(directory)).unwrap();
+            }
+        }
+        let mode = PermissionsExt::from_mode(0o777);
+        fs_err::set_permissions(upper.path().join("opt"), mode).unwrap();
+        for root in [&upper, &below] {
+            for (path, own) in [
+                ("usr/lib/touched", "same"),
+                ("usr/lib/changed", root.path().to_str().unwrap()),
+            ] {
+                fs_err::write(root.path().join(path), own).unwrap();
+            }
+        }
+        for path in ["usr/lib/new", "tmp/x", "new/file"] {
+            let path = upper.path().join(path);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, "x").unwrap();
+        }
+        fs_err::hard_link(upper.path().join("new/file"), upper.path().join("new/same")).unwrap();
+        let found = changes(upper.path(), &[below.path().to_owned()]).unwrap();
+        let paths: Vec<String> = found
+            .tree
+            .iter()
+            .map(|(path, _)| path.to_string())
+            .collect();
+        assert_eq!(
+            paths,
+            [
+                "/new",
+                "/new/file",
+                "/new/same",
+                "/opt",
+                "/usr/lib/changed",
+                "/usr/lib/new"
+            ]
+        );
+        assert!(found.tree.iter().all(|(_, entry)| entry.mtime == DATE));
+        let same = found
+            .tree
+            .get(&LayerPath::parse(b"new/same").unwrap())
+            .unwrap();
+        assert!(matches!(same.kind, Kind::Hardlink(_)));
+        assert_eq!(found.removed, []);
+    }
+
+    #[test]
+    fn a_symlink_of_a_level_below_leads_to_nothing_of_this_machine() {
+        let [upper, below, outside] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        fs_err::os::unix::fs::symlink(outside.path(), below.path().join("etc")).unwrap();
+        fs_err::create_dir(upper.path().join("etc")).unwrap();
+        for root in [upper.path().join("etc"), outside.path().to_owned()] {
+            fs_err::write(root.join("passwd"), "same").unwrap();
+        }
+        let found = changes(upper.path(), &[below.path().to_owned()]).unwrap();
+        let passwd = LayerPath::parse(b"etc/passwd").unwrap();
+        assert!(found.tree.get(&passwd).is_some(), "it is not below");
+    }
+
+    #[test]
+    fn byte_code_gets_the_date_of_its_source_in_the_layer() {
+        let date = u32::try_from(DATE).unwrap().to_le_bytes();
+        let mut new = [&[0xa7, 0x0d, 0x0d, 0x0a][..], &[0; 4], &[9; 8], b"code"].concat();
+        date_byte_code(&mut new);
+        assert_eq!(new[8..12], date);
+        assert_eq!(new[12..16], [9; 4]);
+        let mut hashed = [&[0xa7, 0x0d, 0x0d, 0x0a][..], &[3, 0, 0, 0], &[9; 8]].concat();
+        date_byte_code(&mut hashed);
+        assert_eq!(hashed[8..16], [9; 8]);
+        let mut old = [&[0x33, 0x0d, 0x0d, 0x0a][..], &[9; 8]].concat();
+        date_byte_code(&mut old);
+        assert_eq!(old[4..8], date);
+        date_byte_code(&mut [1]);
+    }
+}

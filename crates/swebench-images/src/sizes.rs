@@ -1,0 +1,72 @@
+//! How many bytes levels came to, remembered so that plans can tell before they are built again, be it
+//! on another base.
+
+use serde_json::json;
+
+use ohoci_store::cache::Cache;
+use ohoci_swebench::environment::Lock;
+
+/// What the cache calls these facts.
+const FACT: &str = "swebench-size-1";
+
+/// A level, by what its size depends on most: not the base.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sized {
+    /// Python, by its version.
+    Python(String),
+    /// An environment, by the key of its lock.
+    Environment(String),
+    /// An instance's own level, by its name and its commit.
+    Instance(String, String),
+}
+
+impl Sized {
+    /// The Python of a lock.
+    #[must_use]
+    pub fn python(lock: &Lock) -> Self {
+        Self::Python(lock.python.clone())
+    }
+
+    /// The environment of a lock.
+    #[must_use]
+    pub fn environment(lock: &Lock) -> Self {
+        Self::Environment(lock.key())
+    }
+
+    fn key(&self) -> String {
+        match self {
+            Self::Python(version) => format!("python {version}"),
+            Self::Environment(lock) => format!("environment {lock}"),
+            Self::Instance(name, commit) => format!("instance {name} {commit}"),
+        }
+    }
+
+    /// Remembers the size of its layer, in bytes.
+    pub fn remember(&self, cache: &Cache, size: u64) {
+        cache.remember_fact(FACT, &self.key(), &json!({"size": size}));
+    }
+
+    /// The size of its layer when it was built last, in bytes.
+    #[must_use]
+    pub fn remembered(&self, cache: &Cache) -> Option<u64> {
+        cache.fact(FACT, &self.key())?.get("size")?.as_u64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_built_is_remembered_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(directory.path().join("cache"));
+        let python = Sized::Python("3.9".to_owned());
+        python.remember(&cache, 7);
+        assert_eq!(python.remembered(&cache), Some(7));
+        assert_eq!(
+            Sized::Environment("3.9".to_owned()).remembered(&cache),
+            None
+        );
+    }
+}

@@ -1,0 +1,21 @@
+//! SWE-bench's formats and verdicts: instances, predictions, names of images, their environments,
+//! logs of tests, grades and reports; pure functions.
+
+pub mod conda;
+pub mod environment;
+pub mod eval_script;
+pub mod frozen;
+pub mod grading;
+pub mod infra_failure;
+pub mod log_parser;
+pub mod names;
+pub mod patch_paths;
+mod pattern;
+pub mod predictions;
+mod python_json;
+mod python_repr;
+mod python_text;
+pub mod row;
+pub mod setup_script;
+pub mod specs;
+pub mod summary;

@@ -1,0 +1,189 @@
+//! An image's files in a directory of this machine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::try_join_all;
+
+use super::unpack::{Owners, UnpackError, unpack};
+use ohoci_compose::flatten;
+use ohoci_compose::places::Places;
+use ohoci_compose::read::{self, Choice};
+use ohoci_image::image_config::ImageConfig;
+use ohoci_image::{Content, Digest, Manifest, Platform, Reference};
+use ohoci_layer::{LayerPath, Tree};
+use ohoci_sandbox::RemovedDirectory;
+use ohoci_store::{Error, ErrorKind, Source};
+
+/// An image that was unpacked.
+#[derive(Debug)]
+pub struct UnpackedImage {
+    /// Its config.
+    pub config: ImageConfig,
+    /// Its files, which are removed with this.
+    pub directory: RemovedDirectory,
+}
+
+/// An image whose documents were read, and none of its layers.
+pub struct FoundImage {
+    /// Its config.
+    pub config: ImageConfig,
+    manifest: Manifest,
+    source: Arc<dyn Source>,
+    what: String,
+}
+
+impl std::fmt::Debug for FoundImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("FoundImage").field(self.digest()).finish()
+    }
+}
+
+/// Unpacks an image into a directory for temporary files, as whoever runs this may: everything is
+/// owned by them. Of an index that is the only image, or the one for the platform, or for this
+/// machine.
+///
+/// Layers wait in `work_dir` until they are unpacked.
+///
+/// # Errors
+/// When the image cannot be read, is not for Linux, or cannot be unpacked.
+pub async fn unpack_image(
+    places: &Places,
+    reference: &Reference,
+    platform: Option<&Platform>,
+    work_dir: &Path,
+) -> Result<UnpackedImage, Error> {
+    let image = find_image(places, reference, platform).await?;
+    let directory = image.unpack(work_dir, &std::env::temp_dir()).await?;
+    Ok(UnpackedImage {
+        config: image.config,
+        directory,
+    })
+}
+
+/// Reads the documents of an image: of an index those of the only image, or of the one for the
+/// platform, or for this machine.
+///
+/// # Errors
+/// When the image cannot be read or is not for Linux.
+pub async fn find_image(
+    places: &Places,
+    reference: &Reference,
+    platform: Option<&Platform>,
+) -> Result<FoundImage, Error> {
+    let what = format!("cannot unpack {reference}");
+    let choice = platform.map_or(Choice::Default, |platform| {
+        Choice::Platforms(vec![platform.clone()])
+    });
+    places.announce(&[reference], &[]);
+    let source = places.source(reference).await?;
+    let found = read::images(Arc::clone(&source), &choice, &|_, _| ()).await?;
+    let why = match found.images.into_iter().next() {
+        None => "it holds no image".to_owned(),
+        Some(image) if image.config.platform().os != "linux" => format!(
+            "it is for {}; only images for Linux can be unpacked",
+            image.config.platform()
+        ),
+        Some(image) => {
+            return Ok(FoundImage {
+                config: image.config,
+                manifest: image.manifest,
+                source,
+                what,
+            });
+        }
+    };
+    Err(Error::new(ErrorKind::Unsupported, what, why))
+}
+
+impl FoundImage {
+    /// The digest of its manifest.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        self.manifest.digest()
+    }
+
+    /// Unpacks it into a new directory in `parent`. Layers wait in `work_dir` until then.
+    ///
+    /// # Errors
+    /// When a layer cannot be read or unpacked.
+    pub async fn unpack(&self, work_dir: &Path, parent: &Path) -> Result<RemovedDirectory, Error> {
+        let what = || self.what.clone();
+        let Content::Image { layers, .. } = self.manifest.content() else {
+            let why = "it is an index, not an image";
+            return Err(Error::new(ErrorKind::Unsupported, what(), why.to_owned()));
+        };
+        let files = try_join_all(layers.iter().enumerate().map(|(at, layer)| {
+            let path = work_dir.join(format!("image-layer-{at}"));
+            flatten::spool(self.source.as_ref(), layer, path)
+        }))
+        .await?;
+        // A thread cannot be dropped like a future: it is told to stop, and cleans up itself.
+        let wanted = Wanted(Arc::new(AtomicBool::new(true)));
+        let still_wanted = Arc::clone(&wanted.0);
+        let (work, parent) = (work_dir.to_owned(), parent.to_owned());
+        let diff_ids = self.config.diff_ids().to_vec();
+        tokio::task::spawn_blocking(move || write(&files, &diff_ids, &work, &parent, &still_wanted))
+            .await
+            .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
+            .map_err(|failure| failure.into_error(what()))
+    }
+}
+
+/// Says that nobody waits any more, when it is dropped.
+struct Wanted(Arc<AtomicBool>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+enum Failure {
+    Layers(String),
+    Unpack(UnpackError),
+    Io(std::io::Error),
+}
+
+impl Failure {
+    fn into_error(self, what: String) -> Error {
+        match self {
+            Self::Layers(why) => Error::new(ErrorKind::Unsupported, what, why),
+            Self::Io(error) => Error::io(what, error),
+            Self::Unpack(UnpackError::Write {
+                action,
+                path,
+                error,
+            }) => {
+                let message = format!("cannot {action} {path}: {error}");
+                Error::io(what, std::io::Error::new(error.kind(), message))
+            }
+            Self::Unpack(error) => Error::new(ErrorKind::Unsupported, what, error.to_string()),
+        }
+    }
+}
+
+fn write(
+    files: &[PathBuf],
+    diff_ids: &[Digest],
+    work_dir: &Path,
+    parent: &Path,
+    wanted: &AtomicBool,
+) -> Result<RemovedDirectory, Failure> {
+    // An image without layers has no files, which is nothing to be complained of.
+    let tree = if files.is_empty() && diff_ids.is_empty() {
+        Tree::new()
+    } else {
+        flatten::image_tree(files, diff_ids, &LayerPath::root(), work_dir)
+            .map_err(Failure::Layers)?
+    };
+    for file in files {
+        // They only take room by now, and go with the directory at the latest.
+        let _ = fs_err::remove_file(file);
+    }
+    let directory = RemovedDirectory::create_in(parent).map_err(Failure::Io)?;
+    let proceed = || wanted.load(Ordering::Relaxed);
+    unpack(tree, directory.path(), Owners::Own, &proceed).map_err(Failure::Unpack)?;
+    Ok(directory)
+}

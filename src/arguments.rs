@@ -1,0 +1,51 @@
+//! Flags that several commands share.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// How results are written to stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people and for `$(…)`.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// Flags about registries and the local cache.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Registry options")]
+pub struct RegistryArguments {
+    /// Read credentials from this file only (Docker's or containers' format)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub authfile: Option<PathBuf>,
+
+    /// Speak plain HTTP with this registry (loopback needs no flag); repeatable
+    #[arg(long, value_name = "HOST", global = true)]
+    pub plain_http: Vec<String>,
+
+    /// Trust the certificates in this PEM file as well: authorities', or a registry's own;
+    /// repeatable
+    #[arg(long, value_name = "FILE", global = true)]
+    pub ca_file: Vec<PathBuf>,
+
+    /// Take whatever certificate this registry shows. Whoever is in between can read and change
+    /// everything, passwords included: for tests; repeatable
+    #[arg(long, value_name = "HOST", global = true)]
+    pub skip_tls_verify: Vec<String>,
+
+    /// Keep documents and what is known of registries here
+    /// [default: $XDG_CACHE_HOME/ohoci]
+    #[arg(long, value_name = "DIR", env = ohoci_config::environment::OHOCI_CACHE_DIR.name, global = true)]
+    pub cache_dir: Option<PathBuf>,
+
+    /// Neither read nor write the cache
+    #[arg(long, global = true)]
+    pub no_cache: bool,
+
+    /// Show every request on stderr
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+}

@@ -1,0 +1,215 @@
+//! The command line of `ohoci compose`.
+
+#![expect(
+    rustdoc::broken_intra_doc_links,
+    reason = "these comments are help texts, where brackets mark what may be left out"
+)]
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::contract::ContractArgument;
+use crate::arguments::Format;
+use crate::tags::SchemeName;
+
+/// What to do when the target reference exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum IfExists {
+    /// Move it to the new image
+    Replace,
+    /// Leave it as it is and succeed
+    Skip,
+    /// Leave it as it is and fail
+    Fail,
+}
+
+/// Where added layers go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PositionArgument {
+    /// Above the base's layers, as a Dockerfile's COPY does
+    Top,
+    /// Below the base's layers: images share one chain, so a node unpacks the layers once. The
+    /// same files result while base and added layers touch different paths
+    Bottom,
+}
+
+/// How packed layers are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CompressionArgument {
+    /// gzip: what every client takes
+    #[default]
+    Gzip,
+    /// Zstandard: smaller and faster; makes the image an OCI image
+    Zstd,
+}
+
+/// Put ready-made layers on a base image.
+///
+/// Reads the base's manifest and config, appends layers that already exist, patches the config,
+/// and pushes two small documents. Layers that are in the target registry are mounted, not moved.
+/// Prints the digest reference of the result.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// Base image: [docker://]REGISTRY/NAME[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG],
+    /// docker-archive:FILE[:NAME] or scratch
+    #[arg(long, value_name = "REF")]
+    pub base: Option<String>,
+
+    /// What is put on the base, and where the result goes.
+    #[command(flatten)]
+    pub common: CommonArguments,
+
+    /// Print the plan and the config's changes; send only GET and HEAD
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// How the result is written to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+
+    /// Print requests, bytes and time on stderr at the end
+    #[arg(long)]
+    pub stats: bool,
+}
+
+/// What is put on a base, and where the result goes: what `compose` and `batch` share.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CommonArguments {
+    /// Append the layers of this image and apply the config patch that it carries; repeatable
+    #[arg(long, value_name = "REF")]
+    pub deps: Vec<String>,
+
+    /// Take only this path out of the deps images (for images that hold more than their prefix):
+    /// it is flattened into one layer, once
+    #[arg(long, value_name = "PATH", requires = "deps")]
+    pub deps_path: Option<String>,
+
+    /// Append a layer packed from a tar (plain, gzip, zstd) or a directory; it lands in DEST
+    /// (default /); repeatable
+    #[arg(long, value_name = "PATH[:DEST]")]
+    pub layer: Vec<String>,
+
+    /// Append the project's source as a layer of its own below /openhands/code: all of DIR but
+    /// hidden directories, `__pycache__` and `*.pyc`. With --tag-scheme v0: what the source tag is
+    /// a hash of, and images under the source, lock and versioned tags are used again
+    #[arg(long, value_name = "DIR")]
+    pub code: Option<PathBuf>,
+
+    /// Add the paths and settings that OpenHands' launchers take for granted, as a tiny layer and in
+    /// the config; other flags override its settings. Without a value it is that of the deps' server
+    #[arg(
+        long,
+        value_enum,
+        value_name = "CONTRACT",
+        requires = "deps",
+        num_args = 0..=1,
+        default_missing_value = "auto"
+    )]
+    pub contract: Option<ContractArgument>,
+
+    /// How layers from directories and plain tars are compressed
+    #[arg(long, value_enum, default_value_t)]
+    pub compression: CompressionArgument,
+
+    /// Where the result goes; repeatable for more tags and more places
+    #[arg(long, value_name = "REF")]
+    pub push: Vec<String>,
+
+    /// Name results by a scheme of `ohoci tags`; --push then names repositories without tags
+    #[arg(long, value_enum, value_name = "SCHEME", hide_possible_values = false)]
+    pub tag_scheme: Option<SchemeName>,
+
+    /// What the scheme's tags depend on: a flag of `ohoci tags` without its dashes, such as
+    /// sha=abc1234 or no-browser; repeatable
+    #[arg(long, value_name = "KEY[=VALUE]", requires = "tag_scheme")]
+    pub tag_input: Vec<String>,
+
+    /// Compose for this platform (os/arch[/variant]); repeatable, several make an index
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Vec<String>,
+
+    /// Compose for every platform of the base: index in, index out
+    #[arg(long, conflicts_with = "platform")]
+    pub all_platforms: bool,
+
+    /// Where added layers go [default: top]
+    #[arg(long, value_enum)]
+    pub position: Option<PositionArgument>,
+
+    /// What to do when a target reference exists [default: replace]
+    #[arg(long, value_enum)]
+    pub if_exists: Option<IfExists>,
+
+    /// Give the base what it lacks, as a tiny layer of links to the deps' tools: auto, none, or a
+    /// list of sh, bash, env, users, tmp, certificates. Reads the headers of the base's layers, once
+    #[arg(long, value_name = "auto|none|LIST", default_value = "none")]
+    pub fit: String,
+
+    /// Fail, with the reason, rather than move layer bytes
+    #[arg(long)]
+    pub no_upload: bool,
+
+    /// Refuse images of more layers than this, up to 500 [default: 127, as many as Docker mounts]
+    #[arg(long, value_name = "COUNT")]
+    pub max_layers: Option<usize>,
+
+    /// Config changes.
+    #[command(flatten)]
+    pub patch: PatchArguments,
+}
+
+/// Flags that change the image's config and annotations.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Config options")]
+pub struct PatchArguments {
+    /// Set an environment variable; ${VAR}, ${VAR:-word} and ${VAR:+word} read the base's
+    /// environment; repeatable
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    pub env: Vec<String>,
+
+    /// Remove an environment variable; repeatable
+    #[arg(long, value_name = "KEY")]
+    pub unset_env: Vec<String>,
+
+    /// Set the entrypoint: a JSON array, or one program; '' removes it. Clears the base's Cmd, as
+    /// a Dockerfile does
+    #[arg(long, value_name = "JSON|PROGRAM")]
+    pub entrypoint: Option<String>,
+
+    /// Keep the base's Cmd although the entrypoint is set
+    #[arg(long)]
+    pub keep_cmd: bool,
+
+    /// Set the command: a JSON array, or one word; '' removes it
+    #[arg(long, value_name = "JSON|WORD")]
+    pub cmd: Option<String>,
+
+    /// Set the user: NAME|UID[:GROUP|GID]
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+
+    /// Set the working directory
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<String>,
+
+    /// Set a label; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+
+    /// Set a manifest annotation; makes the image an OCI image; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub annotation: Vec<String>,
+
+    /// Declare a port: PORT[/tcp|udp|sctp]; repeatable
+    #[arg(long, value_name = "PORT")]
+    pub expose: Vec<String>,
+
+    /// Declare a volume; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub volume: Vec<String>,
+
+    /// Set the signal that stops the container
+    #[arg(long, value_name = "SIGNAL")]
+    pub stop_signal: Option<String>,
+}

@@ -1,0 +1,282 @@
+//! What every command that touches images starts from: configuration, client, cache.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::arguments::RegistryArguments;
+use super::failure::Failure;
+use super::output;
+use ohoci_compose::places::Places;
+use ohoci_config::{
+    Config, ConfigError, Environment, HostCertificates, certificate_roots, certificates_for,
+};
+use ohoci_layer::limits::UnpackLimits;
+use ohoci_registry::credentials::ConfiguredCredentials;
+use ohoci_registry::{
+    Client, Credential, CredentialError, CredentialSource, HostSettings, Mirror, RetryPolicy,
+    Settings,
+};
+use ohoci_sandbox::RemovedDirectory;
+use ohoci_store::cache::Cache;
+
+/// An opened context.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Opens references.
+    pub(crate) places: Places,
+    /// What the configuration files say.
+    pub(crate) config: Config,
+    /// The process's environment.
+    pub(crate) environment: Environment,
+    /// Where files that are made on the way are written.
+    pub(crate) work_dir: PathBuf,
+    /// Where the cache is; `None` when there is none.
+    pub(crate) cache_dir: Option<PathBuf>,
+    _work: RemovedDirectory,
+}
+
+impl Context {
+    /// Reads the configuration and sets up client and cache. Touches no network.
+    pub(crate) fn open(arguments: &RegistryArguments) -> Result<Self, Failure> {
+        let environment = Environment::of_process();
+        let config = Config::load(&environment, Path::new("."))?;
+        let cache_dir = cache_dir(arguments, &environment);
+        let cache = Arc::new(cache_dir.clone().map_or_else(Cache::disabled, Cache::new));
+        let credentials = Arc::new(ConfiguredCredentials::new(
+            environment.clone(),
+            arguments.authfile.as_deref(),
+        ));
+        let hosts = host_settings(arguments, &environment, &config)?;
+        keep_limits(&environment, &config)?;
+        let client = client(hosts, credentials, policy(&config))?;
+        let work = RemovedDirectory::create().map_err(|error| {
+            Failure::new("cannot make a temporary directory", error.to_string())
+                .hinted("set TMPDIR to a directory that can be written")
+        })?;
+        Ok(Self {
+            places: Places::new(client, cache),
+            config,
+            environment,
+            work_dir: work.path().to_owned(),
+            cache_dir,
+            _work: work,
+        })
+    }
+
+    /// A client that offers one credential, whatever is configured.
+    pub(crate) fn client_with(
+        arguments: &RegistryArguments,
+        credential: Credential,
+    ) -> Result<Client, Failure> {
+        let environment = Environment::of_process();
+        let config = Config::load(&environment, Path::new("."))?;
+        let hosts = host_settings(arguments, &environment, &config)?;
+        client(hosts, Arc::new(OneCredential(credential)), policy(&config))
+    }
+
+    /// Shows what the registries said between the lines.
+    pub(crate) fn show_server_warnings(&self) {
+        for warning in self.places.client.warnings() {
+            output::warning(&warning);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct OneCredential(Credential);
+
+#[async_trait]
+impl CredentialSource for OneCredential {
+    async fn credential(&self, _: &str, _: &str) -> Result<Credential, CredentialError> {
+        Ok(self.0.clone())
+    }
+}
+
+fn client(
+    hosts: HostLookup,
+    credentials: Arc<dyn CredentialSource>,
+    retry: RetryPolicy,
+) -> Result<Client, Failure> {
+    Client::new(Settings {
+        hosts,
+        credentials,
+        user_agent: concat!("ohoci/", env!("CARGO_PKG_VERSION")).to_owned(),
+        retry,
+    })
+    .map_err(|error| Failure::from(ohoci_store::Error::from(error)))
+}
+
+/// How patient ohoci is with servers.
+pub(crate) fn policy(config: &Config) -> RetryPolicy {
+    let own = config.network();
+    let standard = RetryPolicy::default();
+    let seconds =
+        |given: Option<u64>, or| given.map_or(or, |given| Duration::from_secs(given.max(1)));
+    RetryPolicy {
+        idle_timeout: seconds(own.idle_seconds, standard.idle_timeout),
+        document_timeout: seconds(own.document_seconds, standard.document_timeout),
+        least_speed: own.least_bytes_per_second.unwrap_or(standard.least_speed),
+        ..standard
+    }
+}
+
+/// Makes the limits of the configuration those of this process.
+fn keep_limits(environment: &Environment, config: &Config) -> Result<(), Failure> {
+    let own = config.limits().overridden_by(environment);
+    let own = own.map_err(|variable| {
+        Failure::usage(format!("{variable} is no number; it has to be a whole one"))
+    })?;
+    let standard = UnpackLimits::default();
+    let limits = UnpackLimits {
+        bytes: own.unpacked_bytes.unwrap_or(standard.bytes),
+        entries: own.entries.unwrap_or(standard.entries),
+        names: own.name_bytes.unwrap_or(standard.names),
+    };
+    limits.keep();
+    Ok(())
+}
+
+fn cache_dir(arguments: &RegistryArguments, environment: &Environment) -> Option<PathBuf> {
+    if arguments.no_cache {
+        return None;
+    }
+    arguments
+        .cache_dir
+        .clone()
+        .or_else(|| Some(environment.cache_home()?.join("ohoci")))
+}
+
+type HostLookup = Arc<dyn Fn(&str) -> HostSettings + Send + Sync>;
+
+fn host_settings(
+    arguments: &RegistryArguments,
+    environment: &Environment,
+    config: &Config,
+) -> Result<HostLookup, Failure> {
+    for file in &arguments.ca_file {
+        if !file.is_file() {
+            return Err(Failure::usage(format!(
+                "--ca-file {}: there is no such file",
+                file.display()
+            )));
+        }
+    }
+    let roots = certificate_roots(environment);
+    let plain_http = arguments.plain_http.clone();
+    let skip_tls_verify = arguments.skip_tls_verify.clone();
+    let ca_files = arguments.ca_file.clone();
+    let config = config.clone();
+    let warned = Mutex::new(HashSet::new());
+    let unverified_hosts = Mutex::new(HashSet::new());
+    Ok(Arc::new(move |host| {
+        let own = config.registry(host);
+        let found = certificates_for(host, &roots).unwrap_or_else(|error| {
+            if lock(&warned).insert(host.to_owned()) {
+                output::warning(&format!("{host} is used without its certificates: {error}"));
+            }
+            HostCertificates::default()
+        });
+        let mut certificate_authorities = own.ca;
+        certificate_authorities.extend(found.ca);
+        let plain_http =
+            plain_http.iter().any(|named| named == host) || own.plain_http.unwrap_or_default();
+        let unverified = skip_tls_verify.iter().any(|named| named == host)
+            || own.skip_tls_verify.unwrap_or_default();
+        if unverified && !plain_http && lock(&unverified_hosts).insert(host.to_owned()) {
+            output::warning(&format!(
+                "the certificate of {host} is not verified: whoever is in between can read and \
+                 change everything, passwords included"
+            ));
+        }
+        let identity = own.client_identity.or(found.identities.into_iter().next());
+        HostSettings {
+            plain_http,
+            skip_tls_verify: unverified,
+            shared_authorities: ca_files.clone(),
+            chunk_size: own.chunk_size,
+            mirrors: own
+                .mirrors
+                .into_iter()
+                .map(|mirror| Mirror {
+                    host: mirror.host,
+                    prefix: mirror.prefix,
+                })
+                .collect(),
+            certificate_authorities,
+            client_certificate: identity.map(|identity| (identity.certificate, identity.key)),
+            requests_per_second: own.requests_per_second,
+            concurrency: own.concurrency.map(|count| count.get() as usize),
+            single_post: own.single_post,
+            ..HostSettings::default()
+        }
+    }))
+}
+
+/// A set of names stays whole whatever happens to who holds it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let failure = Self::new("cannot use the configuration", error.to_string());
+        match error.hint() {
+            Some(hint) => failure.hinted(hint),
+            None => failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ohoci_config::environment::XDG_CONFIG_HOME;
+
+    #[test]
+    fn what_the_configuration_says_of_a_host_reaches_the_client() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("ohoci/config.toml");
+        fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+        fs_err::write(
+            &file,
+            r#"
+            [registry."registry.example"]
+            plain-http = true
+            mirrors = ["mirror.example/proxy"]
+            ca = ["own.pem"]
+            client-certificate = "me.cert"
+            client-key = "me.key"
+            requests-per-second = 2.5
+            concurrency = 3
+            single-post = true
+            "#,
+        )
+        .unwrap();
+        let environment = Environment::of([(XDG_CONFIG_HOME, home.path().into())]);
+        let config = Config::load(&environment, home.path()).unwrap();
+        let arguments = RegistryArguments::default();
+        let lookup = host_settings(&arguments, &environment, &config).unwrap();
+        let beside = |name: &str| home.path().join("ohoci").join(name);
+        assert_eq!(
+            lookup("registry.example"),
+            HostSettings {
+                plain_http: true,
+                mirrors: vec![Mirror {
+                    host: "mirror.example".to_owned(),
+                    prefix: "proxy".to_owned(),
+                }],
+                certificate_authorities: vec![beside("own.pem")],
+                client_certificate: Some((beside("me.cert"), beside("me.key"))),
+                requests_per_second: Some(2.5),
+                concurrency: Some(3),
+                single_post: Some(true),
+                ..HostSettings::default()
+            }
+        );
+        assert_eq!(lookup("other.example"), HostSettings::default());
+    }
+}

@@ -1,0 +1,99 @@
+//! `ohoci copy`: an image from any kind of place to any other.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::arguments::{Format, RegistryArguments};
+use super::compose;
+use super::context::Context;
+use super::exit_code;
+use super::failure::Failure;
+use super::output;
+use super::progress::Progress;
+use ohoci_compose::Observer;
+use ohoci_compose::copy::{Job, copy};
+
+/// Copy an image, whatever kind of place it lies in and goes to.
+///
+/// An index is copied with everything that it lists. Digests stay what they are, except that
+/// Docker manifests become OCI manifests in OCI layouts and archives, whose readers take no others.
+/// Prints the digest reference of the copy.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// What to copy
+    #[arg(value_name = "SRC")]
+    pub from: String,
+
+    /// Where to; repeatable for more tags and more places
+    #[arg(value_name = "DST", required = true)]
+    pub to: Vec<String>,
+
+    /// Of an index, copy only the image for this platform
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
+
+    /// Copy what is about the image as well: signatures, bills of materials and other manifests that
+    /// name it, or an image that it lists, as their subject
+    #[arg(long)]
+    pub referrers: bool,
+
+    /// Fail, with the reason, rather than move blobs: only mounts
+    #[arg(long)]
+    pub no_upload: bool,
+
+    /// How the result is written to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+
+    /// Print requests, bytes and time on stderr at the end
+    #[arg(long)]
+    pub stats: bool,
+}
+
+/// Runs the command.
+pub(super) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    let job = Job {
+        from: arguments.from.parse()?,
+        to: arguments
+            .to
+            .iter()
+            .map(|text| text.parse())
+            .collect::<Result<_, _>>()?,
+        platform: match &arguments.platform {
+            None => None,
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|error| Failure::usage(format!("--platform: {error}")))?,
+            ),
+        },
+        no_upload: arguments.no_upload,
+        referrers: arguments.referrers,
+    };
+    let context = Context::open(registry)?;
+    let progress = Progress::start();
+    let observer: Arc<dyn Observer> = Arc::clone(&progress) as _;
+    let outcome = Box::pin(copy(&job, &context.places, &observer)).await;
+    context.places.close().await;
+    progress.end();
+    context.show_server_warnings();
+    let report = outcome?;
+    for warning in &report.warnings {
+        output::warning(warning);
+    }
+    if arguments.format == Format::Text && std::io::stderr().is_terminal() {
+        report.made.iter().for_each(|made| output::note(made));
+    }
+    match arguments.format {
+        Format::Json => output::json(&report)?,
+        Format::Text => output::result(&report.reference)?,
+    }
+    if arguments.stats {
+        output::note(&compose::cost(&report.cost));
+    }
+    Ok(exit_code::DONE)
+}

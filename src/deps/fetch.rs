@@ -1,0 +1,121 @@
+//! `ohoci deps fetch`: what a lock names, into the cache.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::lock::current;
+use super::{fetcher, hosts, images, indexes, npm_registries, recipe};
+use crate::arguments::{Format, RegistryArguments};
+use crate::context::Context;
+use crate::exit_code;
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Progress;
+use crate::size::bytes;
+use ohoci_deps::fetching::{self, Missing, Places};
+use ohoci_deps::recipe::Recipe;
+use ohoci_image::Platform;
+
+/// Download what a recipe's lock names into the cache
+///
+/// A build after that needs no network. What is in the cache already is not downloaded again.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// The profile or feature, such as layers/minimal.toml
+    #[arg(value_name = "RECIPE")]
+    pub recipe: PathBuf,
+
+    /// Only for this platform; repeatable
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Vec<String>,
+
+    /// How the result is written to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+pub(super) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    if registry.no_cache {
+        return Err(Failure::usage(
+            "--no-cache leaves no place to keep what is downloaded",
+        ));
+    }
+    let recipe = recipe(&arguments.recipe)?;
+    let platforms = platforms(&arguments.platform, &recipe)?;
+    let lock = current(&recipe)?;
+    let context = Context::open(registry)?;
+    let progress = Progress::start();
+    let fetched = fetching::fetch(
+        &recipe,
+        &lock,
+        &recipe.lock_path(),
+        &platforms,
+        &fetcher(&context, registry, &progress),
+        Places {
+            hosts: &hosts(&context),
+            configured: context.config.mirrors(),
+            python: &indexes(&context),
+            images: images(&context),
+            npm: &npm_registries(&context, &lock).await,
+        },
+    )
+    .await;
+    progress.end();
+    let fetched = fetched.map_err(|missing| missing_files(&recipe, &missing))?;
+    match arguments.format {
+        Format::Json => output::json(&fetched)?,
+        Format::Text => output::note(&format!(
+            "{} files, {}; downloaded {} of them, {}",
+            fetched.files,
+            bytes(fetched.bytes),
+            fetched.downloaded_files,
+            bytes(fetched.downloaded_bytes)
+        )),
+    }
+    Ok(exit_code::DONE)
+}
+
+/// The platforms that are asked for, which must be among the recipe's.
+pub(super) fn platforms(asked: &[String], recipe: &Recipe) -> Result<Vec<Platform>, Failure> {
+    if asked.is_empty() {
+        return Ok(recipe.platforms.clone());
+    }
+    let platforms = asked.iter().map(|text| {
+        let platform: Platform = text
+            .parse()
+            .map_err(|error| Failure::usage(format!("--platform: {error}")))?;
+        if recipe.platforms.contains(&platform) {
+            return Ok(platform);
+        }
+        let there: Vec<String> = recipe.platforms.iter().map(ToString::to_string).collect();
+        Err(Failure::usage(format!(
+            "--platform {platform}: {} is for {}",
+            recipe.name,
+            there.join(" and ")
+        )))
+    });
+    platforms.collect()
+}
+
+/// Says which files could not be had, and what can be done about it.
+pub(super) fn missing_files(recipe: &Recipe, missing: &Missing) -> Failure {
+    let what = format!(
+        "cannot download what {} names",
+        recipe.lock_path().display()
+    );
+    let why = missing.to_string();
+    let failure = Failure::new(what, why);
+    if !missing.is_gone() {
+        return failure;
+    }
+    failure.hinted(format!(
+        "mirrors keep no old versions. Lock anew with `ohoci deps lock {}`; or name an archive of \
+         snapshots in `debian-snapshots` below [mirrors] in ohoci.toml; or use a cache that still \
+         has the files, with --cache-dir; or take a deps image that is built already",
+        recipe.source.path().display()
+    ))
+}

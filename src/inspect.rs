@@ -1,0 +1,227 @@
+//! `ohoci inspect`: what an image consists of and what it was made from.
+
+#![expect(
+    rustdoc::broken_intra_doc_links,
+    reason = "these comments are help texts, where brackets mark what may be left out"
+)]
+
+use std::fmt::Write as _;
+
+use clap::Args;
+
+use super::arguments::{Format, RegistryArguments};
+use super::context::Context;
+use super::exit_code;
+use super::failure::Failure;
+use super::{output, printable, size};
+use ohoci_compose::inspect::{self, ImageInspection, Inspection, RawDocument};
+use ohoci_image::label::Origin;
+use ohoci_image::{Platform, Reference};
+
+/// Show what an image consists of: index, manifests, layers with sizes, and what they are from.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// The image: a registry reference, oci:DIR[:TAG], oci-archive:FILE[:TAG] or
+    /// docker-archive:FILE[:NAME]
+    #[arg(value_name = "REF")]
+    pub reference: String,
+
+    /// Of an index, only the image for this platform
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
+
+    /// Print the image's config, byte for byte
+    #[arg(long, conflicts_with = "manifest")]
+    pub config: bool,
+
+    /// Print the manifest or index, byte for byte
+    #[arg(long)]
+    pub manifest: bool,
+
+    /// How the result is written to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Runs the command.
+pub(super) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    let reference: Reference = arguments.reference.parse()?;
+    let platform: Option<Platform> = match &arguments.platform {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .map_err(|error| Failure::usage(format!("--platform: {error}")))?,
+        ),
+    };
+    let context = Context::open(registry)?;
+    let places = &context.places;
+    if arguments.config {
+        raw(&inspect::config(places, &reference, platform.as_ref()).await?)?;
+    } else if arguments.manifest {
+        raw(&inspect::manifest(places, &reference, platform.as_ref()).await?)?;
+    } else {
+        let inspection = inspect::inspect(places, &reference, platform.as_ref()).await?;
+        match arguments.format {
+            Format::Json => output::json(&inspection)?,
+            Format::Text => output::result(&tree(&inspection))?,
+        }
+    }
+    context.show_server_warnings();
+    Ok(exit_code::DONE)
+}
+
+fn raw(document: &RawDocument) -> Result<(), Failure> {
+    output::document(&document.0)
+}
+
+/// The inspection as a tree.
+fn tree(inspection: &Inspection) -> String {
+    let mut text = format!("{}\n{}", inspection.reference, inspection.digest);
+    if !inspection.index {
+        for image in &inspection.images {
+            push_image(&mut text, image, "");
+        }
+        return text;
+    }
+    let _ = write!(
+        text,
+        "\nindex  {}  {}",
+        inspection.media_type,
+        size::bytes(inspection.size)
+    );
+    let count = inspection.images.len() + inspection.others.len();
+    for (at, image) in inspection.images.iter().enumerate() {
+        let last = at + 1 == count;
+        let _ = write!(
+            text,
+            "\n{} {}  {}",
+            if last { "└─" } else { "├─" },
+            printable::line(image.platform.as_deref().unwrap_or("artifact")),
+            image.digest
+        );
+        push_image(&mut text, image, if last { "   " } else { "│  " });
+    }
+    for (at, other) in inspection.others.iter().enumerate() {
+        let last = inspection.images.len() + at + 1 == count;
+        let _ = write!(
+            text,
+            "\n{} {}  {}  {}",
+            if last { "└─" } else { "├─" },
+            other.kind,
+            other.blob.digest,
+            size::bytes(other.blob.size)
+        );
+    }
+    text
+}
+
+fn push_image(text: &mut String, image: &ImageInspection, indent: &str) {
+    let mut line = |name: &str, value: &str| {
+        let _ = write!(text, "\n{indent}{name:<10} {}", printable::line(value));
+    };
+    line(
+        "manifest",
+        &format!("{}  {}", image.media_type, size::bytes(image.size)),
+    );
+    if indent.is_empty()
+        && let Some(platform) = &image.platform
+    {
+        line("platform", platform);
+    }
+    if let Some(created) = &image.created {
+        line("created", created);
+    }
+    if let Some(base) = &image.base {
+        line("base", &source(base));
+    }
+    if let Some(intent) = &image.intent {
+        for deps in &intent.deps {
+            line("deps", &source(deps));
+        }
+    }
+    for (name, value) in [
+        ("entrypoint", &image.runtime.entrypoint),
+        ("cmd", &image.runtime.cmd),
+    ] {
+        if let Some(value) = value {
+            line(name, &value.to_string());
+        }
+    }
+    for (name, value) in [
+        ("user", &image.runtime.user),
+        ("workdir", &image.runtime.working_dir),
+    ] {
+        if let Some(value) = value {
+            line(name, value);
+        }
+    }
+    line(
+        "config",
+        &format!(
+            "{}  {}",
+            image.config.digest,
+            size::bytes(image.config.size)
+        ),
+    );
+    line(
+        "layers",
+        &format!("{}, {}", image.layers.len(), size::bytes(image.layers_size)),
+    );
+    let count = image.layers.len();
+    for (at, layer) in image.layers.iter().enumerate() {
+        let _ = write!(
+            text,
+            "\n{indent}{} {:<5} {:>9}  {}",
+            if at + 1 == count { "└─" } else { "├─" },
+            origin(layer.origin),
+            size::bytes(layer.blob.size),
+            layer.blob.digest
+        );
+        if let Some(created_by) = &layer.created_by {
+            let _ = write!(text, "  {}", shortened(created_by));
+        }
+    }
+}
+
+fn source(source: &ohoci_image::label::Source) -> String {
+    match (&source.name, &source.digest) {
+        (Some(name), Some(digest)) => format!("{name}  {digest}"),
+        (Some(name), None) => name.clone(),
+        (None, Some(digest)) => digest.to_string(),
+        (None, None) => "unknown".to_owned(),
+    }
+}
+
+fn origin(origin: Option<Origin>) -> &'static str {
+    match origin {
+        Some(Origin::Base) => "base",
+        Some(Origin::Deps) => "deps",
+        Some(Origin::Local) => "local",
+        None => "layer",
+    }
+}
+
+/// The start of a history line, on one line.
+fn shortened(history: &str) -> String {
+    let line = printable::line(history);
+    let mut words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.chars().count() > 60 {
+        words = words.chars().take(59).collect();
+        words.push('…');
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn history_lines_are_short_and_harmless() {
+        assert_eq!(shortened("a\n  b\u{1b}[31m"), "a b\u{fffd}[31m");
+        assert_eq!(shortened(&"x".repeat(100)).chars().count(), 60);
+    }
+}

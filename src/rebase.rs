@@ -1,0 +1,142 @@
+//! `ohoci rebase`: make a composed image anew on what its base and deps are now, or on others.
+
+#![expect(
+    rustdoc::broken_intra_doc_links,
+    reason = "these comments are help texts, where brackets mark what may be left out"
+)]
+
+use std::time::Instant;
+
+use clap::Args;
+
+use super::arguments::{Format, RegistryArguments};
+use super::compose::{View, run_job};
+use super::context::Context;
+use super::failure::Failure;
+use super::{output, printable};
+use ohoci_compose::compose::Job;
+use ohoci_compose::recompose::{BaseChoice, DepsChoice, Rebase, rebase_job_and_losses};
+use ohoci_image::Reference;
+
+/// Make a composed image anew on what its base and deps are now, or on others.
+///
+/// What the image was made from stands in the image: deps layers are replaced, never stacked; the
+/// config is patched anew from the new base's; local layers are taken over. Prints the digest
+/// reference of the result.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// The image, made by ohoci: a registry reference, oci:DIR[:TAG], oci-archive:FILE[:TAG] or
+    /// docker-archive:FILE[:NAME]
+    #[arg(value_name = "REF")]
+    pub reference: String,
+
+    /// Put it on this image [default: what the recorded reference names now]
+    #[arg(long, value_name = "REF")]
+    pub base: Option<String>,
+
+    /// Put it on what the recorded base was then, although its reference may name another by now
+    #[arg(long, conflicts_with = "base")]
+    pub keep_base: bool,
+
+    /// Put these deps images in place of the recorded ones; repeatable [default: what the recorded
+    /// references name now]
+    #[arg(long, value_name = "REF")]
+    pub deps: Vec<String>,
+
+    /// Keep the deps images as they were then, although their references may name others by now
+    #[arg(long, conflicts_with = "deps")]
+    pub keep_deps: bool,
+
+    /// Where the result goes; repeatable [default: REF itself]
+    #[arg(long, value_name = "REF")]
+    pub push: Vec<String>,
+
+    /// Fail, with the reason, rather than move layer bytes
+    #[arg(long)]
+    pub no_upload: bool,
+
+    /// Print the plan and the config's changes; send only GET and HEAD
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// How the result is written to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+
+    /// Print requests, bytes and time on stderr at the end
+    #[arg(long)]
+    pub stats: bool,
+}
+
+/// Runs the command.
+pub(super) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    let started = Instant::now();
+    let context = Context::open(registry)?;
+    let view = View {
+        format: arguments.format,
+        stats: arguments.stats,
+    };
+    run_job(&context, job(arguments, &context), view, started).await
+}
+
+async fn job(arguments: &Arguments, context: &Context) -> Result<Job, Failure> {
+    let reference: Reference = arguments.reference.parse()?;
+    let push = references(&arguments.push)?;
+    let asked = Rebase {
+        base: match &arguments.base {
+            Some(base) => BaseChoice::Other(base.parse()?),
+            None if arguments.keep_base => BaseChoice::Recorded,
+            None => BaseChoice::Current,
+        },
+        deps: if !arguments.deps.is_empty() {
+            DepsChoice::Other(references(&arguments.deps)?)
+        } else if arguments.keep_deps {
+            DepsChoice::Recorded
+        } else {
+            DepsChoice::Current
+        },
+        remembered: false,
+        work_dir: context.work_dir.clone(),
+        reference: reference.clone(),
+    };
+    let targets = if push.is_empty() {
+        std::slice::from_ref(&reference)
+    } else {
+        push.as_slice()
+    };
+    // One token then serves reading the image and pushing to where it lies.
+    if !arguments.dry_run {
+        context
+            .places
+            .announce(&[], &targets.iter().collect::<Vec<_>>());
+    }
+    let (mut job, dropped) = rebase_job_and_losses(&asked, &context.places).await?;
+    if !dropped.is_empty() {
+        output::warning(&format!(
+            "others than ohoci changed {reference}, and this is dropped: {}; give it to `ohoci \
+             compose` to keep it",
+            printable::line(&dropped.join("; "))
+        ));
+    }
+    if !push.is_empty() {
+        job.push = push;
+    }
+    if job.push.is_empty() && !arguments.dry_run {
+        return Err(
+            Failure::usage(format!("{reference} is nothing that can be pushed to"))
+                .hinted("say where the result goes: --push REF"),
+        );
+    }
+    job.no_upload = arguments.no_upload;
+    job.dry_run = arguments.dry_run;
+    Ok(job)
+}
+
+fn references(list: &[String]) -> Result<Vec<Reference>, Failure> {
+    list.iter()
+        .map(|text| text.parse().map_err(Failure::from))
+        .collect()
+}

@@ -1,0 +1,228 @@
+//! The flags of `ohoci run`, and what they come to.
+
+#![expect(
+    rustdoc::broken_intra_doc_links,
+    reason = "these comments are help texts, where brackets mark what may be left out"
+)]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::failure::Failure;
+use crate::limits::LimitArguments;
+use ohoci_image::{Platform, Reference, env};
+use ohoci_sandbox::{Bind, Network, root};
+
+/// Run a program in an image, without a daemon and without privileges.
+///
+/// The image is unpacked into a temporary directory, which is removed afterwards, and the program
+/// runs in it as `docker run` would start it: entrypoint, command, environment, working directory
+/// and user are the image's, unless they are given. It has no network unless it is given one, and
+/// sees nothing of this machine but what --mount shows it. Needs bubblewrap (`bwrap`).
+///
+/// Ends with the program's exit code; 124 when its time was over, 125 when ohoci failed, 126 when
+/// the program cannot be executed, 127 when it is not there, 137 when it wrote more than it may
+/// (--disk, --inodes).
+#[derive(Args, Clone, Debug)]
+#[command(
+    override_usage = "ohoci run [OPTIONS] IMAGE [--] [CMD]...\n       ohoci run [OPTIONS] --rootfs DIR [--] CMD..."
+)]
+pub struct Arguments {
+    /// The image (a registry reference, oci:DIR[:TAG], oci-archive:FILE[:TAG] or
+    /// docker-archive:FILE[:NAME]) and what to run in it instead of its own command
+    #[arg(
+        value_name = "IMAGE|CMD",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub words: Vec<OsString>,
+
+    /// Run in the root file system in this directory instead of an image; what the program writes
+    /// stays there
+    #[arg(long, value_name = "DIR")]
+    pub rootfs: Option<PathBuf>,
+
+    /// Of an index, take the image for this platform [default: the one for this machine]
+    #[arg(long, value_name = "PLATFORM", conflicts_with = "rootfs")]
+    pub platform: Option<String>,
+
+    /// Set a variable, or pass on this process's own one of that name; repeatable
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+
+    /// Start in this directory, which is made if it is missing
+    #[arg(long, short, value_name = "DIR")]
+    pub workdir: Option<String>,
+
+    /// Be this user inside, by names of the root file system or by numbers
+    #[arg(long, short, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+
+    /// Start this program instead of the image's entrypoint
+    #[arg(long, value_name = "PROGRAM")]
+    pub entrypoint: Option<String>,
+
+    /// Show a file or directory of this machine inside, read-only with `:ro`; repeatable
+    #[arg(long, value_name = "SRC:DST[:ro]")]
+    pub mount: Vec<String>,
+
+    /// Put an empty file system in memory over this directory; repeatable
+    #[arg(long, value_name = "DIR")]
+    pub tmpfs: Vec<PathBuf>,
+
+    /// What the program can reach
+    #[arg(long, value_enum, value_name = "NETWORK", default_value_t)]
+    pub network: NetworkChoice,
+
+    /// Let the program make namespaces of its own, as browsers do for their own sandbox; what the
+    /// kernel lets ordinary users do with them is then open to it
+    #[arg(long)]
+    pub allow_nested_namespaces: bool,
+
+    /// Let the program write nothing but mounts, --tmpfs and /dev/shm
+    #[arg(long)]
+    pub read_only: bool,
+
+    #[command(flatten)]
+    pub(super) limits: LimitArguments,
+}
+
+/// What a program can reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum NetworkChoice {
+    /// Nothing but itself.
+    #[default]
+    None,
+    /// What this machine can.
+    Host,
+}
+
+/// What the flags come to.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) root: RootChoice,
+    /// What stands behind the image.
+    pub(super) words: Vec<OsString>,
+    pub(super) entrypoint: Option<String>,
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) directory: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) mounts: Vec<Bind>,
+    pub(super) temporary: Vec<PathBuf>,
+    pub(super) network: Network,
+    pub(super) read_only: bool,
+    pub(super) nested_namespaces: bool,
+}
+
+/// Where the root file system comes from.
+#[derive(Clone, Debug)]
+pub(super) enum RootChoice {
+    Image(Reference, Option<Platform>),
+    Directory(PathBuf),
+}
+
+impl Arguments {
+    /// Reads the flags.
+    ///
+    /// # Errors
+    /// When they ask for something that cannot be.
+    pub(super) fn request(&self) -> Result<Request, Failure> {
+        let (root, words) = self.root()?;
+        Ok(Request {
+            root,
+            words: words.to_vec(),
+            entrypoint: self.entrypoint.clone(),
+            environment: self
+                .env
+                .iter()
+                .filter_map(|text| variable(text).transpose())
+                .collect::<Result<_, _>>()?,
+            directory: match &self.workdir {
+                Some(path) if !path.starts_with('/') => {
+                    return Err(Failure::usage(format!(
+                        "--workdir: {path} does not begin with `/`"
+                    )));
+                }
+                directory => directory.clone(),
+            },
+            user: self.user.clone(),
+            mounts: self
+                .mount
+                .iter()
+                .map(|text| {
+                    text.parse()
+                        .map_err(|error| Failure::usage(format!("--mount: {error}")))
+                })
+                .collect::<Result<_, _>>()?,
+            temporary: self
+                .tmpfs
+                .iter()
+                .map(|path| {
+                    let clean = root::cleaned(path);
+                    if !path.is_absolute() || clean.parent().is_none() {
+                        let path = path.display();
+                        return Err(Failure::usage(format!(
+                            "--tmpfs: {path} is no directory below `/`"
+                        )));
+                    }
+                    Ok(clean)
+                })
+                .collect::<Result<_, _>>()?,
+            network: match self.network {
+                NetworkChoice::None => Network::None,
+                NetworkChoice::Host => Network::Host,
+            },
+            read_only: self.read_only,
+            nested_namespaces: self.allow_nested_namespaces,
+        })
+    }
+
+    fn root(&self) -> Result<(RootChoice, &[OsString]), Failure> {
+        if let Some(directory) = &self.rootfs {
+            let root = RootChoice::Directory(directory.clone());
+            return match self.words.as_slice() {
+                [] if self.entrypoint.is_none() => {
+                    Err(Failure::usage("there is no program to run")
+                        .hinted("a root file system has no command of its own: name one behind it"))
+                }
+                words => Ok((root, words)),
+            };
+        }
+        let Some((image, words)) = self.words.split_first() else {
+            return Err(Failure::usage("there is no image to run")
+                .hinted("name one, or a root file system with --rootfs DIR"));
+        };
+        let image = image.to_string_lossy();
+        if image.starts_with('-') {
+            return Err(Failure::usage(format!("there is no flag {image}")).hinted(
+                "flags are listed by ohoci run --help; those of the program come after it",
+            ));
+        }
+        let platform = match &self.platform {
+            None => None,
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|error| Failure::usage(format!("--platform: {error}")))?,
+            ),
+        };
+        let words = match words.split_first() {
+            Some((dashes, rest)) if dashes == "--" => rest,
+            _ => words,
+        };
+        Ok((RootChoice::Image(image.parse()?, platform), words))
+    }
+}
+
+/// `NAME=VALUE`, or a variable of this process; `None` when that is not set, as in Docker.
+fn variable(text: &str) -> Result<Option<(String, String)>, Failure> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, std::env::var(text).ok()),
+    };
+    if !env::is_name(name) {
+        return Err(Failure::usage(format!("--env: {text:?} names no variable")));
+    }
+    Ok(value.map(|value| (name.to_owned(), value)))
+}

@@ -1,0 +1,115 @@
+//! `ohoci run`: a program in an image, or in a root file system, without privileges.
+
+mod arguments;
+mod prepare;
+
+use std::sync::Arc;
+
+use super::arguments::RegistryArguments;
+use super::context::Context;
+use super::failure::Failure;
+use super::{exit_code, output};
+use ohoci_config::environment::PATH;
+use ohoci_sandbox::{
+    Bubblewrap, Ended, Exceeded, Limiter, Network, ProgramError, RunError, Streams,
+    abstract_sockets, program,
+};
+
+pub use arguments::Arguments;
+use prepare::Prepared;
+
+/// Runs the command.
+pub(super) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    // Whatever the program ends with is passed on, so our own failures need a code of their own.
+    Box::pin(run_program(arguments, registry))
+        .await
+        .map_err(|failure| match failure.exit_code() {
+            exit_code::FAILED => failure.exiting(exit_code::SANDBOX_FAILED),
+            _ => failure,
+        })
+}
+
+async fn run_program(arguments: &Arguments, registry: &RegistryArguments) -> Result<u8, Failure> {
+    let request = arguments.request()?;
+    let context = Context::open(registry)?;
+    // Before anything is downloaded.
+    let bubblewrap = Bubblewrap::find(context.environment.get(PATH).as_deref())
+        .map_err(|error| refused("cannot run anything", &error))?;
+    let prepared = prepare::prepare(&request, &context).await?;
+    context.show_server_warnings();
+    if request.network == Network::Host && !abstract_sockets::can_be_kept_away() {
+        output::warning(abstract_sockets::UNPROTECTED);
+    }
+    let Prepared {
+        sandbox,
+        command,
+        root,
+        ..
+    } = &prepared;
+    let name = command.first().map(AsRef::as_ref).unwrap_or_default();
+    let what = format!("cannot run {}", std::path::Path::new(name).display());
+    let limits = arguments.limits.limits(root.path(), 1, None);
+    let limiter = Arc::new(Limiter::find(limits));
+    arguments.limits.tell(&limiter);
+    let written = sandbox.writable.then(|| root.path());
+    let group = limiter
+        .group(written)
+        .map_err(|error| Failure::new(what.as_str(), format!("it cannot be limited: {error}")))?;
+    let group = Arc::new(group);
+    let ended = bubblewrap
+        .limited_by(Arc::clone(&group))
+        .run(sandbox, command, Streams::Inherited, limits.time)
+        .await;
+    match ended {
+        Ok(Ended::Exited(code)) => {
+            if let Some(exceeded) = group.memory_kill().filter(|_| code != exit_code::DONE) {
+                killed(exceeded);
+            }
+            Ok(code)
+        }
+        Ok(Ended::TimedOut) => {
+            let limit = limits.time.unwrap_or_default();
+            output::note(&format!("killed after {limit:?}, because of --timeout"));
+            Ok(exit_code::TIMED_OUT)
+        }
+        Ok(Ended::Exceeded(exceeded)) => {
+            killed(exceeded);
+            Ok(exit_code::KILLED)
+        }
+        Err(RunError::NotStarted(status)) => match program::check(sandbox, root, name) {
+            Ok(()) => Err(refused(what, &RunError::NotStarted(status))),
+            Err(reason) => {
+                let code = match reason {
+                    ProgramError::NotFound(_) | ProgramError::NoInterpreter(_) => {
+                        exit_code::NOT_FOUND
+                    }
+                    ProgramError::Directory | ProgramError::NotExecutable => {
+                        exit_code::NOT_EXECUTABLE
+                    }
+                };
+                let failure = Failure::new(what, reason.to_string()).exiting(code);
+                Err(match name.as_encoded_bytes().starts_with(b"-") {
+                    true => failure.hinted("options of ohoci stand before the image"),
+                    false => failure,
+                })
+            }
+        },
+        Err(error) => Err(refused(what, &error)),
+    }
+}
+
+/// Says in a line why a program did not end by itself.
+fn killed(exceeded: Exceeded) {
+    output::note(&format!("killed: {exceeded} ({})", exceeded.hint()));
+}
+
+fn refused(what: impl Into<String>, error: &RunError) -> Failure {
+    let failure = Failure::new(what, error.to_string());
+    match error.hint() {
+        Some(hint) => failure.hinted(hint),
+        None => failure,
+    }
+}

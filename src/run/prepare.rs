@@ -1,0 +1,228 @@
+//! From what was asked for to a sandbox that can be started.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::arguments::{Request, RootChoice};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output;
+use ohoci_compose::read::this_machine;
+use ohoci_image::image_config::ImageConfig;
+use ohoci_sandbox::{
+    Bind, Calls, HOST_NAME, Network, Process, RemovedDirectory, Root, RootError, Sandbox, User,
+    local_hosts, root::cleaned,
+};
+use ohoci_unpack::unpack_image;
+
+/// How many symlinks are followed for one path: as many as Linux does.
+const MAX_LINKS: usize = 40;
+
+/// A sandbox, and what has to last as long as it.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) sandbox: Sandbox,
+    pub(super) command: Vec<OsString>,
+    pub(super) root: Root,
+    _unpacked: Option<RemovedDirectory>,
+}
+
+/// Unpacks the image, if there is one, and makes what has to be there before the sandbox starts:
+/// mount points and the working directory. They are made here, because here no symlink leads out
+/// of the root file system.
+pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prepared, Failure> {
+    let mut volumes = Vec::new();
+    let (process, root, unpacked) = match &request.root {
+        RootChoice::Directory(path) => (Process::default(), open(path)?, None),
+        RootChoice::Image(reference, platform) => {
+            let image = unpack_image(
+                &context.places,
+                reference,
+                platform.as_ref(),
+                &context.work_dir,
+            )
+            .await?;
+            let what = || format!("cannot run {reference}");
+            let process = Process::of(&image.config)
+                .map_err(|error| Failure::new(what(), error.to_string()))?;
+            let (made_for, here) = (image.config.platform(), this_machine());
+            if made_for.architecture != here.architecture {
+                output::warning(&format!(
+                    "the image is for {made_for}, this machine is {here}"
+                ));
+            }
+            volumes = declared_volumes(&image.config);
+            let root = open(image.directory.path())?;
+            (process, root, Some(image.directory))
+        }
+    };
+    let command = process.command_line(request.entrypoint.as_deref(), &request.words);
+    if command.first().is_none_or(|program| program.is_empty()) {
+        return Err(Failure::usage("there is no program to run")
+            .hinted("the image has no command of its own: name one behind it"));
+    }
+    let user = user(request, &process, &root)?;
+    let made = |error: RootError| {
+        Failure::new("cannot prepare the root file system", error.to_string())
+            .hinted("make it there, or use a copy of the directory that can be written")
+    };
+    for path in ["/proc", "/dev"] {
+        let at = root.directory(Path::new(path)).map_err(made)?;
+        if at != Path::new(path) {
+            return Err(Failure::new(
+                "cannot prepare the root file system",
+                format!("its {path} is a symlink to {}", at.display()),
+            ));
+        }
+    }
+    let mut binds = names(request.network, context, &root)?;
+    for mount in &request.mounts {
+        let source = fs_err::canonicalize(&mount.source).map_err(|error| {
+            Failure::new(
+                format!("cannot mount {}", mount.source.display()),
+                error.to_string(),
+            )
+        })?;
+        binds.push(Bind {
+            destination: if source.is_dir() {
+                root.directory(&mount.destination)
+            } else {
+                root.file(&mount.destination)
+            }
+            .map_err(made)?,
+            source,
+            writable: mount.writable,
+        });
+    }
+    let temporary = request
+        .temporary
+        .iter()
+        .map(|path| root.directory(path).map_err(made))
+        .collect::<Result<Vec<_>, _>>()?;
+    // As `docker run` does, where they become volumes of their own.
+    for volume in &volumes {
+        if let Err(error) = root.directory(volume) {
+            output::warning(&format!("the image declares a volume: {error}"));
+        }
+    }
+    let wanted = request.directory.as_ref().unwrap_or(&process.directory);
+    let wanted = cleaned(Path::new(wanted));
+    let mut over = binds.iter().map(|bind| &bind.destination).chain(&temporary);
+    let directory = if over.any(|over| wanted.starts_with(over)) {
+        wanted
+    } else {
+        root.directory(&wanted).map_err(made)?
+    };
+    let sandbox = Sandbox {
+        root: root.path().to_owned(),
+        writable: !request.read_only,
+        binds,
+        temporary,
+        environment: process.environment(&request.environment, HOST_NAME, &user.home),
+        directory,
+        user: user.id,
+        group: user.group,
+        network: request.network,
+        host_name: HOST_NAME.to_owned(),
+        calls: Calls {
+            nested_namespaces: request.nested_namespaces,
+            ..Calls::default()
+        },
+    };
+    Ok(Prepared {
+        sandbox,
+        command,
+        root,
+        _unpacked: unpacked,
+    })
+}
+
+/// The directories that an image says are volumes.
+fn declared_volumes(config: &ImageConfig) -> Vec<PathBuf> {
+    let inner = config.document().object().get("config");
+    let volumes = inner.and_then(|inner| inner.get("Volumes")?.as_object());
+    let paths = volumes.into_iter().flat_map(|volumes| volumes.keys());
+    paths
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .collect()
+}
+
+/// The file at a path, made where a symlink leads to if that is a place that is not there: images
+/// that run systemd have their `resolv.conf` below `/run`, which is empty in an image.
+fn file_behind_links(root: &Root, path: &Path) -> Result<PathBuf, RootError> {
+    let mut at = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let parent = root.directory(at.parent().unwrap_or(Path::new("/")))?;
+        let Some(name) = at.file_name() else {
+            break;
+        };
+        let here = parent.join(name);
+        let inside = here.strip_prefix("/").unwrap_or(&here);
+        match fs_err::read_link(root.path().join(inside)) {
+            Ok(target) => at = cleaned(&parent.join(target)),
+            Err(_) => return root.file(&here),
+        }
+    }
+    root.file(path)
+}
+
+fn open(path: &Path) -> Result<Root, Failure> {
+    Root::open(path).map_err(|error| {
+        Failure::new(
+            format!("cannot use {} as a root file system", path.display()),
+            error.to_string(),
+        )
+    })
+}
+
+fn user(request: &Request, process: &Process, root: &Root) -> Result<User, Failure> {
+    let wanted = request.user.as_ref().unwrap_or(&process.user);
+    let what = || format!("cannot run as user {wanted:?}");
+    let list = |path: &str| {
+        root.read(Path::new(path))
+            .map(Option::unwrap_or_default)
+            .map_err(|error| Failure::new(what(), error.to_string()))
+    };
+    User::find(wanted, &list("/etc/passwd")?, &list("/etc/group")?).map_err(|error| {
+        Failure::new(what(), error.to_string()).hinted("name it by its number with --user")
+    })
+}
+
+/// The files by which programs find hosts, put over the image's as every container runtime does:
+/// without them not even `localhost` has an address.
+fn names(network: Network, context: &Context, root: &Root) -> Result<Vec<Bind>, Failure> {
+    let mut files: Vec<(PathBuf, &str)> = Vec::new();
+    match network {
+        Network::None => {
+            let hosts = context.work_dir.join("hosts");
+            fs_err::write(&hosts, local_hosts()).map_err(|error| {
+                Failure::new("cannot write a temporary file", error.to_string())
+            })?;
+            files.push((hosts, "/etc/hosts"));
+        }
+        Network::Host => {
+            for path in ["/etc/hosts", "/etc/resolv.conf"] {
+                if let Ok(file) = fs_err::canonicalize(path) {
+                    files.push((file, path));
+                }
+            }
+        }
+    }
+    // A root file system without /etc has programs that know no names either.
+    if root.find(Path::new("/etc")).is_none() {
+        return Ok(Vec::new());
+    }
+    let mut binds = Vec::new();
+    for (source, path) in files {
+        match file_behind_links(root, Path::new(path)) {
+            Ok(destination) => binds.push(Bind {
+                source,
+                destination,
+                writable: false,
+            }),
+            Err(error) => output::warning(&format!("hosts may not be found by name: {error}")),
+        }
+    }
+    Ok(binds)
+}

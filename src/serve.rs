@@ -1,0 +1,204 @@
+//! `ohoci registry serve`: a small registry.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::oneshot;
+
+use super::exit_code;
+use super::failure::Failure;
+use super::output;
+use super::signals::Signals;
+use ohoci_server::{Options, ServeError, Server, TlsFiles};
+
+/// What names of temporary directories begin with.
+const PREFIX: &str = "ohoci-registry-";
+
+/// Serve a small, standards-compliant registry.
+///
+/// Every repository NAME is an OCI layout at DIR/NAME, which other tools read as it is. Prints the
+/// address it listens on, then serves until Ctrl-C or SIGTERM; requests in flight are finished,
+/// unless the signal comes again.
+///
+/// Whoever reaches it may read and write everything, unless there is --htpasswd; everything, with
+/// the passwords, is sent as it is, unless there are --tls-cert and --tls-key. Those files are read
+/// again when they change.
+///
+/// It holds as many connections and uploads as fit into the files that the process may have open
+/// (`ulimit -n`, which it raises to the hard limit). A client may take 30 s for a request's head,
+/// 90 s until the next request, and 60 s without getting on in the middle of a body.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// Where images are kept [default: a temporary directory, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
+    pub listen: SocketAddr,
+
+    /// Speak HTTPS with this certificate (PEM, followed by those that lead to its authority)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Serve only the users of this file, each a line USER:HASH as `htpasswd -B` writes it
+    #[arg(long, value_name = "FILE")]
+    pub htpasswd: Option<PathBuf>,
+
+    /// Most connections at once [default: as many as fit, up to 4096]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: Option<u32>,
+
+    /// Most unfinished uploads at once [default: as many as fit, up to 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_uploads: Option<u32>,
+
+    /// Throw an unfinished upload away when nothing has come for this long
+    #[arg(long, value_name = "SECONDS", default_value = "3600")]
+    pub upload_idle: u32,
+
+    /// The same for an upload of which nothing has come at all
+    #[arg(long, value_name = "SECONDS", default_value = "300")]
+    pub empty_upload_idle: u32,
+}
+
+/// Runs the command; ends only by a signal.
+pub(super) async fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    ohoci_server::raise_descriptor_limit();
+    let temporary;
+    let storage = match &arguments.dir {
+        Some(directory) => directory.clone(),
+        None => {
+            // A killed server removes nothing at its end.
+            ohoci_server::remove_abandoned(&std::env::temp_dir(), PREFIX);
+            temporary = tempfile::Builder::new()
+                .prefix(PREFIX)
+                .tempdir()
+                .map_err(|error| {
+                    Failure::new("cannot make a temporary directory", error.to_string())
+                })?;
+            temporary.path().to_owned()
+        }
+    };
+    let server = Server::bind(options(arguments, storage)).map_err(|error| cannot_serve(&error))?;
+    // Who has read the address may send a signal.
+    let mut signals = Signals::take();
+    for warning in warnings(arguments, &server) {
+        output::warning(&warning);
+    }
+    // The address is the result: a script that asked for port 0 reads it from stdout.
+    output::result(&server.address().to_string())?;
+    let (stop, stopped) = oneshot::channel();
+    let serving = server.run_until(async {
+        // The sender is dropped only together with this.
+        let _ = stopped.await;
+    });
+    let told_twice = async {
+        Signals::next(&mut signals).await;
+        // Nobody listens when the server has ended already.
+        let _ = stop.send(());
+        Signals::next(&mut signals).await;
+    };
+    tokio::select! {
+        outcome = serving => outcome
+            .map(|()| exit_code::DONE)
+            .map_err(|error| Failure::new("the registry ended", error.to_string())),
+        () = told_twice => Ok(exit_code::INTERRUPTED),
+    }
+}
+
+fn options(arguments: &Arguments, storage: PathBuf) -> Options {
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let mut options = Options::new(arguments.listen, storage);
+    options.tls = arguments
+        .tls_cert
+        .clone()
+        .zip(arguments.tls_key.clone())
+        .map(|(certificate, key)| TlsFiles { certificate, key });
+    options.htpasswd.clone_from(&arguments.htpasswd);
+    options.max_connections = arguments.max_connections.map(number);
+    options.max_uploads = arguments.max_uploads.map(number);
+    options.upload_idle = seconds(arguments.upload_idle);
+    options.empty_upload_idle = seconds(arguments.empty_upload_idle);
+    let shortest = options.upload_idle.min(options.empty_upload_idle);
+    options.upload_sweep = options.upload_sweep.min(shortest / 4);
+    options.notice = Some(Arc::new(output::warning));
+    options
+}
+
+/// What whoever starts such a server should think about once more.
+fn warnings(arguments: &Arguments, server: &Server) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let address = server.address();
+    let plain = arguments.tls_cert.is_none();
+    if !is_loopback(address.ip()) {
+        if arguments.htpasswd.is_none() {
+            warnings.push(format!(
+                "whoever reaches {address} may read and write everything: there is no --htpasswd"
+            ));
+        }
+        if plain && arguments.htpasswd.is_some() {
+            warnings.push(format!(
+                "passwords for {address} are sent as plain text: there are no --tls-cert and --tls-key"
+            ));
+        } else if plain {
+            warnings.push(format!(
+                "images for {address} are sent as plain text, and may be changed on their way: \
+                 there are no --tls-cert and --tls-key"
+            ));
+        }
+    }
+    let secrets = [&arguments.tls_key, &arguments.htpasswd];
+    for file in secrets.into_iter().flatten() {
+        if is_open_to_all(file) {
+            warnings.push(format!(
+                "everybody on this machine may read {file}: chmod o= {file}",
+                file = file.display()
+            ));
+        }
+    }
+    if let Some(asked) = arguments.max_connections
+        && u64::from(asked) > server.connections() as u64
+    {
+        warnings.push(format!(
+            "only {} connections are served at once: the process may have no more files open",
+            server.connections()
+        ));
+    }
+    warnings
+}
+
+/// Whether only this machine reaches an address.
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+/// Whether others than a file's owner and group may read it.
+fn is_open_to_all(file: &Path) -> bool {
+    fs_err::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+fn cannot_serve(error: &ServeError) -> Failure {
+    let failure = Failure::new("cannot serve a registry", error.to_string());
+    match error {
+        ServeError::Listen { .. } => failure.hinted("--listen 127.0.0.1:0 takes a free port"),
+        ServeError::InUse { .. } => {
+            failure.hinted("end the other server, or choose another directory with --dir")
+        }
+        ServeError::File(file) => match file.hint() {
+            Some(hint) => failure.hinted(hint),
+            None => failure,
+        },
+        ServeError::Descriptors { .. } => failure.hinted("ulimit -n 1024"),
+        ServeError::Storage { .. } => failure,
+    }
+}

@@ -1,0 +1,136 @@
+//! The command line of `ohoci swebench images`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::arguments::Format;
+use crate::compose::CompressionArgument;
+use crate::limits::LimitArguments;
+
+/// Build instances' images under upstream's names, without Docker and without root
+///
+/// An instance's image is the base, Python, the packages of its environment, the repository's history
+/// up to the nearest tag, and the repository at the base commit, each a layer of its own that others
+/// share and that the cache keeps. What has to run runs in a sandbox. Nothing newer than the base
+/// commit gets in.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// The dataset's rows, as .json or .jsonl
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        alias = "dataset_name",
+        alias = "dataset"
+    )]
+    pub dataset_name: PathBuf,
+
+    /// Only these instances
+    #[arg(long, short, value_name = "ID", num_args = 1.., alias = "instance_ids")]
+    pub instance_ids: Vec<String>,
+
+    /// Where repositories come from: a repository, a folder of them (as OWNER/NAME, OWNER__NAME or
+    /// NAME), a URL in front of OWNER/NAME, or one with {repo} in it; after OWNER/NAME= for that
+    /// repository only; repeatable
+    #[arg(long, value_name = "[OWNER/NAME=]DIR|URL", alias = "repo_source")]
+    pub repo_source: Vec<String>,
+
+    /// The base level: an image with bash, git, patch and what Python needs
+    #[arg(
+        long,
+        value_name = "REF",
+        required_unless_present_any = ["dry_run", "base_recipe"],
+        alias = "base_image"
+    )]
+    pub base_image: Option<String>,
+
+    /// The base level assembled from Debian packages: a recipe with a rootfs table, such as
+    /// layers/swebench-base.toml, and its lock, which is made where there is none
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "base_image",
+        alias = "base_recipe"
+    )]
+    pub base_recipe: Option<PathBuf>,
+
+    /// Pythons, a folder with one prefix for each version, such as uv's or pyenv's [default: the
+    /// base's own where it has the version, else uv's, which is asked to install what is missing]
+    #[arg(long, value_name = "DIR", alias = "python_dir")]
+    pub python_dir: Option<PathBuf>,
+
+    /// Where images go: a registry with or without a path, oci:DIR, oci-archive:FILE,
+    /// docker-archive:FILE or dir:DIR (root directories); repeatable
+    #[arg(long, value_name = "PLACE", required_unless_present = "dry_run")]
+    pub push: Vec<String>,
+
+    /// The namespace in images' names; '' for none [default: as the row's `image` says, else
+    /// swebench]
+    #[arg(long, short, value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    /// The tag in images' names
+    #[arg(
+        long,
+        value_name = "TAG",
+        default_value = "latest",
+        alias = "instance_image_tag"
+    )]
+    pub tag: String,
+
+    /// Push the images of base and environments, too
+    #[arg(long)]
+    pub all_levels: bool,
+
+    /// Add the layers of a deps image and its settings, as `compose --deps` does
+    #[arg(long, value_name = "REF")]
+    pub deps: Vec<String>,
+
+    /// Bake patches in: those of this file of predictions, or `gold`, and then the tests' patch. Such
+    /// an image holds the answer; it needs a --tag of its own
+    #[arg(long, value_name = "FILE", alias = "with_patches")]
+    pub with_patches: Option<String>,
+
+    /// How versions of repositories are installed, for those that SWE-bench does not know: JSON in
+    /// the form of its own table
+    #[arg(long, value_name = "FILE")]
+    pub specs: Option<PathBuf>,
+
+    /// A conda package to do without, where no Python package index has it; repeatable
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub leave_out: Vec<String>,
+
+    /// Let nothing that runs use the network: packages then have to come from directories
+    #[arg(long)]
+    pub offline: bool,
+
+    /// Keep levels unpacked in the cache, in swebench/levels/private: later runs then begin at
+    /// once, for the disk that it takes
+    #[arg(long)]
+    pub keep_unpacked: bool,
+
+    /// How many images are built side by side [default: three quarters of the processors, at most 24]
+    #[arg(long, value_name = "COUNT", alias = "max_workers")]
+    pub max_workers: Option<NonZeroUsize>,
+
+    /// Where build logs are written, as upstream lays them out
+    #[arg(long, value_name = "DIR", default_value = "logs/build_images")]
+    pub logs: PathBuf,
+
+    /// How layers are compressed
+    #[arg(long, value_enum, default_value_t)]
+    pub compression: CompressionArgument,
+
+    /// Print the images with their levels and keys; build nothing
+    #[arg(long, alias = "dry_run")]
+    pub dry_run: bool,
+
+    /// How the result is written to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+}

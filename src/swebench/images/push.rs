@@ -1,0 +1,239 @@
+//! Pushes what was built: layers that are there already on the base, under every name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use super::place::Place;
+use super::planned::Planned;
+use crate::failure::Failure;
+use ohoci_compose::Observer;
+use ohoci_compose::compose::{IfExists, Job, Pins, compose};
+use ohoci_compose::fit::Fit;
+use ohoci_compose::read::Choice;
+use ohoci_compose::watch::Unwatched;
+use ohoci_image::Reference;
+use ohoci_image::compose::USUAL_LAYERS;
+use ohoci_image::config_patch::ConfigPatch;
+use ohoci_image::label::Position;
+use ohoci_store::archive;
+use ohoci_store::open::open_source;
+use ohoci_swebench_images::audit_image::BASE_COMMIT;
+use ohoci_swebench_images::builder::Made;
+use ohoci_swebench_images::{BuildError, Builder, BuiltInstance, Level};
+
+/// Where images go, and what they are pushed with.
+#[derive(Debug)]
+pub(super) struct Pusher {
+    pub(super) places: Vec<Place>,
+    pub(super) deps: Vec<Reference>,
+    pub(super) work_dir: PathBuf,
+    pub(super) created: Option<String>,
+    pub(super) all_levels: bool,
+    /// What is to go into archives, by their place among the places: an archive is written once,
+    /// when all of its images are there. Held while anything is put: files and layouts are written
+    /// by one at a time.
+    pub(super) collected: Mutex<BTreeMap<usize, Vec<String>>>,
+}
+
+/// An image in its place.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Pushed {
+    /// Its name there, by digest where it has one.
+    pub(super) reference: String,
+    /// The digest of its manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) digest: Option<String>,
+}
+
+impl Pusher {
+    pub(super) async fn push(
+        &self,
+        builder: &Builder,
+        planned: &Planned,
+        built: &BuiltInstance,
+    ) -> Result<Vec<Pushed>, BuildError> {
+        let patch = patch(planned, built);
+        let layers: Vec<&Arc<Made>> = built.levels.iter().map(|(_, made)| made).collect();
+        let mut pushed = self
+            .image(builder, &planned.image, &layers, patch, &self.deps)
+            .await?;
+        if self.all_levels {
+            let settings = environment_patch();
+            if let Some(name) = &planned.environment_image {
+                let below = built.levels.iter().take(2);
+                let layers: Vec<&Arc<Made>> = below.map(|(_, made)| made).collect();
+                pushed.extend(self.image(builder, name, &layers, settings, &[]).await?);
+            }
+            let name = &planned.base_image;
+            pushed.extend(
+                self.image(builder, name, &[], ConfigPatch::default(), &[])
+                    .await?,
+            );
+        }
+        Ok(pushed)
+    }
+
+    async fn image(
+        &self,
+        builder: &Builder,
+        name: &str,
+        layers: &[&Arc<Made>],
+        patch: ConfigPatch,
+        deps: &[Reference],
+    ) -> Result<Vec<Pushed>, BuildError> {
+        let mut collected = self.collected.lock().await;
+        let base = builder.base();
+        let mut pushed = Vec::new();
+        for (number, place) in self.places.iter().enumerate() {
+            if let Some(directory) = place.directory(name) {
+                let files: Vec<PathBuf> =
+                    layers.iter().map(|made| made.layer.path.clone()).collect();
+                // What stands there from an earlier run is not this image's.
+                if directory.exists() {
+                    ohoci_sandbox::remove::remove(&directory).map_err(|error| {
+                        refused(format!("cannot replace {}", directory.display()), error)
+                    })?;
+                }
+                base.write_root(builder.places(), &files, &directory, &self.work_dir)
+                    .await?;
+                pushed.push(Pushed {
+                    reference: format!("dir:{}", directory.display()),
+                    digest: None,
+                });
+                continue;
+            }
+            let reference = place
+                .reference(name)
+                .map_err(|error| failed(name, &error))?;
+            let job = Job {
+                base: base.reference.clone(),
+                deps: deps.to_vec(),
+                pins: Pins {
+                    base: Some(base.digest.clone()),
+                    deps: Vec::new(),
+                },
+                deps_path: None,
+                layers: layers.iter().map(|made| made.layer.layer.clone()).collect(),
+                push: match place.is_archive() {
+                    true => vec![self.collection(number, name)],
+                    false => reference.clone().into_iter().collect(),
+                },
+                choice: Choice::Default,
+                patch: patch.clone(),
+                annotations: BTreeMap::new(),
+                position: Position::Top,
+                if_exists: IfExists::Replace,
+                fit: Fit::None,
+                reuse: None,
+                max_layers: USUAL_LAYERS,
+                no_upload: false,
+                dry_run: false,
+                created: self.created.clone(),
+                family: None,
+                work_dir: self.work_dir.clone(),
+            };
+            let observer: Arc<dyn Observer> = Arc::new(Unwatched);
+            let report = Box::pin(compose(&job, builder.places(), &observer))
+                .await
+                .map_err(|error| {
+                    let pushed = refused(error.what().to_owned(), error.why());
+                    match error.hint() {
+                        Some(hint) => pushed.hinted(hint),
+                        None => pushed,
+                    }
+                })?;
+            if let Some(Reference::Registry(registry)) = &reference {
+                // Every image has a repository of its own; what they share is uploaded to one.
+                let blobs = base.layers.iter().map(|layer| &layer.digest);
+                let blobs = blobs.chain(
+                    layers
+                        .iter()
+                        .map(|made| &made.layer.layer.descriptor.digest),
+                );
+                builder.places().note_pushed(registry, blobs);
+            }
+            let pushed_as = match (place.is_archive(), reference) {
+                (true, Some(reference)) => {
+                    collected.entry(number).or_default().push(name.to_owned());
+                    reference.to_string()
+                }
+                _ => report.reference.unwrap_or_default(),
+            };
+            pushed.push(Pushed {
+                reference: pushed_as,
+                digest: Some(report.digest.to_string()),
+            });
+        }
+        Ok(pushed)
+    }
+
+    /// Where an image is until its archive is written.
+    fn collection(&self, number: usize, name: &str) -> Reference {
+        Reference::Layout {
+            path: self.work_dir.join(format!("archive-{number}")),
+            tag: Some(name.to_owned()),
+        }
+    }
+
+    /// Writes the archives, with what they held before under other names.
+    pub(super) async fn finish(&self) -> Result<(), ohoci_store::Error> {
+        let mut collected = self.collected.lock().await;
+        for (number, names) in std::mem::take(&mut *collected) {
+            let Some(archive) = self.places.get(number).and_then(Place::archive) else {
+                continue;
+            };
+            let mut images = Vec::new();
+            // The same base is pushed with every instance.
+            for name in names.into_iter().collect::<BTreeSet<_>>() {
+                let source = open_source(&self.collection(number, &name)).await?;
+                images.extend(source.map(|source| (name, source)));
+            }
+            archive::add(&archive, &images).await?;
+        }
+        Ok(())
+    }
+}
+
+fn refused(what: String, why: impl std::fmt::Display) -> BuildError {
+    BuildError::new(Level::Instance, what, why)
+}
+
+fn failed(name: &str, failure: &Failure) -> BuildError {
+    refused(format!("push {name}"), failure)
+}
+
+/// What upstream's Dockerfiles set.
+fn environment_patch() -> ConfigPatch {
+    ConfigPatch {
+        env: vec![
+            ("PATH".to_owned(), "/opt/miniconda3/bin:${PATH}".to_owned()),
+            ("TZ".to_owned(), "Etc/UTC".to_owned()),
+        ],
+        working_dir: Some("/testbed".to_owned()),
+        ..ConfigPatch::default()
+    }
+}
+
+fn patch(planned: &Planned, built: &BuiltInstance) -> ConfigPatch {
+    let mut patch = environment_patch();
+    let mut label = |name: &str, value: &str| {
+        patch.labels.insert(name.to_owned(), Some(value.to_owned()));
+    };
+    label("ohoci.swebench.instance", &planned.instance_id);
+    if let Ok(order) = &planned.order {
+        label("ohoci.swebench.repo", &order.row.repo);
+        label(
+            BASE_COMMIT,
+            order.row.base_commit.as_deref().unwrap_or_default(),
+        );
+    }
+    // Of several parts of a history it is the last that is named.
+    for (level, made) in &built.levels {
+        label(&format!("ohoci.swebench.{level}-key"), &made.key);
+    }
+    patch
+}

@@ -1,0 +1,88 @@
+//! The files that commands of SWE-bench read: datasets and predictions.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use super::parquet;
+use crate::failure::Failure;
+use ohoci_files::regular;
+use ohoci_swebench::predictions::{GOLD, PredictionError, Predictions};
+use ohoci_swebench::row::{Place, Row, RowError};
+
+/// The largest file that is read, in bytes: datasets and logs are far below.
+const LARGEST: u64 = 1 << 30;
+
+/// The content of a file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let fail = |why: String| Failure::new(format!("cannot read {}", path.display()), why);
+    let file = regular::open(path).map_err(|error| fail(error.to_string()))?;
+    let mut content = Vec::new();
+    file.take(LARGEST + 1)
+        .read_to_end(&mut content)
+        .map_err(|error| fail(error.to_string()))?;
+    if content.len() as u64 > LARGEST {
+        return Err(fail(format!("it is larger than {LARGEST} bytes")));
+    }
+    Ok(content)
+}
+
+/// The content of a file; `None` where there is no such file.
+pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    path.is_file().then(|| read(path)).transpose()
+}
+
+/// A dataset's instances, from a `.json`, a `.jsonl` or a `.parquet`.
+pub(super) fn rows(path: &Path) -> Result<Vec<Row>, Failure> {
+    let unusable =
+        |why: String| Failure::new(format!("cannot use the dataset {}", path.display()), why);
+    let read_as = |parse: fn(&[u8]) -> Result<Vec<Row>, RowError>| {
+        parse(&read(path)?).map_err(|error| unusable(error.to_string()))
+    };
+    match extension(path) {
+        Some("json") => read_as(Row::from_json),
+        Some("jsonl") => read_as(Row::from_json_lines),
+        Some("parquet") => {
+            let rows = parquet::rows(read(path)?).map_err(|error| {
+                unusable(format!("it cannot be read as Parquet: {error}"))
+                    .hinted("save it anew with Snappy's compression, or as lines of JSON")
+            })?;
+            let rows = rows.iter().enumerate();
+            rows.map(|(index, row)| Row::from_value(row, Place::Member(index + 1)))
+                .collect::<Result<_, _>>()
+                .map_err(|error| unusable(error.to_string()))
+        }
+        _ => Err(Failure::usage(format!(
+            "the dataset {} is no .json, .jsonl or .parquet file",
+            path.display()
+        ))
+        .hinted("name the file that holds its rows with --dataset-name")),
+    }
+}
+
+/// Predictions from a `.json` or a `.jsonl`, or the dataset's own patches for `gold`.
+pub(super) fn predictions(name: &str, rows: &[Row]) -> Result<Predictions, Failure> {
+    let unusable = |error: PredictionError| {
+        Failure::new(
+            format!("cannot use the predictions {name}"),
+            error.to_string(),
+        )
+    };
+    if name == GOLD {
+        return Predictions::gold(rows).map_err(unusable);
+    }
+    let path = Path::new(name);
+    let parse: fn(&[u8]) -> Result<Predictions, PredictionError> = match extension(path) {
+        Some("json") => Predictions::from_json,
+        Some("jsonl") => Predictions::from_json_lines,
+        _ => {
+            return Err(Failure::usage(format!(
+                "the predictions {name} are neither a .json nor a .jsonl file, nor `gold`"
+            )));
+        }
+    };
+    parse(&read(path)?).map_err(unusable)
+}
+
+fn extension(path: &Path) -> Option<&str> {
+    path.extension()?.to_str()
+}
