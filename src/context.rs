@@ -211,7 +211,6 @@ fn host_settings(
             requests_per_second: own.requests_per_second,
             concurrency: own.concurrency.map(|count| count.get() as usize),
             single_post: own.single_post,
-            ..HostSettings::default()
         }
     }))
 }

@@ -79,7 +79,8 @@ pub(super) async fn run(
         format: arguments.format,
         stats: arguments.stats,
     };
-    run_job(&context, job(arguments, &context), view, started).await
+    let job = Box::pin(job(arguments, &context));
+    Box::pin(run_job(&context, job, view, started)).await
 }
 
 async fn job(arguments: &Arguments, context: &Context) -> Result<Job, Failure> {

@@ -44,6 +44,8 @@ mod local_places;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod losses;
+#[cfg(test)]
 mod messages;
 #[cfg(test)]
 mod named;

@@ -597,3 +597,28 @@ fn what_lies_below_a_symlink_of_a_layer_below_takes_its_place_as_runtimes_show_i
         "found\nold\n/lib:\nfile\n\n/usr/lib:\nold\n"
     );
 }
+
+#[test]
+fn names_are_found_where_resolv_conf_is_a_link_to_nothing_and_volumes_are_there() {
+    let odd = Layer::pack(
+        &[
+            ("etc", Node::Directory),
+            (
+                "etc/resolv.conf",
+                Node::Link("../run/systemd/resolve/stub-resolv.conf"),
+            ),
+            ("etc/hosts", Node::Link("/somewhere/else/hosts")),
+        ],
+        Compression::Gzip,
+    );
+    let volumes = json!({"/data/of/it": {}, "relative": {}});
+    let scene = Scene::new(image().layer(odd).set("Volumes", volumes));
+    let said = scene.says(&[], "cat /etc/hosts; ls -d /data/of/it");
+    assert!(
+        said.contains("localhost") && said.ends_with("/data/of/it\n"),
+        "{said}"
+    );
+    let expected = fs_err::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let said = scene.says(&["--network", "host"], "cat /etc/resolv.conf || true");
+    assert_eq!(said, expected);
+}

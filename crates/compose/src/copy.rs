@@ -136,7 +136,7 @@ pub async fn copy(
             return Err(no_longer_about(job, destination));
         }
         let moves = plan::plan(destination, &needs, job.no_upload);
-        let arrivals = execute::deliver(
+        let arrivals = Box::pin(execute::deliver(
             &Delivery {
                 moves: &moves,
                 documents: &[],
@@ -147,7 +147,7 @@ pub async fn copy(
             },
             destination,
             observer,
-        )
+        ))
         .await
         .map_err(|error| partly(error, &pushed))?;
         pushed.extend(destination.references.iter().map(ToString::to_string));
@@ -257,7 +257,7 @@ async fn collect(
     loop {
         let mut below: Vec<&Descriptor> = Vec::new();
         let mut asked: HashSet<&Digest> = HashSet::new();
-        for descriptor in level.iter().flat_map(|one| children(one)) {
+        for descriptor in level.iter().flat_map(children) {
             if !found.contains_key(&descriptor.digest) && asked.insert(&descriptor.digest) {
                 below.push(descriptor);
             }

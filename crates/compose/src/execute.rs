@@ -42,14 +42,14 @@ pub async fn deliver(
     destination: &Destination,
     observer: &Arc<dyn Observer>,
 ) -> Result<HashMap<Digest, Arrival>, Error> {
-    match attempt(delivery, destination, observer, true).await {
+    match Box::pin(attempt(delivery, destination, observer, true)).await {
         // What was known of the repository is not so any more (its garbage was collected, it was
         // made anew): ask for everything once.
         Err(error) if error.kind() == ErrorKind::Incomplete && destination.registry.is_some() => {
             if let Some(registry) = &destination.registry {
                 registry.forget();
             }
-            attempt(delivery, destination, observer, false).await
+            Box::pin(attempt(delivery, destination, observer, false)).await
         }
         outcome => outcome,
     }

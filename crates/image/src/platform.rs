@@ -148,7 +148,11 @@ impl Platform {
     /// Which of the candidates a person means who asks for this platform: one that is for it, else
     /// the best that runs there; of equals the first. Gives its position.
     #[must_use]
-    pub fn choose<'a>(&self, candidates: impl Iterator<Item = &'a Self> + Clone) -> Option<usize> {
+    pub fn choose<'a>(
+        &self,
+        candidates: impl IntoIterator<Item = &'a Self, IntoIter: Clone>,
+    ) -> Option<usize> {
+        let candidates = candidates.into_iter();
         self.fallbacks()
             .iter()
             .find_map(|wanted| candidates.clone().position(|there| wanted.selects(there)))

@@ -65,7 +65,7 @@ pub fn user_fault(user: &str) -> Option<&'static str> {
         return None;
     }
     let parts: Vec<&str> = user.split(':').collect();
-    let too_large = |part: &&&str| {
+    let too_large = |part: &str| {
         let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         digits && part.parse::<u64>().map_or(true, |id| id > LARGEST_ID)
     };
@@ -77,7 +77,7 @@ pub fn user_fault(user: &str) -> Option<&'static str> {
         Some("begins with a minus")
     } else if parts.iter().any(|part| part.starts_with('+')) {
         Some("begins with a plus")
-    } else if parts.iter().filter(too_large).next().is_some() {
+    } else if parts.iter().any(|part| too_large(part)) {
         Some("is a number above 2147483647")
     } else {
         None
@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    fn faults(inner: Value) -> Vec<String> {
+    fn faults(inner: &Value) -> Vec<String> {
         misgivings(json!({"config": inner}).as_object().unwrap())
     }
 
@@ -113,7 +113,7 @@ mod tests {
             "ExposedPorts": {"80/tcp": {}, "53/udp": {}, "8080": {}}, "Volumes": {"/data": {}},
             "StopSignal": "SIGTERM", "Entrypoint": ["a"], "Cmd": null,
         });
-        assert_eq!(faults(sound), [""; 0]);
+        assert_eq!(faults(&sound), [""; 0]);
         assert_eq!(misgivings(&Map::new()), [""; 0]);
         for user in ["", "0", "1000:1000", "65534", "2147483647", "name", ":10"] {
             assert_eq!(user_fault(user), None, "{user}");
@@ -138,7 +138,7 @@ mod tests {
             (json!({"Entrypoint": "sh"}), "list"),
             (json!({"Cmd": [1]}), "list"),
         ] {
-            let found = faults(inner.clone());
+            let found = faults(&inner);
             assert!(
                 found.len() == 1 && found[0].contains(says),
                 "{inner}: {found:?}"

@@ -55,7 +55,7 @@ pub(super) async fn push(
     } else {
         Vec::new()
     };
-    let arrivals = execute::deliver(
+    let arrivals = Box::pin(execute::deliver(
         &Delivery {
             moves,
             documents: &documents,
@@ -66,7 +66,7 @@ pub(super) async fn push(
         },
         destination,
         observer,
-    )
+    ))
     .await?;
     Ok(Outcome {
         status: Status::Pushed,
