@@ -20,8 +20,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fchmod, fstat, mkdirat, openat,
-    openat2, readlinkat, statat, symlinkat, unlinkat,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, chownat, fchmod, fchown,
+    fstat, mkdirat, openat, openat2, readlinkat, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -267,6 +267,23 @@ impl Directory {
         self.resolve(path, OFlags::PATH | OFlags::NOFOLLOW)
             .and_then(|file| set_mode(file.as_fd(), mode))
             .map_err(|errno| self.failed("set the permissions of", path, errno))
+    }
+
+    /// Gives whatever stands at a path, a symlink itself, to a user and a group.
+    ///
+    /// # Errors
+    /// When it cannot be given, or a symlink is in the way.
+    pub fn set_owner(&self, path: impl AsRef<Path>, user: Uid, group: Gid) -> io::Result<()> {
+        let path = path.as_ref();
+        let given = if is_here(path) {
+            fchown(&self.handle, Some(user), Some(group))
+        } else {
+            self.holder(path).and_then(|(above, name)| {
+                let flags = AtFlags::SYMLINK_NOFOLLOW;
+                chownat(&above, name, Some(user), Some(group), flags)
+            })
+        };
+        given.map_err(|errno| self.failed("give away", path, errno))
     }
 
     /// Removes anything but a directory; a symlink itself.

@@ -12,7 +12,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, CWD};
+use ohoci_layer::Directory;
+use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, move_mount, open_tree};
 
@@ -164,24 +165,18 @@ fn shown((owner, group): (u32, u32), user: HostUser) -> io::Result<Arc<OwnedFd>>
     Ok(namespace)
 }
 
-/// Gives a directory of ohoci's own away, with all that is in it.
+/// Gives a directory of ohoci's own away, with all that is in it. Programs may have run in there.
 fn give(directory: &Path, user: HostUser) -> io::Result<()> {
-    let mut waiting = vec![directory.to_owned()];
+    let directory = Directory::open(directory)?;
+    let mut waiting = vec![PathBuf::new()];
     while let Some(path) = waiting.pop() {
-        let metadata = fs_err::symlink_metadata(&path)?;
-        if metadata.uid() != user.user || metadata.gid() != user.group {
-            rustix::fs::chownat(
-                CWD,
-                &path,
-                Some(user.uid()),
-                Some(user.gid()),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )?;
-        }
-        if metadata.is_dir() {
-            for child in fs_err::read_dir(&path)? {
-                waiting.push(child?.path());
-            }
+        directory.set_owner(&path, user.uid(), user.gid())?;
+        if directory
+            .find(&path)?
+            .is_some_and(|found| found.is_directory())
+        {
+            let names = directory.list(&path)?;
+            waiting.extend(names.into_iter().map(|name| path.join(name)));
         }
     }
     Ok(())
