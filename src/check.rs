@@ -59,19 +59,19 @@ pub(super) async fn run(
     let mut deps = Vec::new();
     for text in &arguments.deps {
         let reference: Reference = text.parse()?;
-        let image = context.places.deps(&reference).await?;
+        let image = context.resolver.deps(&reference).await?;
         deps.push((text.clone(), platforms(&image).await?));
     }
     let choice = match &arguments.platform {
         Some(platform) => Choice::Platforms(vec![platform.clone()]),
         None => Choice::All,
     };
-    let source = context.places.source(&reference).await?;
+    let source = context.resolver.source(&reference).await?;
     let found = read::images(source, &choice, &|_, _| {}).await?;
     for note in &found.notes {
         output::warning(note);
     }
-    let images = check(&found, &deps, &context.places.cache).await?;
+    let images = check(&found, &deps, &context.resolver.cache).await?;
     context.show_server_warnings();
     let works = images.iter().all(BaseCheck::works);
     match arguments.format {

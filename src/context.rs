@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::arguments::RegistryArguments;
 use super::failure::Failure;
 use super::output;
-use ohoci_compose::places::Places;
+use ohoci_compose::resolver::Resolver;
 use ohoci_config::{
     Config, ConfigError, Environment, HostCertificates, certificate_roots, certificates_for,
 };
@@ -27,7 +27,7 @@ use ohoci_store::cache::Cache;
 #[derive(Debug)]
 pub(crate) struct Context {
     /// Opens references.
-    pub(crate) places: Places,
+    pub(crate) resolver: Resolver,
     /// What the configuration files say.
     pub(crate) config: Config,
     /// The process's environment.
@@ -58,7 +58,7 @@ impl Context {
                 .hinted("set TMPDIR to a directory that can be written")
         })?;
         Ok(Self {
-            places: Places::new(client, cache),
+            resolver: Resolver::new(client, cache),
             config,
             environment,
             work_dir: work.path().to_owned(),
@@ -80,7 +80,7 @@ impl Context {
 
     /// Shows what the registries said between the lines.
     pub(crate) fn show_server_warnings(&self) {
-        for warning in self.places.client.warnings() {
+        for warning in self.resolver.client.warnings() {
             output::warning(&warning);
         }
     }

@@ -77,8 +77,8 @@ pub(super) async fn run(
     let context = Context::open(registry)?;
     let progress = Progress::start();
     let observer: Arc<dyn Observer> = Arc::clone(&progress) as _;
-    let outcome = Box::pin(copy(&job, &context.places, &observer)).await;
-    context.places.close().await;
+    let outcome = Box::pin(copy(&job, &context.resolver, &observer)).await;
+    context.resolver.close().await;
     progress.end();
     context.show_server_warnings();
     let report = outcome?;

@@ -57,13 +57,13 @@ pub(super) async fn run(
         ),
     };
     let context = Context::open(registry)?;
-    let places = &context.places;
+    let resolver = &context.resolver;
     if arguments.config {
-        raw(&inspect::config(places, &reference, platform.as_ref()).await?)?;
+        raw(&inspect::config(resolver, &reference, platform.as_ref()).await?)?;
     } else if arguments.manifest {
-        raw(&inspect::manifest(places, &reference, platform.as_ref()).await?)?;
+        raw(&inspect::manifest(resolver, &reference, platform.as_ref()).await?)?;
     } else {
-        let inspection = inspect::inspect(places, &reference, platform.as_ref()).await?;
+        let inspection = inspect::inspect(resolver, &reference, platform.as_ref()).await?;
         match arguments.format {
             Format::Json => output::json(&inspection)?,
             Format::Text => output::result(&tree(&inspection))?,

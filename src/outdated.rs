@@ -76,9 +76,9 @@ pub(super) async fn run(
     }
     let context = Context::open(registry)?;
     for repository in &repositories {
-        references.extend(recompose::tagged(&context.places, repository).await?);
+        references.extend(recompose::tagged(&context.resolver, repository).await?);
     }
-    let images = recompose::outdated(&context.places, &references).await;
+    let images = recompose::outdated(&context.resolver, &references).await;
     context.show_server_warnings();
     let count = |state: State| images.iter().filter(|image| image.state == state).count();
     let report = Report {
@@ -87,7 +87,7 @@ pub(super) async fn run(
         outdated: count(State::Outdated),
         foreign: count(State::Foreign),
         failed: count(State::Failed),
-        cost: Cost::new(&context.places.client.statistics(), started.elapsed()),
+        cost: Cost::new(&context.resolver.client.statistics(), started.elapsed()),
     };
     match arguments.format {
         Format::Json => output::json(&report)?,

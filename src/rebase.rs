@@ -111,10 +111,10 @@ async fn job(arguments: &Arguments, context: &Context) -> Result<Job, Failure> {
     // One token then serves reading the image and pushing to where it lies.
     if !arguments.dry_run {
         context
-            .places
+            .resolver
             .announce(&[], &targets.iter().collect::<Vec<_>>());
     }
-    let (mut job, dropped) = rebase_job_and_losses(&asked, &context.places).await?;
+    let (mut job, dropped) = rebase_job_and_losses(&asked, &context.resolver).await?;
     if !dropped.is_empty() {
         output::warning(&format!(
             "others than ohoci changed {reference}, and this is dropped: {}; give it to `ohoci \

@@ -41,7 +41,7 @@ pub(super) async fn run(
 ) -> Result<u8, Failure> {
     let reference: Reference = arguments.reference.parse()?;
     let context = Context::open(registry)?;
-    let outcome = recompose::verify(&context.places, &reference, &context.work_dir).await;
+    let outcome = recompose::verify(&context.resolver, &reference, &context.work_dir).await;
     context.show_server_warnings();
     let verification = outcome?;
     match arguments.format {

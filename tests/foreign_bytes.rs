@@ -100,7 +100,15 @@ fn an_image_that_engines_read_in_another_way_is_refused() {
         layout(&ohoci, &config, manifest, &index);
         for command in [
             vec!["inspect", "oci:layout:1"],
-            vec!["compose", "--base", "oci:layout:1", "--push", "oci:out:1"],
+            vec![
+                "compose",
+                "--base",
+                "oci:layout:1",
+                "--env",
+                "A=b",
+                "--push",
+                "oci:out:1",
+            ],
         ] {
             let said = ohoci.run(&command).exits(1).stderr;
             assert!(said.contains(words), "{words}: {said}");
@@ -357,7 +365,15 @@ fn a_result_that_cannot_be_written_is_a_failure() {
         vec!["inspect", "oci:layout:1"],
         vec!["inspect", "oci:layout:1", "--format", "json"],
         vec!["inspect", "oci:layout:1", "--config"],
-        vec!["compose", "--base", "oci:layout:1", "--push", "oci:out:1"],
+        vec![
+            "compose",
+            "--base",
+            "oci:layout:1",
+            "--env",
+            "A=b",
+            "--push",
+            "oci:out:1",
+        ],
         vec!["registry", "serve", "--listen", "127.0.0.1:0"],
         vec!["--help"],
         vec!["inspect", "--help"],

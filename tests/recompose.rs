@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ohoci_compose::places::Places;
 use ohoci_compose::recompose::{BaseChoice, DepsChoice, Rebase, rebase_job};
+use ohoci_compose::resolver::Resolver;
 use ohoci_compose::{Observer, Unwatched, compose};
 use ohoci_image::media_type::{Compression, Family};
 use ohoci_registry::{Client, Settings};
@@ -553,7 +553,7 @@ fn new_deps_for_a_remembered_image_cost_three_requests() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let client = Client::new(Settings::default()).unwrap();
     let cache = bench.ohoci.work().join("../cache/ohoci");
-    let places = Places::new(client, Arc::new(Cache::new(cache)));
+    let resolver = Resolver::new(client, Arc::new(Cache::new(cache)));
     let observer: Arc<dyn Observer> = Arc::new(Unwatched);
     let rebase = |tag: &str| {
         take(&relay);
@@ -565,8 +565,8 @@ fn new_deps_for_a_remembered_image_cost_three_requests() {
                 remembered: true,
                 work_dir: bench.ohoci.work(),
             };
-            let job = rebase_job(&asked, &places).await.unwrap();
-            compose::compose(&job, &places, &observer).await.unwrap();
+            let job = rebase_job(&asked, &resolver).await.unwrap();
+            compose::compose(&job, &resolver, &observer).await.unwrap();
         });
         take(&relay)
     };

@@ -85,8 +85,8 @@ async fn from_bases(
             let mut pins = Pins::default();
             let digest =
                 if templates.iter().any(Template::needs_digest) && registry.digest().is_none() {
-                    context.places.announce(&[&base], &[]);
-                    let source = context.places.source(&base).await?;
+                    context.resolver.announce(&[&base], &[]);
+                    let source = context.resolver.source(&base).await?;
                     // What the name says is then what is composed, whatever moves meanwhile.
                     pins.base = Some(source.root().await?.digest().clone());
                     pins.base.clone()

@@ -36,7 +36,7 @@ pub(super) async fn run(
     } else {
         Journal::begin(&arguments.journal)?
     };
-    let watch = watch::Watch::start(items.len(), &journal, &context.places.client);
+    let watch = watch::Watch::start(items.len(), &journal, &context.resolver.client);
     let outcome = batch::run(
         items,
         Options {
@@ -49,16 +49,16 @@ pub(super) async fn run(
             },
             verify_targets: arguments.verify_targets,
         },
-        &context.places,
+        &context.resolver,
         &watch,
     )
     .await;
-    context.places.close().await;
+    context.resolver.close().await;
     watch.end()?;
     context.show_server_warnings();
     let mut records = done;
     records.extend(outcome.records);
-    let cost = Cost::new(&context.places.client.statistics(), started.elapsed());
+    let cost = Cost::new(&context.resolver.client.statistics(), started.elapsed());
     let summary = Summary::new(&records, &outcome.left, cost);
     write(arguments.markdown.as_deref(), || summary.markdown())?;
     write(arguments.report.as_deref(), || {

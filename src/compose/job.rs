@@ -96,6 +96,7 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
         fit,
         reuse: None,
         max_layers: max_layers(arguments)?,
+        may_add_nothing: false,
         no_upload: arguments.no_upload || defaults.no_upload.unwrap_or_default(),
         dry_run: false,
         created: created.map(|seconds| Timestamp::from_epoch(seconds).to_string()),
@@ -128,7 +129,7 @@ async fn contract(
     }
     let mut found: Option<Contract> = None;
     for reference in deps {
-        let image = context.places.deps(reference).await?;
+        let image = context.resolver.deps(reference).await?;
         let image = image.first_image().await?;
         let asked = Contract::of_deps(image.config.document().object());
         if let (Some(one), Some(other)) = (found, asked)

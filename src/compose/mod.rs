@@ -59,11 +59,11 @@ pub(super) async fn run_job(
     let observer: Arc<dyn Observer> = Arc::clone(&progress) as _;
     let outcome = async {
         let job = job.await?;
-        let report = Box::pin(compose(&job, &context.places, &observer)).await?;
+        let report = Box::pin(compose(&job, &context.resolver, &observer)).await?;
         Ok::<_, Failure>((job.dry_run, report))
     }
     .await;
-    context.places.close().await;
+    context.resolver.close().await;
     progress.end();
     context.show_server_warnings();
     let (dry_run, mut report) = outcome?;

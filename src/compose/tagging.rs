@@ -144,12 +144,12 @@ fn inputs(
 /// that are in it, so that the tag is right whatever moves meanwhile.
 async fn content_tag(job: &mut Job, context: &Context) -> Result<String, Failure> {
     let reads: Vec<&Reference> = std::iter::once(&job.base).chain(&job.deps).collect();
-    context.places.announce(&reads, &[]);
+    context.resolver.announce(&reads, &[]);
     let mut several = true;
     let base = match &job.base {
         Reference::Scratch => None,
         base => {
-            let source = context.places.source(base).await?;
+            let source = context.resolver.source(base).await?;
             let root = source.root().await?;
             several = matches!(root.content(), Content::Index { .. });
             Some(root.digest().clone())
@@ -157,7 +157,7 @@ async fn content_tag(job: &mut Job, context: &Context) -> Result<String, Failure
     };
     let mut deps = Vec::new();
     for reference in &job.deps {
-        let image = context.places.deps(reference).await?;
+        let image = context.resolver.deps(reference).await?;
         deps.push(image.root.digest().clone());
     }
     job.pins.base.clone_from(&base);

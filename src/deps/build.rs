@@ -28,7 +28,7 @@ use ohoci_compose::report::{ComposeReport, Cost};
 use ohoci_compose::{Event, Observer};
 use ohoci_deps::assemble::{AssembleError, Assembled, assemble, merged};
 use ohoci_deps::audit::{Audit, Severity};
-use ohoci_deps::fetching::{self, Places};
+use ohoci_deps::fetching::{self, PackageSources};
 use ohoci_deps::lock::Lock;
 use ohoci_deps::recipe::Recipe;
 use ohoci_image::compose::USUAL_LAYERS;
@@ -165,7 +165,7 @@ pub(super) async fn run(
     let context = Context::open(registry)?;
     let progress = Progress::start();
     let outcome = async {
-        let places = push.clone();
+        let package_sources = push.clone();
         let (built, mut report) = build(
             arguments, registry, &context, &recipe, &lock, &platforms, push, &progress,
         )
@@ -174,13 +174,14 @@ pub(super) async fn run(
         if arguments.attach_sbom {
             let documents = sbom::documents(&recipe, &lock, &platforms);
             let digest = &report.digest;
-            attached = sbom::attach(documents, digest, places, &context, &progress).await?;
-            report.cost = Cost::new(&context.places.client.statistics(), Duration::ZERO);
+            attached =
+                sbom::attach(documents, digest, package_sources, &context, &progress).await?;
+            report.cost = Cost::new(&context.resolver.client.statistics(), Duration::ZERO);
         }
         Ok::<_, Failure>((built, report, attached))
     };
     let outcome = Box::pin(outcome).await;
-    context.places.close().await;
+    context.resolver.close().await;
     progress.end();
     context.show_server_warnings();
     let (built, mut report, attached) = outcome?;
@@ -220,16 +221,23 @@ async fn build(
     if !arguments.offline {
         let needed: Vec<Platform> = platforms.iter().chain(&compiling).cloned().collect();
         let npm = npm_registries(context, lock).await;
-        let places = Places {
+        let package_sources = PackageSources {
             hosts: &hosts(context),
             configured: context.config.mirrors(),
             python: &indexes(context),
             images: images(context),
             npm: &npm,
         };
-        fetching::fetch(recipe, lock, &recipe.lock_path(), &needed, &fetcher, places)
-            .await
-            .map_err(|missing| missing_files(recipe, &missing))?;
+        fetching::fetch(
+            recipe,
+            lock,
+            &recipe.lock_path(),
+            &needed,
+            &fetcher,
+            package_sources,
+        )
+        .await
+        .map_err(|missing| missing_files(recipe, &missing))?;
     }
     let created = epoch(context)?;
     let threads = arguments
@@ -278,7 +286,7 @@ async fn build(
         layers.extend(local);
     }
     let job = job(context, recipe, platforms, layers, push, created);
-    let report = Box::pin(compose(&job, &context.places, &observer)).await?;
+    let report = Box::pin(compose(&job, &context.resolver, &observer)).await?;
     Ok((built, report))
 }
 
@@ -342,6 +350,7 @@ fn job(
         fit: Fit::None,
         reuse: None,
         max_layers: USUAL_LAYERS,
+        may_add_nothing: false,
         no_upload: false,
         dry_run: false,
         created: created.map(|seconds| Timestamp::from_epoch(seconds).to_string()),

@@ -155,7 +155,7 @@ impl Work<'_> {
             spool_dir: &context.work_dir,
         };
         let path = context.environment.get(PATH);
-        let cache = &context.places.cache;
+        let cache = &context.resolver.cache;
         let limits = self.limits.limits(&context.work_dir, 1, Some(TIME));
         let limiter = Arc::new(Limiter::find(limits));
         self.limits.tell(&limiter);

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::progress::Progress;
 use crate::size::bytes;
-use ohoci_deps::fetching::{self, Missing, Places};
+use ohoci_deps::fetching::{self, Missing, PackageSources};
 use ohoci_deps::recipe::Recipe;
 use ohoci_image::Platform;
 
@@ -55,7 +55,7 @@ pub(super) async fn run(
         &recipe.lock_path(),
         &platforms,
         &fetcher(&context, registry, &progress),
-        Places {
+        PackageSources {
             hosts: &hosts(&context),
             configured: context.config.mirrors(),
             python: &indexes(&context),

@@ -34,9 +34,9 @@ pub(super) async fn read(
         Some(platform) => Choice::Platforms(vec![platform.clone()]),
         None => Choice::All,
     };
-    let places = &context.places;
+    let resolver = &context.resolver;
     Ok(read_image(
-        places,
+        resolver,
         &reference,
         &choice,
         wanted.prefix,

@@ -96,7 +96,7 @@ fn indexes(context: &Context) -> Indexes {
 /// What images that recipes name are read with.
 fn images(context: &Context) -> ImageMeans<'_> {
     ImageMeans {
-        places: &context.places,
+        resolver: &context.resolver,
         work_dir: &context.work_dir,
     }
 }
@@ -127,7 +127,7 @@ fn fetcher(context: &Context, registry: &RegistryArguments, progress: &Arc<Progr
     let cache = if registry.no_cache {
         Arc::new(Cache::new(context.work_dir.join("packages")))
     } else {
-        Arc::clone(&context.places.cache)
+        Arc::clone(&context.resolver.cache)
     };
     Fetcher::new(cache, Arc::clone(progress) as Arc<dyn Observer>)
         .with_policy(policy(&context.config))

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use ohoci_deps::assemble::AssembleError;
-use ohoci_deps::fetching::{self, Places};
+use ohoci_deps::fetching::{self, PackageSources};
 use ohoci_deps::lock::{Lock, LockedFile};
 use ohoci_deps::recipe::Recipe;
 use ohoci_deps::rootfs::{RootFiles, RootFsError, assemble};
@@ -77,7 +77,7 @@ async fn files_with(
     let fetcher = fetcher(context, registry, progress);
     if !offline {
         let npm = npm_registries(context, lock).await;
-        let places = Places {
+        let package_sources = PackageSources {
             hosts: &hosts(context),
             configured: context.config.mirrors(),
             python: &indexes(context),
@@ -91,7 +91,7 @@ async fn files_with(
             &recipe.lock_path(),
             &platforms,
             &fetcher,
-            places,
+            package_sources,
         )
         .await
         .map_err(|missing| missing_files(recipe, &missing))?;

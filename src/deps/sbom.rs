@@ -60,8 +60,8 @@ pub(super) fn write(directory: &Path, documents: &[(Platform, Artifact)]) -> Res
 }
 
 /// Refuses places that hold no documents about images, before anything is built.
-pub(super) fn check(places: &[Reference]) -> Result<(), Failure> {
-    for place in places {
+pub(super) fn check(resolver: &[Reference]) -> Result<(), Failure> {
+    for place in resolver {
         attach::check(place).map_err(|error| {
             Failure::usage(error.to_string())
                 .hinted("leave out --attach-sbom, or write files with --sbom DIR")
@@ -84,5 +84,5 @@ pub(super) async fn attach(
         places,
         artifacts: documents,
     };
-    Ok(attach::attach(&job, &context.places, &observer).await?)
+    Ok(attach::attach(&job, &context.resolver, &observer).await?)
 }

@@ -36,7 +36,7 @@ pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prep
         RootChoice::Directory(path) => (Process::default(), open(path)?, None),
         RootChoice::Image(reference, platform) => {
             let image = unpack_image(
-                &context.places,
+                &context.resolver,
                 reference,
                 platform.as_ref(),
                 &context.work_dir,

@@ -59,7 +59,7 @@ pub(super) async fn run(
     let git = Git::find(context.environment.get(PATH).as_deref())
         .ok_or_else(|| Failure::new("cannot audit anything", "the program git is not installed"))?;
     let audit = audit_image(
-        &context.places,
+        &context.resolver,
         &image,
         platform.as_ref(),
         arguments.base_commit.as_deref(),

@@ -164,7 +164,7 @@ fn an_archive_of_snapshots_has_what_has_left_the_mirrors() {
     project.locked();
     let old = archive().files(
         &project.key,
-        testbed::debian::key::Manner::at(super::SIGNED),
+        testbed::debian::key::SignatureSettings::at(super::SIGNED),
     );
     let snapshots = FileServer::start(
         old.into_iter()
@@ -210,7 +210,7 @@ fn what_is_not_what_was_locked_is_not_kept() {
     // Another mirror that has it right makes up for it.
     let good = FileServer::start(archive().files(
         &project.key,
-        testbed::debian::key::Manner::at(super::SIGNED),
+        testbed::debian::key::SignatureSettings::at(super::SIGNED),
     ));
     project.configure(&format!(
         "[mirrors]\ndebian = [\"{}\", \"{}\"]\n",

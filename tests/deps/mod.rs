@@ -14,7 +14,7 @@ mod trust;
 mod update;
 mod versions;
 
-use testbed::debian::key::Manner;
+use testbed::debian::key::SignatureSettings;
 use testbed::debian::{Archive, Deb, Key};
 use testbed::file_server::FileServer;
 
@@ -59,7 +59,7 @@ impl Project {
 
     fn of(archive: &Archive) -> Self {
         let key = Key::new(1, SIGNED - 1000);
-        let mirror = FileServer::start(archive.files(&key, Manner::at(SIGNED)));
+        let mirror = FileServer::start(archive.files(&key, SignatureSettings::at(SIGNED)));
         let project = Self {
             ohoci: Ohoci::new(),
             key,
@@ -79,7 +79,7 @@ impl Project {
     /// Puts another archive in the place of the mirror's.
     fn publish(&self, archive: &Archive) {
         self.mirror
-            .put(archive.files(&self.key, Manner::at(SIGNED)));
+            .put(archive.files(&self.key, SignatureSettings::at(SIGNED)));
     }
 
     fn configure(&self, text: &str) {

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ohoci_deps::lock::{self, LockedFile, PythonPackage};
 use ohoci_deps::recipe::Recipe;
 use sha2::{Digest as _, Sha256};
-use testbed::debian::key::Manner;
+use testbed::debian::key::SignatureSettings;
 use testbed::debian::{Archive, Deb};
 
 use super::{Project, SIGNED};
@@ -197,7 +197,8 @@ fn project_of(name: &str, content: &[u8], without_build_script: bool) -> Project
         "config/uv/uv.toml",
         format!("index-url = \"{index}simple/\"\n"),
     );
-    let mut files: BTreeMap<String, Vec<u8>> = archive.files(&project.key, Manner::at(SIGNED));
+    let mut files: BTreeMap<String, Vec<u8>> =
+        archive.files(&project.key, SignatureSettings::at(SIGNED));
     let page = format!(
         "<a href=\"../../files/{name}#sha256={}\">{name}</a>",
         sha256(content).trim_start_matches("sha256:")

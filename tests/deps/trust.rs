@@ -1,7 +1,7 @@
 //! What a mirror serves counts only with a signature, in its time, and as the signature says.
 
 use testbed::debian::Key;
-use testbed::debian::key::Manner;
+use testbed::debian::key::SignatureSettings;
 use testbed::file_server::FileServer;
 
 use super::hostile::written;
@@ -46,7 +46,7 @@ fn a_release_that_another_key_signed_is_refused() {
 #[test]
 fn a_release_that_was_changed_is_refused() {
     let project = Project::new();
-    let mut files = archive().files(&project.key, Manner::at(SIGNED));
+    let mut files = archive().files(&project.key, SignatureSettings::at(SIGNED));
     let release = files.get_mut("dists/trixie/InRelease").unwrap();
     let text = String::from_utf8(release.clone()).unwrap();
     *release = text.replace("Origin: Test", "Origin: Evil").into_bytes();
@@ -63,7 +63,7 @@ fn a_release_counts_for_its_time_and_its_name() {
     assert!(complaint(&project).contains("which is in the future"));
 
     let project = Project::new();
-    let files = archive().files(&project.key, Manner::at(SIGNED));
+    let files = archive().files(&project.key, SignatureSettings::at(SIGNED));
     let release = files["dists/trixie/InRelease"].clone();
     project
         .mirror
@@ -81,7 +81,7 @@ fn a_release_counts_for_its_time_and_its_name() {
 #[test]
 fn an_index_that_is_not_the_releases_is_refused() {
     let project = Project::new();
-    let files = archive().files(&project.key, Manner::at(SIGNED));
+    let files = archive().files(&project.key, SignatureSettings::at(SIGNED));
     let indexes = files
         .iter()
         .filter(|(path, _)| path.contains("binary-arm64"));

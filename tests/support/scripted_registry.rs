@@ -36,12 +36,12 @@ pub(crate) struct Answer {
     head: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-    manner: Manner,
+    manner: SignatureSettings,
     read_at_most: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
-enum Manner {
+enum SignatureSettings {
     Whole,
     /// Announces the whole body, sends this much and closes.
     CutAfter(usize),
@@ -64,7 +64,7 @@ impl Answer {
             head: format!("HTTP/1.1 {status} Scripted"),
             headers: Vec::new(),
             body: Vec::new(),
-            manner: Manner::Whole,
+            manner: SignatureSettings::Whole,
             read_at_most: None,
         }
     }
@@ -109,40 +109,40 @@ impl Answer {
 
     /// Closes the connection after so many bytes of the body.
     pub(crate) fn cut_after(mut self, bytes: usize) -> Self {
-        self.manner = Manner::CutAfter(bytes);
+        self.manner = SignatureSettings::CutAfter(bytes);
         self
     }
 
     /// Announces another length than the body has.
     pub(crate) fn lying_length(mut self, length: usize) -> Self {
-        self.manner = Manner::Lying(length);
+        self.manner = SignatureSettings::Lying(length);
         self
     }
 
     /// Repeats the body for ever.
     pub(crate) fn endless(mut self) -> Self {
-        self.manner = Manner::Endless;
+        self.manner = SignatureSettings::Endless;
         self
     }
 
     /// Says nothing for ever.
     pub(crate) fn hang() -> Self {
         let mut answer = Self::status(200);
-        answer.manner = Manner::Hang;
+        answer.manner = SignatureSettings::Hang;
         answer
     }
 
     /// Closes the connection without an answer.
     pub(crate) fn drop_connection() -> Self {
         let mut answer = Self::status(200);
-        answer.manner = Manner::Drop;
+        answer.manner = SignatureSettings::Drop;
         answer
     }
 
     /// Sends these bytes and closes.
     pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         let mut answer = Self::status(200);
-        answer.manner = Manner::Raw(bytes.into());
+        answer.manner = SignatureSettings::Raw(bytes.into());
         answer
     }
 
@@ -311,19 +311,19 @@ fn take(state: &Mutex<State>, line: &str) -> Answer {
 
 async fn reply(stream: &mut TcpStream, host: &str, line: &str, answer: Answer) -> Option<()> {
     let length = match answer.manner {
-        Manner::Raw(bytes) => {
+        SignatureSettings::Raw(bytes) => {
             let _ = stream.write_all(&bytes).await;
             let _ = stream.shutdown().await;
             return None;
         }
-        Manner::Drop => return None,
-        Manner::Hang => {
+        SignatureSettings::Drop => return None,
+        SignatureSettings::Hang => {
             tokio::time::sleep(Duration::from_secs(60)).await;
             return None;
         }
-        Manner::Lying(length) => Some(length),
-        Manner::Endless => None,
-        Manner::Whole | Manner::CutAfter(_) => Some(answer.body.len()),
+        SignatureSettings::Lying(length) => Some(length),
+        SignatureSettings::Endless => None,
+        SignatureSettings::Whole | SignatureSettings::CutAfter(_) => Some(answer.body.len()),
     };
     let mut head = answer.head;
     for (name, value) in &answer.headers {
@@ -352,16 +352,16 @@ async fn reply(stream: &mut TcpStream, host: &str, line: &str, answer: Answer) -
         text.replace("{host}", host).into_bytes()
     });
     match answer.manner {
-        Manner::CutAfter(bytes) => {
+        SignatureSettings::CutAfter(bytes) => {
             stream.write_all(&body[..bytes]).await.ok()?;
             stream.flush().await.ok()?;
             None
         }
-        Manner::Endless => loop {
+        SignatureSettings::Endless => loop {
             let chunk = [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n"].concat();
             stream.write_all(&chunk).await.ok()?;
         },
-        Manner::Lying(_) => {
+        SignatureSettings::Lying(_) => {
             stream.write_all(&body).await.ok()?;
             let _ = stream.shutdown().await;
             None

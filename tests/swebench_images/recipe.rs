@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use testbed::debian::deb::PLAIN;
-use testbed::debian::key::Manner;
+use testbed::debian::key::SignatureSettings;
 use testbed::debian::{Archive, Deb, Key};
 use testbed::file_server::FileServer;
 
@@ -142,7 +142,7 @@ impl Bench {
             archive = archive.package(package.clone());
         }
         self.mirror
-            .put(archive.files(&self.key, Manner::at(SIGNED)));
+            .put(archive.files(&self.key, SignatureSettings::at(SIGNED)));
         let lock = self.scene.ohoci.work().join("layers/small.lock");
         if lock.exists() {
             fs_err::remove_file(lock).unwrap();

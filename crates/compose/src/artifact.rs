@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::flatten::spool;
-use super::places::Places;
+use super::resolver::Resolver;
 use ohoci_image::artifact;
 use ohoci_image::{Content, Digest, Reference};
 use ohoci_layer::PackedLayer;
@@ -30,7 +30,7 @@ pub struct Job<'a> {
 ///
 /// # Errors
 /// When the place cannot be written to, or is a docker archive, which holds images only.
-pub async fn push(job: &Job<'_>, places: &Places) -> Result<Digest, Error> {
+pub async fn push(job: &Job<'_>, resolver: &Resolver) -> Result<Digest, Error> {
     let what = || format!("cannot push to {}", job.to);
     let layer = &job.layer.descriptor;
     let manifest = artifact::manifest(job.kind, std::slice::from_ref(layer), &job.annotations)
@@ -41,7 +41,7 @@ pub async fn push(job: &Job<'_>, places: &Places) -> Result<Digest, Error> {
         body: Some(file_body(job.layer.file.path(), layer)),
         moved: Arrival::Uploaded,
     };
-    for destination in places.destinations(std::slice::from_ref(job.to))? {
+    for destination in resolver.destinations(std::slice::from_ref(job.to))? {
         let target = &destination.target;
         let (config, content) = artifact::empty_config();
         target.place_blob(&offer).await?;
@@ -60,11 +60,11 @@ pub async fn push(job: &Job<'_>, places: &Places) -> Result<Digest, Error> {
 pub async fn pull(
     from: &Reference,
     kind: &str,
-    places: &Places,
+    resolver: &Resolver,
     directory: &Path,
 ) -> Result<Option<Vec<PathBuf>>, Error> {
     let found = async {
-        let source = places.source(from).await?;
+        let source = resolver.source(from).await?;
         let root = source.root().await?;
         Ok::<_, Error>((source, root))
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
-use super::places::{Destination, Places};
+use super::resolver::{Destination, Resolver};
 use super::watch::{Event, Observer};
 use ohoci_image::artifact;
 use ohoci_image::index::{self, Wanted};
@@ -63,7 +63,7 @@ pub fn check(place: &Reference) -> Result<(), Error> {
 /// The first thing that failed. The image itself stays pushed.
 pub async fn attach(
     job: &Job,
-    places: &Places,
+    resolver: &Resolver,
     observer: &Arc<dyn Observer>,
 ) -> Result<Vec<Attached>, Error> {
     for place in &job.places {
@@ -71,8 +71,8 @@ pub async fn attach(
     }
     observer.event(&Event::Step("attaching documents".to_owned()));
     let mut attached = Vec::new();
-    for destination in places.destinations(&job.places)? {
-        let referrers = referrers(job, &destination, places).await?;
+    for destination in resolver.destinations(&job.places)? {
+        let referrers = referrers(job, &destination, resolver).await?;
         deliver(job, &destination, &referrers).await?;
         let reports = job.artifacts.iter().zip(&referrers);
         attached.extend(reports.map(|((platform, artifact), referrer)| Attached {
@@ -96,7 +96,7 @@ struct Referrer {
 async fn referrers(
     job: &Job,
     destination: &Destination,
-    places: &Places,
+    resolver: &Resolver,
 ) -> Result<Vec<Referrer>, Error> {
     let Some(place) = destination.references.first() else {
         return Ok(Vec::new());
@@ -109,7 +109,7 @@ async fn referrers(
         },
         other => other.clone(),
     };
-    let source = places.source_at(&image, Some(&job.image)).await?;
+    let source = resolver.source_at(&image, Some(&job.image)).await?;
     let root = source.root().await?;
     job.artifacts
         .iter()

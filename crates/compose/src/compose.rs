@@ -19,10 +19,10 @@ use std::sync::Arc;
 use futures_util::future::{join_all, try_join_all};
 
 use super::fit::{self, Fit};
-use super::places::{Destination, Places};
 use super::plan;
 use super::read::{self, Choice, Deps, Found};
 use super::report::{ComposeReport, Cost, Named, Status, TargetReport};
+use super::resolver::{Destination, Resolver};
 use super::watch::{Event, Observer};
 use ohoci_image::config_patch::ConfigPatch;
 use ohoci_image::label::Position;
@@ -113,6 +113,8 @@ pub struct Job {
     pub reuse: Option<ReuseOrder>,
     /// Refuse images of more layers than this.
     pub max_layers: usize,
+    /// Compose although nothing is added: the base under another name, with another digest.
+    pub may_add_nothing: bool,
     /// Fail rather than move layer bytes.
     pub no_upload: bool,
     /// Do nothing but read.
@@ -132,7 +134,7 @@ pub struct Job {
 /// before the one that failed.
 pub async fn compose(
     job: &Job,
-    places: &Places,
+    resolver: &Resolver,
     observer: &Arc<dyn Observer>,
 ) -> Result<ComposeReport, Error> {
     let started = std::time::Instant::now();
@@ -141,10 +143,10 @@ pub async fn compose(
         None => (job, None),
         Some(order) => {
             observer.event(&Event::Step("looking for an earlier image".to_owned()));
-            places.announce(&[], &job.push.iter().collect::<Vec<_>>());
-            match reuse::look(order, job, places).await? {
+            resolver.announce(&[], &job.push.iter().collect::<Vec<_>>());
+            match reuse::look(order, job, resolver).await? {
                 reuse::Outcome::Done { reference, digest } => {
-                    return Ok(existing::done(reference, digest, places, started));
+                    return Ok(existing::done(reference, digest, resolver, started));
                 }
                 reuse::Outcome::Pinned(job, reused) => {
                     pinned = job;
@@ -153,9 +155,9 @@ pub async fn compose(
             }
         }
     };
-    let mut destinations = places.destinations(&job.push)?;
+    let mut destinations = resolver.destinations(&job.push)?;
     let reads: Vec<&Reference> = std::iter::once(&job.base).chain(&job.deps).collect();
-    places.announce(&reads, &job.push.iter().collect::<Vec<_>>());
+    resolver.announce(&reads, &job.push.iter().collect::<Vec<_>>());
 
     let mut left = Vec::new();
     if job.if_exists == IfExists::Skip || job.reuse.is_some() {
@@ -164,13 +166,13 @@ pub async fn compose(
         if destinations.is_empty()
             && let Some(first) = left.first()
         {
-            return Ok(existing::skipped(first, &left, places, started));
+            return Ok(existing::skipped(first, &left, resolver, started));
         }
     }
 
     observer.event(&Event::Step("reading base and deps".to_owned()));
     let ((base, deps), ()) = futures_util::try_join!(
-        read_all(job, places, &destinations),
+        read_all(job, resolver, &destinations),
         prepare_destinations(job, &destinations)
     )?;
 
@@ -192,11 +194,11 @@ pub async fn compose(
         job
     } else {
         let scratch = additions::scratch_platforms(job, &deps);
-        (fitting, fitted) = fit::fitted(job, places, base.as_ref(), &scratch, observer).await?;
+        (fitting, fitted) = fit::fitted(job, resolver, base.as_ref(), &scratch, observer).await?;
         &fitting
     };
-    let replaced = links::replaced(job, base.as_ref(), &places.cache).await?;
-    let compositions = additions::compositions(job, places, base.as_ref(), &deps).await?;
+    let replaced = links::replaced(job, base.as_ref(), &resolver.cache).await?;
+    let compositions = additions::compositions(job, resolver, base.as_ref(), &deps).await?;
     let for_layouts = job.push.iter().any(Reference::holds_only_oci);
     let for_others = !job.push.iter().all(Reference::holds_only_oci);
     let list = compositions.list;
@@ -229,7 +231,7 @@ pub async fn compose(
     }
 
     let needs = needs::needs(job, base.as_ref(), &deps, &compositions.flattened, &made);
-    let needs = places.with_pushed(needs);
+    let needs = resolver.with_pushed(needs);
     let mut targets = Vec::new();
     for destination in &destinations {
         let moves = plan::plan(destination, &needs, job.no_upload);
@@ -311,36 +313,37 @@ pub async fn compose(
         reused,
         made: new_places,
         fitted,
-        cost: Cost::new(&places.client.statistics(), started.elapsed()),
+        cost: Cost::new(&resolver.client.statistics(), started.elapsed()),
     })
 }
 
 /// The documents that the job makes; nothing is pushed, whatever it says of targets.
-pub(super) async fn documents(job: &Job, places: &Places) -> Result<Made, Error> {
-    places.announce(
+pub(super) async fn documents(job: &Job, resolver: &Resolver) -> Result<Made, Error> {
+    resolver.announce(
         &std::iter::once(&job.base)
             .chain(&job.deps)
             .collect::<Vec<_>>(),
         &[],
     );
-    let (base, deps) = read_all(job, places, &[]).await?;
+    let (base, deps) = read_all(job, resolver, &[]).await?;
     let fitting;
     let job = if job.fit == Fit::None {
         job
     } else {
         let scratch = additions::scratch_platforms(job, &deps);
         let observer: Arc<dyn Observer> = Arc::new(super::watch::Unwatched);
-        (fitting, _) = fit::fitted(job, places, base.as_ref(), &scratch, &observer).await?;
+        (fitting, _) = fit::fitted(job, resolver, base.as_ref(), &scratch, &observer).await?;
         &fitting
     };
-    let compositions = additions::compositions(job, places, base.as_ref(), &deps).await?;
+    let compositions = additions::compositions(job, resolver, base.as_ref(), &deps).await?;
     let into_layout = job.push.iter().any(Reference::holds_only_oci);
     documents::make(job, base.as_ref(), compositions.list, into_layout)
 }
 
 /// Whether the result would be the base again, but for its history.
 fn adds_nothing(job: &Job) -> bool {
-    job.base != Reference::Scratch
+    !job.may_add_nothing
+        && job.base != Reference::Scratch
         && job.deps.is_empty()
         && job.layers.is_empty()
         && job.patch.is_empty()
@@ -353,7 +356,7 @@ fn adds_nothing(job: &Job) -> bool {
 /// with the manifests, beside the reading of the configs.
 async fn read_all(
     job: &Job,
-    places: &Places,
+    resolver: &Resolver,
     destinations: &[Destination],
 ) -> Result<(Option<Found>, Vec<Arc<Deps>>), Error> {
     let ahead = |source: &dyn Source, manifest: &Manifest| {
@@ -364,7 +367,7 @@ async fn read_all(
             Reference::Scratch => Ok(None),
             reference => {
                 let pin = job.pins.base.as_ref();
-                let source = places.source_at(reference, pin).await?;
+                let source = resolver.source_at(reference, pin).await?;
                 let found = read::images(source, &job.choice, &ahead).await?;
                 read::expect_pin(reference, pin, &found.root)?;
                 Ok(Some(found))
@@ -381,7 +384,7 @@ async fn read_all(
         let likely = &likely;
         let ahead = &ahead;
         async move {
-            let deps = places.deps_at(reference, pin).await?;
+            let deps = resolver.deps_at(reference, pin).await?;
             // Only a guess: when it is wrong, the right one is read later and says what is wrong.
             let guess = deps.image_for(likely);
             let mounts = async {

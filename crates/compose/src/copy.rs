@@ -10,11 +10,11 @@ use std::sync::Arc;
 use super::attach;
 use super::compose::partly;
 use super::execute::{self, Delivery};
-use super::places::{Destination, Places};
 use super::plan::{self, Need, Role};
 use super::read;
 use super::referrers;
 use super::report::{Cost, Status};
+use super::resolver::{Destination, Resolver};
 use super::watch::{Event, Observer};
 use ohoci_image::convert;
 use ohoci_image::media_type::{self, Family, LayerKind};
@@ -84,17 +84,17 @@ pub struct CopiedBlob {
 /// before the one that failed.
 pub async fn copy(
     job: &Job,
-    places: &Places,
+    resolver: &Resolver,
     observer: &Arc<dyn Observer>,
 ) -> Result<CopyReport, Error> {
     let started = std::time::Instant::now();
     if job.referrers {
         job.to.iter().try_for_each(attach::check)?;
     }
-    let destinations = places.destinations(&job.to)?;
-    places.announce(&[&job.from], &job.to.iter().collect::<Vec<_>>());
+    let destinations = resolver.destinations(&job.to)?;
+    resolver.announce(&[&job.from], &job.to.iter().collect::<Vec<_>>());
     observer.event(&Event::Step(format!("reading {}", job.from)));
-    let source = places.source(&job.from).await?;
+    let source = resolver.source(&job.from).await?;
     let one_image = job
         .to
         .iter()
@@ -169,7 +169,7 @@ pub async fn copy(
                 .collect(),
             made: Vec::new(),
             warnings: Vec::new(),
-            cost: Cost::new(&places.client.statistics(), started.elapsed()),
+            cost: Cost::new(&resolver.client.statistics(), started.elapsed()),
         });
     }
     let mut report = report.ok_or_else(|| {
@@ -183,7 +183,7 @@ pub async fn copy(
         report.warnings.extend(destination.target.replaced());
         report.made.extend(destination.target.made());
     }
-    report.cost = Cost::new(&places.client.statistics(), started.elapsed());
+    report.cost = Cost::new(&resolver.client.statistics(), started.elapsed());
     Ok(report)
 }
 
@@ -393,7 +393,7 @@ mod tests {
                 .parse::<Reference>()
                 .unwrap()
         };
-        let places = Places::new(
+        let resolver = Resolver::new(
             Client::new(Settings::default()).unwrap(),
             Arc::new(Cache::disabled()),
         );
@@ -405,11 +405,11 @@ mod tests {
             referrers: false,
         };
         let observer: Arc<dyn Observer> = Arc::new(Unwatched);
-        let report = copy(&job, &places, &observer).await.unwrap();
+        let report = copy(&job, &resolver, &observer).await.unwrap();
         assert_eq!(report.manifests, 4);
         assert_eq!(report.status, Status::Pushed);
         // All of it became OCI, down to the index that is listed twice.
-        let copied = places.source(&reference("to")).await.unwrap();
+        let copied = resolver.source(&reference("to")).await.unwrap();
         let mut manifests = Vec::new();
         let root = copied.root().await.unwrap();
         collect(copied.as_ref(), root, &mut manifests)

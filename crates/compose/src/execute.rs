@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::places::Destination;
 use super::plan::{Move, Way};
+use super::resolver::Destination;
 use super::watch::{Event, Observer, WatchedBody};
 use ohoci_image::{Content, Descriptor, Digest, Manifest};
 use ohoci_store::{Arrival, Error, ErrorKind, Offer};

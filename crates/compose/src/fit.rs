@@ -14,8 +14,8 @@ pub use detail::{Detail, Fit, FitError};
 pub use listing::Listing;
 
 use super::compose::{Job, LayerBytes, LocalLayer};
-use super::places::Places;
 use super::read::{Found, Image};
+use super::resolver::Resolver;
 use super::watch::{Event, Observer};
 use ohoci_image::{Content, Descriptor, Digest, Platform};
 use ohoci_layer::decompress::Decompressor;
@@ -41,7 +41,7 @@ pub struct Fitted {
 /// A job with the layers that its bases lack, and what those are.
 pub(super) async fn fitted(
     job: &Job,
-    places: &Places,
+    resolver: &Resolver,
     base: Option<&Found>,
     scratch: &[Platform],
     observer: &Arc<dyn Observer>,
@@ -53,7 +53,7 @@ pub(super) async fn fitted(
         Some(found) => {
             for image in &found.images {
                 observer.event(&Event::Step("reading the base's layer headers".to_owned()));
-                let listing = listing_of(found.source.as_ref(), image, &places.cache).await?;
+                let listing = listing_of(found.source.as_ref(), image, &resolver.cache).await?;
                 listings.push((image.config.platform().clone(), listing));
             }
         }

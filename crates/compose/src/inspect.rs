@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::places::Places;
 use super::read;
+use super::resolver::Resolver;
 use ohoci_image::image_config::ImageConfig;
 use ohoci_image::index;
 use ohoci_image::label::{self, Intent, Origin};
@@ -124,12 +124,12 @@ pub struct RawDocument(pub bytes::Bytes);
 /// # Errors
 /// When something is missing or unreadable.
 pub async fn inspect(
-    places: &Places,
+    resolver: &Resolver,
     reference: &Reference,
     platform: Option<&Platform>,
 ) -> Result<Inspection, Error> {
-    places.announce(&[reference], &[]);
-    let source = places.source(reference).await?;
+    resolver.announce(&[reference], &[]);
+    let source = resolver.source(reference).await?;
     let root = root(source.as_ref(), platform).await?;
     let mut others = Vec::new();
     let manifests = match root.content() {
@@ -176,12 +176,12 @@ pub async fn inspect(
 /// # Errors
 /// When it is missing or unreadable.
 pub async fn manifest(
-    places: &Places,
+    resolver: &Resolver,
     reference: &Reference,
     platform: Option<&Platform>,
 ) -> Result<RawDocument, Error> {
-    places.announce(&[reference], &[]);
-    let source = places.source(reference).await?;
+    resolver.announce(&[reference], &[]);
+    let source = resolver.source(reference).await?;
     let root = root(source.as_ref(), platform).await?;
     Ok(RawDocument(root.bytes().clone()))
 }
@@ -191,12 +191,12 @@ pub async fn manifest(
 /// # Errors
 /// When it is missing or unreadable.
 pub async fn config(
-    places: &Places,
+    resolver: &Resolver,
     reference: &Reference,
     platform: Option<&Platform>,
 ) -> Result<RawDocument, Error> {
-    places.announce(&[reference], &[]);
-    let source = places.source(reference).await?;
+    resolver.announce(&[reference], &[]);
+    let source = resolver.source(reference).await?;
     let mut root = root(source.as_ref(), platform).await?;
     if let Content::Index { .. } = root.content() {
         let all = read::children(&*source, &root).await?;

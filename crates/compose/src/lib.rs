@@ -10,12 +10,12 @@ pub mod execute;
 pub mod fit;
 pub mod flatten;
 pub mod inspect;
-pub mod places;
 pub mod plan;
 pub mod read;
 pub mod recompose;
 mod referrers;
 pub mod report;
+pub mod resolver;
 pub mod watch;
 
 pub use watch::{Event, Observer, Unwatched};

@@ -9,8 +9,8 @@ use tokio::io::AsyncWriteExt as _;
 use super::archive::{Spool, tar::read_tar};
 use super::contents::Contents;
 use super::place::{Machine, Prefix};
-use ohoci_compose::places::Places;
 use ohoci_compose::read::{self, Choice};
+use ohoci_compose::resolver::Resolver;
 use ohoci_image::{Content as Documents, Descriptor, Platform, Reference};
 use ohoci_layer::directory::read_directory;
 use ohoci_layer::{Content, Kind, LayerPath, Tree};
@@ -50,13 +50,13 @@ pub struct BuiltLayer {
 /// # Errors
 /// When something is missing or unreadable, or the platform is none that layers are made for.
 pub async fn read_image(
-    places: &Places,
+    resolver: &Resolver,
     reference: &Reference,
     choice: &Choice,
     prefix: &Prefix,
     work_dir: &Path,
 ) -> Result<Vec<BuiltImage>, Error> {
-    let source = places.source(reference).await?;
+    let source = resolver.source(reference).await?;
     let found = read::images(source, choice, &|_, _| {}).await?;
     let mut images = Vec::new();
     for image in &found.images {

@@ -80,7 +80,7 @@ pub async fn fetch(
     path: &Path,
     platforms: &[Platform],
     fetcher: &Fetcher,
-    places: Places<'_>,
+    package_sources: PackageSources<'_>,
 ) -> Result<Fetched, Missing> {
     let first = recipe.features.iter().find_map(Feature::debian);
     let first = first
@@ -97,7 +97,7 @@ pub async fn fetch(
             let suite = package.suite.as_deref().unwrap_or(first);
             let mirrors = mirrors
                 .entry(suite)
-                .or_insert_with(|| places.mirrors(lock, suite).into());
+                .or_insert_with(|| package_sources.mirrors(lock, suite).into());
             wanted.push(Wanted {
                 name: format!("{} {} for {platform}", package.name, package.version),
                 file: file.clone(),
@@ -111,7 +111,7 @@ pub async fn fetch(
         .map(|feature| feature.name.get_ref().as_str())
         .collect();
     let (python, missing) =
-        python::wanted(lock, &features, platforms, fetcher, places.python).await;
+        python::wanted(lock, &features, platforms, fetcher, package_sources.python).await;
     if !missing.is_empty() {
         let files = missing.into_iter().map(|(name, file, error)| MissingFile {
             line: line_of(path, &file.digest),
@@ -123,8 +123,15 @@ pub async fn fetch(
         });
     }
     wanted.extend(python);
-    let sources =
-        elsewhere::wanted(recipe, lock, platforms, fetcher, places.images, places.npm).await;
+    let sources = elsewhere::wanted(
+        recipe,
+        lock,
+        platforms,
+        fetcher,
+        package_sources.images,
+        package_sources.npm,
+    )
+    .await;
     match sources {
         Ok(sources) => wanted.extend(sources),
         Err(missing) => {
@@ -152,7 +159,7 @@ pub async fn fetch(
 
 /// Where files may be.
 #[derive(Clone, Copy, Debug)]
-pub struct Places<'a> {
+pub struct PackageSources<'a> {
     /// What the machine knows.
     pub hosts: &'a DebianHosts,
     /// What the configuration says.
@@ -165,7 +172,7 @@ pub struct Places<'a> {
     pub npm: &'a Registries,
 }
 
-impl Places<'_> {
+impl PackageSources<'_> {
     /// The mirrors, and behind them the archive as it was when it was locked.
     fn mirrors(&self, lock: &Lock, suite: &str) -> Vec<Mirror> {
         let mut mirrors = self.hosts.mirrors(suite);

@@ -20,7 +20,7 @@ use super::npm::registry::Registries;
 use super::python::configuration::Indexes;
 use super::recipe::{Debian, Feature, Recipe};
 use ohoci_compose::Event;
-use ohoci_compose::places::Places;
+use ohoci_compose::resolver::Resolver;
 use ohoci_config::ConfigError;
 use ohoci_image::Platform;
 
@@ -45,7 +45,7 @@ pub struct Means<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct ImageMeans<'a> {
     /// Registries, layouts and archives.
-    pub places: &'a Places,
+    pub resolver: &'a Resolver,
     /// Where it may write.
     pub work_dir: &'a Path,
 }

@@ -13,7 +13,7 @@ use url::Host;
 
 /// How far an address reaches, the widest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reach {
+pub enum AddressScope {
     /// The whole internet.
     Public,
     /// A private network.
@@ -24,7 +24,7 @@ pub enum Reach {
     LinkLocal,
 }
 
-impl Reach {
+impl AddressScope {
     /// The reach of an address.
     pub(crate) fn of(address: IpAddr) -> Self {
         match address {
@@ -125,14 +125,14 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 /// address.
 #[derive(Debug)]
 pub struct GuardedResolver {
-    from: Reach,
+    from: AddressScope,
     /// Names that the person chose: the proxies'.
     trusted: Arc<[String]>,
 }
 
 impl GuardedResolver {
     /// A resolver for what a registry of reach `from` asks for.
-    pub fn new(from: Reach, trusted: Arc<[String]>) -> Self {
+    pub fn new(from: AddressScope, trusted: Arc<[String]>) -> Self {
         Self { from, trusted }
     }
 }
@@ -146,7 +146,7 @@ impl Resolve for GuardedResolver {
                 .iter()
                 .any(|t| t.eq_ignore_ascii_case(name.as_str()));
             let addresses: Vec<SocketAddr> = found
-                .filter(|address| free || from.may_send_to(Reach::of(address.ip())))
+                .filter(|address| free || from.may_send_to(AddressScope::of(address.ip())))
                 .collect();
             if addresses.is_empty() {
                 return Err(Box::new(RefusedAddress) as Box<dyn std::error::Error + Send + Sync>);
@@ -165,37 +165,37 @@ pub struct RefusedAddress;
 mod tests {
     use super::*;
 
-    fn reach(text: &str) -> Reach {
-        Reach::of(text.parse().unwrap())
+    fn address_scope(text: &str) -> AddressScope {
+        AddressScope::of(text.parse().unwrap())
     }
 
     #[test]
     fn classes_of_addresses() {
         for (text, class) in [
-            ("93.184.216.34", Reach::Public),
-            ("2606:2800:220:1::1", Reach::Public),
-            ("10.1.2.3", Reach::Private),
-            ("172.16.0.1", Reach::Private),
-            ("192.168.1.1", Reach::Private),
-            ("100.64.0.1", Reach::Private),
-            ("fd12::1", Reach::Private),
-            ("::ffff:10.0.0.1", Reach::Private),
-            ("64:ff9b::a00:1", Reach::Private),
-            ("2002:a00:1::", Reach::Private),
-            ("127.0.0.1", Reach::Loopback),
-            ("127.9.9.9", Reach::Loopback),
-            ("0.0.0.0", Reach::Loopback),
-            ("::1", Reach::Loopback),
-            ("::", Reach::Loopback),
-            ("::ffff:127.0.0.1", Reach::Loopback),
-            ("169.254.169.254", Reach::LinkLocal),
-            ("100.100.100.200", Reach::LinkLocal),
-            ("fe80::1", Reach::LinkLocal),
-            ("fd00:ec2::254", Reach::LinkLocal),
-            ("::ffff:169.254.169.254", Reach::LinkLocal),
-            ("224.0.0.1", Reach::LinkLocal),
+            ("93.184.216.34", AddressScope::Public),
+            ("2606:2800:220:1::1", AddressScope::Public),
+            ("10.1.2.3", AddressScope::Private),
+            ("172.16.0.1", AddressScope::Private),
+            ("192.168.1.1", AddressScope::Private),
+            ("100.64.0.1", AddressScope::Private),
+            ("fd12::1", AddressScope::Private),
+            ("::ffff:10.0.0.1", AddressScope::Private),
+            ("64:ff9b::a00:1", AddressScope::Private),
+            ("2002:a00:1::", AddressScope::Private),
+            ("127.0.0.1", AddressScope::Loopback),
+            ("127.9.9.9", AddressScope::Loopback),
+            ("0.0.0.0", AddressScope::Loopback),
+            ("::1", AddressScope::Loopback),
+            ("::", AddressScope::Loopback),
+            ("::ffff:127.0.0.1", AddressScope::Loopback),
+            ("169.254.169.254", AddressScope::LinkLocal),
+            ("100.100.100.200", AddressScope::LinkLocal),
+            ("fe80::1", AddressScope::LinkLocal),
+            ("fd00:ec2::254", AddressScope::LinkLocal),
+            ("::ffff:169.254.169.254", AddressScope::LinkLocal),
+            ("224.0.0.1", AddressScope::LinkLocal),
         ] {
-            assert_eq!(reach(text), class, "{text}");
+            assert_eq!(address_scope(text), class, "{text}");
         }
     }
 
@@ -210,13 +210,13 @@ mod tests {
             "http://x.localhost/",
         ] {
             assert_eq!(
-                Reach::of_literal(&url.parse().unwrap()),
-                Some(Reach::Loopback),
+                AddressScope::of_literal(&url.parse().unwrap()),
+                Some(AddressScope::Loopback),
                 "{url}"
             );
         }
         assert_eq!(
-            Reach::of_literal(&"http://a.example/".parse().unwrap()),
+            AddressScope::of_literal(&"http://a.example/".parse().unwrap()),
             None
         );
     }
@@ -229,15 +229,15 @@ mod tests {
             let found = resolver.resolve("localhost".parse().unwrap()).await;
             found.map(Iterator::count).is_ok_and(|count| count > 0)
         };
-        assert!(!resolve(Reach::Public, &[]).await);
-        assert!(!resolve(Reach::Private, &[]).await);
-        assert!(resolve(Reach::Loopback, &[]).await);
-        assert!(resolve(Reach::Public, &["LOCALHOST"]).await);
+        assert!(!resolve(AddressScope::Public, &[]).await);
+        assert!(!resolve(AddressScope::Private, &[]).await);
+        assert!(resolve(AddressScope::Loopback, &[]).await);
+        assert!(resolve(AddressScope::Public, &["LOCALHOST"]).await);
     }
 
     #[test]
     fn nobody_is_sent_further_in() {
-        use Reach::{LinkLocal, Loopback, Private, Public};
+        use AddressScope::{LinkLocal, Loopback, Private, Public};
         for (from, to, fine) in [
             (Public, Public, true),
             (Public, Private, false),

@@ -17,11 +17,11 @@ impl Client {
     pub async fn authenticate(&self, host: &str) -> Result<(), Error> {
         let what = || format!("cannot log in to {host}");
         let ask = async {
-            let place = self.0.host(host)?;
-            let url = place.base().join("/v2/").map_err(|_| {
+            let endpoint = self.0.host(host)?;
+            let url = endpoint.base().join("/v2/").map_err(|_| {
                 Error::new(ErrorKind::Unsupported, format!("{host:?} is no host name"))
             })?;
-            let reply = self.0.send(&place, Call::new(Method::GET, url)).await?;
+            let reply = self.0.send(&endpoint, Call::new(Method::GET, url)).await?;
             if reply.status().is_success() {
                 return Ok(());
             }

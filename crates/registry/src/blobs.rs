@@ -11,7 +11,7 @@ use super::body::Body;
 use super::download::RemoteBlob;
 use super::error::{Error, ErrorKind};
 use super::failure::Failure;
-use super::repository::{Place, Repository};
+use super::repository::{Endpoint, Repository};
 use ohoci_image::{Descriptor, Digest};
 
 impl Repository {
@@ -21,15 +21,15 @@ impl Repository {
     /// When it is larger than `limit` bytes, is not there, or is not what the descriptor says.
     pub async fn blob(&self, descriptor: &Descriptor, limit: u64) -> Result<Bytes, Error> {
         let what = || format!("cannot read blob {self}@{}", descriptor.digest);
-        let places = self.places().map_err(|error| error.during(what))?;
+        let endpoints = self.endpoints().map_err(|error| error.during(what))?;
         let mut result = Err(Error::new(
             ErrorKind::NotFound,
             "there is nowhere to read from",
         ));
-        for place in places {
-            result = self.blob_at(place.clone(), descriptor, limit).await;
+        for endpoint in endpoints {
+            result = self.blob_at(endpoint.clone(), descriptor, limit).await;
             match &result {
-                Err(error) if place.is_mirror => place.passed_over(error),
+                Err(error) if endpoint.is_mirror => endpoint.passed_over(error),
                 _ => break,
             }
         }
@@ -38,7 +38,7 @@ impl Repository {
 
     async fn blob_at(
         &self,
-        place: Place,
+        endpoint: Endpoint,
         descriptor: &Descriptor,
         limit: u64,
     ) -> Result<Bytes, Error> {
@@ -51,8 +51,8 @@ impl Repository {
                 ),
             ));
         }
-        let host = place.host.name().to_owned();
-        let blob = RemoteBlob::new(self.clone(), vec![place], descriptor.clone()).small();
+        let host = endpoint.host.name().to_owned();
+        let blob = RemoteBlob::new(self.clone(), vec![endpoint], descriptor.clone()).small();
         let mut stream = blob.open(0).await.map_err(Error::from_io)?;
         let read = async {
             let mut whole = BytesMut::new();
@@ -74,8 +74,8 @@ impl Repository {
     #[must_use]
     pub fn blob_body(&self, descriptor: &Descriptor) -> Arc<dyn Body> {
         // A host that cannot be used shows when the body is opened.
-        let places = self.places().unwrap_or_default();
-        Arc::new(RemoteBlob::new(self.clone(), places, descriptor.clone()))
+        let endpoints = self.endpoints().unwrap_or_default();
+        Arc::new(RemoteBlob::new(self.clone(), endpoints, descriptor.clone()))
     }
 
     /// Whether the repository has a blob. One of another size is not it; a registry that says no
@@ -101,9 +101,9 @@ impl Repository {
     }
 
     pub(crate) async fn head_blob(&self, digest: &Digest) -> Result<Option<u64>, Error> {
-        let place = self.place()?;
-        let call = place.read(Method::HEAD, &format!("blobs/{digest}"))?;
-        let reply = self.transport().send(&place.host, call).await?;
+        let endpoint = self.endpoint()?;
+        let call = endpoint.read(Method::HEAD, &format!("blobs/{digest}"))?;
+        let reply = self.transport().send(&endpoint.host, call).await?;
         match reply.status().as_u16() {
             404 => Ok(None),
             200..=299 => Ok(Some(

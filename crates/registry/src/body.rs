@@ -24,7 +24,7 @@ pub trait Body: Debug + Send + Sync {
     /// When the content cannot be opened now.
     async fn open(&self, offset: u64) -> io::Result<ByteStream>;
 
-    /// A file of ours on this machine that holds just this content, is never changed in place, and
+    /// A file of ours on this machine that holds just this content, is never changed in endpoint, and
     /// may be given more names instead of being copied. Its content has not been checked.
     fn file(&self) -> Option<PathBuf> {
         None

@@ -15,7 +15,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The secret itself, for the one place that sends or stores it.
+    /// The secret itself, for the one endpoint that sends or stores it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -51,7 +51,7 @@ impl fmt::Display for Secret {
 pub enum Credential {
     /// Nothing.
     Anonymous,
-    /// A name and a password, or an access token in a password's place.
+    /// A name and a password, or an access token in a password's endpoint.
     Basic {
         /// The user's name.
         username: String,

@@ -12,7 +12,7 @@ use super::error::{Error, ErrorKind};
 use super::failure::Failure;
 use super::pacing::Lane;
 use super::reply::Reply;
-use super::repository::{Place, Repository};
+use super::repository::{Endpoint, Repository};
 use ohoci_image::{Descriptor, Hasher};
 
 /// Bytes after which a broken download counts as having got on, so that it may break again.
@@ -22,7 +22,7 @@ const PROGRESS: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct RemoteBlob {
     repository: Repository,
-    places: Vec<Place>,
+    endpoints: Vec<Endpoint>,
     descriptor: Descriptor,
     lane: Lane,
 }
@@ -30,8 +30,8 @@ pub(crate) struct RemoteBlob {
 /// A download under way.
 struct Download {
     blob: RemoteBlob,
-    /// Which place it reads from.
-    place: usize,
+    /// Which endpoint it reads from.
+    endpoint: usize,
     /// The open answer; `None` after a break.
     reply: Option<Reply>,
     /// Bytes of the blob before this position are done.
@@ -47,11 +47,15 @@ struct Download {
 }
 
 impl RemoteBlob {
-    /// A blob that can be had at `places`.
-    pub(crate) fn new(repository: Repository, places: Vec<Place>, descriptor: Descriptor) -> Self {
+    /// A blob that can be had at `endpoints`.
+    pub(crate) fn new(
+        repository: Repository,
+        endpoints: Vec<Endpoint>,
+        descriptor: Descriptor,
+    ) -> Self {
         Self {
             repository,
-            places,
+            endpoints,
             descriptor,
             lane: Lane::Download,
         }
@@ -70,17 +74,21 @@ impl RemoteBlob {
         )
     }
 
-    /// Asks one place for the blob from `offset` on. Returns the answer, and how much of it comes
+    /// Asks one endpoint for the blob from `offset` on. Returns the answer, and how much of it comes
     /// before the offset.
-    async fn request(&self, place: &Place, offset: u64) -> Result<(Reply, u64), Error> {
-        let mut call = place.read(Method::GET, &format!("blobs/{}", self.descriptor.digest))?;
+    async fn request(&self, endpoint: &Endpoint, offset: u64) -> Result<(Reply, u64), Error> {
+        let mut call = endpoint.read(Method::GET, &format!("blobs/{}", self.descriptor.digest))?;
         call.lane = self.lane;
         if offset > 0
             && let Ok(range) = HeaderValue::from_str(&format!("bytes={offset}-"))
         {
             call.headers.insert(RANGE, range);
         }
-        let reply = self.repository.transport().send(&place.host, call).await?;
+        let reply = self
+            .repository
+            .transport()
+            .send(&endpoint.host, call)
+            .await?;
         let size = self.descriptor.size;
         let skip = match reply.status().as_u16() {
             206 if offset > 0 => {
@@ -115,18 +123,18 @@ impl RemoteBlob {
         Ok((reply, skip))
     }
 
-    /// Opens the blob at the first place that has it.
+    /// Opens the blob at the first endpoint that has it.
     async fn start(&self, offset: u64) -> Result<(usize, Reply, u64), Error> {
         let mut last = Error::new(ErrorKind::NotFound, "there is nowhere to read from");
-        for (at, place) in self.places.iter().enumerate() {
-            if place.is_mirror && place.host.is_out_of_use() {
+        for (at, endpoint) in self.endpoints.iter().enumerate() {
+            if endpoint.is_mirror && endpoint.host.is_out_of_use() {
                 continue;
             }
-            match self.request(place, offset).await {
+            match self.request(endpoint, offset).await {
                 Ok((reply, skip)) => return Ok((at, reply, skip)),
                 Err(error) => {
-                    if place.is_mirror {
-                        place.passed_over(&error);
+                    if endpoint.is_mirror {
+                        endpoint.passed_over(&error);
                     }
                     last = error;
                 }
@@ -139,17 +147,17 @@ impl RemoteBlob {
 #[async_trait]
 impl Body for RemoteBlob {
     async fn open(&self, offset: u64) -> io::Result<ByteStream> {
-        if self.places.is_empty() {
+        if self.endpoints.is_empty() {
             // Says why there are none.
             self.repository
-                .places()
+                .endpoints()
                 .map_err(|error| error.during(|| self.what()).into_io())?;
         }
         let size = self.descriptor.size;
         let hasher = (offset == 0).then(|| Hasher::new(self.descriptor.digest.algorithm()));
         let mut download = Download {
             blob: self.clone(),
-            place: 0,
+            endpoint: 0,
             reply: None,
             position: offset.min(size),
             skip: 0,
@@ -159,11 +167,11 @@ impl Body for RemoteBlob {
             ended: offset > 0 && offset >= size,
         };
         if !download.ended {
-            let (place, reply, skip) = self
+            let (endpoint, reply, skip) = self
                 .start(offset)
                 .await
                 .map_err(|error| error.during(|| self.what()).into_io())?;
-            download.place = place;
+            download.endpoint = endpoint;
             download.reply = Some(reply);
             download.skip = skip;
         }
@@ -259,8 +267,13 @@ impl Download {
             ErrorKind::Corrupt,
             format!("its content has the digest {found}"),
         );
-        if let Some(place) = self.blob.places.get(self.place).filter(|p| p.is_mirror) {
-            place.passed_over(&error);
+        if let Some(endpoint) = self
+            .blob
+            .endpoints
+            .get(self.endpoint)
+            .filter(|p| p.is_mirror)
+        {
+            endpoint.passed_over(&error);
         }
         Err(error)
     }
@@ -283,12 +296,12 @@ impl Download {
     }
 
     async fn resume(&mut self) -> Result<(), Error> {
-        let place = self
+        let endpoint = self
             .blob
-            .places
-            .get(self.place)
+            .endpoints
+            .get(self.endpoint)
             .ok_or_else(|| Error::new(ErrorKind::NotFound, "there is nowhere to read from"))?;
-        let (reply, skip) = self.blob.request(place, self.position).await?;
+        let (reply, skip) = self.blob.request(endpoint, self.position).await?;
         self.reply = Some(reply);
         self.skip = skip;
         Ok(())

@@ -11,12 +11,12 @@ use reqwest::header::{
 };
 use reqwest::{Method, Url};
 
-use super::address::Reach;
+use super::address::AddressScope;
 use super::body::ByteStream;
 use super::error::{Error, ErrorKind};
 use super::failure::{Failure, Shown, authority};
 use super::host::Host;
-use super::http::Manner;
+use super::http::TransportSettings;
 use super::pace::Pace;
 use super::reply::Reply;
 use super::sent::Sent;
@@ -123,12 +123,12 @@ impl Transport {
         host: &Host,
         url: &mut Url,
     ) -> Result<(reqwest::Client, Option<String>), Failure> {
-        let found = |manner: &Manner, url: &Url| {
-            let proxy = self.pool.proxy_of(manner, url)?;
-            Ok((self.pool.get(manner)?, proxy))
+        let found = |transport_settings: &TransportSettings, url: &Url| {
+            let proxy = self.pool.proxy_of(transport_settings, url)?;
+            Ok((self.pool.get(transport_settings)?, proxy))
         };
         if host.owns(url) {
-            return found(&host.manner, url).map_err(Failure::lasting);
+            return found(&host.transport_settings, url).map_err(Failure::lasting);
         }
         let refused = |why: String| Failure::lasting(Error::new(ErrorKind::Server, why));
         // Names and passwords in a URL would become an Authorization header.
@@ -138,8 +138,8 @@ impl Transport {
             // Another port of the registry's own machine is no step further in.
             None
         } else {
-            let from = host.reach().await;
-            if let Some(target) = Reach::of_literal(url)
+            let from = host.address_scope().await;
+            if let Some(target) = AddressScope::of_literal(url)
                 && !from.may_send_to(target)
             {
                 return Err(refused(format!(
@@ -150,17 +150,18 @@ impl Transport {
             Some(from)
         };
         let settings = (self.settings.hosts)(&authority(url));
-        let mut manner = Manner::foreign(
+        let mut transport_settings = TransportSettings::foreign(
             url,
             &settings,
             host.settings(),
-            from.unwrap_or(Reach::Public),
+            from.unwrap_or(AddressScope::Public),
         );
-        manner.guard = from;
+        transport_settings.guard = from;
         if from.is_none() {
-            manner.unverified |= host.settings().skip_tls_verify && !manner.plain;
+            transport_settings.unverified |=
+                host.settings().skip_tls_verify && !transport_settings.plain;
         }
-        found(&manner, url).map_err(Failure::lasting)
+        found(&transport_settings, url).map_err(Failure::lasting)
     }
 
     async fn send_once(
@@ -326,7 +327,7 @@ pub(crate) fn resolve(base: &Url, location: &str) -> Result<Url, Error> {
     let refused = |why: &str| {
         Error::new(
             ErrorKind::Server,
-            format!("the registry sends its clients to a place that {why}"),
+            format!("the registry sends its clients to a endpoint that {why}"),
         )
     };
     if location.is_empty() || location.len() > MAX_LOCATION {

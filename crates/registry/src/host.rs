@@ -8,10 +8,10 @@ use reqwest::Url;
 use reqwest::header::WWW_AUTHENTICATE;
 use tokio::time::Instant;
 
-use super::address::Reach;
+use super::address::AddressScope;
 use super::challenge::{self, Challenge};
 use super::error::{Error, ErrorKind};
-use super::http::Manner;
+use super::http::TransportSettings;
 use super::loopback;
 use super::pacing::Pacing;
 use super::reply::Reply;
@@ -72,7 +72,7 @@ pub(crate) struct Host {
     name: String,
     base: Url,
     settings: HostSettings,
-    pub(crate) manner: Manner,
+    pub(crate) transport_settings: TransportSettings,
     pub(crate) pacing: Pacing,
     pub(crate) tokens: TokenCache,
     /// Held by the first request, from whose answer the others learn.
@@ -82,7 +82,7 @@ pub(crate) struct Host {
     authentication: Mutex<Authentication>,
     announced: Mutex<ScopeSet>,
     facts: Mutex<Facts>,
-    reach: tokio::sync::OnceCell<Reach>,
+    address_scope: tokio::sync::OnceCell<AddressScope>,
 }
 
 impl Host {
@@ -105,7 +105,7 @@ impl Host {
         let tls_is_set_up = settings.skip_tls_verify
             || settings.client_certificate.is_some()
             || !settings.certificate_authorities.is_empty();
-        let on_this_machine = Reach::of_literal(&secure) == Some(Reach::Loopback);
+        let on_this_machine = AddressScope::of_literal(&secure) == Some(AddressScope::Loopback);
         let plain = parse("http")?;
         // An authority that counts for all registries says nothing of this one: it is asked.
         let is_plain = settings.plain_http
@@ -115,7 +115,7 @@ impl Host {
         let base = if is_plain { plain } else { secure };
         Ok(Self {
             name: name.to_owned(),
-            manner: Manner::own(&base, &settings),
+            transport_settings: TransportSettings::own(&base, &settings),
             pacing: Pacing::new(settings.requests_per_second, settings.concurrency),
             tokens: TokenCache::default(),
             discovery: tokio::sync::Mutex::default(),
@@ -127,7 +127,7 @@ impl Host {
                 body_limit: settings.chunk_size,
                 ..Facts::default()
             }),
-            reach: tokio::sync::OnceCell::new(),
+            address_scope: tokio::sync::OnceCell::new(),
             base,
             settings,
         })
@@ -170,24 +170,24 @@ impl Host {
     }
 
     /// How far the registry's own address reaches.
-    pub(crate) async fn reach(&self) -> Reach {
+    pub(crate) async fn address_scope(&self) -> AddressScope {
         *self
-            .reach
+            .address_scope
             .get_or_init(|| async {
-                if let Some(reach) = Reach::of_literal(&self.base) {
+                if let Some(reach) = AddressScope::of_literal(&self.base) {
                     return reach;
                 }
                 let Some(name) = self.base.host_str() else {
-                    return Reach::Public;
+                    return AddressScope::Public;
                 };
                 // Behind a proxy the name may be unknown here. Then it counts as public, which
                 // permits the least.
                 match tokio::net::lookup_host((name, 0)).await {
                     Ok(found) => found
-                        .map(|address| Reach::of(address.ip()))
+                        .map(|address| AddressScope::of(address.ip()))
                         .min()
-                        .unwrap_or(Reach::Public),
-                    Err(_) => Reach::Public,
+                        .unwrap_or(AddressScope::Public),
+                    Err(_) => AddressScope::Public,
                 }
             })
             .await

@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::{Certificate, Identity, Url};
 use rustls::pki_types::CertificateDer;
 
-use super::address::{GuardedResolver, Reach};
+use super::address::{AddressScope, GuardedResolver};
 use super::error::{Error, ErrorKind};
 use super::proxy::Proxies;
 use super::settings::HostSettings;
@@ -16,7 +16,7 @@ use super::trust::{Trust, unusable};
 
 /// Everything that makes two connections different.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Manner {
+pub struct TransportSettings {
     /// No TLS at all.
     pub plain: bool,
     /// Certificate authorities besides the system's.
@@ -26,12 +26,12 @@ pub struct Manner {
     /// Do not verify certificates.
     pub unverified: bool,
     /// Resolve names only to what a registry with this reach may send its clients to.
-    pub guard: Option<Reach>,
+    pub guard: Option<AddressScope>,
     /// Go past any proxy.
     pub direct: bool,
 }
 
-impl Manner {
+impl TransportSettings {
     /// How to talk to a registry.
     pub fn own(url: &Url, settings: &HostSettings) -> Self {
         let plain = url.scheme() == "http";
@@ -46,7 +46,7 @@ impl Manner {
             identity: settings.client_certificate.clone().filter(|_| !plain),
             unverified: settings.skip_tls_verify && !plain,
             guard: None,
-            direct: Reach::of_literal(url) == Some(Reach::Loopback),
+            direct: AddressScope::of_literal(url) == Some(AddressScope::Loopback),
         }
     }
 
@@ -56,28 +56,28 @@ impl Manner {
         url: &Url,
         settings: &HostSettings,
         registry: &HostSettings,
-        from: Reach,
+        from: AddressScope,
     ) -> Self {
-        let mut manner = Self::own(url, settings);
-        manner.guard = Some(from);
-        if !manner.plain {
+        let mut transport_settings = Self::own(url, settings);
+        transport_settings.guard = Some(from);
+        if !transport_settings.plain {
             let authorities = registry.certificate_authorities.iter();
             for authority in authorities.chain(&registry.shared_authorities) {
-                if !manner.authorities.contains(authority) {
-                    manner.authorities.push(authority.clone());
+                if !transport_settings.authorities.contains(authority) {
+                    transport_settings.authorities.push(authority.clone());
                 }
             }
         }
-        manner
+        transport_settings
     }
 }
 
-/// HTTP clients, one for each manner, built when first needed.
+/// HTTP clients, one for each transport_settings, built when first needed.
 #[derive(Debug)]
 pub struct ClientPool {
     user_agent: String,
     connect_timeout: Duration,
-    clients: Mutex<HashMap<Manner, reqwest::Client>>,
+    clients: Mutex<HashMap<TransportSettings, reqwest::Client>>,
     roots: OnceLock<Vec<CertificateDer<'static>>>,
     proxies: Proxies,
     proxy_hosts: Arc<[String]>,
@@ -101,25 +101,29 @@ impl ClientPool {
     ///
     /// # Errors
     /// When the setting that names it cannot be used.
-    pub fn proxy_of(&self, manner: &Manner, url: &Url) -> Result<Option<String>, Error> {
-        if manner.direct {
+    pub fn proxy_of(
+        &self,
+        transport_settings: &TransportSettings,
+        url: &Url,
+    ) -> Result<Option<String>, Error> {
+        if transport_settings.direct {
             return Ok(None);
         }
         self.proxies.of(url)
     }
 
-    /// The client for a manner.
-    pub fn get(&self, manner: &Manner) -> Result<reqwest::Client, Error> {
+    /// The client for a transport_settings.
+    pub fn get(&self, transport_settings: &TransportSettings) -> Result<reqwest::Client, Error> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(manner) {
+        if let Some(client) = clients.get(transport_settings) {
             return Ok(client.clone());
         }
-        let client = self.build(manner)?;
-        clients.insert(manner.clone(), client.clone());
+        let client = self.build(transport_settings)?;
+        clients.insert(transport_settings.clone(), client.clone());
         Ok(client)
     }
 
-    fn build(&self, manner: &Manner) -> Result<reqwest::Client, Error> {
+    fn build(&self, transport_settings: &TransportSettings) -> Result<reqwest::Client, Error> {
         let mut builder = reqwest::Client::builder()
             .user_agent(&self.user_agent)
             .connect_timeout(self.connect_timeout)
@@ -129,33 +133,33 @@ impl ClientPool {
             // Shorter than the 60 s or more that servers keep a connection, so that a request does
             // not run into its end.
             .pool_idle_timeout(Duration::from_secs(50));
-        if manner.direct {
+        if transport_settings.direct {
             builder = builder.no_proxy();
         }
-        if let Some(from) = manner.guard {
+        if let Some(from) = transport_settings.guard {
             let resolver = GuardedResolver::new(from, Arc::clone(&self.proxy_hosts));
             builder = builder.dns_resolver(Arc::new(resolver));
         }
-        if manner.plain {
+        if transport_settings.plain {
             // An HTTPS proxy still needs roots; only a direct connection does without.
-            if manner.direct || self.proxy_hosts.is_empty() {
+            if transport_settings.direct || self.proxy_hosts.is_empty() {
                 builder = builder.tls_certs_only([]);
             }
-        } else if manner.unverified || manner.authorities.is_empty() {
+        } else if transport_settings.unverified || transport_settings.authorities.is_empty() {
             let roots = self.system_roots().iter();
             builder =
                 builder.tls_certs_only(roots.filter_map(|der| Certificate::from_der(der).ok()));
-            if let Some((certificate, key)) = &manner.identity {
+            if let Some((certificate, key)) = &transport_settings.identity {
                 builder = builder.identity(read_identity(certificate, key)?);
             }
-            if manner.unverified {
+            if transport_settings.unverified {
                 builder = builder.tls_danger_accept_invalid_certs(true);
             }
         } else {
             let trust = Trust {
                 roots: self.system_roots(),
-                authorities: &manner.authorities,
-                identity: manner.identity.as_ref(),
+                authorities: &transport_settings.authorities,
+                identity: transport_settings.identity.as_ref(),
             };
             builder = builder.tls_backend_preconfigured(trust.client_config()?);
         }
@@ -218,10 +222,10 @@ mod tests {
     fn one_client_per_manner() {
         let pool = ClientPool::new("t".to_owned(), Duration::from_secs(1));
         let url = "http://127.0.0.1:1/".parse().unwrap();
-        let manner = Manner::own(&url, &HostSettings::default());
-        assert!(manner.direct && manner.plain);
-        pool.get(&manner).unwrap();
-        pool.get(&manner).unwrap();
+        let transport_settings = TransportSettings::own(&url, &HostSettings::default());
+        assert!(transport_settings.direct && transport_settings.plain);
+        pool.get(&transport_settings).unwrap();
+        pool.get(&transport_settings).unwrap();
         assert_eq!(pool.clients.lock().unwrap().len(), 1);
     }
 
@@ -234,7 +238,9 @@ mod tests {
         };
         let url = "https://registry.example/".parse().unwrap();
         let pool = ClientPool::new("t".to_owned(), Duration::from_secs(1));
-        let error = pool.get(&Manner::own(&url, &settings)).unwrap_err();
+        let error = pool
+            .get(&TransportSettings::own(&url, &settings))
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io);
         assert!(error.why().contains(&file.path().display().to_string()));
     }

@@ -5,7 +5,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::error::{Error, ErrorKind};
 use super::reply::Reply;
-use super::repository::{Place, Repository};
+use super::repository::{Endpoint, Repository};
 use super::transport::{Call, Payload};
 use ohoci_image::manifest::MAX_SIZE;
 use ohoci_image::{Digest, Manifest, Pointer, media_type};
@@ -56,20 +56,24 @@ impl Repository {
             ErrorKind::NotFound,
             "there is nowhere to read from",
         ));
-        for place in self.places().map_err(|e| e.during(what))? {
-            result = self.manifest_at(&place, pointer).await;
+        for endpoint in self.endpoints().map_err(|e| e.during(what))? {
+            result = self.manifest_at(&endpoint, pointer).await;
             match &result {
                 Ok(_) => break,
-                Err(error) if place.is_mirror => place.passed_over(error),
+                Err(error) if endpoint.is_mirror => endpoint.passed_over(error),
                 Err(_) => {}
             }
         }
         result.map_err(|error| error.during(what))
     }
 
-    async fn manifest_at(&self, place: &Place, pointer: &Pointer) -> Result<Manifest, Error> {
-        let call = manifest_call(place, pointer, Method::GET)?;
-        let answer = match self.transport().fetch(&place.host, &call, MAX_SIZE).await? {
+    async fn manifest_at(&self, endpoint: &Endpoint, pointer: &Pointer) -> Result<Manifest, Error> {
+        let call = manifest_call(endpoint, pointer, Method::GET)?;
+        let answer = match self
+            .transport()
+            .fetch(&endpoint.host, &call, MAX_SIZE)
+            .await?
+        {
             Ok(answer) => answer,
             Err(refused) => return Err(refused.into_error().await),
         };
@@ -92,7 +96,7 @@ impl Repository {
         let manifest = Manifest::parse(bytes, served_as).map_err(|error| {
             Error::new(ErrorKind::Unsupported, error.to_string()).caused_by(error)
         })?;
-        place.shown(manifest.digest());
+        endpoint.shown(manifest.digest());
         Ok(manifest)
     }
 
@@ -118,11 +122,11 @@ impl Repository {
     ) -> Result<Option<ManifestHead>, Error> {
         let what = || format!("cannot look up {}", self.named(pointer));
         let mut result = Ok(None);
-        for place in self.places().map_err(|error| error.during(what))? {
-            result = self.head_manifest_at(&place, pointer).await;
+        for endpoint in self.endpoints().map_err(|error| error.during(what))? {
+            result = self.head_manifest_at(&endpoint, pointer).await;
             match &result {
                 Ok(Some(_)) => break,
-                Err(error) if place.is_mirror => place.passed_over(error),
+                Err(error) if endpoint.is_mirror => endpoint.passed_over(error),
                 _ => {}
             }
         }
@@ -130,21 +134,21 @@ impl Repository {
     }
 
     async fn head_manifest(&self, pointer: &Pointer) -> Result<Option<ManifestHead>, Error> {
-        self.head_manifest_at(&self.place()?, pointer).await
+        self.head_manifest_at(&self.endpoint()?, pointer).await
     }
 
     async fn head_manifest_at(
         &self,
-        place: &Place,
+        endpoint: &Endpoint,
         pointer: &Pointer,
     ) -> Result<Option<ManifestHead>, Error> {
-        let call = manifest_call(place, pointer, Method::HEAD)?;
-        let reply = self.transport().send(&place.host, call).await?;
+        let call = manifest_call(endpoint, pointer, Method::HEAD)?;
+        let reply = self.transport().send(&endpoint.host, call).await?;
         match reply.status().as_u16() {
             404 => Ok(None),
             200..=299 => {
                 let digest = content_digest(reply.headers());
-                digest.iter().for_each(|digest| place.shown(digest));
+                digest.iter().for_each(|digest| endpoint.shown(digest));
                 Ok(Some(ManifestHead {
                     digest,
                     media_type: reply.header(CONTENT_TYPE).map(media_type::essence),
@@ -159,7 +163,7 @@ impl Repository {
 
     /// Writes a manifest or index under a tag or its digest.
     ///
-    /// A nil error means that `pointer` names this manifest now, also when an immutable tag
+    /// `Ok` means that `pointer` names this manifest now, also when an immutable tag
     /// named it before.
     ///
     /// # Errors
@@ -176,7 +180,7 @@ impl Repository {
     }
 
     async fn put(&self, pointer: &Pointer, manifest: &Manifest) -> Result<PutReceipt, Error> {
-        let place = self.place()?;
+        let endpoint = self.endpoint()?;
         let kind = HeaderValue::from_str(manifest.media_type()).map_err(|_| {
             Error::new(
                 ErrorKind::Unsupported,
@@ -185,11 +189,11 @@ impl Repository {
         })?;
         let mut attempt = 1;
         loop {
-            let url = place.url(&format!("manifests/{pointer}"))?;
-            let mut call = place.write(Method::PUT, url);
+            let url = endpoint.url(&format!("manifests/{pointer}"))?;
+            let mut call = endpoint.write(Method::PUT, url);
             call.headers.insert(CONTENT_TYPE, kind.clone());
             call.payload = Payload::Bytes(manifest.bytes().clone());
-            let reply = self.transport().send(&place.host, call).await?;
+            let reply = self.transport().send(&endpoint.host, call).await?;
             if reply.status().is_success() {
                 return receipt(reply, manifest).await;
             }
@@ -220,8 +224,12 @@ impl Repository {
     }
 }
 
-fn manifest_call(place: &Place, pointer: &Pointer, method: Method) -> Result<Call<'static>, Error> {
-    let mut call = place.read(method, &format!("manifests/{pointer}"))?;
+fn manifest_call(
+    endpoint: &Endpoint,
+    pointer: &Pointer,
+    method: Method,
+) -> Result<Call<'static>, Error> {
+    let mut call = endpoint.read(method, &format!("manifests/{pointer}"))?;
     if let Ok(accept) = HeaderValue::from_str(&media_type::ACCEPT.join(", ")) {
         call.headers.insert(ACCEPT, accept);
     }

@@ -8,7 +8,7 @@ use super::manifests::content_digest;
 use super::repository::Repository;
 use super::scope::{Scope, ScopeSet};
 use super::session::UploadSession;
-use super::transport::Patience;
+use super::transport::RetryLimit;
 use ohoci_image::Digest;
 
 /// How a mount went.
@@ -51,14 +51,14 @@ impl Repository {
     }
 
     async fn try_mount(&self, digest: &Digest, from: Option<&str>) -> Result<MountOutcome, Error> {
-        let place = self.place()?;
-        if place.host.refuses_mounts(self.name(), from) {
+        let endpoint = self.endpoint()?;
+        if endpoint.host.refuses_mounts(self.name(), from) {
             return Ok(MountOutcome::Refused {
                 status: None,
                 why: "the registry has refused such mounts before".to_owned(),
             });
         }
-        let mut url = place.url("blobs/uploads/")?;
+        let mut url = endpoint.url("blobs/uploads/")?;
         {
             let mut query = url.query_pairs_mut();
             query.append_pair("mount", &digest.to_string());
@@ -70,17 +70,17 @@ impl Repository {
         if let Some(from) = from {
             scopes.insert(Scope::pull(from));
         }
-        let call = place
+        let call = endpoint
             .write(Method::POST, url)
             .scoped(scopes)
-            .patience(Patience::Throttled);
-        let reply = match self.transport().send(&place.host, call).await {
+            .retry_limit(RetryLimit::Throttled);
+        let reply = match self.transport().send(&endpoint.host, call).await {
             Ok(reply) => reply,
             Err(error) if error.kind() == ErrorKind::Unreachable => return Err(error),
             // No token for both repositories: the blob can still be uploaded.
             Err(error) => {
                 if error.kind() == ErrorKind::Denied {
-                    place.host.set_mounts_refused(self.name(), from);
+                    endpoint.host.set_mounts_refused(self.name(), from);
                 }
                 return Ok(MountOutcome::Refused {
                     status: error.status(),
@@ -105,7 +105,7 @@ impl Repository {
                     }
                     stored => {
                         if stored.is_some() {
-                            place.host.set_mount_named(self.name(), digest);
+                            endpoint.host.set_mount_named(self.name(), digest);
                         }
                         MountOutcome::Mounted
                     }
@@ -133,7 +133,7 @@ impl Repository {
                     _ => false,
                 };
                 if for_good {
-                    place.host.set_mounts_refused(self.name(), from);
+                    endpoint.host.set_mounts_refused(self.name(), from);
                 }
                 Ok(refused(error.why().to_owned()))
             }

@@ -37,13 +37,17 @@ impl Repository {
     }
 
     async fn list_referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
-        let place = self.place()?;
-        let mut call = place.read(Method::GET, &format!("referrers/{subject}"))?;
+        let endpoint = self.endpoint()?;
+        let mut call = endpoint.read(Method::GET, &format!("referrers/{subject}"))?;
         call.headers
             .insert(ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
         let mut found = Vec::new();
         for page in 0..MAX_PAGES {
-            let answer = match self.transport().fetch(&place.host, &call, MAX_SIZE).await? {
+            let answer = match self
+                .transport()
+                .fetch(&endpoint.host, &call, MAX_SIZE)
+                .await?
+            {
                 Ok(answer) => answer,
                 // A registry without the API answers 404, or something that is no index.
                 Err(refused)
@@ -60,7 +64,7 @@ impl Repository {
             if page == 0 && !is_index {
                 return self.listed_by_tag(subject).await;
             }
-            let next = link::next(&place.host, &answer)?;
+            let next = link::next(&endpoint.host, &answer)?;
             let index = parse(answer.body)?;
             let before = found.len();
             found.extend(entries(&index).iter().cloned());
@@ -105,9 +109,9 @@ impl Repository {
         if receipt.subject.is_some() {
             return Ok(());
         }
-        let place = self.place()?;
+        let endpoint = self.endpoint()?;
         // Reading, adding and writing is not atomic; at least this process does not race itself.
-        let _alone = place.host.fallback_tags.lock().await;
+        let _alone = endpoint.host.fallback_tags.lock().await;
         let tag = fallback_tag(&subject);
         let old = match self.manifest(&tag).await {
             Ok(index) => Some(index),

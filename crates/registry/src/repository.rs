@@ -92,8 +92,8 @@ impl Repository {
     }
 
     /// The repository itself, on its own host.
-    pub(crate) fn place(&self) -> Result<Place, Error> {
-        Ok(Place {
+    pub(crate) fn endpoint(&self) -> Result<Endpoint, Error> {
+        Ok(Endpoint {
             host: self.client.0.host(&self.host)?,
             name: self.name.clone(),
             is_mirror: false,
@@ -101,13 +101,13 @@ impl Repository {
     }
 
     /// Where to read from: the mirrors, then the host itself.
-    pub(crate) fn places(&self) -> Result<Vec<Place>, Error> {
-        let own = self.place()?;
-        let mut places = Vec::new();
+    pub(crate) fn endpoints(&self) -> Result<Vec<Endpoint>, Error> {
+        let own = self.endpoint()?;
+        let mut endpoints = Vec::new();
         for mirror in &own.host.settings().mirrors {
             match self.client.0.host(&mirror.host) {
                 Ok(host) if host.is_out_of_use() => {}
-                Ok(host) => places.push(Place {
+                Ok(host) => endpoints.push(Endpoint {
                     host,
                     name: mirror.repository(&self.name),
                     is_mirror: true,
@@ -115,8 +115,8 @@ impl Repository {
                 Err(error) => tracing::debug!(%error, "the mirror cannot be used"),
             }
         }
-        places.push(own);
-        Ok(places)
+        endpoints.push(own);
+        Ok(endpoints)
     }
 }
 
@@ -128,13 +128,13 @@ impl fmt::Display for Repository {
 
 /// A repository on one particular host: the one meant, or a mirror of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Endpoint {
     pub(crate) host: Arc<Host>,
     pub(crate) name: String,
     pub(crate) is_mirror: bool,
 }
 
-impl Place {
+impl Endpoint {
     /// Notes what an answer proves to be in the repository itself.
     pub(crate) fn shown(&self, digest: &Digest) {
         if !self.is_mirror {
@@ -160,8 +160,8 @@ impl Place {
         let call = Call::new(method, self.url(rest)?);
         let call = call.scoped(ScopeSet::of(Scope::pull(&self.name)));
         Ok(if self.is_mirror {
-            // Another place has the same content; it is not worth waiting for this one.
-            call.patience(super::transport::Patience::UpTo(1))
+            // Another endpoint has the same content; it is not worth waiting for this one.
+            call.retry_limit(super::transport::RetryLimit::UpTo(1))
         } else {
             call
         })

@@ -9,7 +9,7 @@ use super::error::{Error, ErrorKind};
 use super::exchange::{redacted, resolve};
 use super::reply::Reply;
 use super::repository::Repository;
-use super::transport::Patience;
+use super::transport::RetryLimit;
 use ohoci_image::Digest;
 
 /// The smallest chunk that a registry takes, but for the last.
@@ -126,10 +126,10 @@ impl Repository {
     }
 
     pub(crate) async fn open(&self) -> Result<UploadSession, Error> {
-        let place = self.place()?;
-        let url = place.url("blobs/uploads/")?;
-        let call = place.write(Method::POST, url);
-        let reply = self.transport().send(&place.host, call).await?;
+        let endpoint = self.endpoint()?;
+        let url = endpoint.url("blobs/uploads/")?;
+        let call = endpoint.write(Method::POST, url);
+        let reply = self.transport().send(&endpoint.host, call).await?;
         if !reply.status().is_success() {
             return Err(reply.into_error().await);
         }
@@ -141,13 +141,13 @@ impl Repository {
     /// Gives up an upload, so that the registry need not wait for more of it. Whether the registry
     /// cares makes no difference.
     pub async fn cancel(&self, session: UploadSession) {
-        let Ok(place) = self.place() else {
+        let Ok(endpoint) = self.endpoint() else {
             return;
         };
-        let call = place
+        let call = endpoint
             .write(Method::DELETE, session.url)
-            .patience(Patience::None);
-        if let Ok(reply) = self.transport().send(&place.host, call).await {
+            .retry_limit(RetryLimit::None);
+        if let Ok(reply) = self.transport().send(&endpoint.host, call).await {
             reply.drain().await;
         }
     }

@@ -25,13 +25,17 @@ impl Repository {
     }
 
     async fn list_tags(&self) -> Result<Vec<String>, Error> {
-        let place = self.place()?;
-        let mut call = place.read(Method::GET, "tags/list")?;
+        let endpoint = self.endpoint()?;
+        let mut call = endpoint.read(Method::GET, "tags/list")?;
         // What registries give at most; without it, many give a hundred at a time.
         call.url.set_query(Some("n=1000"));
         let mut tags = Vec::new();
         for page in 0..MAX_PAGES {
-            let answer = match self.transport().fetch(&place.host, &call, MAX_PAGE).await? {
+            let answer = match self
+                .transport()
+                .fetch(&endpoint.host, &call, MAX_PAGE)
+                .await?
+            {
                 Ok(answer) => answer,
                 Err(refused) if page == 0 && refused.status().as_u16() == 400 => {
                     refused.drain().await;
@@ -40,7 +44,7 @@ impl Repository {
                 }
                 Err(refused) => return Err(refused.into_error().await),
             };
-            let next = link::next(&place.host, &answer)?;
+            let next = link::next(&endpoint.host, &answer)?;
             let listed = parse(&answer.body)?;
             let empty = listed.is_empty();
             tags.extend(listed);

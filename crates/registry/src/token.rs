@@ -201,8 +201,10 @@ impl Transport {
 /// machine when the registry is.
 fn check_realm(host: &Host, realm: &Url) -> Result<(), Error> {
     let same_host = realm.host() == host.base().host();
-    let local =
-        |url: &Url| super::address::Reach::of_literal(url) == Some(super::address::Reach::Loopback);
+    let local = |url: &Url| {
+        super::address::AddressScope::of_literal(url)
+            == Some(super::address::AddressScope::Loopback)
+    };
     let both_local = local(realm) && local(host.base());
     let fine = match realm.scheme() {
         "https" => true,

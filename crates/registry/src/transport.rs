@@ -50,7 +50,7 @@ pub(crate) enum Payload<'a> {
 
 /// How often a request is sent again by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum RetryLimit {
     /// As often as the policy permits.
     Full,
     /// Up to this many attempts.
@@ -72,7 +72,7 @@ pub(crate) struct Call<'a> {
     /// What a token must permit, the repository asked first.
     pub(crate) scopes: ScopeSet,
     pub(crate) lane: Lane,
-    pub(crate) patience: Patience,
+    pub(crate) retry_limit: RetryLimit,
 }
 
 impl Call<'_> {
@@ -85,7 +85,7 @@ impl Call<'_> {
             payload: Payload::Empty,
             scopes: ScopeSet::default(),
             lane: Lane::Small,
-            patience: Patience::Full,
+            retry_limit: RetryLimit::Full,
         }
     }
 
@@ -96,8 +96,8 @@ impl Call<'_> {
     }
 
     /// The same with other patience.
-    pub(crate) fn patience(mut self, patience: Patience) -> Self {
-        self.patience = patience;
+    pub(crate) fn retry_limit(mut self, retry_limit: RetryLimit) -> Self {
+        self.retry_limit = retry_limit;
         self
     }
 }
@@ -209,10 +209,10 @@ impl Transport {
         call: &Call<'_>,
         authenticate: bool,
     ) -> Result<Reply, Error> {
-        let attempts = match call.patience {
-            Patience::Full | Patience::Throttled => self.policy.attempts,
-            Patience::UpTo(most) => most.min(self.policy.attempts),
-            Patience::None => 1,
+        let attempts = match call.retry_limit {
+            RetryLimit::Full | RetryLimit::Throttled => self.policy.attempts,
+            RetryLimit::UpTo(most) => most.min(self.policy.attempts),
+            RetryLimit::None => 1,
         };
         let mut attempt = 1;
         loop {
@@ -228,8 +228,8 @@ impl Transport {
                     if throttled {
                         self.counters.throttled();
                     }
-                    let again = match call.patience {
-                        Patience::Throttled => throttled,
+                    let again = match call.retry_limit {
+                        RetryLimit::Throttled => throttled,
                         _ => is_transient(status),
                     };
                     if !again {
@@ -305,14 +305,14 @@ impl Transport {
     }
 
     /// Whether the registry is likely to ask who we are. One that is spoken to in plain HTTP, and
-    /// for which nobody keeps a credential, is most likely open: then waiting for the answer to
+    /// for which is_anonymous keeps a credential, is most likely open: then waiting for the answer to
     /// the first request would only cost the others a round trip.
     async fn may_want_proof(&self, host: &Host, call: &Call<'_>) -> bool {
-        host.base().scheme() == "https" || self.somebody(host, call).await
+        host.base().scheme() == "https" || self.has_credentials(host, call).await
     }
 
     /// Whether there are credentials.
-    async fn somebody(&self, host: &Host, call: &Call<'_>) -> bool {
+    async fn has_credentials(&self, host: &Host, call: &Call<'_>) -> bool {
         self.credential(host, call)
             .await
             .is_ok_and(|credential| !credential.is_anonymous())
@@ -320,7 +320,7 @@ impl Transport {
 
     /// Whether there are surely no credentials. When looking for them failed, asking with them
     /// tells why.
-    async fn nobody(&self, host: &Host, call: &Call<'_>) -> bool {
+    async fn is_anonymous(&self, host: &Host, call: &Call<'_>) -> bool {
         self.credential(host, call)
             .await
             .is_ok_and(|credential| credential.is_anonymous())
@@ -476,7 +476,7 @@ impl Transport {
         let status = reply.status().as_u16();
         match (host.authentication(), attempted.sent.take()) {
             (Authentication::Basic, _) => {
-                status == 401 && !attempted.shown && !self.nobody(host, call).await
+                status == 401 && !attempted.shown && !self.is_anonymous(host, call).await
             }
             // Refused without a token: now it is known where to get one.
             (Authentication::Bearer { .. }, None) => {

@@ -14,10 +14,10 @@ use super::error::{Error, ErrorKind};
 use super::manifests::content_digest;
 use super::pacing::Lane;
 use super::reply::Reply;
-use super::repository::{Place, Repository};
+use super::repository::{Endpoint, Repository};
 use super::retry::is_transient;
 use super::session::{UploadSession, received, with_digest};
-use super::transport::{Patience, Payload};
+use super::transport::{Payload, RetryLimit};
 use ohoci_image::{Descriptor, Digest};
 
 /// How much goes into one chunk, in bytes, and how much where more is refused: some registries want
@@ -49,7 +49,7 @@ impl Setback {
 /// One blob on its way.
 struct Upload<'a> {
     repository: &'a Repository,
-    place: Place,
+    endpoint: Endpoint,
     descriptor: &'a Descriptor,
     body: &'a dyn Body,
 }
@@ -57,7 +57,7 @@ struct Upload<'a> {
 impl Repository {
     /// Uploads a blob, into an upload that is open already if there is one.
     ///
-    /// A nil error means that the blob is there now.
+    /// `Ok` means that the blob is there now.
     ///
     /// # Errors
     /// When the registry does not take it, or the body fails.
@@ -70,7 +70,7 @@ impl Repository {
         let what = || format!("cannot upload blob {} to {self}", descriptor.digest);
         let upload = Upload {
             repository: self,
-            place: self.place().map_err(|error| error.during(what))?,
+            endpoint: self.endpoint().map_err(|error| error.during(what))?,
             descriptor,
             body,
         };
@@ -82,7 +82,7 @@ impl Repository {
 
 impl Upload<'_> {
     async fn run(&self, mut session: Option<UploadSession>) -> Result<(), Error> {
-        if session.is_none() && self.place.host.single_post() == Some(true) {
+        if session.is_none() && self.endpoint.host.single_post() == Some(true) {
             match self.single_post().await? {
                 None => return Ok(()),
                 Some(opened) => session = opened,
@@ -119,7 +119,7 @@ impl Upload<'_> {
 
     /// One upload from opening to end.
     async fn once(&self, session: &mut UploadSession) -> Result<(), Setback> {
-        let limit = self.place.host.body_limit();
+        let limit = self.endpoint.host.body_limit();
         if limit.is_some_and(|limit| limit < self.descriptor.size) {
             return self.chunks(session, None).await;
         }
@@ -174,17 +174,17 @@ impl Upload<'_> {
     /// Sends everything in the POST that would open an upload. `None` means done; otherwise the
     /// registry does not do this, and may have opened an upload.
     async fn single_post(&self) -> Result<Option<Option<UploadSession>>, Error> {
-        let url = self.place.url("blobs/uploads/")?;
+        let url = self.endpoint.url("blobs/uploads/")?;
         let mut call = self
-            .place
+            .endpoint
             .write(Method::POST, with_digest(&url, &self.descriptor.digest))
-            .patience(Patience::None);
+            .retry_limit(RetryLimit::None);
         call.lane = self.lane();
         call.payload = self.payload(0, self.descriptor.size);
         let reply = match self
             .repository
             .transport()
-            .send(&self.place.host, call)
+            .send(&self.endpoint.host, call)
             .await
         {
             Ok(reply) => reply,
@@ -194,7 +194,7 @@ impl Upload<'_> {
         match reply.status().as_u16() {
             201 | 200 | 204 => self.stored(reply).await.map(|()| None),
             202 => {
-                self.place.host.set_single_post(false);
+                self.endpoint.host.set_single_post(false);
                 let session = UploadSession::from_reply(&reply).ok();
                 reply.drain().await;
                 Ok(Some(session))
@@ -203,7 +203,7 @@ impl Upload<'_> {
             status => {
                 if !is_transient(reply.status()) {
                     tracing::debug!(status, "no upload in one POST");
-                    self.place.host.set_single_post(false);
+                    self.endpoint.host.set_single_post(false);
                 }
                 reply.drain().await;
                 Ok(Some(None))
@@ -213,13 +213,16 @@ impl Upload<'_> {
 
     async fn single_put(&self, session: &mut UploadSession) -> Result<(), Setback> {
         let url = session.closing(&self.descriptor.digest);
-        let mut call = self.place.write(Method::PUT, url).patience(Patience::None);
+        let mut call = self
+            .endpoint
+            .write(Method::PUT, url)
+            .retry_limit(RetryLimit::None);
         call.lane = self.lane();
         call.payload = self.payload(0, self.descriptor.size);
         let sent = self
             .repository
             .transport()
-            .send(&self.place.host, call)
+            .send(&self.endpoint.host, call)
             .await;
         self.closed(session, sent).await
     }
@@ -283,11 +286,11 @@ impl Upload<'_> {
 
     /// Asks how much of an upload the registry has.
     async fn status(&self, session: &mut UploadSession) -> Result<u64, Setback> {
-        let call = self.place.write(Method::GET, session.url().clone());
+        let call = self.endpoint.write(Method::GET, session.url().clone());
         let reply = self
             .repository
             .transport()
-            .send(&self.place.host, call)
+            .send(&self.endpoint.host, call)
             .await
             .map_err(Setback::Final)?;
         if !reply.status().is_success() {
@@ -314,7 +317,7 @@ impl Upload<'_> {
     ) -> Result<(), Setback> {
         let policy = self.repository.transport().policy;
         let size = self.descriptor.size;
-        let host = &self.place.host;
+        let host = &self.endpoint.host;
         let [most, ..] = CHUNKS;
         let mut chunk = host.body_limit().unwrap_or(most);
         let mut failures = 1;
@@ -336,13 +339,13 @@ impl Upload<'_> {
             }
             if offset == size {
                 let call = self
-                    .place
+                    .endpoint
                     .write(Method::PUT, session.closing(&self.descriptor.digest))
-                    .patience(Patience::None);
+                    .retry_limit(RetryLimit::None);
                 let sent = self
                     .repository
                     .transport()
-                    .send(&self.place.host, call)
+                    .send(&self.endpoint.host, call)
                     .await;
                 match self.closed(session, sent).await {
                     Err(Setback::Resume(error)) => {
@@ -426,9 +429,9 @@ impl Upload<'_> {
         length: u64,
     ) -> Result<Reply, Error> {
         let mut call = self
-            .place
+            .endpoint
             .write(Method::PATCH, session.url().clone())
-            .patience(Patience::None);
+            .retry_limit(RetryLimit::None);
         call.lane = self.lane();
         call.payload = self.payload(offset, length);
         let last = (offset + length).saturating_sub(1);
@@ -437,7 +440,7 @@ impl Upload<'_> {
         }
         self.repository
             .transport()
-            .send(&self.place.host, call)
+            .send(&self.endpoint.host, call)
             .await
     }
 }

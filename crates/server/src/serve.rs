@@ -26,7 +26,7 @@ use super::payload::Payload;
 use super::reloaded::{FileError, Reloaded};
 use super::reply::{API_VERSION, Reply};
 use super::route::{self, Route};
-use super::storage::{OpenError, Patience, Storage};
+use super::storage::{IdleLimits, OpenError, Storage};
 use super::{blobs, listing, manifests, tls, uploads};
 
 /// A registry that listens, but does not answer until [`Server::run_until`].
@@ -104,11 +104,11 @@ impl Server {
         let authentication = authentication
             .map_err(|error| FileError::new(format!("there is no randomness: {error}")))?;
         let path = || options.storage.clone();
-        let patience = Patience {
+        let idle_limits = IdleLimits {
             empty: options.empty_upload_idle,
             begun: options.upload_idle,
         };
-        let storage = Storage::open(&options.storage, options.sync, patience, limits.uploads)
+        let storage = Storage::open(&options.storage, options.sync, idle_limits, limits.uploads)
             .map_err(|error| match error {
                 OpenError::Io(source) => ServeError::Storage {
                     path: path(),

@@ -22,7 +22,7 @@ use super::storage::{Session, Sink, Storage, WriteError};
 
 /// How long a request waits for another one that writes the same upload: a client that lost its
 /// connection can be back before the server has noticed.
-const PATIENCE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// `/v2/<name>/blobs/uploads/`: a mount, an upload in one request, or the start of a session.
 pub(super) async fn start(
@@ -162,7 +162,7 @@ async fn write(
     session: &Session,
 ) -> Result<OwnedMutexGuard<Sink>, Failure> {
     let waiting = Arc::clone(&session.sink).lock_owned();
-    let sink = tokio::time::timeout(PATIENCE, waiting).await.map_err(|_| {
+    let sink = tokio::time::timeout(DEADLINE, waiting).await.map_err(|_| {
         Failure::new(
             StatusCode::CONFLICT,
             Code::BlobUploadInvalid,

@@ -156,7 +156,7 @@ pub trait Target: Debug + Send + Sync {
 
     /// Puts a blob, by the cheapest of the ways offered.
     ///
-    /// A nil error means that the blob is there now, whoever put it.
+    /// `Ok` means that the blob is there now, whoever put it.
     ///
     /// # Errors
     /// [`ErrorKind::WouldUpload`] when only moving the bytes would do and the offer has none.

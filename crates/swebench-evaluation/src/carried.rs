@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::engine::Shard;
 use ohoci_compose::artifact::{self, Job};
 use ohoci_compose::flatten;
-use ohoci_compose::places::Places;
+use ohoci_compose::resolver::Resolver;
 use ohoci_image::{Digest, Reference, RegistryReference};
 use ohoci_layer::pack::pack_directory;
 use ohoci_layer::{Kind, LayerPath, LayerSource, PackOptions, PackedLayer};
@@ -125,7 +125,7 @@ pub async fn push(
     (run_id, part): (&str, Part),
     directory: &Path,
     paths: &[PathBuf],
-    places: &Places,
+    resolver: &Resolver,
     work_dir: &Path,
 ) -> Result<(Reference, Digest), Error> {
     let to = depot.reference(run_id, part)?;
@@ -144,7 +144,7 @@ pub async fn push(
         layer: &layer,
         annotations,
     };
-    let digest = artifact::push(&job, places).await?;
+    let digest = artifact::push(&job, resolver).await?;
     Ok((to, digest))
 }
 
@@ -172,11 +172,11 @@ pub async fn pull(
     depot: &Depot,
     (run_id, part): (&str, Part),
     into: &Path,
-    places: &Places,
+    resolver: &Resolver,
     work_dir: &Path,
 ) -> Result<bool, Error> {
     let from = depot.reference(run_id, part)?;
-    let Some(files) = artifact::pull(&from, part.kind(), places, work_dir).await? else {
+    let Some(files) = artifact::pull(&from, part.kind(), resolver, work_dir).await? else {
         return Ok(false);
     };
     let fail = |why: String| Error::new(ErrorKind::Corrupt, format!("cannot unpack {from}"), why);

@@ -15,9 +15,9 @@ use super::image::ImageNames;
 use super::instance_log::{Clock, InstanceLog};
 use super::outcome::{Key, Outcome, Status};
 use super::output::{Follow, Followed, MOST, Text, tail};
-use super::patching::{self, Climbed};
+use super::patching::{self, Applied};
 use super::roots::{EVAL_FILE, ImageRoot, Roots, SHELL};
-use super::sandboxed::{Sandboxed, Trouble};
+use super::sandboxed::{SandboxError, Sandboxed};
 use ohoci_sandbox::{
     Bubblewrap, CopyOnWrite, Ended, Exceeded, Limiter, Network, RunError, Workspace,
 };
@@ -191,7 +191,7 @@ impl Evaluator {
         folder: &Folder,
         log: &mut InstanceLog,
         outcome: &mut Outcome,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), SandboxError> {
         let id = &job.row.instance_id;
         log.say(&format!("Creating container for {id}..."));
         let mut clock = Instant::now();
@@ -234,7 +234,7 @@ impl Evaluator {
         folder: &Folder,
         log: &mut InstanceLog,
         outcome: &mut Outcome,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), SandboxError> {
         let id = &job.row.instance_id;
         let mut clock = Instant::now();
         fs_err::write(folder.patch(), patch)?;
@@ -243,15 +243,15 @@ impl Evaluator {
             folder.patch().display()
         ));
         let patch_file = fs_err::canonicalize(folder.patch())?;
-        let climbed = patching::climb(patch, async |command: String| {
+        let applied = patching::apply(patch, async |command: String| {
             inside
                 .shell(&command, Some((&patch_file, &inside.root.patch_file)))
                 .await
         })
         .await?;
         outcome.seconds.patch = lap(&mut clock);
-        self.note_patch(inside, job.row, patch, &climbed, log, outcome);
-        if climbed.applied_by.is_none() {
+        self.note_patch(inside, job.row, patch, &applied, log, outcome);
+        if applied.applied_by.is_none() {
             return Ok(());
         }
         let before = inside.diff().await?;
@@ -289,7 +289,7 @@ impl Evaluator {
             return Ok(());
         }
         if let Ended::Exceeded(exceeded) = ended {
-            return Err(Trouble::Limit(exceeded));
+            return Err(SandboxError::Limit(exceeded));
         }
         let after = inside.diff().await?;
         log.say(&format!("Git diff after:\n{after}"));
@@ -315,11 +315,11 @@ impl Evaluator {
         inside: &Sandboxed,
         row: &Row,
         patch: &str,
-        climbed: &Climbed,
+        applied: &Applied,
         log: &mut InstanceLog,
         outcome: &mut Outcome,
     ) {
-        for command in &climbed.failed {
+        for command in &applied.failed {
             log.say(&format!("Failed to apply patch to container: {command}"));
         }
         let tests = touched_files(row.test_patch.as_deref().unwrap_or_default());
@@ -327,14 +327,14 @@ impl Evaluator {
             .into_iter()
             .filter(|file| tests.contains(file))
             .collect();
-        if climbed.applied_by.is_some() {
-            outcome.applied_by.clone_from(&climbed.applied_by);
-            log.say(&format!("{}:\n{}", markers::PATCH_APPLIED, climbed.output));
+        if applied.applied_by.is_some() {
+            outcome.applied_by.clone_from(&applied.applied_by);
+            log.say(&format!("{}:\n{}", markers::PATCH_APPLIED, applied.output));
             return;
         }
-        log.say(&format!("{}:\n{}", markers::PATCH_FAILED, climbed.output));
+        log.say(&format!("{}:\n{}", markers::PATCH_FAILED, applied.output));
         outcome.status = Status::PatchFailed;
-        outcome.patch_problems = match &climbed.refused {
+        outcome.patch_problems = match &applied.refused {
             Some(refused) => vec![Problem {
                 file: refused.path.clone(),
                 hunk: None,
@@ -348,10 +348,10 @@ impl Evaluator {
             log.say(&format!("ohoci: {problem}"));
         }
         outcome.why = Some(first.unwrap_or_else(|| {
-            let last = climbed.output.trim().lines().last().unwrap_or_default();
+            let last = applied.output.trim().lines().last().unwrap_or_default();
             format!("no command applied it; the last one said: {last}")
         }));
-        outcome.tail = Some(tail(climbed.output.as_bytes(), TAIL_LINES, TAIL_BYTES));
+        outcome.tail = Some(tail(applied.output.as_bytes(), TAIL_LINES, TAIL_BYTES));
     }
 
     async fn run_tests(
@@ -359,7 +359,7 @@ impl Evaluator {
         inside: &Sandboxed,
         id: &str,
         folder: &Folder,
-    ) -> Result<Ended, Trouble> {
+    ) -> Result<Ended, SandboxError> {
         let file = io::BufWriter::new(fs_err::File::create(folder.test_output())?);
         let sink = Text::new(Followed::new(file, id, self.follow.clone()), MOST);
         let script = fs_err::canonicalize(folder.eval_script())?;
@@ -375,7 +375,9 @@ impl Evaluator {
         match ended {
             Err(error @ RunError::NotStarted(_)) => {
                 let said = end_of(&folder.test_output())?;
-                Err(Trouble::Io(io::Error::other(format!("{error}: {said}"))))
+                Err(SandboxError::Io(io::Error::other(format!(
+                    "{error}: {said}"
+                ))))
             }
             ended => Ok(ended?),
         }
@@ -405,11 +407,11 @@ fn note_grade(
     folder: &Folder,
     log: &mut InstanceLog,
     outcome: &mut Outcome,
-) -> Result<(), Trouble> {
+) -> Result<(), SandboxError> {
     let verdict = match (graded, killed) {
         (Ok(verdict), _) => verdict,
         (Err(NoGrade::Failed(error)), _) => return Err(error.into()),
-        (Err(_), Some(killed)) => return Err(Trouble::Limit(killed)),
+        (Err(_), Some(killed)) => return Err(SandboxError::Limit(killed)),
         (Err(no_grade), None) => {
             outcome.status = Status::Ungradable;
             let why = match no_grade {
@@ -434,7 +436,7 @@ fn note_grade(
         outcome.fail_to_pass = verdict.fail_to_pass;
         outcome.pass_to_pass = verdict.pass_to_pass;
         outcome.failed_tests = verdict.failed_tests;
-        return Err(Trouble::Limit(killed));
+        return Err(SandboxError::Limit(killed));
     }
     folder.write_report(&verdict.document)?;
     log.say(&format!(

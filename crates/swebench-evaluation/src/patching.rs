@@ -29,7 +29,7 @@ pub(super) struct Said {
 
 /// What the ladder came to.
 #[derive(Clone, Debug)]
-pub(super) struct Climbed {
+pub(super) struct Applied {
     /// The command that applied the patch; `None` when none did.
     pub(super) applied_by: Option<String>,
     /// What the last command said.
@@ -45,12 +45,12 @@ pub(super) struct Climbed {
 ///
 /// # Errors
 /// Those of `run`.
-pub(super) async fn climb<E>(
+pub(super) async fn apply<E>(
     patch: &str,
     mut run: impl AsyncFnMut(String) -> Result<Said, E>,
-) -> Result<Climbed, E> {
+) -> Result<Applied, E> {
     if let Some(refused) = refused_path(patch) {
-        return Ok(Climbed {
+        return Ok(Applied {
             applied_by: None,
             output: refused.to_string(),
             failed: Vec::new(),
@@ -66,7 +66,7 @@ pub(super) async fn climb<E>(
         let said = run(format!("{command} {PATCH_FILE}")).await?;
         output = said.output;
         if said.succeeded {
-            return Ok(Climbed {
+            return Ok(Applied {
                 applied_by: Some(command.to_owned()),
                 output,
                 failed,
@@ -76,7 +76,7 @@ pub(super) async fn climb<E>(
         failed.push(command.to_owned());
     }
     let is_applied = run(format!("{IS_APPLIED} {PATCH_FILE}")).await?.succeeded;
-    Ok(Climbed {
+    Ok(Applied {
         applied_by: is_applied.then(|| "verified already applied".to_owned()),
         output: if is_applied { String::new() } else { output },
         failed,
@@ -90,13 +90,13 @@ mod tests {
 
     use super::*;
 
-    async fn climbed(works: &str) -> (Climbed, Vec<String>) {
+    async fn applied(works: &str) -> (Applied, Vec<String>) {
         climbed_with("diff --git a/x b/x\n", works).await
     }
 
-    async fn climbed_with(patch: &str, works: &str) -> (Climbed, Vec<String>) {
+    async fn climbed_with(patch: &str, works: &str) -> (Applied, Vec<String>) {
         let mut tried = Vec::new();
-        let climbed = climb(patch, async |command: String| {
+        let applied = apply(patch, async |command: String| {
             let succeeded = command.starts_with(works);
             tried.push(command.clone());
             Ok::<_, Infallible>(Said {
@@ -105,26 +105,26 @@ mod tests {
             })
         })
         .await;
-        (climbed.unwrap_or_else(|never| match never {}), tried)
+        (applied.unwrap_or_else(|never| match never {}), tried)
     }
 
     #[tokio::test]
     async fn commands_are_tried_in_upstreams_order_from_a_clean_tree() {
-        let (done, tried) = climbed("git apply --verbose /").await;
+        let (done, tried) = applied("git apply --verbose /").await;
         assert_eq!(done.applied_by.as_deref(), Some("git apply --verbose"));
         assert_eq!(tried.len(), 1);
-        let (done, tried) = climbed("patch").await;
+        let (done, tried) = applied("patch").await;
         assert_eq!(done.failed.len(), 3);
         assert!(done.output.starts_with("patch --batch"));
         assert_eq!(tried.iter().filter(|command| *command == UNDO).count(), 3);
-        let (done, tried) = climbed("nothing").await;
+        let (done, tried) = applied("nothing").await;
         assert_eq!(done.applied_by, None);
         assert!(done.output.starts_with("patch --batch"));
         assert_eq!(
             tried.last().unwrap(),
             "git apply --check --reverse /tmp/patch.diff"
         );
-        let (done, _) = climbed(IS_APPLIED).await;
+        let (done, _) = applied(IS_APPLIED).await;
         assert!(done.applied_by.is_some());
     }
 

@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::sync::OnceCell;
 
 use super::image::{Candidate, ImageNames, NamesError};
-use ohoci_compose::places::Places;
+use ohoci_compose::resolver::Resolver;
 use ohoci_sandbox::remove::remove;
 use ohoci_sandbox::{Process, RemovedDirectory, Root, User, private_in};
 use ohoci_store::ErrorKind;
@@ -46,7 +46,7 @@ pub enum Afterwards {
 /// Unpacked images.
 #[derive(Debug)]
 pub struct Roots {
-    places: Places,
+    resolver: Resolver,
     /// Where they are kept; without it each is in `scratch` as long as the run lasts.
     directory: Option<PathBuf>,
     scratch: PathBuf,
@@ -89,7 +89,7 @@ pub enum RootsError {
     /// No place can be named.
     #[error(transparent)]
     Names(#[from] NamesError),
-    /// It is nowhere.
+    /// No source has it.
     #[error("there is no image {first}{}", if *.others > 0 { format!(", nor under {others} other names") } else { String::new() })]
     NotFound {
         /// The most likely name.
@@ -141,13 +141,13 @@ impl Roots {
     /// the way, into `scratch`.
     #[must_use]
     pub fn new(
-        places: Places,
+        resolver: Resolver,
         directory: Option<PathBuf>,
         scratch: PathBuf,
         afterwards: Afterwards,
     ) -> Self {
         Self {
-            places,
+            resolver,
             directory,
             scratch,
             afterwards,
@@ -157,8 +157,8 @@ impl Roots {
 
     /// The places that images are read from.
     #[must_use]
-    pub fn places(&self) -> &Places {
-        &self.places
+    pub fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 
     /// Says that an instance is going to need its image.
@@ -266,7 +266,7 @@ impl Roots {
                 }
                 Candidate::Directory(_) => {}
                 Candidate::Reference(reference) => {
-                    match find_image(&self.places, &reference, None).await {
+                    match find_image(&self.resolver, &reference, None).await {
                         Ok(image) => return Ok((name, Located::Image(Box::new(image)))),
                         Err(error) if error.kind() == ErrorKind::NotFound => {}
                         Err(error) => {

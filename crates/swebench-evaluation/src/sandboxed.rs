@@ -25,7 +25,7 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 const MOST_SAID: u64 = 4 << 20;
 
 /// Why there is no verdict.
-pub(super) enum Trouble {
+pub(super) enum SandboxError {
     Roots(RootsError),
     Run(RunError),
     Io(io::Error),
@@ -33,25 +33,25 @@ pub(super) enum Trouble {
     Limit(Exceeded),
 }
 
-impl From<RootsError> for Trouble {
+impl From<RootsError> for SandboxError {
     fn from(error: RootsError) -> Self {
         Self::Roots(error)
     }
 }
 
-impl From<RunError> for Trouble {
+impl From<RunError> for SandboxError {
     fn from(error: RunError) -> Self {
         Self::Run(error)
     }
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for SandboxError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-impl Trouble {
+impl SandboxError {
     /// What an instance comes to by it.
     pub(super) fn status(&self) -> Status {
         match self {
@@ -62,7 +62,7 @@ impl Trouble {
     }
 }
 
-impl std::fmt::Display for Trouble {
+impl std::fmt::Display for SandboxError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Roots(error) => error.fmt(f),
@@ -89,7 +89,7 @@ impl Sandboxed {
         evaluator: &Evaluator,
         root: &Arc<ImageRoot>,
         workspace: Workspace,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, SandboxError> {
         let group = Arc::new(evaluator.limiter.group(Some(&workspace.written()))?);
         let files = tempfile::tempdir_in(&evaluator.scratch)?;
         let mut binds = Vec::new();
@@ -172,7 +172,7 @@ impl Sandboxed {
         &self,
         line: &str,
         file: Option<(&PathBuf, &PathBuf)>,
-    ) -> Result<Said, Trouble> {
+    ) -> Result<Said, SandboxError> {
         let said = Captured::default();
         let sink = Text::new(said.clone(), MOST_SAID);
         let line = git::in_shell(line);
@@ -181,11 +181,13 @@ impl Sandboxed {
         let ended = self.run(&words, file, Box::new(sink), limit).await;
         let output = said.text();
         match ended {
-            Ok(Ended::Exceeded(exceeded)) => Err(Trouble::Limit(exceeded)),
+            Ok(Ended::Exceeded(exceeded)) => Err(SandboxError::Limit(exceeded)),
             // A command that was killed says nothing of the patch.
             Ok(ended) if ended != Ended::Exited(0) && self.group.memory_kill().is_some() => {
                 let exceeded = self.group.memory_kill();
-                Err(Trouble::Limit(exceeded.unwrap_or(Exceeded::MachineMemory)))
+                Err(SandboxError::Limit(
+                    exceeded.unwrap_or(Exceeded::MachineMemory),
+                ))
             }
             Ok(ended) => Ok(Said {
                 succeeded: ended == Ended::Exited(0),
@@ -193,13 +195,15 @@ impl Sandboxed {
             }),
             Err(error @ RunError::NotStarted(_)) => {
                 let output = output.trim();
-                Err(Trouble::Io(io::Error::other(format!("{error}: {output}"))))
+                Err(SandboxError::Io(io::Error::other(format!(
+                    "{error}: {output}"
+                ))))
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    pub(super) async fn diff(&self) -> Result<String, Trouble> {
+    pub(super) async fn diff(&self) -> Result<String, SandboxError> {
         let diff = "git -c core.fileMode=false --no-pager diff --no-ext-diff --no-textconv";
         let said = self.shell(diff, None).await?;
         Ok(said.output.trim().to_owned())

@@ -18,8 +18,8 @@ use super::stage::{Stage, Tools};
 use ohoci_compose::Observer;
 use ohoci_compose::compose::{IfExists, Job, LocalLayer, Pins, compose};
 use ohoci_compose::fit::Fit;
-use ohoci_compose::places::Places;
 use ohoci_compose::read::Choice;
+use ohoci_compose::resolver::Resolver;
 use ohoci_compose::watch::Unwatched;
 use ohoci_deps::lock::Lock;
 use ohoci_deps::recipe::{Feature, Recipe};
@@ -124,14 +124,14 @@ impl<'a> AssembledBase<'a> {
         &self,
         files: RootFiles,
         workshop: &Workshop<'_>,
-        places: &Places,
+        resolver: &Resolver,
     ) -> Result<Reference, BuildError> {
         let parent = self.place.parent().unwrap_or(workshop.work_dir);
         let staged = fs_err::create_dir_all(parent)
             .and_then(|()| RemovedDirectory::create_in(parent))
             .map_err(at(Level::Base, "make a directory for the image"))?;
         let layers = tokio::task::block_in_place(|| self.layers(files, workshop))?;
-        self.write(&staged, layers, workshop, places).await?;
+        self.write(&staged, layers, workshop, resolver).await?;
         keep(staged, &self.place).map_err(at(Level::Base, "keep the image"))?;
         reference(&self.place)
     }
@@ -184,7 +184,7 @@ impl<'a> AssembledBase<'a> {
         staged: &RemovedDirectory,
         layers: Vec<LocalLayer>,
         workshop: &Workshop<'_>,
-        places: &Places,
+        resolver: &Resolver,
     ) -> Result<(), BuildError> {
         let mut patch = patch(self.recipe);
         let mut label = |name: &str, value: &str| {
@@ -207,6 +207,7 @@ impl<'a> AssembledBase<'a> {
             fit: Fit::None,
             reuse: None,
             max_layers: ohoci_image::compose::USUAL_LAYERS,
+            may_add_nothing: true,
             no_upload: false,
             dry_run: false,
             created: None,
@@ -214,7 +215,7 @@ impl<'a> AssembledBase<'a> {
             work_dir: workshop.work_dir.to_owned(),
         };
         let observer: Arc<dyn Observer> = Arc::new(Unwatched);
-        Box::pin(compose(&job, places, &observer))
+        Box::pin(compose(&job, resolver, &observer))
             .await
             .map(drop)
             .map_err(|error| BuildError::new(Level::Base, error.what(), error.why()))

@@ -8,8 +8,8 @@ use super::audit::{self, Audit};
 use super::git::Git;
 use super::repository::is_commit;
 use ohoci_compose::flatten;
-use ohoci_compose::places::Places;
 use ohoci_compose::read::{self, Choice};
+use ohoci_compose::resolver::Resolver;
 use ohoci_image::{Content, Platform, Reference};
 use ohoci_layer::{Directory, LayerPath};
 use ohoci_sandbox::RemovedDirectory;
@@ -28,7 +28,7 @@ const GIT_DIR: &str = "testbed/.git";
 /// # Errors
 /// When the image cannot be read, has no repository there, or does not say its base commit.
 pub async fn audit_image(
-    places: &Places,
+    resolver: &Resolver,
     reference: &Reference,
     platform: Option<&Platform>,
     base_commit: Option<&str>,
@@ -40,8 +40,8 @@ pub async fn audit_image(
     let choice = platform.map_or(Choice::Default, |platform| {
         Choice::Platforms(vec![platform.clone()])
     });
-    places.announce(&[reference], &[]);
-    let source = places.source(reference).await?;
+    resolver.announce(&[reference], &[]);
+    let source = resolver.source(reference).await?;
     let found = read::images(source.clone(), &choice, &|_, _| ()).await?;
     let image = found.images.into_iter().next();
     let image = image.ok_or_else(|| fail("it holds no image".to_owned()))?;

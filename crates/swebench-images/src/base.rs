@@ -6,8 +6,8 @@ use tokio::sync::OnceCell;
 
 use super::error::{BuildError, Level, at};
 use ohoci_compose::flatten;
-use ohoci_compose::places::Places;
 use ohoci_compose::read::{self, Choice};
+use ohoci_compose::resolver::Resolver;
 use ohoci_image::image_config::ImageConfig;
 use ohoci_image::{Content, Descriptor, Digest, Platform, Reference};
 use ohoci_layer::LayerPath;
@@ -46,15 +46,15 @@ impl Base {
     /// # Errors
     /// When it cannot be read.
     pub async fn open(
-        places: &Places,
+        resolver: &Resolver,
         reference: &Reference,
         platform: Option<&Platform>,
     ) -> Result<Self, ohoci_store::Error> {
         let choice = platform.map_or(Choice::Default, |platform| {
             Choice::Platforms(vec![platform.clone()])
         });
-        places.announce(&[reference], &[]);
-        let source = places.source(reference).await?;
+        resolver.announce(&[reference], &[]);
+        let source = resolver.source(reference).await?;
         let found = read::images(source, &choice, &|_, _| ()).await?;
         let image = found.images.into_iter().next().ok_or_else(|| {
             ohoci_store::Error::new(
@@ -84,19 +84,19 @@ impl Base {
     /// When it cannot be unpacked, or lacks something that is needed.
     pub async fn files(
         &self,
-        places: &Places,
+        resolver: &Resolver,
         work_dir: &Path,
         kept: Option<&Path>,
     ) -> Result<PathBuf, BuildError> {
         let files = self
             .files
-            .get_or_try_init(|| self.unpacked(places, work_dir, kept));
+            .get_or_try_init(|| self.unpacked(resolver, work_dir, kept));
         Ok(files.await?.0.clone())
     }
 
     async fn unpacked(
         &self,
-        places: &Places,
+        resolver: &Resolver,
         work_dir: &Path,
         kept: Option<&Path>,
     ) -> Result<(PathBuf, Option<RemovedDirectory>), BuildError> {
@@ -120,7 +120,7 @@ impl Base {
         fs_err::create_dir_all(&work_dir).map_err(at(Level::Base, step))?;
         let parent = kept.map_or_else(std::env::temp_dir, Path::to_owned);
         fs_err::create_dir_all(&parent).map_err(at(Level::Base, step))?;
-        let image = find_image(places, &pinned, self.platform.as_ref())
+        let image = find_image(resolver, &pinned, self.platform.as_ref())
             .await
             .map_err(fail)?;
         let directory = image.unpack(&work_dir, &parent).await.map_err(fail)?;
@@ -140,7 +140,7 @@ impl Base {
     /// When a layer cannot be read or written.
     pub async fn write_root(
         &self,
-        places: &Places,
+        resolver: &Resolver,
         layers: &[PathBuf],
         to: &Path,
         work_dir: &Path,
@@ -148,7 +148,7 @@ impl Base {
         let step = "write the root directory";
         let fail =
             |error: ohoci_store::Error| BuildError::new(Level::Base, error.what(), error.why());
-        let source = places
+        let source = resolver
             .source_at(&self.reference, Some(&self.digest))
             .await
             .map_err(fail)?;

@@ -26,7 +26,7 @@ use super::python::PythonPrefix;
 use super::repository::{self, RepoSource, Repository};
 use super::sizes::Sized;
 use super::stage::Tools;
-use ohoci_compose::places::Places;
+use ohoci_compose::resolver::Resolver;
 use ohoci_image::env::DEFAULT_PATH;
 use ohoci_layer::Tree;
 use ohoci_layer::pack::PackOptions;
@@ -114,7 +114,7 @@ pub struct Builder {
     pip: PipSettings,
     /// Where pip keeps what it built on this base.
     wheels: Option<PathBuf>,
-    places: Arc<Places>,
+    resolver: Arc<Resolver>,
     slots: Mutex<HashMap<String, Slot>>,
     /// The keys of prefixes by version, for plans.
     prefixes: Mutex<HashMap<String, Option<String>>>,
@@ -151,7 +151,7 @@ impl Order {
 impl Builder {
     /// A builder on a base.
     #[must_use]
-    pub fn new(settings: Settings, base: Base, places: Arc<Places>) -> Self {
+    pub fn new(settings: Settings, base: Base, resolver: Arc<Resolver>) -> Self {
         // What is written here must not depend on who writes it.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         let wheels = settings.cache_dir.as_ref();
@@ -163,7 +163,7 @@ impl Builder {
             settings,
             base_path: path_of(&base),
             base,
-            places,
+            resolver,
             slots: Mutex::default(),
             prefixes: Mutex::default(),
         }
@@ -177,8 +177,8 @@ impl Builder {
 
     /// What images are read and pushed with.
     #[must_use]
-    pub fn places(&self) -> &Places {
-        &self.places
+    pub fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 
     /// The environment of a row, for which the repository may have to be looked into.

@@ -8,8 +8,8 @@ use futures_util::future::try_join_all;
 
 use super::unpack::{Owners, UnpackError, unpack};
 use ohoci_compose::flatten;
-use ohoci_compose::places::Places;
 use ohoci_compose::read::{self, Choice};
+use ohoci_compose::resolver::Resolver;
 use ohoci_image::image_config::ImageConfig;
 use ohoci_image::{Content, Digest, Manifest, Platform, Reference};
 use ohoci_layer::{LayerPath, Tree};
@@ -49,12 +49,12 @@ impl std::fmt::Debug for FoundImage {
 /// # Errors
 /// When the image cannot be read, is not for Linux, or cannot be unpacked.
 pub async fn unpack_image(
-    places: &Places,
+    resolver: &Resolver,
     reference: &Reference,
     platform: Option<&Platform>,
     work_dir: &Path,
 ) -> Result<UnpackedImage, Error> {
-    let image = find_image(places, reference, platform).await?;
+    let image = find_image(resolver, reference, platform).await?;
     let directory = image.unpack(work_dir, &std::env::temp_dir()).await?;
     Ok(UnpackedImage {
         config: image.config,
@@ -68,7 +68,7 @@ pub async fn unpack_image(
 /// # Errors
 /// When the image cannot be read or is not for Linux.
 pub async fn find_image(
-    places: &Places,
+    resolver: &Resolver,
     reference: &Reference,
     platform: Option<&Platform>,
 ) -> Result<FoundImage, Error> {
@@ -76,8 +76,8 @@ pub async fn find_image(
     let choice = platform.map_or(Choice::Default, |platform| {
         Choice::Platforms(vec![platform.clone()])
     });
-    places.announce(&[reference], &[]);
-    let source = places.source(reference).await?;
+    resolver.announce(&[reference], &[]);
+    let source = resolver.source(reference).await?;
     let found = read::images(Arc::clone(&source), &choice, &|_, _| ()).await?;
     let why = match found.images.into_iter().next() {
         None => "it holds no image".to_owned(),

@@ -63,7 +63,7 @@ pub(super) async fn planned(
     };
     let base = AssembledBase::new(&recipe, &lock, platform, packing, &bases(context));
     if let Some(reference) = base.found() {
-        let base = Base::open(&context.places, &reference, None).await?;
+        let base = Base::open(&context.resolver, &reference, None).await?;
         return Ok(PlannedBase::There(Box::new(base)));
     }
     let (packages, size) = size(&recipe, &lock, &base.platform);
@@ -93,7 +93,7 @@ pub(super) async fn built(
     };
     match assembled(path, arguments, context, registry, tools, packing).await? {
         Ok(reference) => {
-            let base = Base::open(&context.places, &reference, None).await?;
+            let base = Base::open(&context.resolver, &reference, None).await?;
             Ok(BuiltBase::There(Box::new(base)))
         }
         Err(error) => Ok(BuiltBase::Failed(error)),
@@ -107,7 +107,7 @@ async fn open(text: &str, context: &Context) -> Result<Base, Failure> {
             "--base-image scratch has nothing to build with",
         ));
     }
-    Ok(Base::open(&context.places, &reference, None).await?)
+    Ok(Base::open(&context.resolver, &reference, None).await?)
 }
 
 async fn assembled(
@@ -146,7 +146,7 @@ async fn assembled(
         log: &log,
         packing: *packing,
     };
-    Ok(Box::pin(base.build(files, &workshop, &context.places)).await)
+    Ok(Box::pin(base.build(files, &workshop, &context.resolver)).await)
 }
 
 /// The platform of this machine, which the recipe must have.

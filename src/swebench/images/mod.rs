@@ -130,12 +130,12 @@ async fn plan_and_build(
     if arguments.dry_run {
         let base = base::planned(arguments, &context, &packing).await?;
         let clones = clones(context.cache_dir.as_deref(), &context.work_dir);
-        let cache = Arc::clone(&context.places.cache);
+        let cache = Arc::clone(&context.resolver.cache);
         let forecast = Forecast::look(cache, &git, &sources, &clones, &planned);
         let (builder, recipe) = match (base, tools) {
             (PlannedBase::There(base), Ok(tools)) => {
                 let settings = settings(tools)?;
-                let builder = Builder::new(settings, *base, Arc::new(context.places));
+                let builder = Builder::new(settings, *base, Arc::new(context.resolver));
                 (Some(builder), None)
             }
             (PlannedBase::Recipe(recipe), _) => (None, Some(recipe)),
@@ -162,7 +162,7 @@ async fn plan_and_build(
     };
     let (settings, work_dir) = (settings(tools)?, context.work_dir.clone());
     // Threads that build may outlast what waits for them.
-    let shared = Arc::new(context.places);
+    let shared = Arc::new(context.resolver);
     let builder = Builder::new(settings, base, Arc::clone(&shared));
     let pusher = Pusher {
         places,
@@ -261,7 +261,7 @@ fn settings(
     }
     let files = PipSettings::files(environment.home(), environment.config_home().as_deref());
     Ok(Settings {
-        cache: Arc::clone(&context.places.cache),
+        cache: Arc::clone(&context.resolver.cache),
         cache_dir: context.cache_dir.clone(),
         work_dir: context.work_dir.clone(),
         logs: arguments.logs.clone(),

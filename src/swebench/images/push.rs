@@ -98,7 +98,7 @@ impl Pusher {
                         refused(format!("cannot replace {}", directory.display()), error)
                     })?;
                 }
-                base.write_root(builder.places(), &files, &directory, &self.work_dir)
+                base.write_root(builder.resolver(), &files, &directory, &self.work_dir)
                     .await?;
                 pushed.push(Pushed {
                     reference: format!("dir:{}", directory.display()),
@@ -130,6 +130,7 @@ impl Pusher {
                 fit: Fit::None,
                 reuse: None,
                 max_layers: USUAL_LAYERS,
+                may_add_nothing: true,
                 no_upload: false,
                 dry_run: false,
                 created: self.created.clone(),
@@ -137,7 +138,7 @@ impl Pusher {
                 work_dir: self.work_dir.clone(),
             };
             let observer: Arc<dyn Observer> = Arc::new(Unwatched);
-            let report = Box::pin(compose(&job, builder.places(), &observer))
+            let report = Box::pin(compose(&job, builder.resolver(), &observer))
                 .await
                 .map_err(|error| {
                     let pushed = refused(error.what().to_owned(), error.why());
@@ -154,7 +155,7 @@ impl Pusher {
                         .iter()
                         .map(|made| &made.layer.layer.descriptor.digest),
                 );
-                builder.places().note_pushed(registry, blobs);
+                builder.resolver().note_pushed(registry, blobs);
             }
             let pushed_as = match (place.is_archive(), reference) {
                 (true, Some(reference)) => {

@@ -155,19 +155,19 @@ impl Carrier {
     }
 
     async fn push(&self, part: Part, folder: &Path, paths: &[PathBuf]) -> Result<(), Failure> {
-        let (places, work_dir) = (&self.context.places, &self.context.work_dir);
+        let (resolver, work_dir) = (&self.context.resolver, &self.context.work_dir);
         let what = (self.run_id.as_str(), part);
-        let pushed = carried::push(&self.depot, what, folder, paths, places, work_dir).await;
-        places.close().await;
+        let pushed = carried::push(&self.depot, what, folder, paths, resolver, work_dir).await;
+        resolver.close().await;
         let (reference, digest) = pushed?;
         output::note(&format!("pushed {reference} ({digest})"));
         Ok(())
     }
 
     async fn pull(&self, part: Part, folder: &Path) -> Result<bool, Failure> {
-        let (places, work_dir) = (&self.context.places, &self.context.work_dir);
+        let (resolver, work_dir) = (&self.context.resolver, &self.context.work_dir);
         let what = (self.run_id.as_str(), part);
-        Ok(carried::pull(&self.depot, what, folder, places, work_dir).await?)
+        Ok(carried::pull(&self.depot, what, folder, resolver, work_dir).await?)
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf, Failure> {

@@ -83,7 +83,7 @@ pub(super) async fn evaluate(
     }
     // The rest of the context lasts as long as this: its directory holds what runs write.
     let roots = Roots::new(
-        context.places,
+        context.resolver,
         context.cache_dir.as_ref().map(|cache| cache.join(ROOTS)),
         context.work_dir.clone(),
         arguments.images.afterwards()?,

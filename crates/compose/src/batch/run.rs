@@ -12,7 +12,7 @@ use super::queue::Queue;
 use super::record::{Record, RecordStatus};
 use super::work::Work;
 use crate::compose::compose;
-use crate::places::Places;
+use crate::resolver::Resolver;
 use crate::watch::{Observer, Unwatched};
 use ohoci_store::{Error, ErrorKind};
 
@@ -74,14 +74,14 @@ struct Try {
 pub async fn run(
     items: Vec<Item>,
     options: Options,
-    places: &Places,
+    resolver: &Resolver,
     watcher: &dyn Watcher,
 ) -> Outcome {
     for item in &items {
         let push = item.work.push();
-        places.announce(&item.work.reads(), &push.iter().collect::<Vec<_>>());
+        resolver.announce(&item.work.reads(), &push.iter().collect::<Vec<_>>());
         if !options.verify_targets {
-            places.expect(push);
+            resolver.expect(push);
         }
     }
     let mut queue = Queue::default();
@@ -97,7 +97,7 @@ pub async fn run(
     loop {
         let ended = options.max_failures.is_some_and(|most| failures >= most);
         while !ended && under_way.len() < pace.limit() {
-            let limits = places.client.statistics().rate_limits;
+            let limits = resolver.client.statistics().rate_limits;
             let Some((host, (item, attempt, begun))) = queue.next(&limits) else {
                 break;
             };
@@ -109,14 +109,14 @@ pub async fn run(
                 started_at,
                 spent,
             };
-            under_way.push(one(this, places, &observer));
+            under_way.push(one(this, resolver, &observer));
         }
         watcher.pace(under_way.len(), pace.limit(), pace.reason());
         let Some((mut this, result, took)) = under_way.next().await else {
             break;
         };
         queue.done(&this.host);
-        pace.done(took, places.client.statistics().throttled);
+        pace.done(took, resolver.client.statistics().throttled);
         this.spent += took;
         let come_back = result.as_ref().err().and_then(put_off);
         if let Some(why) = &come_back {
@@ -162,13 +162,13 @@ pub async fn run(
 
 async fn one(
     this: Try,
-    places: &Places,
+    resolver: &Resolver,
     observer: &Arc<dyn Observer>,
 ) -> (Try, Result<crate::report::ComposeReport, Error>, Duration) {
     let started = Instant::now();
     let result = async {
-        let job = this.item.work.job(places).await?;
-        Box::pin(compose(&job, places, observer)).await
+        let job = this.item.work.job(resolver).await?;
+        Box::pin(compose(&job, resolver, observer)).await
     }
     .await;
     (this, result, started.elapsed())

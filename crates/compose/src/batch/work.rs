@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::compose::Job;
-use crate::places::Places;
 use crate::recompose::{BaseChoice, DepsChoice, Rebase, rebase_job};
+use crate::resolver::Resolver;
 use ohoci_image::Reference;
 use ohoci_store::Error;
 
@@ -60,11 +60,11 @@ impl Work {
     ///
     /// # Errors
     /// As [`rebase_job`].
-    pub async fn job(&self, places: &Places) -> Result<Arc<Job>, Error> {
+    pub async fn job(&self, resolver: &Resolver) -> Result<Arc<Job>, Error> {
         match self {
             Self::Compose(job) => Ok(Arc::clone(job)),
             Self::Rebase(work) => {
-                let job = rebase_job(&work.rebase, places).await?;
+                let job = rebase_job(&work.rebase, resolver).await?;
                 Ok(Arc::new(Job {
                     push: work.push.clone(),
                     no_upload: work.no_upload,

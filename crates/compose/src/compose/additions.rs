@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Job, LocalLayer};
 use crate::flatten;
-use crate::places::Places;
 use crate::read::{self, Choice, Deps, Found};
+use crate::resolver::Resolver;
 use ohoci_image::compose::{Addition, AdditionSource, Base, BaseImage, Composition, Layer};
 use ohoci_image::{Content, Digest, Platform, label};
 use ohoci_store::{Body, Error, ErrorKind};
@@ -20,7 +20,7 @@ pub(super) struct Compositions {
 
 pub(super) async fn compositions(
     job: &Job,
-    places: &Places,
+    resolver: &Resolver,
     base: Option<&Found>,
     deps: &[Arc<Deps>],
 ) -> Result<Compositions, Error> {
@@ -59,7 +59,15 @@ pub(super) async fn compositions(
         let mut additions = Vec::new();
         for deps in deps {
             additions.push(
-                deps_addition(job, places, deps, &platform, &mut flattened, &mut warnings).await?,
+                deps_addition(
+                    job,
+                    resolver,
+                    deps,
+                    &platform,
+                    &mut flattened,
+                    &mut warnings,
+                )
+                .await?,
             );
         }
         let fits =
@@ -108,7 +116,7 @@ pub(super) fn scratch_platforms(job: &Job, deps: &[Arc<Deps>]) -> Vec<Platform> 
 
 async fn deps_addition(
     job: &Job,
-    places: &Places,
+    resolver: &Resolver,
     deps: &Deps,
     platform: &Platform,
     flattened: &mut BTreeMap<Digest, Arc<dyn Body>>,
@@ -156,7 +164,8 @@ async fn deps_addition(
                 .collect()
         }
         Some(path) => {
-            let layer = flatten::flatten(deps, &image, path, &places.cache, &job.work_dir).await?;
+            let layer =
+                flatten::flatten(deps, &image, path, &resolver.cache, &job.work_dir).await?;
             flattened.insert(layer.descriptor.digest.clone(), layer.body);
             vec![Layer {
                 descriptor: layer.descriptor,

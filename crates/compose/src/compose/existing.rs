@@ -5,8 +5,8 @@ use std::time::Instant;
 use futures_util::future::try_join_all;
 
 use super::Reused;
-use crate::places::{Destination, Places};
 use crate::report::{ComposeReport, Cost, Status, TargetReport};
+use crate::resolver::{Destination, Resolver};
 use ohoci_image::{Digest, Pointer};
 use ohoci_store::{Error, ErrorKind};
 
@@ -88,7 +88,7 @@ async fn find(destinations: &[Destination]) -> Result<Vec<Vec<Existing>>, Error>
 pub(super) fn done(
     reference: String,
     digest: Digest,
-    places: &Places,
+    resolver: &Resolver,
     started: Instant,
 ) -> ComposeReport {
     let target = TargetReport {
@@ -99,7 +99,7 @@ pub(super) fn done(
     };
     ComposeReport {
         reused: Some(Reused::Source),
-        ..unread(reference, digest, vec![target], places, started)
+        ..unread(reference, digest, vec![target], resolver, started)
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) fn done(
 pub(super) fn skipped(
     first: &Existing,
     all: &[Existing],
-    places: &Places,
+    resolver: &Resolver,
     started: Instant,
 ) -> ComposeReport {
     ComposeReport {
@@ -116,7 +116,7 @@ pub(super) fn skipped(
             first.by_digest.clone(),
             first.digest.clone(),
             all.iter().map(Existing::report).collect(),
-            places,
+            resolver,
             started,
         )
     }
@@ -126,7 +126,7 @@ fn unread(
     reference: String,
     digest: Digest,
     targets: Vec<TargetReport>,
-    places: &Places,
+    resolver: &Resolver,
     started: Instant,
 ) -> ComposeReport {
     ComposeReport {
@@ -145,6 +145,6 @@ fn unread(
         reused: None,
         made: Vec::new(),
         fitted: Vec::new(),
-        cost: Cost::new(&places.client.statistics(), started.elapsed()),
+        cost: Cost::new(&resolver.client.statistics(), started.elapsed()),
     }
 }

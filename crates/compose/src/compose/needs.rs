@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::documents::Made;
 use super::{Job, LayerBytes};
-use crate::places::Destination;
 use crate::plan::{Move, Need, Role, Way};
 use crate::read::{Deps, Found};
+use crate::resolver::Destination;
 use ohoci_image::Digest;
 use ohoci_image::compose::LayerOrigin;
 use ohoci_image::media_type::{self, LayerKind};

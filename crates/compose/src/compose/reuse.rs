@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::{Job, Pins};
-use crate::places::Places;
 use crate::read;
 use crate::recompose::recorded;
+use crate::resolver::Resolver;
 use ohoci_image::label::{self, Intent};
 use ohoci_image::{Digest, Pointer, Reference};
 use ohoci_store::{Error, ErrorKind};
@@ -45,18 +45,22 @@ pub(super) enum Outcome {
 }
 
 /// Looks for earlier images, in order, until one can be used.
-pub(super) async fn look(order: &ReuseOrder, job: &Job, places: &Places) -> Result<Outcome, Error> {
-    if let Some((reference, digest)) = current(places, &order.source).await? {
+pub(super) async fn look(
+    order: &ReuseOrder,
+    job: &Job,
+    resolver: &Resolver,
+) -> Result<Outcome, Error> {
+    if let Some((reference, digest)) = current(resolver, &order.source).await? {
         return Ok(Outcome::Done { reference, digest });
     }
     let mut pinned = job.clone();
-    if let Some(intent) = intent(places, &order.lock).await?
+    if let Some(intent) = intent(resolver, &order.lock).await?
         && let (Some(base), Some(deps)) = (base(job, &intent), deps(job, &intent))
     {
         pinned.pins = Pins { base, deps };
         return Ok(Outcome::Pinned(Box::new(pinned), Reused::Lock));
     }
-    if let Some(intent) = intent(places, &order.versioned).await?
+    if let Some(intent) = intent(resolver, &order.versioned).await?
         && let Some(base @ Some(_)) = base(job, &intent)
     {
         pinned.pins.base = base;
@@ -67,10 +71,10 @@ pub(super) async fn look(order: &ReuseOrder, job: &Job, places: &Places) -> Resu
 
 /// What a tag names, with the reference that names it for good.
 async fn current(
-    places: &Places,
+    resolver: &Resolver,
     reference: &Reference,
 ) -> Result<Option<(String, Digest)>, Error> {
-    for destination in places.destinations(std::slice::from_ref(reference))? {
+    for destination in resolver.destinations(std::slice::from_ref(reference))? {
         for tag in &destination.tags {
             let pointer = Pointer::Tag(tag.clone());
             if let Some(digest) = destination.target.current(&pointer).await? {
@@ -82,8 +86,8 @@ async fn current(
 }
 
 /// How an earlier image was made; `None` when there is none, or it does not say.
-async fn intent(places: &Places, reference: &Reference) -> Result<Option<Intent>, Error> {
-    match recorded::read(places, reference, false).await {
+async fn intent(resolver: &Resolver, reference: &Reference) -> Result<Option<Intent>, Error> {
+    match recorded::read(resolver, reference, false).await {
         Ok(found) => Ok(found.intent().ok()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

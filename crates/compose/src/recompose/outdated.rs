@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use super::recorded::{self, Recorded};
-use crate::places::Places;
+use crate::resolver::Resolver;
 use ohoci_image::label::{self, Intent, Origin};
 use ohoci_image::{Digest, Pointer, Reference, RegistryReference};
 use ohoci_store::Error;
@@ -84,7 +84,7 @@ pub enum Movement {
 
 /// The answers of the registries, each name's asked for once.
 struct Answers<'a> {
-    places: &'a Places,
+    resolver: &'a Resolver,
     known: Mutex<BTreeMap<String, Arc<OnceCell<Answer>>>>,
 }
 
@@ -94,10 +94,10 @@ type Answer = Result<Option<Digest>, String>;
 /// Looks at images. Of bases and deps images only the digests are asked for, each once.
 ///
 /// What cannot be read is part of the answer, so that one image does not hide the others.
-pub async fn outdated(places: &Places, references: &[Reference]) -> Vec<ImageState> {
-    places.announce(&references.iter().collect::<Vec<_>>(), &[]);
+pub async fn outdated(resolver: &Resolver, references: &[Reference]) -> Vec<ImageState> {
+    resolver.announce(&references.iter().collect::<Vec<_>>(), &[]);
     let answers = Answers {
-        places,
+        resolver,
         known: Mutex::default(),
     };
     futures_util::stream::iter(references)
@@ -112,11 +112,11 @@ pub async fn outdated(places: &Places, references: &[Reference]) -> Vec<ImageSta
 /// # Errors
 /// When the tags cannot be listed.
 pub async fn tagged(
-    places: &Places,
+    resolver: &Resolver,
     repository: &RegistryReference,
 ) -> Result<Vec<Reference>, Error> {
     let (host, name) = (repository.host(), repository.repository());
-    let tags = places.client.repository(host, name).tags().await?;
+    let tags = resolver.client.repository(host, name).tags().await?;
     Ok(tags
         .iter()
         .filter_map(|tag| RegistryReference::new(host, name, Some(tag), None).ok())
@@ -132,7 +132,7 @@ async fn look_at(answers: &Answers<'_>, reference: &Reference) -> ImageState {
         inputs: Vec::new(),
         why: None,
     };
-    let recorded = match recorded::read(answers.places, reference, false).await {
+    let recorded = match recorded::read(answers.resolver, reference, false).await {
         Ok(recorded) => recorded,
         Err(error) => {
             found.why = Some(error.to_string());
@@ -248,10 +248,10 @@ impl Answers<'_> {
     }
 
     async fn ask(&self, reference: &RegistryReference) -> Answer {
-        self.places
+        self.resolver
             .announce(&[&Reference::Registry(reference.clone())], &[]);
         let repository = self
-            .places
+            .resolver
             .client
             .repository(reference.host(), reference.repository());
         let pointer: Pointer = reference.pointer();

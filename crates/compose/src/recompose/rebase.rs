@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::recorded::{self, Recorded};
 use crate::compose::{IfExists, Job, Pins};
 use crate::fit::Fit;
-use crate::places::Places;
 use crate::read::Choice;
+use crate::resolver::Resolver;
 use ohoci_image::compose::USUAL_LAYERS;
 use ohoci_image::label;
 use ohoci_image::{Content, Digest, Platform, Reference, RegistryReference};
@@ -58,10 +58,10 @@ pub struct Rebase {
 /// # Errors
 /// When the image cannot be read, carries no record, or names something that only the machine
 /// that composed it had.
-pub async fn rebase_job(asked: &Rebase, places: &Places) -> Result<Job, Error> {
-    let recorded = recorded::read(places, &asked.reference, asked.remembered).await?;
+pub async fn rebase_job(asked: &Rebase, resolver: &Resolver) -> Result<Job, Error> {
+    let recorded = recorded::read(resolver, &asked.reference, asked.remembered).await?;
     for image in &recorded.images {
-        places.learn(&recorded.reference, &image.manifest);
+        resolver.learn(&recorded.reference, &image.manifest);
     }
     job(&recorded, &asked.base, &asked.deps, &asked.work_dir)
 }
@@ -73,14 +73,14 @@ pub async fn rebase_job(asked: &Rebase, places: &Places) -> Result<Job, Error> {
 /// As [`rebase_job`], and when an input that is there cannot be read.
 pub async fn rebase_job_and_losses(
     asked: &Rebase,
-    places: &Places,
+    resolver: &Resolver,
 ) -> Result<(Job, Vec<String>), Error> {
-    let recorded = recorded::read(places, &asked.reference, asked.remembered).await?;
+    let recorded = recorded::read(resolver, &asked.reference, asked.remembered).await?;
     for image in &recorded.images {
-        places.learn(&recorded.reference, &image.manifest);
+        resolver.learn(&recorded.reference, &image.manifest);
     }
     let job = job(&recorded, &asked.base, &asked.deps, &asked.work_dir)?;
-    let lost = super::verify::changes_by_others(&recorded, places, &asked.work_dir).await?;
+    let lost = super::verify::changes_by_others(&recorded, resolver, &asked.work_dir).await?;
     Ok((job, lost))
 }
 
@@ -147,6 +147,7 @@ pub fn job(
         reuse: None,
         // As many as it was allowed to have.
         max_layers: layer_count(recorded).max(USUAL_LAYERS),
+        may_add_nothing: true,
         no_upload: false,
         dry_run: false,
         created: intent.created,

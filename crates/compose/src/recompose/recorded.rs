@@ -7,8 +7,8 @@ use futures_util::future::try_join_all;
 use crate::compose::{LayerBytes, LocalLayer};
 use crate::fit::Fit;
 use crate::inspect::layer_history;
-use crate::places::Places;
 use crate::read;
+use crate::resolver::Resolver;
 use ohoci_image::image_config::ImageConfig;
 use ohoci_image::label::{self, Intent, LabelError, Origin};
 use ohoci_image::shape;
@@ -50,13 +50,13 @@ pub struct RecordedImage {
 /// # Errors
 /// When something is missing or unreadable.
 pub async fn read(
-    places: &Places,
+    resolver: &Resolver,
     reference: &Reference,
     remembered: bool,
 ) -> Result<Recorded, Error> {
-    places.announce(&[reference], &[]);
-    let pin = remembered.then(|| in_cache(places, reference)).flatten();
-    let source = places.source_at(reference, pin.as_ref()).await?;
+    resolver.announce(&[reference], &[]);
+    let pin = remembered.then(|| in_cache(resolver, reference)).flatten();
+    let source = resolver.source_at(reference, pin.as_ref()).await?;
     let root = source.root().await?;
     let children: Vec<(Option<Platform>, Manifest)> = match root.content() {
         Content::Image { .. } => vec![(None, root.clone())],
@@ -84,20 +84,20 @@ pub async fn read(
 }
 
 /// The digest that a tag is remembered by, when its manifest is in the cache.
-fn in_cache(places: &Places, reference: &Reference) -> Option<Digest> {
+fn in_cache(resolver: &Resolver, reference: &Reference) -> Option<Digest> {
     let registry = reference.registry()?;
     if registry.digest().is_some() {
         return None;
     }
     let tag = registry.tag().unwrap_or("latest");
-    let repository = places
+    let repository = resolver
         .client
         .repository(registry.host(), registry.repository());
     let digest =
-        places
+        resolver
             .cache
             .recent_reference(&repository.registry().ok()?, repository.name(), tag)?;
-    places.cache.path_of(&digest).map(|_| digest)
+    resolver.cache.path_of(&digest).map(|_| digest)
 }
 
 /// `None` for an artifact.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::rebase::{self, BaseChoice, DepsChoice};
 use super::recorded::{self, Recorded};
 use crate::compose::{self, Job};
-use crate::places::Places;
+use crate::resolver::Resolver;
 use ohoci_image::diff::{self, Change};
 use ohoci_image::label::{Intent, Origin};
 use ohoci_image::{Digest, Manifest, Reference};
@@ -78,11 +78,11 @@ pub struct ImageDifference {
 /// # Errors
 /// When the image cannot be read or carries no record, or an input that is there cannot be read.
 pub async fn verify(
-    places: &Places,
+    resolver: &Resolver,
     reference: &Reference,
     work_dir: &Path,
 ) -> Result<Verification, Error> {
-    let recorded = recorded::read(places, reference, false).await?;
+    let recorded = recorded::read(resolver, reference, false).await?;
     let intent = recorded.intent()?;
     let mut found = Verification {
         reference: reference.to_string(),
@@ -107,9 +107,9 @@ pub async fn verify(
         )?;
         // Whatever decided it then, the media types say what it was.
         job.family = Some(recorded.root.family());
-        found.missing = gone(&job, &intent, places).await?;
+        found.missing = gone(&job, &intent, resolver).await?;
         if found.missing.is_empty() {
-            compare(&recorded, &job, places, &mut found).await?;
+            compare(&recorded, &job, resolver, &mut found).await?;
             return Ok(found);
         }
     }
@@ -134,10 +134,12 @@ fn unnamed(intent: &Intent) -> Vec<MissingInput> {
 }
 
 /// Inputs that are not where their names say.
-async fn gone(job: &Job, intent: &Intent, places: &Places) -> Result<Vec<MissingInput>, Error> {
+async fn gone(job: &Job, intent: &Intent, resolver: &Resolver) -> Result<Vec<MissingInput>, Error> {
     let mut missing = Vec::new();
     if let (Reference::Registry(_), Some(source)) = (&job.base, &intent.base) {
-        let base = places.source_at(&job.base, job.pins.base.as_ref()).await?;
+        let base = resolver
+            .source_at(&job.base, job.pins.base.as_ref())
+            .await?;
         if let Some(why) = not_found(base.root().await)? {
             missing.push(MissingInput {
                 origin: Origin::Base,
@@ -148,7 +150,7 @@ async fn gone(job: &Job, intent: &Intent, places: &Places) -> Result<Vec<Missing
         }
     }
     for ((reference, pin), source) in job.deps.iter().zip(&job.pins.deps).zip(&intent.deps) {
-        if let Some(why) = not_found(places.deps_at(reference, pin.as_ref()).await)? {
+        if let Some(why) = not_found(resolver.deps_at(reference, pin.as_ref()).await)? {
             missing.push(MissingInput {
                 origin: Origin::Deps,
                 name: source.name.clone(),
@@ -171,10 +173,10 @@ fn not_found<T>(outcome: Result<T, Error>) -> Result<Option<String>, Error> {
 async fn compare(
     recorded: &Recorded,
     job: &Job,
-    places: &Places,
+    resolver: &Resolver,
     found: &mut Verification,
 ) -> Result<(), Error> {
-    let made = compose::documents(job, places).await?;
+    let made = compose::documents(job, resolver).await?;
     found.recomputed = Some(made.root.digest().clone());
     if made.root.digest() == recorded.root.digest() {
         found.verdict = Verdict::Equal;
@@ -247,7 +249,7 @@ fn config_changes(wanted: &Map<String, Value>, there: &Map<String, Value>) -> Ve
 /// When an input that is there cannot be read.
 pub(super) async fn changes_by_others(
     recorded: &Recorded,
-    places: &Places,
+    resolver: &Resolver,
     work_dir: &Path,
 ) -> Result<Vec<String>, Error> {
     if let Some(misfit) = recorded.misfit() {
@@ -260,10 +262,10 @@ pub(super) async fn changes_by_others(
     }
     let mut job = rebase::job(recorded, &base, &deps, work_dir)?;
     job.family = Some(recorded.root.family());
-    if !gone(&job, &intent, places).await?.is_empty() {
+    if !gone(&job, &intent, resolver).await?.is_empty() {
         return Ok(Vec::new());
     }
-    let made = compose::documents(&job, places).await?;
+    let made = compose::documents(&job, resolver).await?;
     let mut found = Vec::new();
     for (wanted, there) in made.images.iter().zip(&recorded.images) {
         for change in diff::changes(wanted.config.object(), there.config.document().object()) {

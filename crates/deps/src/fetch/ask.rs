@@ -16,8 +16,8 @@ impl Ask for Fetcher {
         let answer = self.http().get_as(&mirror, "", 0, Some(accept)).await;
         let response = match answer {
             Ok(response) => response,
-            Err(trouble) if trouble.kind == FetchErrorKind::Gone => return Ok(None),
-            Err(trouble) => return Err(trouble.why),
+            Err(error) if error.kind == FetchErrorKind::Gone => return Ok(None),
+            Err(error) => return Err(error.why),
         };
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);

@@ -9,7 +9,7 @@ use reqwest::header::CONTENT_RANGE;
 use reqwest::{Response, StatusCode};
 
 use super::error::{FetchError, FetchErrorKind, Refusal};
-use super::request::{Http, Trouble};
+use super::request::{Http, RequestError};
 use crate::hosts::Mirror;
 use crate::lock::LockedFile;
 use ohoci_compose::{Event, Observer};
@@ -88,12 +88,12 @@ impl Fetcher {
         loop {
             match self.try_small(mirror, path, max).await {
                 Ok(content) => return Ok(content),
-                Err(trouble) if trouble.passing && failures + 1 < TRIES => {
-                    self.pause(failures, &trouble).await;
+                Err(error) if error.passing && failures + 1 < TRIES => {
+                    self.pause(failures, &error).await;
                     failures += 1;
                 }
-                Err(trouble) => {
-                    return Err(FetchError::new(path, vec![refusal(mirror, trouble)]));
+                Err(error) => {
+                    return Err(FetchError::new(path, vec![refusal(mirror, error)]));
                 }
             }
         }
@@ -105,30 +105,35 @@ impl Fetcher {
     /// # Errors
     /// When the mirror does not hand it out, or does not say either.
     pub async fn length(&self, mirror: &Mirror, path: &str) -> Result<u64, FetchError> {
-        let fail = |trouble| FetchError::new(path, vec![refusal(mirror, trouble)]);
+        let fail = |error| FetchError::new(path, vec![refusal(mirror, error)]);
         let mut failures = 0;
         loop {
             match self.http.get(mirror, path, 0).await {
                 Ok(response) => {
                     return response.content_length().ok_or_else(|| {
                         let why = "it does not say how large it is";
-                        fail(Trouble::new(FetchErrorKind::Refused, why))
+                        fail(RequestError::new(FetchErrorKind::Refused, why))
                     });
                 }
-                Err(trouble) if trouble.passing && failures + 1 < TRIES => {
-                    self.pause(failures, &trouble).await;
+                Err(error) if error.passing && failures + 1 < TRIES => {
+                    self.pause(failures, &error).await;
                     failures += 1;
                 }
-                Err(trouble) => return Err(fail(trouble)),
+                Err(error) => return Err(fail(error)),
             }
         }
     }
 
-    async fn try_small(&self, mirror: &Mirror, path: &str, max: u64) -> Result<Bytes, Trouble> {
+    async fn try_small(
+        &self,
+        mirror: &Mirror,
+        path: &str,
+        max: u64,
+    ) -> Result<Bytes, RequestError> {
         let response = self.http.get(mirror, path, 0).await?;
         whole(&self.http, response, max).await?.ok_or_else(|| {
             let why = format!("it has more than the {max} bytes that are allowed");
-            Trouble::new(FetchErrorKind::Corrupt, why)
+            RequestError::new(FetchErrorKind::Corrupt, why)
         })
     }
 
@@ -159,7 +164,7 @@ impl Fetcher {
                         break;
                     }
                 },
-                Err(trouble) => refusals.push(refusal(mirror, trouble)),
+                Err(error) => refusals.push(refusal(mirror, error)),
             }
         }
         Err(FetchError::new(&file.path, refusals))
@@ -180,21 +185,25 @@ impl Fetcher {
         Err(FetchError::new(&file.path, vec![self.cache_failed()]))
     }
 
-    async fn download(&self, file: &LockedFile, mirror: &Mirror) -> Result<StagedFile, Trouble> {
+    async fn download(
+        &self,
+        file: &LockedFile,
+        mirror: &Mirror,
+    ) -> Result<StagedFile, RequestError> {
         let mut staged = self.resume(file)?;
         // What an earlier run left may be of a file that was damaged on its way.
         let mut is_suspect = staged.size() > 0;
         loop {
             match self.to_end(&mut staged, file, mirror).await {
                 Ok(()) => return Ok(staged),
-                Err(trouble) if trouble.kind == FetchErrorKind::Corrupt => {
+                Err(error) if error.kind == FetchErrorKind::Corrupt => {
                     staged.discard();
                     if !std::mem::take(&mut is_suspect) {
-                        return Err(trouble);
+                        return Err(error);
                     }
                     staged = self.resume(file)?;
                 }
-                Err(trouble) => return Err(trouble),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -205,7 +214,7 @@ impl Fetcher {
         staged: &mut StagedFile,
         file: &LockedFile,
         mirror: &Mirror,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RequestError> {
         let mut failures = 0;
         for round in 0.. {
             let before = staged.size();
@@ -214,7 +223,7 @@ impl Fetcher {
             }
             match self.go_on(staged, file, mirror).await {
                 Ok(()) => break,
-                Err(trouble) if trouble.passing => {
+                Err(error) if error.passing => {
                     // A mirror that gets further with every try is slow, not broken.
                     failures = if staged.size() > before {
                         0
@@ -222,18 +231,18 @@ impl Fetcher {
                         failures + 1
                     };
                     if failures >= TRIES || round >= MOST_TRIES {
-                        return Err(trouble);
+                        return Err(error);
                     }
-                    self.pause(failures, &trouble).await;
+                    self.pause(failures, &error).await;
                 }
-                Err(trouble) => return Err(trouble),
+                Err(error) => return Err(error),
             }
         }
         let found = staged.digest();
         // SHA-512 is checked when the file gets its name.
         if file.digest.algorithm() == Algorithm::Sha256 && found != file.digest {
             let why = format!("what it has hashes to {found}, not to {}", file.digest);
-            return Err(Trouble::new(FetchErrorKind::Corrupt, why));
+            return Err(RequestError::new(FetchErrorKind::Corrupt, why));
         }
         Ok(())
     }
@@ -244,14 +253,16 @@ impl Fetcher {
         staged: &mut StagedFile,
         file: &LockedFile,
         mirror: &Mirror,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RequestError> {
         let from = staged.size();
         let mut response = self.http.get(mirror, &file.path, from).await?;
         if response.status() == StatusCode::PARTIAL_CONTENT {
             let range = response.headers().get(CONTENT_RANGE);
             let range = range.and_then(|range| range.to_str().ok());
             if range.is_none_or(|range| !range.starts_with(&format!("bytes {from}-"))) {
-                return Err(Trouble::passing("it sent another part than was asked for"));
+                return Err(RequestError::passing(
+                    "it sent another part than was asked for",
+                ));
             }
         } else if from > 0 {
             // It does not know how to go on, and begins anew.
@@ -259,7 +270,7 @@ impl Fetcher {
         }
         let wrong_size = |size: u64| {
             let why = format!("what it has has {size} bytes or more, not {}", file.size);
-            Trouble::new(FetchErrorKind::Corrupt, why)
+            RequestError::new(FetchErrorKind::Corrupt, why)
         };
         if let Some(length) = response.content_length() {
             let whole = staged.size().saturating_add(length);
@@ -275,28 +286,28 @@ impl Fetcher {
             }
             staged
                 .write(&piece)
-                .map_err(|error| Trouble::new(FetchErrorKind::Local, error.to_string()))?;
+                .map_err(|error| RequestError::new(FetchErrorKind::Local, error.to_string()))?;
             self.observer.event(&Event::Moved(piece.len() as u64));
         }
         if staged.size() < file.size {
-            return Err(Trouble::passing("the connection ended early"));
+            return Err(RequestError::passing("the connection ended early"));
         }
         Ok(())
     }
 
-    fn stage(&self) -> Result<StagedFile, Trouble> {
+    fn stage(&self) -> Result<StagedFile, RequestError> {
         self.cache.stage().ok_or_else(|| self.no_cache())
     }
 
-    fn resume(&self, file: &LockedFile) -> Result<StagedFile, Trouble> {
+    fn resume(&self, file: &LockedFile) -> Result<StagedFile, RequestError> {
         self.cache
             .resume(&file.digest)
             .ok_or_else(|| self.no_cache())
     }
 
-    fn no_cache(&self) -> Trouble {
+    fn no_cache(&self) -> RequestError {
         let refusal = self.cache_failed();
-        Trouble::new(refusal.kind, refusal.why)
+        RequestError::new(refusal.kind, refusal.why)
     }
 
     fn cache_failed(&self) -> Refusal {
@@ -311,21 +322,21 @@ impl Fetcher {
         }
     }
 
-    async fn pause(&self, failures: u32, trouble: &Trouble) {
+    async fn pause(&self, failures: u32, error: &RequestError) {
         let own = self.first_wait.saturating_mul(1 << failures.min(8));
-        tracing::debug!(why = trouble.why, "trying again");
-        tokio::time::sleep(trouble.wait.unwrap_or(own).min(MAX_WAIT)).await;
+        tracing::debug!(why = error.why, "trying again");
+        tokio::time::sleep(error.wait.unwrap_or(own).min(MAX_WAIT)).await;
     }
 }
 
-fn refusal(mirror: &Mirror, trouble: Trouble) -> Refusal {
+fn refusal(mirror: &Mirror, error: RequestError) -> Refusal {
     Refusal {
-        mirror: match trouble.kind {
+        mirror: match error.kind {
             FetchErrorKind::Local => String::new(),
             _ => mirror.name(),
         },
-        kind: trouble.kind,
-        why: trouble.why,
+        kind: error.kind,
+        why: error.why,
     }
 }
 
@@ -334,7 +345,7 @@ pub(super) async fn whole(
     http: &Http,
     mut response: Response,
     max: u64,
-) -> Result<Option<Bytes>, Trouble> {
+) -> Result<Option<Bytes>, RequestError> {
     let mut pace = http.pace();
     let read = async {
         let mut content = Vec::new();
@@ -351,15 +362,18 @@ pub(super) async fn whole(
         .await
         .unwrap_or_else(|_| {
             let why = format!("it is too slow: not done within {} s", allowed.as_secs());
-            Err(Trouble::new(FetchErrorKind::Unreachable, why))
+            Err(RequestError::new(FetchErrorKind::Unreachable, why))
         })
 }
 
-async fn next_piece(response: &mut Response, pace: &mut Pace) -> Result<Option<Bytes>, Trouble> {
+async fn next_piece(
+    response: &mut Response,
+    pace: &mut Pace,
+) -> Result<Option<Bytes>, RequestError> {
     match pace.next(response.chunk()).await {
         Ok(Ok(piece)) => Ok(piece),
-        Ok(Err(error)) => Err(Trouble::passing(chain(&error.without_url()))),
-        Err(slow @ TooSlow::Silent(_)) => Err(Trouble::passing(slow.to_string())),
-        Err(slow) => Err(Trouble::passing(format!("it is too slow: {slow}"))),
+        Ok(Err(error)) => Err(RequestError::passing(chain(&error.without_url()))),
+        Err(slow @ TooSlow::Silent(_)) => Err(RequestError::passing(slow.to_string())),
+        Err(slow) => Err(RequestError::passing(format!("it is too slow: {slow}"))),
     }
 }

@@ -9,9 +9,9 @@ use url::Url;
 
 use super::error::FetchErrorKind;
 use crate::hosts::{Login, Mirror};
-use ohoci_registry::address::Reach;
+use ohoci_registry::address::AddressScope;
 use ohoci_registry::exchange::redacted;
-use ohoci_registry::http::{ClientPool, Manner, chain};
+use ohoci_registry::http::{ClientPool, TransportSettings, chain};
 use ohoci_registry::pace::Pace;
 use ohoci_registry::{HostSettings, RetryPolicy};
 
@@ -29,7 +29,7 @@ pub(super) struct Http {
 
 /// A request that came to nothing.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct RequestError {
     pub(super) kind: FetchErrorKind,
     pub(super) why: String,
     /// Whether the next try may go better.
@@ -38,7 +38,7 @@ pub(super) struct Trouble {
     pub(super) wait: Option<Duration>,
 }
 
-impl Trouble {
+impl RequestError {
     pub(super) fn new(kind: FetchErrorKind, why: impl Into<String>) -> Self {
         Self {
             kind,
@@ -82,7 +82,7 @@ impl Http {
         mirror: &Mirror,
         path: &str,
         from: u64,
-    ) -> Result<Response, Trouble> {
+    ) -> Result<Response, RequestError> {
         self.get_as(mirror, path, from, None).await
     }
 
@@ -93,7 +93,7 @@ impl Http {
         path: &str,
         from: u64,
         accept: Option<&str>,
-    ) -> Result<Response, Trouble> {
+    ) -> Result<Response, RequestError> {
         let mut url = mirror.url(path);
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send(mirror, &url, from, accept).await?;
@@ -106,7 +106,7 @@ impl Http {
             };
             url = next?;
         }
-        Err(Trouble::new(
+        Err(RequestError::new(
             FetchErrorKind::Refused,
             "it redirects in a circle",
         ))
@@ -118,23 +118,23 @@ impl Http {
         url: &Url,
         from: u64,
         accept: Option<&str>,
-    ) -> Result<Response, Trouble> {
+    ) -> Result<Response, RequestError> {
         let settings = HostSettings::default();
         let at_home = same_host(url, &mirror.base);
-        let manner = if at_home {
-            Manner::own(url, &settings)
+        let transport_settings = if at_home {
+            TransportSettings::own(url, &settings)
         } else {
-            let home = Reach::of_literal(&mirror.base).unwrap_or(Reach::Public);
-            if Reach::of_literal(url).is_some_and(|there| !home.may_send_to(there)) {
+            let home = AddressScope::of_literal(&mirror.base).unwrap_or(AddressScope::Public);
+            if AddressScope::of_literal(url).is_some_and(|there| !home.may_send_to(there)) {
                 let why = "it redirects to a private address";
-                return Err(Trouble::new(FetchErrorKind::Refused, why));
+                return Err(RequestError::new(FetchErrorKind::Refused, why));
             }
-            Manner::foreign(url, &settings, &settings, home)
+            TransportSettings::foreign(url, &settings, &settings, home)
         };
         let client = self
             .pool
-            .get(&manner)
-            .map_err(|error| Trouble::new(FetchErrorKind::Local, error.why()))?;
+            .get(&transport_settings)
+            .map_err(|error| RequestError::new(FetchErrorKind::Local, error.why()))?;
         let mut request = client.get(url.clone());
         match &mirror.login {
             Some(Login::Password { user, password }) if at_home => {
@@ -155,8 +155,8 @@ impl Http {
         let patience = self.policy.idle_timeout;
         match tokio::time::timeout(patience, request.send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(Trouble::passing(chain(&error.without_url()))),
-            Err(_) => Err(Trouble::passing(format!(
+            Ok(Err(error)) => Err(RequestError::passing(chain(&error.without_url()))),
+            Err(_) => Err(RequestError::passing(format!(
                 "no answer within {} seconds",
                 patience.as_secs()
             ))),
@@ -170,12 +170,12 @@ fn same_host(a: &Url, b: &Url) -> bool {
 }
 
 /// Where an answer points on to, if it does.
-fn redirect(from: &Url, response: &Response) -> Option<Result<Url, Trouble>> {
+fn redirect(from: &Url, response: &Response) -> Option<Result<Url, RequestError>> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
     let location = response.headers().get(LOCATION)?.to_str().ok()?;
-    let fail = |why: &str| Err(Trouble::new(FetchErrorKind::Refused, why));
+    let fail = |why: &str| Err(RequestError::new(FetchErrorKind::Refused, why));
     Some(match from.join(location) {
         Ok(url) if url.scheme() == from.scheme() || url.scheme() == "https" => Ok(url),
         Ok(_) => fail("it redirects from https to something that anyone can read along"),
@@ -183,18 +183,18 @@ fn redirect(from: &Url, response: &Response) -> Option<Result<Url, Trouble>> {
     })
 }
 
-fn refusal(status: StatusCode, headers: &HeaderMap) -> Trouble {
+fn refusal(status: StatusCode, headers: &HeaderMap) -> RequestError {
     let why = status.to_string();
     match status.as_u16() {
-        404 | 410 => Trouble::new(FetchErrorKind::Gone, why),
-        408 | 425 | 429 | 500 | 502..=504 => Trouble {
+        404 | 410 => RequestError::new(FetchErrorKind::Gone, why),
+        408 | 425 | 429 | 500 | 502..=504 => RequestError {
             wait: headers
                 .get(reqwest::header::RETRY_AFTER)
                 .and_then(|value| value.to_str().ok()?.parse().ok())
                 .map(Duration::from_secs),
-            ..Trouble::passing(why)
+            ..RequestError::passing(why)
         },
-        500.. => Trouble::new(FetchErrorKind::Unreachable, why),
-        _ => Trouble::new(FetchErrorKind::Refused, why),
+        500.. => RequestError::new(FetchErrorKind::Unreachable, why),
+        _ => RequestError::new(FetchErrorKind::Refused, why),
     }
 }

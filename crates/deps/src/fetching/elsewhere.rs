@@ -99,7 +99,7 @@ async fn take(
         .version
         .as_deref()
         .and_then(|digest| digest.parse().ok());
-    let deps = images.places.deps_at(&reference, pin.as_ref());
+    let deps = images.resolver.deps_at(&reference, pin.as_ref());
     let deps = deps.await.map_err(|error| error.to_string())?;
     let one = deps
         .image_for(platform)

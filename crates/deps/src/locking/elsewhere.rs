@@ -100,7 +100,12 @@ async fn image(
     let step = Event::Step(format!("reading {}", image.reference));
     means.fetcher.observer().event(&step);
     let reference = image.reference.parse().map_err(plain)?;
-    let deps = means.images.places.deps(&reference).await.map_err(plain)?;
+    let deps = means
+        .images
+        .resolver
+        .deps(&reference)
+        .await
+        .map_err(plain)?;
     let mut files = BTreeMap::new();
     for platform in &recipe.platforms {
         let one = deps.image_for(platform).await.map_err(plain)?;

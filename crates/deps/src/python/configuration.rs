@@ -18,7 +18,7 @@ use ohoci_config::environment::{
 /// The largest configuration file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 /// How long a tool may take to print its help.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The indexes that a machine is told to use. There may be credentials in their URLs, which are
 /// not shown.
@@ -264,7 +264,7 @@ async fn help(program: &str, arguments: &[&str]) -> Option<String> {
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output())
+    let output = tokio::time::timeout(DEADLINE, command.output())
         .await
         .ok()?
         .ok()?;

@@ -183,14 +183,14 @@ pub fn newest_source<'a>(
 impl Ask for reqwest::Client {
     async fn ask(&self, url: &Url, accept: &str, limit: u64) -> Result<Option<Page>, String> {
         /// How long an index may take for a page, and for each piece of it.
-        const PATIENCE: Duration = Duration::from_secs(60);
+        const DEADLINE: Duration = Duration::from_secs(60);
         const WHOLE_PAGE: Duration = Duration::from_secs(1200);
         let request = self
             .get(url.clone())
             .header(reqwest::header::ACCEPT, accept);
-        let late = |_| format!("no answer within {} seconds", PATIENCE.as_secs());
+        let late = |_| format!("no answer within {} seconds", DEADLINE.as_secs());
         let words = |error: reqwest::Error| error.without_url().to_string();
-        let mut response = tokio::time::timeout(PATIENCE, request.send())
+        let mut response = tokio::time::timeout(DEADLINE, request.send())
             .await
             .map_err(late)?
             .map_err(words)?;

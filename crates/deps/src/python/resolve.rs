@@ -18,7 +18,7 @@ use super::{pylock, stub};
 use ohoci_image::Digest;
 
 /// How long uv may take.
-const PATIENCE: Duration = Duration::from_secs(900);
+const DEADLINE: Duration = Duration::from_secs(900);
 /// The minor versions of glibc that uv has platforms for, as of 0.13.
 const GLIBC: [u32; 12] = [17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40];
 
@@ -173,7 +173,7 @@ pub async fn resolve(
     for found in &request.indexes.directories {
         command.arg("--find-links").arg(found);
     }
-    let output = tokio::time::timeout(PATIENCE, command.output())
+    let output = tokio::time::timeout(DEADLINE, command.output())
         .await
         .map_err(|_| ResolveError::new("uv did not finish in time"))?
         .map_err(|error| match error.kind() {

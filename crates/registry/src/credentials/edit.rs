@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 
 use super::files::{self, TOKEN_USER};
 use super::keys::{DOCKER_HUB_KEY, Scope};
-use super::places::{Form, Place};
+use super::locations::{Form, Location};
 use crate::{Credential, CredentialError};
 use ohoci_image::reference::DOCKER_HUB;
 
-/// How a scope is written in a place: Docker looks up Docker Hub under the old URL only.
-pub(super) fn spelling(place: &Place, scope: &Scope) -> String {
-    if place.form == Form::Docker && scope.is_host() && scope.host == DOCKER_HUB {
+/// How a scope is written in a location: Docker looks up Docker Hub under the old URL only.
+pub(super) fn spelling(location: &Location, scope: &Scope) -> String {
+    if location.form == Form::Docker && scope.is_host() && scope.host == DOCKER_HUB {
         DOCKER_HUB_KEY.to_owned()
     } else {
         scope.key()
@@ -54,7 +54,7 @@ const SECRET_FIELDS: [&str; 7] = [
     "registryToken",
 ];
 
-/// Puts a credential in the place of the one that an entry has; its other fields stay.
+/// Puts a credential in the location of the one that an entry has; its other fields stay.
 pub(super) fn replace(kept: &mut Value, entry: Map<String, Value>) {
     match kept {
         Value::Object(fields) => {
@@ -67,19 +67,18 @@ pub(super) fn replace(kept: &mut Value, entry: Map<String, Value>) {
 
 /// Changes what a file has below `auths`; a file that is right already is not written.
 pub(super) fn edit(
-    place: &Place,
+    location: &Location,
     change: impl FnOnce(&mut Map<String, Value>),
 ) -> Result<(), CredentialError> {
-    let Some(path) = place.path() else {
+    let Some(path) = location.path() else {
         return Ok(());
     };
-    let mut root = match files::text(place, path)? {
-        Some(text) if !text.expose().trim().is_empty() => {
-            serde_json::from_str(text.expose()).map_err(|error| files::malformed(place, &error))?
-        }
+    let mut root = match files::text(location, path)? {
+        Some(text) if !text.expose().trim().is_empty() => serde_json::from_str(text.expose())
+            .map_err(|error| files::malformed(location, &error))?,
         _ => Value::Object(Map::new()),
     };
-    let auths = match (&mut root, place.form) {
+    let auths = match (&mut root, location.form) {
         (Value::Object(root), Form::Legacy) => Some(root),
         (Value::Object(root), Form::Containers | Form::Docker) => {
             let auths = root.entry("auths").or_insert(Value::Null);
@@ -92,7 +91,7 @@ pub(super) fn edit(
     };
     let auths = auths.ok_or_else(|| {
         CredentialError::new(format!(
-            "cannot change {place}: it is no file of credentials"
+            "cannot change {location}: it is no file of credentials"
         ))
     })?;
     let before = auths.clone();
@@ -101,7 +100,7 @@ pub(super) fn edit(
         return Ok(());
     }
     write(path, &root)
-        .map_err(|error| CredentialError::new(format!("cannot write {place}: {error}")))
+        .map_err(|error| CredentialError::new(format!("cannot write {location}: {error}")))
 }
 
 /// Writes a file whole or not at all, so that only its owner can read it. A link stays a link.

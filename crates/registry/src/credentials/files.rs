@@ -1,4 +1,4 @@
-//! Reads one place of credentials and finds in it what counts for a repository.
+//! Reads one location of credentials and finds in it what counts for a repository.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
 use super::keys::{self, Scope};
-use super::places::{Form, Place, Source};
+use super::locations::{Form, Location, Source};
 use crate::{Credential, CredentialError, Secret};
 use ohoci_config::text;
 
@@ -31,7 +31,7 @@ const TOLERANT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What one place says.
+/// What one location says.
 #[derive(Default)]
 pub(super) struct Content {
     auths: BTreeMap<String, Entry>,
@@ -41,7 +41,7 @@ pub(super) struct Content {
     legacy: bool,
 }
 
-/// A helper that a place wants asked for a host.
+/// A helper that a location wants asked for a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     /// What stands behind `docker-credential-` in the program's name.
@@ -104,15 +104,15 @@ struct Document {
     store: Option<String>,
 }
 
-/// Reads a place; `None` when it is not there.
+/// Reads a location; `None` when it is not there.
 ///
 /// # Errors
 /// When it is required and not there, cannot be read, is too large or is malformed.
-pub(super) fn read(place: &Place) -> Result<Option<Content>, CredentialError> {
-    match &place.source {
-        Source::Inline { content, .. } => parse(place, content.expose()).map(Some),
-        Source::File(path) => match text(place, path)? {
-            Some(text) => parse(place, text.expose()).map(Some),
+pub(super) fn read(location: &Location) -> Result<Option<Content>, CredentialError> {
+    match &location.source {
+        Source::Inline { content, .. } => parse(location, content.expose()).map(Some),
+        Source::File(path) => match text(location, path)? {
+            Some(text) => parse(location, text.expose()).map(Some),
             None => Ok(None),
         },
     }
@@ -122,13 +122,13 @@ pub(super) fn read(place: &Place) -> Result<Option<Content>, CredentialError> {
 ///
 /// # Errors
 /// When it is required and not there, cannot be read, or is too large.
-pub(super) fn text(place: &Place, path: &Path) -> Result<Option<Secret>, CredentialError> {
+pub(super) fn text(location: &Location, path: &Path) -> Result<Option<Secret>, CredentialError> {
     let fail =
-        |why: &str| CredentialError::new(format!("cannot read credentials from {place}: {why}"));
+        |why: &str| CredentialError::new(format!("cannot read credentials from {location}: {why}"));
     let file = match fs_err::File::open(path) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            if place.required {
+            if location.required {
                 return Err(fail("there is no such file"));
             }
             return Ok(None);
@@ -146,12 +146,12 @@ pub(super) fn text(place: &Place, path: &Path) -> Result<Option<Secret>, Credent
     Ok(Some(Secret::new(text)))
 }
 
-fn parse(place: &Place, text: &str) -> Result<Content, CredentialError> {
+fn parse(location: &Location, text: &str) -> Result<Content, CredentialError> {
     // What `touch auth.json` makes.
     if text.trim().is_empty() {
         return Ok(Content::default());
     }
-    let legacy = place.form == Form::Legacy;
+    let legacy = location.form == Form::Legacy;
     let document = if legacy {
         serde_json::from_str(text).map(|auths| Document {
             auths: Some(auths),
@@ -160,7 +160,7 @@ fn parse(place: &Place, text: &str) -> Result<Content, CredentialError> {
     } else {
         serde_json::from_str::<Document>(text)
     };
-    let document = document.map_err(|error| malformed(place, &error))?;
+    let document = document.map_err(|error| malformed(location, &error))?;
     Ok(Content {
         auths: document
             .auths
@@ -174,9 +174,9 @@ fn parse(place: &Place, text: &str) -> Result<Content, CredentialError> {
     })
 }
 
-/// Says that a place is not the JSON that it should be. Serde's messages quote the values that it
+/// Says that a location is not the JSON that it should be. Serde's messages quote the values that it
 /// met, and here these are secrets, so only those about the grammar are passed on.
-pub(super) fn malformed(place: &Place, error: &serde_json::Error) -> CredentialError {
+pub(super) fn malformed(location: &Location, error: &serde_json::Error) -> CredentialError {
     let why = if error.is_data() {
         format!(
             "line {} column {} is not what a file of credentials has there",
@@ -186,7 +186,7 @@ pub(super) fn malformed(place: &Place, error: &serde_json::Error) -> CredentialE
     } else {
         error.to_string()
     };
-    CredentialError::new(format!("cannot read credentials from {place}: {why}"))
+    CredentialError::new(format!("cannot read credentials from {location}: {why}"))
 }
 
 impl Content {
@@ -312,8 +312,8 @@ pub(super) fn encode(username: &str, password: &Secret) -> String {
 mod tests {
     use super::*;
 
-    fn place(form: Form) -> Place {
-        Place {
+    fn location(form: Form) -> Location {
+        Location {
             source: Source::File("auth.json".into()),
             form,
             required: false,
@@ -321,7 +321,7 @@ mod tests {
     }
 
     fn content(text: &str) -> Content {
-        parse(&place(Form::Containers), text).unwrap()
+        parse(&location(Form::Containers), text).unwrap()
     }
 
     fn one(entry: &str) -> Result<Option<Credential>, &'static str> {
@@ -435,7 +435,7 @@ mod tests {
             r#"{"auths": ["hunter2"]}"#,
             "hunter2",
         ] {
-            let error = parse(&place(Form::Containers), text)
+            let error = parse(&location(Form::Containers), text)
                 .err()
                 .unwrap()
                 .to_string();
@@ -455,11 +455,11 @@ mod tests {
 
     #[test]
     fn a_file_without_end_is_refused() {
-        let place = Place {
+        let location = Location {
             source: Source::File("/dev/zero".into()),
-            ..place(Form::Containers)
+            ..location(Form::Containers)
         };
-        let error = read(&place).err().unwrap().to_string();
+        let error = read(&location).err().unwrap().to_string();
         assert!(
             error.contains("/dev/zero: it is larger than 1 MiB"),
             "{error}"

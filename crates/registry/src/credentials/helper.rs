@@ -17,7 +17,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use super::files::{Asked, TOKEN_USER, basic};
-use super::places::Place;
+use super::locations::Location;
 use super::redact::redact;
 use crate::{Credential, CredentialError, Secret};
 use ohoci_config::Environment;
@@ -37,16 +37,16 @@ const NOT_FOUND: &str = "credentials not found in native keychain";
 pub(super) struct Helper {
     /// What stands behind `docker-credential-` in the program's name.
     pub(super) name: String,
-    /// The place and the setting that name it, for messages.
+    /// The location and the setting that name it, for messages.
     pub(super) named_by: String,
 }
 
 impl Helper {
-    /// The helper that a place wants asked.
-    pub(super) fn of(place: &Place, asked: &Asked) -> Self {
+    /// The helper that a location wants asked.
+    pub(super) fn of(location: &Location, asked: &Asked) -> Self {
         Self {
             name: asked.helper.clone(),
-            named_by: format!("`{}` in {place}", asked.setting),
+            named_by: format!("`{}` in {location}", asked.setting),
         }
     }
 }

@@ -9,13 +9,13 @@ use tokio::sync::OnceCell;
 use super::files::{self, Asked, BadEntry, Content};
 use super::helper::{Helper, Helpers, TIME_LIMIT};
 use super::keys::Scope;
-use super::places::{Place, places};
+use super::locations::{Location, locations};
 use crate::{Credential, CredentialError, CredentialSource};
 use ohoci_config::Environment;
 
 /// The credentials that this machine is configured with, for Docker, podman and their kin.
 ///
-/// The first place that has a credential wins. Within one place, that is: the helper set for the
+/// The first location that has a credential wins. Within one location, that is: the helper set for the
 /// host (`credHelpers`), else the entry with the longest path that covers the repository, else
 /// the helper set for all hosts (`credsStore`), else the entry for the whole host. Podman knows
 /// no `credsStore` and Docker knows no paths, so that each finds in its own files what it finds
@@ -25,25 +25,25 @@ use ohoci_config::Environment;
 /// once.
 #[derive(Debug)]
 pub struct ConfiguredCredentials {
-    places: Vec<OpenPlace>,
+    locations: Vec<OpenPlace>,
     helpers: Helpers,
 }
 
 struct OpenPlace {
-    place: Place,
+    location: Location,
     content: OnceCell<Result<Option<Content>, CredentialError>>,
 }
 
 impl ConfiguredCredentials {
-    /// Credentials from the places that `environment` names, or, with an `authfile`, from that
+    /// Credentials from the locations that `environment` names, or, with an `authfile`, from that
     /// file alone. Nothing is read yet.
     #[must_use]
     pub fn new(environment: Environment, authfile: Option<&Path>) -> Self {
         Self {
-            places: places(&environment, authfile)
+            locations: locations(&environment, authfile)
                 .into_iter()
-                .map(|place| OpenPlace {
-                    place,
+                .map(|location| OpenPlace {
+                    location,
                     content: OnceCell::new(),
                 })
                 .collect(),
@@ -66,10 +66,10 @@ impl CredentialSource for ConfiguredCredentials {
         host: &str,
         repository: &str,
     ) -> Result<Credential, CredentialError> {
-        for open in &self.places {
+        for open in &self.locations {
             let content = open
                 .content
-                .get_or_init(|| async { files::read(&open.place) })
+                .get_or_init(|| async { files::read(&open.location) })
                 .await;
             let content = match content {
                 Ok(Some(content)) => content,
@@ -77,7 +77,7 @@ impl CredentialSource for ConfiguredCredentials {
                 Err(error) => return Err(error.clone()),
             };
             if let Some(found) =
-                search(&self.helpers, &open.place, content, host, repository).await?
+                search(&self.helpers, &open.location, content, host, repository).await?
             {
                 return Ok(found);
             }
@@ -86,27 +86,27 @@ impl CredentialSource for ConfiguredCredentials {
     }
 }
 
-/// Finds the credential in one place.
+/// Finds the credential in one location.
 async fn search(
     helpers: &Helpers,
-    place: &Place,
+    location: &Location,
     content: &Content,
     host: &str,
     repository: &str,
 ) -> Result<Option<Credential>, CredentialError> {
-    let bad = |entry: BadEntry| bad_entry(place, &entry);
+    let bad = |entry: BadEntry| bad_entry(location, &entry);
     let asked = content.helper(host);
     let (own, store) = match asked {
         Some(asked) if asked.is_for_host() => (Some(asked), None),
         other => (None, other),
     };
-    if let Some(found) = ask(helpers, place, own).await? {
+    if let Some(found) = ask(helpers, location, own).await? {
         return Ok(Some(found));
     }
     if let Some(found) = content.for_path(host, repository).map_err(bad)? {
         return Ok(Some(found));
     }
-    if let Some(found) = ask(helpers, place, store).await? {
+    if let Some(found) = ask(helpers, location, store).await? {
         return Ok(Some(found));
     }
     content.for_host(host).map_err(bad)
@@ -114,18 +114,22 @@ async fn search(
 
 async fn ask(
     helpers: &Helpers,
-    place: &Place,
+    location: &Location,
     asked: Option<Asked>,
 ) -> Result<Option<Credential>, CredentialError> {
     match asked {
-        Some(asked) => helpers.get(&Helper::of(place, &asked), &asked.server).await,
+        Some(asked) => {
+            helpers
+                .get(&Helper::of(location, &asked), &asked.server)
+                .await
+        }
         None => Ok(None),
     }
 }
 
-fn bad_entry(place: &Place, entry: &BadEntry) -> CredentialError {
+fn bad_entry(location: &Location, entry: &BadEntry) -> CredentialError {
     CredentialError::new(format!(
-        "cannot use the entry {:?} in {place}: {}",
+        "cannot use the entry {:?} in {location}: {}",
         entry.key, entry.why
     ))
     .hinted(format!(
@@ -136,7 +140,7 @@ fn bad_entry(place: &Place, entry: &BadEntry) -> CredentialError {
 
 impl std::fmt::Debug for OpenPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.place)
+        write!(f, "{}", self.location)
     }
 }
 

@@ -4,8 +4,8 @@ mod edit;
 mod files;
 mod helper;
 mod keys;
+mod locations;
 mod lookup;
-mod places;
 mod redact;
 mod store;
 #[cfg(test)]

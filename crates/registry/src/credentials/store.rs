@@ -10,7 +10,7 @@ use super::edit::{edit, entry, replace, spelling};
 use super::files;
 use super::helper::{Helper, Helpers, TIME_LIMIT, as_record};
 use super::keys::Scope;
-use super::places::{Form, Place, Source, places};
+use super::locations::{Form, Location, Source, locations};
 use crate::{Credential, CredentialError};
 use ohoci_config::Environment;
 
@@ -47,21 +47,21 @@ pub struct LoggedOut {
 /// Keeps and removes the credentials that this machine is configured with.
 #[derive(Debug)]
 pub struct CredentialStore {
-    places: Vec<Place>,
+    locations: Vec<Location>,
     helpers: Helpers,
 }
 
 impl CredentialStore {
-    /// Keeps credentials in the places that `environment` names, or, with an `authfile`, in that
+    /// Keeps credentials in the locations that `environment` names, or, with an `authfile`, in that
     /// file alone.
     #[must_use]
     pub fn new(environment: Environment, authfile: Option<&Path>) -> Self {
         Self {
-            places: places(&environment, authfile)
+            locations: locations(&environment, authfile)
                 .into_iter()
-                .map(|place| Place {
+                .map(|location| Location {
                     required: false,
-                    ..place
+                    ..location
                 })
                 .collect(),
             helpers: Helpers::new(environment, TIME_LIMIT),
@@ -84,7 +84,7 @@ impl CredentialStore {
     ///
     /// # Errors
     /// When there is nothing to keep, a file cannot be read or written, a helper fails, or the
-    /// credential would not be found because another place has one that goes before it.
+    /// credential would not be found because another location has one that goes before it.
     pub async fn login(
         &self,
         server: &str,
@@ -109,15 +109,15 @@ impl CredentialStore {
                 "the user name {username:?} has a colon in it"
             )));
         }
-        let place = self.writable(&scope)?;
-        let content = files::read(place)?.unwrap_or_default();
+        let location = self.writable(&scope)?;
+        let content = files::read(location)?.unwrap_or_default();
         let asked = content.helper(&scope.host);
         if let Some(asked) = &asked
             && !scope.is_host()
             && asked.is_for_host()
         {
             return Err(CredentialError::new(format!(
-                "docker-credential-{}, which {place} sets for {}, keeps one credential for the whole registry and none for {}",
+                "docker-credential-{}, which {location} sets for {}, keeps one credential for the whole registry and none for {}",
                 asked.helper,
                 scope.host,
                 scope.key()
@@ -128,7 +128,7 @@ impl CredentialStore {
         let entry = match &asked {
             // Docker leaves an empty entry to say that there is one elsewhere.
             Some(asked) => {
-                let helper = Helper::of(place, asked);
+                let helper = Helper::of(location, asked);
                 (self.helpers)
                     .store(&helper, &asked.server, username, secret)
                     .await?;
@@ -136,8 +136,8 @@ impl CredentialStore {
             }
             None => entry(credential),
         };
-        edit(place, |auths| {
-            let key = spelling(place, &scope);
+        edit(location, |auths| {
+            let key = spelling(location, &scope);
             auths.retain(|other, _| *other == key || Scope::of_key(other, false) != scope);
             let kept = auths
                 .entry(key)
@@ -145,23 +145,23 @@ impl CredentialStore {
             replace(kept, entry);
         })?;
         Ok(match asked {
-            Some(asked) => Keeper::Helper(Helper::of(place, &asked).to_string()),
-            None => Keeper::File(place.path().map(Path::to_owned).unwrap_or_default()),
+            Some(asked) => Keeper::Helper(Helper::of(location, &asked).to_string()),
+            None => Keeper::File(location.path().map(Path::to_owned).unwrap_or_default()),
         })
     }
 
-    /// Removes the credential of a registry, or of what is below a path in it, from every place
+    /// Removes the credential of a registry, or of what is below a path in it, from every location
     /// that has it. Those below it (`registry.example/org` for `registry.example`) stay.
     ///
     /// # Errors
-    /// When a file cannot be read or written, or a helper fails. The other places have been seen
+    /// When a file cannot be read or written, or a helper fails. The other locations have been seen
     /// to by then.
     pub async fn logout(&self, server: &str) -> Result<LoggedOut, CredentialError> {
         let scope = Scope::of_key(server, false);
         let mut outcome = LoggedOut::default();
         let mut failure = None;
-        for place in &self.places {
-            if let Err(error) = self.remove(place, &scope, &mut outcome).await {
+        for location in &self.locations {
+            if let Err(error) = self.remove(location, &scope, &mut outcome).await {
                 failure.get_or_insert(error);
             }
         }
@@ -170,21 +170,21 @@ impl CredentialStore {
 
     async fn remove(
         &self,
-        place: &Place,
+        location: &Location,
         scope: &Scope,
         outcome: &mut LoggedOut,
     ) -> Result<(), CredentialError> {
-        let Some(content) = files::read(place)? else {
+        let Some(content) = files::read(location)? else {
             return Ok(());
         };
-        match &place.source {
+        match &location.source {
             Source::Inline { variable, .. } if content.has(scope) => {
                 outcome.remaining.push(Keeper::Variable(variable));
             }
             Source::Inline { .. } => {}
             Source::File(path) => {
-                let legacy = place.form == Form::Legacy;
-                edit(place, |auths| {
+                let legacy = location.form == Form::Legacy;
+                edit(location, |auths| {
                     auths.retain(|key, _| Scope::of_key(key, legacy) != *scope);
                 })?;
                 if content.has(scope) {
@@ -193,7 +193,7 @@ impl CredentialStore {
             }
         }
         if let Some(asked) = content.helper(&scope.host).filter(|_| scope.is_host()) {
-            let helper = Helper::of(place, &asked);
+            let helper = Helper::of(location, &asked);
             if self.helpers.get(&helper, &asked.server).await?.is_some() {
                 self.helpers.erase(&helper, &asked.server).await?;
                 outcome.removed.push(Keeper::Helper(helper.to_string()));
@@ -202,13 +202,13 @@ impl CredentialStore {
         Ok(())
     }
 
-    /// The place that a credential is kept in: the first that is there, else Docker's.
-    fn writable(&self, scope: &Scope) -> Result<&Place, CredentialError> {
+    /// The location that a credential is kept in: the first that is there, else Docker's.
+    fn writable(&self, scope: &Scope) -> Result<&Location, CredentialError> {
         let mut fallback = None;
-        for place in &self.places {
-            match &place.source {
+        for location in &self.locations {
+            match &location.source {
                 Source::Inline { variable, .. } => {
-                    if files::read(place)?.is_some_and(|content| content.has(scope)) {
+                    if files::read(location)?.is_some_and(|content| content.has(scope)) {
                         return Err(CredentialError::new(format!(
                             "${variable} has a credential for {}, which goes before any that is kept",
                             scope.key()
@@ -216,12 +216,12 @@ impl CredentialStore {
                         .hinted(format!("unset {variable}, or use --authfile")));
                     }
                 }
-                Source::File(_) if place.form == Form::Legacy => {}
+                Source::File(_) if location.form == Form::Legacy => {}
                 Source::File(path) => {
                     if path.exists() {
-                        return Ok(place);
+                        return Ok(location);
                     }
-                    fallback = Some(place);
+                    fallback = Some(location);
                 }
             }
         }

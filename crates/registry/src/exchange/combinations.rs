@@ -4,70 +4,70 @@
 use super::*;
 
 /// Registries, and how far their addresses reach.
-const REGISTRIES: [(&str, Reach); 6] = [
-    ("93.184.216.34", Reach::Public),
-    ("203.0.113.7:5000", Reach::Public),
-    ("10.0.0.1:5000", Reach::Private),
-    ("192.168.7.7", Reach::Private),
-    ("127.0.0.1:5000", Reach::Loopback),
-    ("localhost:5000", Reach::Loopback),
+const REGISTRIES: [(&str, AddressScope); 6] = [
+    ("93.184.216.34", AddressScope::Public),
+    ("203.0.113.7:5000", AddressScope::Public),
+    ("10.0.0.1:5000", AddressScope::Private),
+    ("192.168.7.7", AddressScope::Private),
+    ("127.0.0.1:5000", AddressScope::Loopback),
+    ("localhost:5000", AddressScope::Loopback),
 ];
 
 /// Hosts in every spelling that URLs permit, and how far they reach.
-const TARGETS: [(&str, Reach); 46] = [
-    ("93.184.216.35", Reach::Public),
-    ("[2606:2800:220:1::1]", Reach::Public),
-    ("[::ffff:8.8.8.8]", Reach::Public),
-    ("134744072", Reach::Public),
-    ("10.0.0.2", Reach::Private),
-    ("10.255.255.254", Reach::Private),
-    ("172.16.0.1", Reach::Private),
-    ("172.31.255.254", Reach::Private),
-    ("192.168.0.1", Reach::Private),
-    ("100.64.0.1", Reach::Private),
-    ("198.18.0.1", Reach::Private),
-    ("0x0a000002", Reach::Private),
-    ("167772162", Reach::Private),
-    ("012.0.0.2", Reach::Private),
-    ("10.2", Reach::Private),
-    ("[fc00::1]", Reach::Private),
-    ("[fd12:3456::1]", Reach::Private),
-    ("[::ffff:10.0.0.2]", Reach::Private),
-    ("[::10.0.0.2]", Reach::Private),
-    ("[64:ff9b::10.0.0.2]", Reach::Private),
-    ("[2002:a00:2::]", Reach::Private),
-    ("127.0.0.2", Reach::Loopback),
-    ("127.1.2", Reach::Loopback),
-    ("0.0.0.0", Reach::Loopback),
-    ("2130706434", Reach::Loopback),
-    ("0x7f.0.0.2", Reach::Loopback),
-    ("0177.0.0.2", Reach::Loopback),
-    ("[::1]", Reach::Loopback),
-    ("[::]", Reach::Loopback),
-    ("[::ffff:127.0.0.2]", Reach::Loopback),
-    ("[64:ff9b::127.0.0.2]", Reach::Loopback),
-    ("a.localhost", Reach::Loopback),
-    ("A.LocalHost.", Reach::Loopback),
-    ("169.254.169.254", Reach::LinkLocal),
-    ("169.254.0.1", Reach::LinkLocal),
-    ("100.100.100.200", Reach::LinkLocal),
-    ("2852039166", Reach::LinkLocal),
-    ("0xa9fea9fe", Reach::LinkLocal),
-    ("[fe80::1]", Reach::LinkLocal),
-    ("[febf::1]", Reach::LinkLocal),
-    ("[fd00:ec2::254]", Reach::LinkLocal),
-    ("[::ffff:169.254.169.254]", Reach::LinkLocal),
-    ("[64:ff9b::169.254.169.254]", Reach::LinkLocal),
-    ("[2002:a9fe:a9fe::]", Reach::LinkLocal),
-    ("224.0.0.1", Reach::LinkLocal),
-    ("255.255.255.255", Reach::LinkLocal),
+const TARGETS: [(&str, AddressScope); 46] = [
+    ("93.184.216.35", AddressScope::Public),
+    ("[2606:2800:220:1::1]", AddressScope::Public),
+    ("[::ffff:8.8.8.8]", AddressScope::Public),
+    ("134744072", AddressScope::Public),
+    ("10.0.0.2", AddressScope::Private),
+    ("10.255.255.254", AddressScope::Private),
+    ("172.16.0.1", AddressScope::Private),
+    ("172.31.255.254", AddressScope::Private),
+    ("192.168.0.1", AddressScope::Private),
+    ("100.64.0.1", AddressScope::Private),
+    ("198.18.0.1", AddressScope::Private),
+    ("0x0a000002", AddressScope::Private),
+    ("167772162", AddressScope::Private),
+    ("012.0.0.2", AddressScope::Private),
+    ("10.2", AddressScope::Private),
+    ("[fc00::1]", AddressScope::Private),
+    ("[fd12:3456::1]", AddressScope::Private),
+    ("[::ffff:10.0.0.2]", AddressScope::Private),
+    ("[::10.0.0.2]", AddressScope::Private),
+    ("[64:ff9b::10.0.0.2]", AddressScope::Private),
+    ("[2002:a00:2::]", AddressScope::Private),
+    ("127.0.0.2", AddressScope::Loopback),
+    ("127.1.2", AddressScope::Loopback),
+    ("0.0.0.0", AddressScope::Loopback),
+    ("2130706434", AddressScope::Loopback),
+    ("0x7f.0.0.2", AddressScope::Loopback),
+    ("0177.0.0.2", AddressScope::Loopback),
+    ("[::1]", AddressScope::Loopback),
+    ("[::]", AddressScope::Loopback),
+    ("[::ffff:127.0.0.2]", AddressScope::Loopback),
+    ("[64:ff9b::127.0.0.2]", AddressScope::Loopback),
+    ("a.localhost", AddressScope::Loopback),
+    ("A.LocalHost.", AddressScope::Loopback),
+    ("169.254.169.254", AddressScope::LinkLocal),
+    ("169.254.0.1", AddressScope::LinkLocal),
+    ("100.100.100.200", AddressScope::LinkLocal),
+    ("2852039166", AddressScope::LinkLocal),
+    ("0xa9fea9fe", AddressScope::LinkLocal),
+    ("[fe80::1]", AddressScope::LinkLocal),
+    ("[febf::1]", AddressScope::LinkLocal),
+    ("[fd00:ec2::254]", AddressScope::LinkLocal),
+    ("[::ffff:169.254.169.254]", AddressScope::LinkLocal),
+    ("[64:ff9b::169.254.169.254]", AddressScope::LinkLocal),
+    ("[2002:a9fe:a9fe::]", AddressScope::LinkLocal),
+    ("224.0.0.1", AddressScope::LinkLocal),
+    ("255.255.255.255", AddressScope::LinkLocal),
 ];
 
-/// Who may send a client where, in the order of [`Reach`].
-fn permitted(from: Reach, to: Reach) -> bool {
-    let own_network = from == Reach::Private && to == Reach::Private;
-    let own_machine = from == Reach::Loopback && to != Reach::LinkLocal;
-    to == Reach::Public || own_network || own_machine
+/// Who may send a client where, in the order of [`AddressScope`].
+fn permitted(from: AddressScope, to: AddressScope) -> bool {
+    let own_network = from == AddressScope::Private && to == AddressScope::Private;
+    let own_machine = from == AddressScope::Loopback && to != AddressScope::LinkLocal;
+    to == AddressScope::Public || own_network || own_machine
 }
 
 #[tokio::test]

@@ -29,4 +29,4 @@ mod upload;
 pub(super) use index::{Facts, Found, is_manifest};
 pub(super) use repository::Repository;
 pub(super) use root::{OpenError, Storage, lock_in};
-pub(super) use upload::{Patience, Session, Sink, WriteError};
+pub(super) use upload::{IdleLimits, Session, Sink, WriteError};

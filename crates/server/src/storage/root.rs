@@ -13,7 +13,7 @@ use ohoci_image::{Algorithm, Digest};
 
 use super::files::{self, Staging};
 use super::repository::Repository;
-use super::upload::{Patience, Session, Sessions};
+use super::upload::{IdleLimits, Session, Sessions};
 
 /// Holds uploads and the lock; no repository's name starts with a dot.
 const UPLOADS: &str = ".uploads";
@@ -58,7 +58,7 @@ impl Storage {
     pub(crate) fn open(
         root: &Path,
         sync: bool,
-        patience: Patience,
+        idle_limits: IdleLimits,
         uploads: usize,
     ) -> Result<Self, OpenError> {
         let limit = uploads;
@@ -85,7 +85,7 @@ impl Storage {
             staging: staging.clone(),
             open: Mutex::default(),
             names: Mutex::new(names),
-            sessions: Sessions::new(staging, patience, limit),
+            sessions: Sessions::new(staging, idle_limits, limit),
             _lock: lock,
         })
     }

@@ -177,7 +177,7 @@ impl Session {
 
 /// How long an upload may lie still.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct IdleLimits {
     /// When nothing has come yet.
     pub(crate) empty: Duration,
     /// When something has.
@@ -188,16 +188,16 @@ pub(crate) struct Patience {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     staging: Staging,
-    patience: Patience,
+    idle_limits: IdleLimits,
     limit: usize,
     live: Mutex<HashMap<String, Arc<Session>>>,
 }
 
 impl Sessions {
-    pub(super) fn new(staging: Staging, patience: Patience, limit: usize) -> Self {
+    pub(super) fn new(staging: Staging, idle_limits: IdleLimits, limit: usize) -> Self {
         Self {
             staging,
-            patience,
+            idle_limits,
             limit,
             live: Mutex::default(),
         }
@@ -251,9 +251,9 @@ impl Sessions {
         let mut live = lock(&self.live);
         live.retain(|_, session| {
             let idle = if session.size() == 0 {
-                self.patience.empty
+                self.idle_limits.empty
             } else {
-                self.patience.begun
+                self.idle_limits.begun
             };
             session.still() < idle || session.sink.try_lock().is_err()
         });
@@ -296,21 +296,21 @@ fn uuid() -> String {
 mod tests {
     use super::*;
 
-    fn patience(empty: u64, begun: u64) -> Patience {
-        Patience {
+    fn idle_limits(empty: u64, begun: u64) -> IdleLimits {
+        IdleLimits {
             empty: Duration::from_secs(empty),
             begun: Duration::from_secs(begun),
         }
     }
 
-    fn sessions(directory: &Path, patience: Patience, limit: usize) -> Sessions {
-        Sessions::new(Staging::new(directory.to_owned(), true), patience, limit)
+    fn sessions(directory: &Path, idle_limits: IdleLimits, limit: usize) -> Sessions {
+        Sessions::new(Staging::new(directory.to_owned(), true), idle_limits, limit)
     }
 
     #[test]
     fn empty_uploads_expire_before_those_that_have_begun() {
         let directory = tempfile::tempdir().unwrap();
-        let sessions = sessions(directory.path(), patience(0, 3600), 10);
+        let sessions = sessions(directory.path(), idle_limits(0, 3600), 10);
         let name = RepositoryName::parse("a").unwrap();
         let start = || sessions.start(&name, Algorithm::Sha256).unwrap().unwrap();
         let (empty, begun) = (start(), start());
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn uploads_have_a_limit_and_a_long_empty_one_makes_room() {
         let directory = tempfile::tempdir().unwrap();
-        let sessions = sessions(directory.path(), patience(3600, 3600), 2);
+        let sessions = sessions(directory.path(), idle_limits(3600, 3600), 2);
         let name = RepositoryName::parse("a").unwrap();
         let start = || sessions.start(&name, Algorithm::Sha256).unwrap();
         let (first, second) = (start().unwrap(), start().unwrap());
@@ -349,7 +349,7 @@ mod tests {
     fn an_upload_is_verified_in_either_algorithm_and_can_be_taken_back() {
         let directory = tempfile::tempdir().unwrap();
         let staging = Staging::new(directory.path().to_owned(), true);
-        let sessions = Sessions::new(staging.clone(), patience(0, 0), 10);
+        let sessions = Sessions::new(staging.clone(), idle_limits(0, 0), 10);
         let mut sink = sessions.sink(Algorithm::Sha256).unwrap();
         sink.append(b"ab").unwrap();
         let mark = sink.mark();
@@ -372,7 +372,7 @@ mod tests {
     fn a_session_belongs_to_its_repository_and_ages() {
         let directory = tempfile::tempdir().unwrap();
         let staging = Staging::new(directory.path().to_owned(), true);
-        let sessions = Sessions::new(staging, patience(0, 0), 10);
+        let sessions = Sessions::new(staging, idle_limits(0, 0), 10);
         let (one, other) = (
             RepositoryName::parse("one").unwrap(),
             RepositoryName::parse("other").unwrap(),

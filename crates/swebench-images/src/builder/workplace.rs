@@ -54,7 +54,7 @@ impl Builder {
     pub(super) fn base_files(&self) -> Result<PathBuf, BuildError> {
         let settings = &self.settings;
         Handle::current().block_on(self.base.files(
-            &self.places,
+            &self.resolver,
             &settings.work_dir,
             settings.unpacked.as_deref(),
         ))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use super::deb::{Deb, xz};
-use super::key::{Key, Manner};
+use super::key::{Key, SignatureSettings};
 
 /// A distribution in the making: one component, `main`.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl Archive {
 
     /// Every file by its path, with `InRelease` signed by the key.
     #[must_use]
-    pub fn files(&self, key: &Key, manner: Manner) -> BTreeMap<String, Vec<u8>> {
+    pub fn files(&self, key: &Key, settings: SignatureSettings) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         let mut listed = String::new();
         let dists = format!("dists/{}", self.suite);
@@ -82,7 +82,7 @@ impl Archive {
         );
         files.insert(
             format!("{dists}/InRelease"),
-            key.sign(&release, manner).into_bytes(),
+            key.sign(&release, settings).into_bytes(),
         );
         files
     }

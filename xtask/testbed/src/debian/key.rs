@@ -19,7 +19,7 @@ pub struct Key {
 
 /// How a signature is made.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner {
+pub struct SignatureSettings {
     /// When it is said to be made, in seconds since 1970.
     pub at: u32,
     /// How many seconds it counts; 0 is for ever.
@@ -28,7 +28,7 @@ pub struct Manner {
     pub by_subkey: bool,
 }
 
-impl Manner {
+impl SignatureSettings {
     /// As archives do, at that time.
     #[must_use]
     pub fn at(at: u32) -> Self {
@@ -154,22 +154,26 @@ impl Key {
     /// # Panics
     /// When the library refuses.
     #[must_use]
-    pub fn sign(&self, text: &str, manner: Manner) -> String {
+    pub fn sign(&self, text: &str, settings: SignatureSettings) -> String {
         let message = match self.secret.secret_subkeys.first() {
-            Some(subkey) if manner.by_subkey => clear_sign(text, &subkey.key, manner),
-            _ => clear_sign(text, &self.secret.primary_key, manner),
+            Some(subkey) if settings.by_subkey => clear_sign(text, &subkey.key, settings),
+            _ => clear_sign(text, &self.secret.primary_key, settings),
         };
         message.to_armored_string(ArmorOptions::default()).unwrap()
     }
 }
 
-fn clear_sign(text: &str, key: &impl SigningKey, manner: Manner) -> CleartextSignedMessage {
+fn clear_sign(
+    text: &str,
+    key: &impl SigningKey,
+    settings: SignatureSettings,
+) -> CleartextSignedMessage {
     let mut config =
         SignatureConfig::v4(SignatureType::Text, key.algorithm(), HashAlgorithm::Sha256);
     config.hashed_subpackets = packets([
-        SubpacketData::SignatureCreationTime(Timestamp::from_secs(manner.at)),
+        SubpacketData::SignatureCreationTime(Timestamp::from_secs(settings.at)),
         SubpacketData::IssuerFingerprint(key.fingerprint()),
-        SubpacketData::SignatureExpirationTime(Duration::from_secs(manner.lasts)),
+        SubpacketData::SignatureExpirationTime(Duration::from_secs(settings.lasts)),
     ]);
     CleartextSignedMessage::new(
         // The last line's end is no part of what is signed.

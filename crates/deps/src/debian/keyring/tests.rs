@@ -1,7 +1,7 @@
 //! Signatures that count, and the many that do not.
 
 use testbed::debian::Key;
-use testbed::debian::key::Manner;
+use testbed::debian::key::SignatureSettings;
 
 use super::*;
 
@@ -23,15 +23,15 @@ fn key() -> Key {
 fn a_text_signed_by_a_key_or_its_subkey_counts() {
     let key = key();
     for by_subkey in [false, true] {
-        let manner = Manner {
+        let settings = SignatureSettings {
             by_subkey,
-            ..Manner::at(NOW)
+            ..SignatureSettings::at(NOW)
         };
-        let signed = verify(&key.public(), &key.sign(TEXT, manner)).unwrap();
+        let signed = verify(&key.public(), &key.sign(TEXT, settings)).unwrap();
         assert_eq!(signed.text, "Suite: x\n- dashed\n\nlast\n");
         assert_eq!(signed.key.len(), 40);
     }
-    let file = key.sign(TEXT, Manner::at(NOW));
+    let file = key.sign(TEXT, SignatureSettings::at(NOW));
     assert!(verify(key.armored().as_bytes(), &file).is_ok());
     assert!(verify(&key.public(), &file.replace('\n', "\r\n")).is_ok());
 }
@@ -41,14 +41,14 @@ fn one_key_of_many_is_enough() {
     let other = Key::new(2, NOW - 1000);
     let ring = [other.public(), key().public()].concat();
     assert_eq!(Keyring::parse(&ring).unwrap().len(), 2);
-    assert!(verify(&ring, &key().sign(TEXT, Manner::at(NOW))).is_ok());
+    assert!(verify(&ring, &key().sign(TEXT, SignatureSettings::at(NOW))).is_ok());
 }
 
 #[test]
 fn signatures_that_do_not_count_are_told_apart() {
     let key = key();
-    let good = key.sign(TEXT, Manner::at(NOW));
-    let manner = Manner::at(NOW);
+    let good = key.sign(TEXT, SignatureSettings::at(NOW));
+    let settings = SignatureSettings::at(NOW);
     for (ring, file, words) in [
         (
             Key::new(2, NOW - 1000).public(),
@@ -68,17 +68,17 @@ fn signatures_that_do_not_count_are_told_apart() {
         ),
         (
             key.public(),
-            key.sign(TEXT, Manner::at(NOW + 7200)),
+            key.sign(TEXT, SignatureSettings::at(NOW + 7200)),
             "in the future",
         ),
         (
             key.public(),
             key.sign(
                 TEXT,
-                Manner {
+                SignatureSettings {
                     at: NOW - 10,
                     lasts: 10,
-                    ..manner
+                    ..settings
                 },
             ),
             "has expired",

@@ -1,4 +1,4 @@
-//! Opens references: the one spot that knows which kind of reference is which kind of place.
+//! Opens references: the one key that knows which kind of reference is which kind of place.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ type DepsKey = (String, Option<Digest>);
 
 /// Opens places, and remembers those that many images share.
 #[derive(Debug)]
-pub struct Places {
+pub struct Resolver {
     /// The distribution client.
     pub client: Client,
     /// Documents and knowledge kept between runs.
@@ -44,7 +44,7 @@ pub struct Destination {
 
 /// What references have in common that are to share a target.
 #[derive(PartialEq)]
-enum Spot {
+enum TargetKey {
     Repository(String),
     Local(Reference),
 }
@@ -109,7 +109,7 @@ fn tag_of(reference: &Reference) -> Option<String> {
     }
 }
 
-impl Places {
+impl Resolver {
     /// Nothing is opened yet.
     #[must_use]
     pub fn new(client: Client, cache: Arc<Cache>) -> Self {
@@ -291,12 +291,12 @@ impl Places {
     /// # Errors
     /// When a reference cannot be pushed to, or a local place cannot be opened.
     pub fn destinations(&self, references: &[Reference]) -> Result<Vec<Destination>, Error> {
-        let mut groups: Vec<(Spot, Vec<Reference>)> = Vec::new();
+        let mut groups: Vec<(TargetKey, Vec<Reference>)> = Vec::new();
         for reference in references {
             let key = match reference {
-                Reference::Registry(registry) => Spot::Repository(registry.name()),
+                Reference::Registry(registry) => TargetKey::Repository(registry.name()),
                 local => match ohoci_store::open::place_of(local) {
-                    Some(place) => Spot::Local(place),
+                    Some(place) => TargetKey::Local(place),
                     None => {
                         return Err(Error::new(
                             ErrorKind::Unsupported,
@@ -392,8 +392,8 @@ mod tests {
     use super::*;
     use ohoci_registry::Settings;
 
-    fn places() -> Places {
-        Places::new(
+    fn resolver() -> Resolver {
+        Resolver::new(
             Client::new(Settings::default()).unwrap(),
             Arc::new(Cache::disabled()),
         )
@@ -403,7 +403,7 @@ mod tests {
     fn references_to_one_file_share_a_target_however_it_is_spelt() {
         let references = ["oci-archive:out.tar:a", "oci-archive:./out.tar:b"]
             .map(|text| text.parse::<Reference>().unwrap());
-        let destinations = places().destinations(&references).unwrap();
+        let destinations = resolver().destinations(&references).unwrap();
         let tags: Vec<&[String]> = destinations.iter().map(|d| d.tags.as_slice()).collect();
         // Two targets would write the file twice, and the second would take the first tag away.
         assert_eq!(tags, [["a", "b"]]);

@@ -1,7 +1,7 @@
 //! Where credentials are looked for, and in which order.
 //!
 //! The order is podman's (containers-auth.json(5)) with Docker's inline variable in front. A file
-//! that is named outright takes the place of all those that would be searched, as in today's
+//! that is named outright takes the location of all those that would be searched, as in today's
 //! podman (`getAuthFilePaths` in containers/image); podman 4.3 and skopeo 1.9 still searched on.
 
 use std::fmt;
@@ -13,9 +13,9 @@ use ohoci_config::environment::{
     DOCKER_AUTH_CONFIG, DOCKER_CONFIG, REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR,
 };
 
-/// A place that may hold credentials.
+/// A location that may hold credentials.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Location {
     pub(super) source: Source,
     pub(super) form: Form,
     /// Whether it is an error when it is not there.
@@ -31,7 +31,7 @@ pub(super) enum Source {
     },
 }
 
-/// Who else uses the place, and with that its form.
+/// Who else uses the location, and with that its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// `auth.json`: podman, skopeo, buildah.
@@ -42,7 +42,7 @@ pub(super) enum Form {
     Legacy,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
             Source::File(path) => write!(f, "{}", path.display()),
@@ -51,7 +51,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl Place {
+impl Location {
     /// The file, unless the content came from elsewhere.
     pub(super) fn path(&self) -> Option<&Path> {
         match &self.source {
@@ -69,17 +69,17 @@ impl Place {
     }
 }
 
-/// All places, first to last. `authfile` is what the command line names.
-pub(super) fn places(environment: &Environment, authfile: Option<&Path>) -> Vec<Place> {
+/// All locations, first to last. `authfile` is what the command line names.
+pub(super) fn locations(environment: &Environment, authfile: Option<&Path>) -> Vec<Location> {
     if let Some(path) = authfile {
-        return vec![Place {
+        return vec![Location {
             required: true,
-            ..Place::file(path, Form::Containers)
+            ..Location::file(path, Form::Containers)
         }];
     }
-    let mut places = Vec::new();
+    let mut locations = Vec::new();
     if let Some(content) = environment.get(DOCKER_AUTH_CONFIG) {
-        places.push(Place {
+        locations.push(Location {
             source: Source::Inline {
                 variable: DOCKER_AUTH_CONFIG.name,
                 content: Secret::new(content.to_string_lossy()),
@@ -89,8 +89,8 @@ pub(super) fn places(environment: &Environment, authfile: Option<&Path>) -> Vec<
         });
     }
     if let Some(path) = environment.path(REGISTRY_AUTH_FILE) {
-        places.push(Place::file(path, Form::Containers));
-        return places;
+        locations.push(Location::file(path, Form::Containers));
+        return locations;
     }
     let session = environment
         .path(XDG_RUNTIME_DIR)
@@ -107,9 +107,9 @@ pub(super) fn places(environment: &Environment, authfile: Option<&Path>) -> Vec<
         (docker, Form::Docker),
         (legacy, Form::Legacy),
     ] {
-        places.extend(path.map(|path| Place::file(path, form)));
+        locations.extend(path.map(|path| Location::file(path, form)));
     }
-    places
+    locations
 }
 
 #[cfg(test)]
@@ -124,7 +124,7 @@ mod tests {
                 .iter()
                 .map(|(variable, value)| (*variable, value.into())),
         );
-        places(&environment, authfile.map(Path::new))
+        locations(&environment, authfile.map(Path::new))
             .iter()
             .map(ToString::to_string)
             .collect()
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn without_a_session_podman_keeps_credentials_by_user_number() {
         let environment = Environment::of([]).for_user(1000);
-        let found = places(&environment, None);
+        let found = locations(&environment, None);
         assert_eq!(
             found.first().unwrap().to_string(),
             "/run/containers/1000/auth.json"
