@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::parquet;
 use crate::failure::Failure;
+use crate::output;
 use ohoci_files::regular;
 use ohoci_swebench::predictions::{GOLD, PredictionError, Predictions};
-use ohoci_swebench::row::{Place, Row, RowError};
+use ohoci_swebench::row::{self, Place, Row, RowError};
 
 /// The largest file that is read, in bytes: datasets and logs are far below.
 const LARGEST: u64 = 1 << 30;
@@ -57,6 +58,23 @@ pub(super) fn rows(path: &Path) -> Result<Vec<Row>, Failure> {
         ))
         .hinted("name the file that holds its rows with --dataset-name")),
     }
+}
+
+/// Refuses instances that cannot be graded, and warns of those that any patch resolves.
+pub(super) fn check_graded(rows: &[Row]) -> Result<(), Failure> {
+    row::check_graded(rows).map_err(|error| {
+        Failure::new("cannot grade by the dataset", error.to_string()).hinted(
+            "take one whose rows name their tests: FAIL_TO_PASS and PASS_TO_PASS, which may be empty lists",
+        )
+    })?;
+    let without_tests = |row: &&Row| row.fail_to_pass.is_empty() && row.pass_to_pass.is_empty();
+    for row in rows.iter().filter(without_tests) {
+        output::warning(&format!(
+            "{} names no tests: any patch that applies resolves it",
+            row.instance_id
+        ));
+    }
+    Ok(())
 }
 
 /// Predictions from a `.json` or a `.jsonl`, or the dataset's own patches for `gold`.

@@ -152,6 +152,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     }
     let rows = row::select(all, &arguments.instance_ids)
         .map_err(|error| Failure::usage(error.to_string()))?;
+    inputs::check_graded(&rows)?;
     fs_err::create_dir_all(&arguments.report_dir)
         .map_err(|error| Failure::new("cannot write summaries", error.to_string()))?;
     let mut models = Vec::new();

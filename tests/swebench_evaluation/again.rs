@@ -1,5 +1,7 @@
 //! What is run once more, and what is not.
 
+use serde_json::{Value, json};
+
 use super::scene::{GOLD, ID, Scene};
 use super::{COMMENT, MISFIT};
 
@@ -28,6 +30,69 @@ fn an_outcome_is_used_again_only_for_the_same_patch_script_and_image() {
         "of the patch before"
     );
     assert!(run(&[], 4).contains(EARLIER));
+}
+
+#[test]
+fn a_corrected_dataset_grades_the_kept_log_anew() {
+    let scene = Scene::new();
+    scene.dataset(&[scene.row()]);
+    let run = |code| scene.run("gold", &[]).exits(code).stdout;
+    run(0);
+    let log = scene.file("gold", "test_output.txt");
+    let mut row = scene.row();
+    row["FAIL_TO_PASS"] = json!(["tests/test_greet.sh::test_that_is_not_there"]);
+    scene.dataset(&[row]);
+    let said = run(4);
+    assert!(said.contains("unresolved"), "{said}");
+    assert!(said.contains(EARLIER), "its tests were run once: {said}");
+    assert_eq!(scene.file("gold", "test_output.txt"), log);
+    assert!(scene.file("gold", "run_instance.log").contains("once more"));
+    let report: Value = serde_json::from_str(&scene.file("gold", "report.json")).unwrap();
+    assert_eq!(report[ID]["resolved"], false);
+    scene.dataset(&[scene.row()]);
+    assert!(run(0).contains(EARLIER));
+}
+
+#[test]
+fn under_other_conditions_tests_are_run_again() {
+    let scene = Scene::new();
+    scene.dataset(&[scene.row()]);
+    let run = |flags: &[&str]| scene.run("gold", flags).exits(0).stdout;
+    run(&[]);
+    assert!(run(&[]).contains(EARLIER));
+    for flags in [["--timeout", "77"], ["--env", "A=b"], ["--memory", "3G"]] {
+        assert!(!run(&flags).contains(EARLIER), "{flags:?}");
+        assert!(run(&flags).contains(EARLIER), "{flags:?}");
+    }
+}
+
+#[test]
+fn what_names_no_tests_is_not_resolved() {
+    let scene = Scene::new();
+    for (spoil, words) in [
+        ("missing", "field `FAIL_TO_PASS` is missing"),
+        ("null", "field `FAIL_TO_PASS` is missing"),
+        ("lower", "there is a field `fail_to_pass`"),
+    ] {
+        let mut row = scene.row();
+        let fields = row.as_object_mut().unwrap();
+        let tests = fields.shift_remove("FAIL_TO_PASS").unwrap();
+        match spoil {
+            "null" => drop(fields.insert("FAIL_TO_PASS".to_owned(), Value::Null)),
+            "lower" => drop(fields.insert("fail_to_pass".to_owned(), tests)),
+            _ => {}
+        }
+        scene.dataset(&[row]);
+        let refused = scene.run("gold", &[]).exits(1);
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+        assert!(!scene.has_file("gold", "report.json"));
+    }
+    let mut row = scene.row();
+    row["FAIL_TO_PASS"] = json!([]);
+    row["PASS_TO_PASS"] = json!([]);
+    scene.dataset(&[row]);
+    let said = scene.run("gold", &[]).stderr;
+    assert!(said.contains("names no tests"), "{said}");
 }
 
 #[test]

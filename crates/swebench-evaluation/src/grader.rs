@@ -190,6 +190,15 @@ fn parser_name(parser: LogParser) -> &'static str {
 }
 
 impl Grader {
+    /// Who it is: another may come to another verdict.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Native => concat!("ohoci ", env!("CARGO_PKG_VERSION")).to_owned(),
+            Self::Upstream(upstream) => format!("swebench {}", upstream.version),
+            Self::Both(upstream) => format!("both, swebench {}", upstream.version),
+        }
+    }
+
     /// Grades a log. Blocks.
     pub(super) fn grade(&self, row: &Row, patch: &str, log: &Path) -> Result<Verdict, NoGrade> {
         let native = || -> Result<String, NoGrade> {

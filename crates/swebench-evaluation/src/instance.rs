@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::diagnosis::Problem;
@@ -19,7 +20,7 @@ use super::patching::{self, Applied};
 use super::roots::{EVAL_FILE, ImageRoot, Roots, SHELL};
 use super::sandboxed::{SandboxError, Sandboxed};
 use ohoci_sandbox::{
-    Bubblewrap, CopyOnWrite, Ended, Exceeded, Limiter, Network, RunError, Workspace,
+    Bubblewrap, CopyOnWrite, Ended, Exceeded, Limiter, Limits, Network, RunError, Workspace,
 };
 use ohoci_swebench::eval_script::touched_files;
 use ohoci_swebench::log_parser::markers;
@@ -51,6 +52,8 @@ pub struct Evaluator {
     pub names: ImageNames,
     /// Where runs keep what they write, as long as they last.
     pub scratch: PathBuf,
+    /// Which of the limits were asked for; the others follow from the machine, and change no verdict.
+    pub asked_limits: Limits,
     /// How long the tests may take, if that is limited.
     pub timeout: Option<Duration>,
     /// What they can reach.
@@ -173,14 +176,64 @@ impl Evaluator {
             && (earlier.status == Status::PatchFailed || folder.is_graded())
             && key.patch == hash(patch)
             && key.eval_script == hash(script)
+            && key.conditions == self.conditions()
             && key.image.is_some();
         if !is_same || self.roots.digest(&self.names, row).await.ok()? != key.image {
             return None;
         }
-        Some(Outcome {
+        let grading = self.grading(row);
+        let is_graded_so = key.grading == grading || earlier.status == Status::PatchFailed;
+        let earlier = Outcome {
             from_earlier: true,
             ..earlier
-        })
+        };
+        match is_graded_so {
+            true => Some(earlier),
+            false => self.grade_anew(folder, row, patch, grading, earlier).await,
+        }
+    }
+
+    /// The verdict by what the row says now, on the log that an earlier run left. `None` where that
+    /// gives none: then it is run again.
+    async fn grade_anew(
+        &self,
+        folder: &Folder,
+        row: &Row,
+        patch: &str,
+        grading: String,
+        mut outcome: Outcome,
+    ) -> Option<Outcome> {
+        let (row, patch, output) = (row.clone(), patch.to_owned(), folder.test_output());
+        let grader = self.grader.clone();
+        let graded = blocking(move || Ok(grader.grade(&row, &patch, &output))).await;
+        let mut log = InstanceLog::append(&folder.run_log(), self.clock).ok()?;
+        log.say("Grading the log once more: the dataset or the grader is another now");
+        note_grade(graded.ok()?, None, folder, &mut log, &mut outcome).ok()?;
+        outcome.key.as_mut()?.grading = grading;
+        folder.write_record(&outcome).ok()?;
+        outcome.status.is_final().then_some(outcome)
+    }
+
+    /// What of this machine and of the command line a verdict may depend on.
+    fn conditions(&self) -> String {
+        let limits = &self.asked_limits;
+        let limits = json!([
+            limits.memory,
+            limits.processes,
+            limits.cpus,
+            limits.disk,
+            limits.inodes
+        ]);
+        let has_network = self.network == Network::Host;
+        let time = self.timeout.map(|time| time.as_secs_f64());
+        hash(&json!([has_network, self.environment, time, limits]).to_string())
+    }
+
+    /// What of the row, and of who grades, a verdict depends on.
+    fn grading(&self, row: &Row) -> String {
+        let tests = (&row.fail_to_pass, &row.pass_to_pass);
+        let parser = (&row.log_parser, &row.repo, format!("{:?}", row.eval_type));
+        hash(&json!([tests, parser, self.grader.name()]).to_string())
     }
 
     async fn run(
@@ -205,6 +258,8 @@ impl Evaluator {
             image: root.digest.clone(),
             patch: hash(patch),
             eval_script: hash(script),
+            conditions: self.conditions(),
+            grading: self.grading(job.row),
         });
         log.say(&format!(
             "Container for {id} started: {} ({}, {})",

@@ -24,6 +24,12 @@ impl InstanceLog {
         })
     }
 
+    /// The log of an earlier run, to be continued.
+    pub(super) fn append(path: &Path, clock: Clock) -> std::io::Result<Self> {
+        let file = fs_err::OpenOptions::new().append(true).open(path)?;
+        Ok(Self { file, clock })
+    }
+
     /// Adds a line, or several. A disk that is full shows elsewhere.
     pub(super) fn say(&mut self, text: &str) {
         let since = (self.clock)();

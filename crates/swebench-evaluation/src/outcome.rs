@@ -98,7 +98,8 @@ pub struct Count {
     pub total: usize,
 }
 
-/// What an outcome depends on: the same of all three, and it need not be run again.
+/// What an outcome depends on: the same of all, and it need not be run again. Records of earlier
+/// versions lack some of it, and count as something else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Key {
@@ -108,6 +109,13 @@ pub struct Key {
     pub patch: String,
     /// The SHA-256 of the script that runs the tests.
     pub eval_script: String,
+    /// The SHA-256 of what else the tests run under: network, variables, time, limits that were asked
+    /// for.
+    #[serde(default)]
+    pub conditions: String,
+    /// The SHA-256 of what a log is graded by: tests, parser, how tests are counted, and who grades.
+    #[serde(default)]
+    pub grading: String,
 }
 
 /// Where the time went, in seconds.

@@ -61,8 +61,22 @@ pub struct Row {
     pub eval_script: Option<String>,
     /// The name of the log's parser (version 5).
     pub log_parser: Option<String>,
+    /// The list of tests that the row does not have, so that it can be built but not graded.
+    pub missing_tests: Option<MissingTests>,
     /// How tests are counted that a log does not name.
     pub eval_type: EvalType,
+}
+
+/// The fields that name tests.
+const TESTS: [&str; 2] = ["FAIL_TO_PASS", "PASS_TO_PASS"];
+
+/// A list of tests that a row does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingTests {
+    /// Its field.
+    pub field: &'static str,
+    /// A field of the row that only its case tells from that.
+    pub other: Option<String>,
 }
 
 /// Where a row stands in its document.
@@ -113,6 +127,16 @@ pub enum RowError {
         field: &'static str,
         /// What is wrong with it.
         problem: FieldProblem,
+    },
+    /// A row does not say by which tests it is graded.
+    #[error("instance {instance}: field `{field}` is missing, so nothing can be graded{}", .other.as_ref().map(|other| format!("; there is a field `{other}`, whose name upstream does not know")).unwrap_or_default())]
+    NoTests {
+        /// The instance.
+        instance: String,
+        /// The list that is missing.
+        field: &'static str,
+        /// A field that only its case tells from that.
+        other: Option<String>,
     },
     /// Instances were asked for that are not there.
     #[error("the dataset has no instance {}", .0.join(", "))]
@@ -212,8 +236,9 @@ impl Row {
             test_patch: optional("test_patch")?,
             version: optional("version")?,
             environment_setup_commit: optional("environment_setup_commit")?,
-            fail_to_pass: tests("FAIL_TO_PASS")?,
-            pass_to_pass: tests("PASS_TO_PASS")?,
+            fail_to_pass: tests(TESTS[0])?,
+            pass_to_pass: tests(TESTS[1])?,
+            missing_tests: missing_tests(row),
             image: optional("image")?,
             eval_script: optional("eval_script")?,
             log_parser: optional("log_parser")?,
@@ -232,6 +257,37 @@ impl Row {
             None => LogParser::of_repository(&self.repo),
         }
     }
+}
+
+/// Refuses rows that do not say by which tests they are graded: a list that is missing or null is not
+/// an empty one, by which every patch would be resolved. Upstream fails on such rows, too.
+///
+/// # Errors
+///
+/// Names the first of these rows.
+pub fn check_graded(rows: &[Row]) -> Result<(), RowError> {
+    match rows
+        .iter()
+        .find_map(|row| Some((row, row.missing_tests.as_ref()?)))
+    {
+        None => Ok(()),
+        Some((row, missing)) => Err(RowError::NoTests {
+            instance: row.instance_id.clone(),
+            field: missing.field,
+            other: missing.other.clone(),
+        }),
+    }
+}
+
+/// The first list of tests that a row does not have.
+fn missing_tests(row: &Map<String, Value>) -> Option<MissingTests> {
+    let is_missing = |field: &&str| row.get(*field).is_none_or(Value::is_null);
+    let field = TESTS.into_iter().find(is_missing)?;
+    let other = row.keys().find(|key| key.eq_ignore_ascii_case(field));
+    Some(MissingTests {
+        field,
+        other: other.filter(|key| *key != field).cloned(),
+    })
 }
 
 /// The rows with these names, in the dataset's order; all of them where none is asked for.
@@ -266,7 +322,7 @@ fn text(row: &Map<String, Value>, field: &str) -> Result<Option<String>, FieldPr
     }
 }
 
-/// A list of tests, or its JSON as text; empty where it is missing, as in rows to be validated.
+/// A list of tests, or its JSON as text; empty where it is missing, which [`check_graded`] refuses.
 fn names_of_tests(row: &Map<String, Value>, field: &str) -> Result<Vec<String>, FieldProblem> {
     let names = |list: &Value| serde_json::from_value(list.clone()).ok();
     match row.get(field) {
@@ -280,6 +336,33 @@ fn names_of_tests(row: &Map<String, Value>, field: &str) -> Result<Vec<String>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_do_not_name_their_tests_are_not_graded() {
+        for (tests, refused) in [
+            (r#""FAIL_TO_PASS":[],"PASS_TO_PASS":"[]""#, None),
+            (
+                r#""FAIL_TO_PASS":["a"]"#,
+                Some("field `PASS_TO_PASS` is missing"),
+            ),
+            (
+                r#""FAIL_TO_PASS":null,"PASS_TO_PASS":[]"#,
+                Some("field `FAIL_TO_PASS` is missing"),
+            ),
+            (
+                r#""fail_to_pass":["a"],"pass_to_pass":[]"#,
+                Some("there is a field `fail_to_pass`"),
+            ),
+        ] {
+            let line = format!(r#"{{"instance_id":"a__b-1","repo":"a/b",{tests}}}"#);
+            let rows = Row::from_json_lines(line.as_bytes()).unwrap();
+            let said = check_graded(&rows).map_err(|error| error.to_string());
+            match refused {
+                None => assert_eq!(said, Ok(())),
+                Some(words) => assert!(said.unwrap_err().contains(words), "{tests}"),
+            }
+        }
+    }
 
     const OLD: &str = r#"{"instance_id":"pallets__flask-1","repo":"pallets/flask","base_commit":"c0ffee","patch":"p","test_patch":"t","version":"2.3","FAIL_TO_PASS":"[\"a\"]","PASS_TO_PASS":"[]"}"#;
     const NEW: &str = r#"{"instance_id":"a__b-2","repo":"a/b","image":"x/y:latest","eval_script":"true","log_parser":"parse_log_sphinx","eval_type":"fail_only","FAIL_TO_PASS":["a","b"],"PASS_TO_PASS":[],"environment_setup_commit":null}"#;

@@ -27,7 +27,7 @@ use ohoci_image::Reference;
 use ohoci_image::media_type::Compression;
 use ohoci_image::timestamp::Timestamp;
 use ohoci_layer::pack::PackOptions;
-use ohoci_sandbox::{Limiter, Network, private_in};
+use ohoci_sandbox::{Limiter, Network, abstract_sockets, private_in};
 use ohoci_swebench_images::builder::{Order, clones};
 use ohoci_swebench_images::git::Git;
 use ohoci_swebench_images::pip::PipSettings;
@@ -161,6 +161,9 @@ async fn plan_and_build(
         }
     };
     let (settings, work_dir) = (settings(tools)?, context.work_dir.clone());
+    if settings.network == Network::Host && !abstract_sockets::can_be_kept_away() {
+        output::warning(abstract_sockets::UNPROTECTED);
+    }
     // Threads that build may outlast what waits for them.
     let shared = Arc::new(context.resolver);
     let builder = Builder::new(settings, base, Arc::clone(&shared));

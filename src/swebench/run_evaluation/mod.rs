@@ -58,6 +58,7 @@ pub(super) async fn run(
     let all = inputs::rows(&given.dataset)?;
     let rows = row::select(all.clone(), &arguments.instance_ids)
         .map_err(|error| Failure::usage(error.to_string()))?;
+    inputs::check_graded(&rows)?;
     // As upstream does: `gold` is for the instances that are asked for.
     let of = if given.predictions == ohoci_swebench::predictions::GOLD {
         &rows

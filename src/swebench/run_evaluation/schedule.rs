@@ -233,6 +233,7 @@ fn evaluator(
         roots: Arc::new(roots),
         names: arguments.images.names()?,
         scratch: scratch.to_owned(),
+        asked_limits: arguments.limits.asked(),
         timeout: limits.time,
         environment: arguments.sandbox.variables()?,
         network: if arguments.sandbox.network {
