@@ -49,7 +49,7 @@ impl Cache {
         fact.get("digest")?.as_str()?.parse().ok()
     }
 
-    /// The digest that a tag was seen to name less than [`TRUSTED_FOR`] ago.
+    /// The digest that a tag was seen to name less than `TRUSTED_FOR` ago.
     #[must_use]
     pub fn recent_reference(&self, registry: &str, repository: &str, tag: &str) -> Option<Digest> {
         let fact = self.fact("reference", &key(&[registry, repository, tag]))?;
@@ -92,7 +92,7 @@ impl Cache {
         }
     }
 
-    /// The blobs that were proven to be in a repository less than [`TRUSTED_FOR`] ago, with when
+    /// The blobs that were proven to be in a repository less than `TRUSTED_FOR` ago, with when
     /// that was, in seconds since 1970.
     #[must_use]
     pub fn known_blobs(&self, registry: &str, repository: &str) -> HashMap<Digest, u64> {
