@@ -188,7 +188,10 @@ fn memory_is_limited_and_the_limit_is_named() {
         let whole =
             "killed: out of memory: the memory limit of 100 MiB was reached (--memory raises it)\n";
         assert!(
-            outcome.stderr.ends_with(whole) || outcome.stderr.contains("holds for each process"),
+            outcome.stderr.ends_with(whole)
+                || outcome
+                    .stderr
+                    .contains("holds for what each process has for itself"),
             "{}",
             outcome.stderr
         );

@@ -210,7 +210,10 @@ fn a_memory_hog_is_told_from_a_failing_test_where_memory_is_limited() {
     let hog = "x=$(busybox yes | busybox head -c 400000000); bash run_tests.sh";
     scene.dataset(&[scene.row_testing(hog)]);
     let output = scene.run("gold", &["--memory", "100M"]);
-    let expected = if output.stderr.contains("holds for each process") {
+    let expected = if output
+        .stderr
+        .contains("holds for what each process has for itself")
+    {
         "unresolved"
     } else {
         "oom"

@@ -45,6 +45,8 @@ pub struct Found {
     pub mode: u32,
     /// Its size in bytes.
     pub size: u64,
+    /// The number of the user that it belongs to.
+    pub owner: u32,
     /// How many names it has.
     pub links: u64,
     /// The file system that it is in and its number there: the same for all its names.
@@ -350,6 +352,7 @@ impl Found {
             kind: FileType::from_raw_mode(stat.st_mode),
             mode: stat.st_mode & 0o7777,
             size: u64::try_from(stat.st_size).unwrap_or_default(),
+            owner: stat.st_uid,
             links: u64::from(stat.st_nlink),
             inode: (u64::from(stat.st_dev), u64::from(stat.st_ino)),
             device: u64::from(stat.st_rdev),

@@ -48,8 +48,14 @@ impl HostUser {
     /// # Errors
     /// Where root calls and there is nobody else.
     pub(super) fn find() -> Result<Option<Self>, NoHostUser> {
-        if !rustix::process::geteuid().is_root() {
-            return Ok(None);
+        let user = rustix::process::geteuid();
+        if !user.is_root() {
+            // In a user namespace root may have another number.
+            let text = fs_err::read_to_string("/proc/self/uid_map").unwrap_or_default();
+            return match Map::parse(&text).outside(user.as_raw()) {
+                Some(0) => Err(NoHostUser),
+                _ => Ok(None),
+            };
         }
         Self::below(Path::new("/"))
     }
@@ -118,6 +124,14 @@ impl Map {
             id.checked_sub(*first).is_some_and(|offset| offset < *count)
         };
         self.0.iter().any(holds)
+    }
+
+    /// Who an id is in the user namespace around this one.
+    fn outside(&self, id: u32) -> Option<u32> {
+        self.0.iter().find_map(|(first, outside, count)| {
+            let offset = id.checked_sub(*first).filter(|offset| offset < count)?;
+            outside.checked_add(offset)
+        })
     }
 
     fn is_one_ordinary(&self) -> bool {
@@ -211,6 +225,17 @@ mod tests {
     #[test]
     fn who_is_root_in_a_namespace_of_one_is_an_ordinary_user() {
         assert_eq!(below(&maps("0 1000 1\n")), Ok(None));
+    }
+
+    #[test]
+    fn root_is_known_under_another_number() {
+        assert_eq!(Map::parse("1000 0 1\n").outside(1000), Some(0));
+        assert_eq!(Map::parse(ALL).outside(1000), Some(1000));
+        assert_eq!(
+            Map::parse("0 1000 1\n1 100000 65536\n").outside(5),
+            Some(100_004)
+        );
+        assert_eq!(Map::parse("").outside(1), None);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use super::launched::Launched;
 use super::limits::LimitGroup;
 use super::mounting::{Namespaces, Over};
 use super::overlay::{Overlay, Tools};
+use super::remove::others_can_reach;
 use super::report::{REPORT, Report, Step};
 use super::seccomp;
 use super::staging::{PrepareError, Staging, Use};
@@ -129,15 +130,17 @@ impl Launch {
         if self.sandbox.network == Network::Host {
             abstract_sockets::keep_away();
         }
-        let is_exposed = self.is_exposed();
+        self.check_set_ids()?;
+        let written = self.written();
+        let is_exposed = written.iter().any(|path| others_can_reach(path, &written));
         if is_exposed && self.sandbox.calls.nested_namespaces {
             let why = "others on this machine could reach what it writes, and run it with rights that it gave to it";
             return Err(PrepareError {
-                hint: Some("have them not enter the directory, or one above it (chmod 700)"),
+                hint: Some("have them not enter a directory above it (chmod 700)"),
                 ..PrepareError::new("allow namespaces of its own", io::Error::other(why))
             });
         }
-        let filter = seccomp::filter(self.sandbox.calls, is_exposed);
+        let filter = seccomp::filter(self.sandbox.calls, !written.is_empty());
         if self.fuse.is_some() {
             self.check_mount_points()?;
         }

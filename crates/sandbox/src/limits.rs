@@ -197,7 +197,7 @@ impl Limiter {
     pub fn shortcomings(&self, of: &Limits) -> Vec<&'static str> {
         let mut all = Vec::new();
         if of.memory.is_some() && self.memory() != Enforced::Whole {
-            all.push("the limit on memory holds for each process, not for a whole run");
+            all.push("the limit on memory holds for what each process has for itself, not for what processes share or for a whole run");
         }
         if of.processes.is_some() && self.processes() != Enforced::Whole {
             all.push("the limit on processes is not enforced");

@@ -205,12 +205,17 @@ pub(super) fn is_private(path: &Path) -> bool {
     })
 }
 
-/// Whether users other than its owner and root can get at what is at a path.
-pub(super) fn others_can_reach(path: &Path) -> bool {
-    path.ancestors().all(|above| match fs_err::metadata(above) {
-        Ok(found) if found.is_dir() => found.mode() & 0o011 != 0,
-        Ok(_) | Err(_) => true,
-    })
+/// Whether users other than root and whoever calls can get at what is at a path. Only directories
+/// above it count, and of those none below what is `written` inside: a program could open the others
+/// to everybody.
+pub(super) fn others_can_reach(path: &Path, written: &[&Path]) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    let above = path.ancestors().skip(1);
+    let mut fixed = above.filter(|above| !written.iter().any(|path| above.starts_with(path)));
+    let keeps_out = |found: std::fs::Metadata| {
+        found.is_dir() && [0, own].contains(&found.uid()) && found.mode() & 0o011 == 0
+    };
+    !fixed.any(|above| fs_err::metadata(above).is_ok_and(keeps_out))
 }
 
 /// Removes a directory with all that is in it, making it removable where need be. Symlinks are
@@ -257,7 +262,10 @@ mod tests {
         fs_err::set_permissions(parent.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let directory = RemovedDirectory::create_in(parent.path()).unwrap();
         fs_err::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
-        assert!(!others_can_reach(directory.path()));
+        let path = directory.path();
+        assert!(!others_can_reach(path, &[path]));
+        // What stands above is no wall where a program can change it.
+        assert!(others_can_reach(path, &[parent.path()]));
         assert!(is_private(directory.path()));
         let kept = private_in(parent.path()).unwrap();
         assert_eq!(fs_err::metadata(&kept).unwrap().mode() & 0o777, 0o700);
