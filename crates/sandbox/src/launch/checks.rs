@@ -95,7 +95,7 @@ impl Launch {
     pub(super) fn give_pipes(&self, user: HostUser) {
         for stream in self.all_streams() {
             // A named one is a file of this machine.
-            let is_pipe = fstatfs(stream).is_ok_and(|found| i64::from(found.f_type) == PIPEFS);
+            let is_pipe = fstatfs(stream).is_ok_and(|found| found.f_type == PIPEFS);
             if is_pipe {
                 // What then cannot be opened still can be written to.
                 let _ = fchown(stream, Some(user.uid()), Some(user.gid()));
