@@ -1,10 +1,12 @@
 //! Verdicts are upstream's byte by byte: recorded runs, and made-up logs that SWE-bench graded.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use ohoci_swebench::eval_script::{self, Steps};
 use ohoci_swebench::grading::{GradeError, Resolution, grade};
+use ohoci_swebench::log_parser::{Instance, LogParser, names};
 use ohoci_swebench::predictions::Predictions;
 use ohoci_swebench::row::{Place, Row};
 use ohoci_swebench::summary::{self, Evidence, Leftovers, Summary};
@@ -152,6 +154,39 @@ fn made_up_logs_are_graded_as_upstream_grades_them() {
         wrong[0]
     );
     assert!(cases.lines().count() >= 82);
+}
+
+/// Every name of upstream's registry, over logs of all languages.
+#[test]
+fn made_up_logs_are_read_as_upstreams_parsers_read_them() {
+    let cases = fs_err::read_to_string(data().join("parsers.jsonl")).unwrap();
+    let mut parsers = BTreeSet::new();
+    for line in cases.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let text = |field: &str| case[field].as_str().unwrap();
+        let instance = Instance {
+            id: text("id"),
+            version: text("version"),
+        };
+        let parser = LogParser::named(text("parser"), instance);
+        let found = parser
+            .ok()
+            .and_then(|parser| parser.parse(text("log")).ok());
+        let found = found.map_or(Value::Null, |found| {
+            let pairs = found.iter();
+            pairs
+                .map(|(test, status)| serde_json::json!([test, status.word()]))
+                .collect()
+        });
+        assert_eq!(found, case["found"], "{}\n{}", text("parser"), text("log"));
+        parsers.insert(text("parser").to_owned());
+    }
+    assert!(
+        parsers
+            .iter()
+            .map(String::as_str)
+            .eq(names().collect::<BTreeSet<_>>())
+    );
 }
 
 #[test]

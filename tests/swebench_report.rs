@@ -143,17 +143,18 @@ fn predictions_decide_what_was_submitted_and_what_has_no_verdict() {
 }
 
 #[test]
-fn a_log_of_another_language_is_ungradable_and_not_guessed_at() {
+fn a_log_without_a_parser_is_ungradable_and_not_guessed_at() {
     let ohoci = Ohoci::new();
     run_of(&ohoci, "gold", &recorded_log());
-    let row = json!({"instance_id": ID, "repo": "vuejs/core", "FAIL_TO_PASS": "[\"a\"]", "PASS_TO_PASS": []});
+    let row =
+        json!({"instance_id": ID, "repo": "a/b", "FAIL_TO_PASS": "[\"a\"]", "PASS_TO_PASS": []});
     ohoci.write("work/rows.json", json!([row]).to_string());
     let outcome = ohoci
         .run(["swebench", "report", "gold_run", "-d", "rows.json"])
         .exits(3);
     assert!(
         outcome.stdout.contains(&format!(
-            "ungradable   {ID}  (logs of vuejs/core are read by a parser that the row does not name, which ohoci does not have)"
+            "ungradable   {ID}  (logs of a/b are read by a parser that the row does not name)"
         )),
         "{}",
         outcome.stdout

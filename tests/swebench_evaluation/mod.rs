@@ -64,7 +64,7 @@ fn every_status_is_told_from_the_others() {
     let mut lost = named("a__lost-1");
     lost["image"] = json!("swebench/nothing:latest");
     let mut foreign = named("a__foreign-1");
-    foreign["log_parser"] = json!("parse_log_jest");
+    foreign["log_parser"] = json!("parse_log_make");
     let mut scriptless = named("a__scriptless-1");
     scriptless["eval_script"] = json!(null);
     scriptless["repo"] = json!("a/b");
@@ -122,7 +122,7 @@ fn every_status_is_told_from_the_others() {
         "{}",
         why(5)
     );
-    assert!(why(6).contains("parse_log_jest"), "{}", why(6));
+    assert!(why(6).contains("parse_log_make"), "{}", why(6));
     let summary = scene.summary("org__m");
     assert_eq!(summary["resolved_ids"], json!(["a__good-1"]));
     assert_eq!(summary["unresolved_ids"], json!(["a__comment-1"]));

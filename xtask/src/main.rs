@@ -1,4 +1,5 @@
-//! Developer tasks: `cargo xtask test`, `gen`, `dist`, `reproduce`, `sbom`, `bench`, `matrix`, `fixtures`.
+//! Developer tasks: `cargo xtask test`, `gen`, `dist`, `reproduce`, `sbom`, `bench`, `matrix`, `parsers`,
+//! `fixtures`.
 //!
 //! Add commands here which otherwise would end up as a lot of shell.
 
@@ -16,6 +17,7 @@ mod dist;
 mod fixtures;
 mod generate;
 mod matrix;
+mod parsers;
 mod release;
 mod sbom;
 mod test;
@@ -55,6 +57,8 @@ enum Task {
     Bench(Bench),
     /// Put a deps image on many bases and try everything that it brings on each.
     Matrix(matrix::Arguments),
+    /// Read made-up logs of SWE-bench with ohoci's parsers and with upstream's: both have to find the same.
+    Parsers(parsers::Arguments),
     /// Make real inputs for tests by hand and for measurements.
     #[command(subcommand)]
     Fixtures(Fixtures),
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
         Task::Bench(Bench::Pull(arguments)) => bench::pull::run(arguments),
         Task::Bench(Bench::Swebench(arguments)) => bench::swebench::run(arguments),
         Task::Matrix(arguments) => matrix::run(arguments),
+        Task::Parsers(arguments) => parsers::run(arguments),
         Task::Fixtures(Fixtures::DebianBase { out }) => fixtures::debian_base(out),
         Task::Fixtures(Fixtures::Bases(arguments)) => bases::run(arguments),
     };

@@ -115,10 +115,8 @@ impl Upstream {
     }
 
     fn grade(&self, row: &Row, patch: &str, log: &Path) -> Result<String, UpstreamError> {
-        let parser = row
-            .log_parser
-            .as_deref()
-            .or_else(|| LogParser::of_repository(&row.repo).map(parser_name));
+        let known = row.parser().ok().map(LogParser::name);
+        let parser = row.log_parser.as_deref().or(known);
         let job = json!({
             "row": {
                 "instance_id": row.instance_id,
@@ -173,19 +171,6 @@ impl Upstream {
                 })
             }
         }
-    }
-}
-
-/// One of the names under which upstream's registry has a parser.
-fn parser_name(parser: LogParser) -> &'static str {
-    match parser {
-        LogParser::Pytest => "parse_log_pytest",
-        LogParser::PytestOptions => "parse_log_pytest_options",
-        LogParser::PytestV2 => "parse_log_pytest_v2",
-        LogParser::Django => "parse_log_django",
-        LogParser::Seaborn => "parse_log_seaborn",
-        LogParser::Sympy => "parse_log_sympy",
-        LogParser::Matplotlib => "parse_log_matplotlib",
     }
 }
 

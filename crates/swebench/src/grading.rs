@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::infra_failure::{self, Tier};
-use super::log_parser::{LogError, Status, StatusMap, markers};
+use super::log_parser::{LogError, NoParser, Status, StatusMap, markers};
 use super::python_json;
 use super::python_text::read_text;
 use super::row::{EvalType, Row};
@@ -100,16 +100,13 @@ impl InstanceReport {
 /// Why an instance has no verdict.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GradeError {
-    /// The log's parser is not one of those for Python.
-    #[error(
-        "logs of {repo} are read by {}, which ohoci does not have",
-        .parser.as_deref().unwrap_or("a parser that the row does not name")
-    )]
+    /// There is no parser for the log.
+    #[error("logs of {repo} are read by {why}")]
     NoParser {
         /// The repository.
         repo: String,
-        /// The parser, where the row names one.
-        parser: Option<String>,
+        /// Which one is missing.
+        why: NoParser,
     },
     /// The parser stops at a line, as upstream's does.
     #[error(transparent)]
@@ -148,9 +145,9 @@ pub fn grade(row: &Row, patch: Option<&str>, log: &[u8]) -> Result<InstanceRepor
 
 /// What the log says of each test; `None` where it is not the log of a run that can be judged.
 fn statuses(row: &Row, log: &str) -> Result<Option<StatusMap>, GradeError> {
-    let parser = row.parser().ok_or_else(|| GradeError::NoParser {
+    let parser = row.parser().map_err(|why| GradeError::NoParser {
         repo: row.repo.clone(),
-        parser: row.log_parser.clone(),
+        why,
     })?;
     let Some(output) = markers::test_output(log) else {
         return Ok(None);
@@ -228,7 +225,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    use crate::log_parser::LogParser;
+    use crate::log_parser::{Instance, LogParser};
     use crate::row::Place;
 
     fn row(fail_to_pass: &[&str], pass_to_pass: &[&str]) -> Row {
@@ -286,7 +283,8 @@ mod tests {
     /// Cases of SWE-bench's `tests/test_grading_truncated_ids.py`.
     #[test]
     fn a_truncated_name_stands_for_tests_that_agree() {
-        let parse = |log| LogParser::Pytest.parse(log).unwrap();
+        let pytest = LogParser::named("parse_log_pytest", Instance::default()).unwrap();
+        let parse = |log| pytest.parse(log).unwrap();
         let word = |test, log| find(test, &parse(log)).map(|s| s.word().to_owned());
         assert_eq!(
             word("t::x[case-1]", "PASSED t::x[case-1-extended]"),
@@ -335,13 +333,13 @@ mod tests {
     }
 
     #[test]
-    fn a_log_of_another_language_is_refused_by_name() {
+    fn a_log_without_a_parser_is_refused_by_name() {
         let mut row = row(&["a"], &[]);
-        row.log_parser = Some("parse_log_jest".to_owned());
+        row.log_parser = Some("parse_log_make".to_owned());
         let error = grade(&row, Some(""), b"").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "logs of pytest-dev/pytest are read by parse_log_jest, which ohoci does not have"
+            "logs of pytest-dev/pytest are read by parse_log_make, which ohoci does not have"
         );
         assert!(grade(&row, None, b"").unwrap().patch_is_none);
     }

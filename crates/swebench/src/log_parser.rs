@@ -1,118 +1,168 @@
 //! Which of upstream's parsers reads which log, and what it finds there.
 //!
-//! Source: SWE-bench 5.0.2, `swebench/harness/log_parsers/`. Its registry has twenty names of Python
-//! parsers, which are seven functions; the parsers of other languages are not here.
+//! Source: SWE-bench 5.0.2, `swebench/harness/log_parsers/`. Where upstream's parser stops with an
+//! exception, these return an error: there is no verdict either way.
 
+mod c;
 mod django;
+mod go;
+mod java;
+mod javascript;
+mod lines;
 pub mod markers;
 mod matplotlib;
+mod php;
 mod pytest;
 mod pytest_options;
 mod pytest_v2;
+mod registry;
+mod ruby;
+mod rust;
 mod seaborn;
 pub mod status;
 mod sympy;
 
+use registry::Format;
+pub use registry::names;
 pub use status::{Status, StatusMap};
 
-/// One of upstream's parsers of Python test logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LogParser {
-    /// `parse_log_pytest`: lines of pytest's short summary.
-    Pytest,
-    /// `parse_log_pytest_options`: the same, with paths in parameters cut to their last part.
-    PytestOptions,
-    /// `parse_log_pytest_v2`: the same, coloured or not, with spaces in names, and the lines of
-    /// older versions that end in the status.
-    PytestV2,
-    /// `parse_log_django`: the lines of Django's own runner.
-    Django,
-    /// `parse_log_seaborn`: pytest's, short and verbose.
-    Seaborn,
-    /// `parse_log_sympy`: the lines of SymPy's own runner.
-    Sympy,
-    /// `parse_log_matplotlib`: pytest's, with the names of mouse buttons as their numbers.
-    Matplotlib,
+/// One of upstream's parsers of test logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogParser {
+    name: &'static str,
+    format: Format,
 }
 
-/// A line on which upstream's parser stops with an exception, so that it has no verdict either.
+/// What a parser has to know of an instance: some projects changed their test runners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Instance<'a> {
+    /// Its `instance_id`.
+    pub id: &'a str,
+    /// Its `version`.
+    pub version: &'a str,
+}
+
+/// Why there is no parser for a row's logs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line} of the test output is only {text:?} and names no test")]
-pub struct LogError {
-    /// The line, from 1, within the part that was read.
-    pub line: usize,
-    /// What stands there.
-    pub text: String,
+pub enum NoParser {
+    /// Upstream's registry has none of this name.
+    #[error("{0}, which ohoci does not have")]
+    Unknown(String),
+    /// The row names none, and neither is one known for its repository.
+    #[error("a parser that the row does not name")]
+    Unnamed,
+    /// The parser knows its project's test runners by instance or version, and not this one's.
+    #[error("{name}, which knows no format for {what}")]
+    NoFormat {
+        /// The parser.
+        name: &'static str,
+        /// The instance or the version.
+        what: String,
+    },
+}
+
+/// What upstream's parser stops at with an exception, so that it has no verdict either.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// A line that should name a test.
+    #[error("line {line} of the test output is only {text:?} and names no test")]
+    NoTest {
+        /// The line, from 1, within the part that was read.
+        line: usize,
+        /// What stands there.
+        text: String,
+    },
+    /// A line that its parser recognises and cannot take apart.
+    #[error("the line {text:?} of the test output is not in its parser's form")]
+    Line {
+        /// What stands there.
+        text: String,
+    },
+    /// The results are no JSON, or not in the form that the parser reads.
+    #[error("the JSON document in the test output cannot be read: {why}")]
+    Json {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The results are no XML.
+    #[error("the XML document in the test output cannot be read: {why}")]
+    Xml {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A log made to keep its reader busy. Upstream would read it, given time.
+    #[error("the test output holds more elements within elements than can be read")]
+    Elements,
+    /// A log made to fill its reader's memory. Upstream would read it, given memory.
+    #[error("the names of the tests in the output are longer than 256 MiB together")]
+    Names,
 }
 
 impl LogParser {
-    /// The parser that a row's `log_parser` names; `None` for those of other languages.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "parse_log_pytest"
-            | "parse_log_astroid"
-            | "parse_log_flask"
-            | "parse_log_marshmallow"
-            | "parse_log_pvlib"
-            | "parse_log_pyvista"
-            | "parse_log_sqlfluff"
-            | "parse_log_xarray" => Self::Pytest,
-            "parse_log_pytest_options"
-            | "parse_log_pydicom"
-            | "parse_log_requests"
-            | "parse_log_pylint" => Self::PytestOptions,
-            "parse_log_pytest_v2"
-            | "parse_log_astropy"
-            | "parse_log_scikit"
-            | "parse_log_sphinx" => Self::PytestV2,
-            "parse_log_django" => Self::Django,
-            "parse_log_seaborn" => Self::Seaborn,
-            "parse_log_sympy" => Self::Sympy,
-            "parse_log_matplotlib" => Self::Matplotlib,
-            _ => return None,
-        })
+    /// The parser of a name, for an instance.
+    ///
+    /// # Errors
+    /// When upstream has none of this name, or that one knows no format for the instance.
+    pub fn named(name: &str, instance: Instance<'_>) -> Result<Self, NoParser> {
+        let (name, choice) =
+            registry::find(name).ok_or_else(|| NoParser::Unknown(name.to_owned()))?;
+        let format = choice
+            .format(instance)
+            .map_err(|what| NoParser::NoFormat { name, what })?;
+        Ok(Self { name, format })
     }
 
     /// The parser for a repository (`owner/name`), for rows that name none: those before version 5.
     ///
-    /// Source: `MAP_REPO_TO_PARSER_PY`.
+    /// # Errors
+    /// When none is known, or it knows no format for the instance.
+    ///
+    /// Source: the maps `MAP_REPO_TO_PARSER_…` of each language.
+    pub fn of_repository(repository: &str, instance: Instance<'_>) -> Result<Self, NoParser> {
+        let name = registry::of_repository(repository).ok_or(NoParser::Unnamed)?;
+        Self::named(name, instance)
+    }
+
+    /// Its name in upstream's registry.
     #[must_use]
-    pub fn of_repository(repository: &str) -> Option<Self> {
-        Some(match repository {
-            "marshmallow-code/marshmallow"
-            | "pallets/flask"
-            | "pvlib/pvlib-python"
-            | "pydata/xarray"
-            | "pylint-dev/astroid"
-            | "pytest-dev/pytest"
-            | "pyvista/pyvista"
-            | "sqlfluff/sqlfluff" => Self::Pytest,
-            "psf/requests" | "pydicom/pydicom" | "pylint-dev/pylint" => Self::PytestOptions,
-            "astropy/astropy" | "scikit-learn/scikit-learn" | "sphinx-doc/sphinx" => Self::PytestV2,
-            "django/django" => Self::Django,
-            "mwaskom/seaborn" => Self::Seaborn,
-            "sympy/sympy" => Self::Sympy,
-            "matplotlib/matplotlib" => Self::Matplotlib,
-            _ => return None,
-        })
+    pub fn name(self) -> &'static str {
+        self.name
     }
 
     /// Every test that a log names, with its status; later lines win.
     ///
     /// # Errors
     ///
-    /// Only Django's parser has lines it cannot read.
+    /// Where upstream's parser stops with an exception, and for logs that are made to be endless.
     pub fn parse(self, log: &str) -> Result<StatusMap, LogError> {
-        match self {
-            Self::Django => django::parse(log),
-            Self::Pytest => Ok(pytest::parse(log)),
-            Self::PytestOptions => Ok(pytest_options::parse(log)),
-            Self::PytestV2 => Ok(pytest_v2::parse(log)),
-            Self::Seaborn => Ok(seaborn::parse(log)),
-            Self::Sympy => Ok(sympy::parse(log)),
-            Self::Matplotlib => Ok(matplotlib::parse(log)),
-        }
+        (self.format.read)(log)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// What a parser finds in a log of an instance.
+    pub(crate) fn read_of(name: &str, id: &str, version: &str, log: &str) -> Vec<(String, String)> {
+        let instance = Instance { id, version };
+        let found = LogParser::named(name, instance)
+            .unwrap()
+            .parse(log)
+            .unwrap();
+        let entries = found.iter();
+        entries
+            .map(|(test, status)| pairs((test, status.word())))
+            .collect()
+    }
+
+    pub(crate) fn read(name: &str, log: &str) -> Vec<(String, String)> {
+        read_of(name, "a__b-1", "1.0", log)
+    }
+
+    pub(crate) fn pairs((test, status): (&str, &str)) -> (String, String) {
+        (test.to_owned(), status.to_owned())
     }
 }
 
@@ -120,17 +170,58 @@ impl LogParser {
 mod tests {
     use super::*;
 
+    const ANY: Instance<'static> = Instance {
+        id: "a__b-1",
+        version: "1.0",
+    };
+
     #[test]
     fn a_parser_is_found_by_its_name_and_by_its_repository() {
-        assert_eq!(
-            LogParser::named("parse_log_flask"),
-            LogParser::of_repository("pallets/flask")
-        );
-        assert_eq!(
-            LogParser::named("parse_log_sphinx"),
-            LogParser::of_repository("sphinx-doc/sphinx")
-        );
-        assert_eq!(LogParser::named("parse_log_jest"), None);
-        assert_eq!(LogParser::of_repository("vuejs/core"), None);
+        for (name, repository) in [
+            ("parse_log_pytest_v2", "sphinx-doc/sphinx"),
+            ("parse_log_vitest", "vuejs/core"),
+            ("parse_log_maven", "google/gson"),
+            ("parse_plotly_js", "plotly/plotly.js"),
+        ] {
+            let found = LogParser::of_repository(repository, ANY).unwrap();
+            assert_eq!(found.name(), name);
+            assert_eq!(LogParser::named(name, ANY).unwrap(), found);
+        }
+        let error = LogParser::named("parse_log_make", ANY).unwrap_err();
+        assert_eq!(error, NoParser::Unknown("parse_log_make".to_owned()));
+        let error = LogParser::of_repository("a/b", ANY).unwrap_err();
+        assert_eq!(error, NoParser::Unnamed);
+    }
+
+    #[test]
+    fn a_project_that_changed_its_runner_has_a_format_for_each_instance() {
+        for (name, id, version, known) in [
+            ("parse_log_jekyll", "jekyll__jekyll-8047", "", true),
+            ("parse_log_jekyll", "jekyll__jekyll-1", "", false),
+            ("parse_log_jekyll", "jekyll", "", false),
+            (
+                "parse_log_immutable_js",
+                "immutable-js__immutable-js-2005",
+                "",
+                true,
+            ),
+            (
+                "parse_log_immutable_js",
+                "immutable-js__immutable-js-7",
+                "",
+                false,
+            ),
+            ("parse_log_lighthouse", "a__b-1", "3.0", true),
+            ("parse_log_lighthouse", "a__b-1", "new", false),
+            ("parse_log_next", "a__b-1", "new", true),
+        ] {
+            let found = LogParser::named(name, Instance { id, version });
+            assert_eq!(found.is_ok(), known, "{name} {id} {version}");
+        }
+    }
+
+    #[test]
+    fn every_name_of_upstreams_registry_is_known() {
+        assert_eq!(names().count(), 57);
     }
 }

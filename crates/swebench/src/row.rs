@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::log_parser::LogParser;
+use super::log_parser::{Instance, LogParser, NoParser};
 use super::names::{self, NameError};
 
 /// How tests that a log does not name are counted.
@@ -248,13 +248,18 @@ impl Row {
         })
     }
 
-    /// The parser of the instance's logs: the one that the row names, else its repository's; `None`
-    /// where it is not one of those for Python.
-    #[must_use]
-    pub fn parser(&self) -> Option<LogParser> {
+    /// The parser of the instance's logs: the one that the row names, else its repository's.
+    ///
+    /// # Errors
+    /// When there is none, or it knows no format for the instance.
+    pub fn parser(&self) -> Result<LogParser, NoParser> {
+        let instance = Instance {
+            id: &self.instance_id,
+            version: self.version.as_deref().unwrap_or_default(),
+        };
         match &self.log_parser {
-            Some(name) => LogParser::named(name),
-            None => LogParser::of_repository(&self.repo),
+            Some(name) => LogParser::named(name, instance),
+            None => LogParser::of_repository(&self.repo, instance),
         }
     }
 }
@@ -378,10 +383,10 @@ mod tests {
             panic!("two rows")
         };
         assert_eq!(old.fail_to_pass, ["a"]);
-        assert_eq!(old.parser(), Some(LogParser::Pytest));
+        assert_eq!(old.parser().unwrap().name(), "parse_log_pytest");
         assert_eq!(old.eval_type, EvalType::PassAndFail);
         assert_eq!(new.fail_to_pass, ["a", "b"]);
-        assert_eq!(new.parser(), Some(LogParser::PytestV2));
+        assert_eq!(new.parser().unwrap().name(), "parse_log_sphinx");
         assert_eq!(new.eval_type, EvalType::FailOnly);
         assert_eq!(new.base_commit, None);
     }

@@ -72,8 +72,8 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 
-    /// Who grades. The package swebench (version 5) knows other languages than Python; where it
-    /// disagrees with ohoci, `both` gives no verdict
+    /// Who grades. Where the package swebench (version 5) disagrees with ohoci, `both` gives no
+    /// verdict
     #[arg(long, value_enum, value_name = "WHO", default_value_t)]
     pub(super) grader: GraderChoice,
 

@@ -58,7 +58,7 @@ pub(super) fn parse(log: &str) -> Result<StatusMap, LogError> {
                 found.insert(test, status.clone());
             }
             if line.starts_with(heading) {
-                let test = words(line).nth(1).ok_or_else(|| LogError {
+                let test = words(line).nth(1).ok_or_else(|| LogError::NoTest {
                     line: index + 1,
                     text: line.to_owned(),
                 })?;
@@ -83,11 +83,10 @@ pub(super) fn parse(log: &str) -> Result<StatusMap, LogError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::LogParser;
     use super::*;
 
     fn parse(log: &str) -> Vec<(String, String)> {
-        let found = LogParser::Django.parse(log).unwrap();
+        let found = super::parse(log).unwrap();
         let pairs = found.iter();
         pairs
             .map(|(test, status)| (test.to_owned(), status.word().to_owned()))
@@ -132,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_heading_without_a_test_is_an_error_that_names_its_line() {
-        let error = LogParser::Django.parse("x\n FAIL: \n").unwrap_err();
+        let error = super::parse("x\n FAIL: \n").unwrap_err();
         assert_eq!(
             error.to_string(),
             "line 2 of the test output is only \"FAIL:\" and names no test"

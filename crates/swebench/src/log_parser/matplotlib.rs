@@ -13,13 +13,11 @@ pub(super) fn parse(log: &str) -> StatusMap {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LogParser, Status};
+    use super::super::Status;
 
     #[test]
     fn mouse_buttons_are_numbers() {
-        let found = LogParser::Matplotlib
-            .parse("PASSED t.py::pick[MouseButton.LEFT-MouseButton.RIGHT]\n")
-            .unwrap();
+        let found = super::parse("PASSED t.py::pick[MouseButton.LEFT-MouseButton.RIGHT]\n");
         assert_eq!(found.get("t.py::pick[1-3]"), Some(&Status::Passed));
     }
 }

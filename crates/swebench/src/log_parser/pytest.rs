@@ -1,7 +1,10 @@
 //! Lines of pytest's short summary: a status and a test.
 
 use super::status::{Status, StatusMap, WORDS};
+use crate::pattern::Pattern;
 use crate::python_text::words;
+
+static SKIP_COUNT: Pattern = Pattern::new(r"^\[\d+\]$");
 
 pub(super) fn parse(log: &str) -> StatusMap {
     summary(log.split('\n'), str::to_owned)
@@ -41,49 +44,46 @@ pub(super) fn summary(
 ///
 /// `PASSED [100%]` looks alike and stays: two instances expect it.
 pub(super) fn is_skip_count(status: &str, test: &str) -> bool {
-    status == "SKIPPED"
-        && test
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .is_some_and(|count| !count.is_empty() && count.chars().all(|c| c.is_ascii_digit()))
+    status == "SKIPPED" && SKIP_COUNT.is_match(test)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::LogParser;
+    use super::super::testing::{pairs, read};
 
     #[test]
     fn a_count_of_skipped_tests_is_no_test_for_any_of_pytests_parsers() {
         let log = "SKIPPED [1] tests/test_a.py:12: needs network\n\
                    PASSED tests/test_a.py::test_real\n\
                    SKIPPED [23] tests/test_b.py:4: unsupported platform\n\
+                   SKIPPED [٣] tests/test_b.py:5: a digit of another script\n\
                    PASSED [100%]\n\
                    SKIPPED tests/test_a.py::test_flaky\n";
         for parser in [
-            LogParser::Pytest,
-            LogParser::PytestOptions,
-            LogParser::PytestV2,
-            LogParser::Matplotlib,
+            "parse_log_pytest",
+            "parse_log_pytest_options",
+            "parse_log_pytest_v2",
+            "parse_log_matplotlib",
         ] {
-            let found = parser.parse(log).unwrap();
-            let found: Vec<_> = found.iter().map(|(test, s)| (test, s.word())).collect();
+            let found = read(parser, log);
             assert_eq!(
                 found,
                 [
                     ("tests/test_a.py::test_real", "PASSED"),
                     ("[100%]", "PASSED"),
                     ("tests/test_a.py::test_flaky", "SKIPPED"),
-                ],
-                "{parser:?}"
+                ]
+                .map(pairs),
+                "{parser}"
             );
         }
     }
 
     #[test]
     fn the_reason_of_a_failure_is_not_part_of_the_name() {
-        let found = LogParser::Pytest
-            .parse("FAILED t.py::a - assert 1 == 2\nFAILED - odd\nERROR\nXFAILED t.py::b x\n")
-            .unwrap();
+        let found = super::parse(
+            "FAILED t.py::a - assert 1 == 2\nFAILED - odd\nERROR\nXFAILED t.py::b x\n",
+        );
         let found: Vec<_> = found.iter().map(|(test, s)| (test, s.word())).collect();
         assert_eq!(
             found,

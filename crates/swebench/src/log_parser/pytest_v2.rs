@@ -55,10 +55,8 @@ fn plain(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::LogParser;
-
     fn parse(log: &str) -> Vec<(String, String)> {
-        let found = LogParser::PytestV2.parse(log).unwrap();
+        let found = super::parse(log);
         let pairs = found.iter();
         pairs
             .map(|(test, status)| (test.to_owned(), status.word().to_owned()))

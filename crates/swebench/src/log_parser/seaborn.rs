@@ -25,14 +25,12 @@ pub(super) fn parse(log: &str) -> StatusMap {
 
 #[cfg(test)]
 mod tests {
-    use super::super::LogParser;
-
     /// Lines of SWE-bench's `tests/test_log_parsers_python.py`.
     #[test]
     fn the_three_forms_are_read_and_bare_words_are_not() {
         let log = "a.py::one PASSED [ 50%]\nPASSED b.py::two\nFAILED c.py::three\n\
                    PASSED\nFAILED\n PASSED\nd.py::four and PASSED more\n";
-        let found = LogParser::Seaborn.parse(log).unwrap();
+        let found = super::parse(log);
         let found: Vec<_> = found.iter().map(|(test, s)| (test, s.word())).collect();
         assert_eq!(
             found,

@@ -2,6 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::LogError;
+
+/// The most bytes that the names put together by a parser may have.
+const MAX_NAMES: usize = 256 << 20;
+
 /// A test's status, as a log spells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -64,6 +69,8 @@ impl Status {
 pub struct StatusMap {
     entries: Vec<(String, Status)>,
     places: HashMap<String, usize>,
+    /// Bytes of the names that were added with [`StatusMap::add`].
+    added: usize,
 }
 
 impl StatusMap {
@@ -85,6 +92,18 @@ impl StatusMap {
         self.entries
             .iter()
             .map(|(test, status)| (test.as_str(), status))
+    }
+
+    /// Takes up a test whose name a parser has put together: a log can make such names longer than
+    /// itself.
+    pub(super) fn add(&mut self, test: impl Into<String>, status: Status) -> Result<(), LogError> {
+        let test = test.into();
+        self.added = self.added.saturating_add(test.len());
+        if self.added > MAX_NAMES {
+            return Err(LogError::Names);
+        }
+        self.insert(test, status);
+        Ok(())
     }
 
     pub(super) fn insert(&mut self, test: impl Into<String>, status: Status) {

@@ -40,13 +40,11 @@ pub(super) fn parse(log: &str) -> StatusMap {
 
 #[cfg(test)]
 mod tests {
-    use super::super::LogParser;
-
     #[test]
     fn tests_and_headings_are_read() {
         let log = "sympy/core/tests/test_a.py[3] \ntest_one ok\n  test_two F\ntest_three E\n\
                    test_four f\n________ sympy/core/tests/test_a.py:test_two ________\n";
-        let found = LogParser::Sympy.parse(log).unwrap();
+        let found = super::parse(log);
         let found: Vec<_> = found.iter().map(|(test, s)| (test, s.word())).collect();
         assert_eq!(
             found,
