@@ -9,6 +9,7 @@ use crate::output;
 use ohoci_files::regular;
 use ohoci_swebench::predictions::{GOLD, PredictionError, Predictions};
 use ohoci_swebench::row::{self, Place, Row, RowError};
+use ohoci_swebench::specs::Catalogue;
 
 /// The largest file that is read, in bytes: datasets and logs are far below.
 const LARGEST: u64 = 1 << 30;
@@ -58,6 +59,23 @@ pub(super) fn rows(path: &Path) -> Result<Vec<Row>, Failure> {
         ))
         .hinted("name the file that holds its rows with --dataset-name")),
     }
+}
+
+/// How versions of repositories are installed and tested: upstream's table, and a user's own before
+/// it.
+pub(super) fn catalogue(own: Option<&Path>) -> Result<Catalogue, Failure> {
+    let mut catalogue = Catalogue::upstream()
+        .map_err(|error| Failure::new("cannot use upstream's table", error.to_string()))?;
+    if let Some(path) = own {
+        let own = Catalogue::parse(&read(path)?).map_err(|error| {
+            Failure::new(
+                format!("cannot use {}", path.display()),
+                format!("it is no table of repositories: {error}"),
+            )
+        })?;
+        catalogue.extend(own);
+    }
+    Ok(catalogue)
 }
 
 /// Refuses instances that cannot be graded, and warns of those that any patch resolves.

@@ -190,12 +190,10 @@ impl Builder {
         catalogue: &Catalogue,
         git: &Git,
         sources: &[RepoSource],
-        cache_dir: Option<&Path>,
-        work_dir: &Path,
+        clones: &Path,
     ) -> Result<Environment, EnvironmentError> {
-        let clones = clones(cache_dir, work_dir);
         ohoci_swebench::environment::environment(row, catalogue, &|commit, path| {
-            let found = repository::locate(git, sources, &row.repo, commit, &clones).ok()?;
+            let found = repository::locate(git, sources, &row.repo, commit, clones).ok()?;
             found.file(commit, path)
         })
     }

@@ -1,5 +1,6 @@
 //! Images of SWE-bench's instances: what `swebench` plans, made of layers. What has to run code runs
-//! in a sandbox over the level below, and what it changed becomes a layer.
+//! in a sandbox over the level below, and what it changed becomes a layer. [`planned::plan`] decides
+//! what is built, [`plan::Plan`] tells of it, and [`images::build`] does it.
 
 pub mod assembled;
 pub mod audit;
@@ -9,15 +10,22 @@ pub mod base_python;
 pub mod builder;
 pub mod changes;
 pub mod checkout;
+pub mod destination;
 pub mod environment;
 pub mod error;
 pub mod estimate;
+pub mod forecast;
 pub mod git;
+pub mod images;
 pub mod instance;
 pub mod interpreter;
 pub mod kept;
 pub mod pip;
+pub mod plan;
+pub mod planned;
+pub mod push;
 pub mod python;
+pub mod report;
 pub mod repository;
 pub mod shim;
 pub mod sizes;

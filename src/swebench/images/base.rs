@@ -4,8 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::arguments::Arguments;
-use super::planned::architecture;
+use super::request::Request;
 use crate::arguments::RegistryArguments;
 use crate::context::Context;
 use crate::deps::rootfs;
@@ -15,11 +14,11 @@ use ohoci_compose::read::this_machine;
 use ohoci_deps::lock::Lock;
 use ohoci_deps::recipe::Recipe;
 use ohoci_image::{Platform, Reference};
-use ohoci_layer::pack::PackOptions;
 use ohoci_swebench::names;
 use ohoci_swebench_images::assembled::{AssembledBase, Workshop};
 use ohoci_swebench_images::base::Base;
 use ohoci_swebench_images::error::at;
+use ohoci_swebench_images::planned::architecture;
 use ohoci_swebench_images::stage::Tools;
 use ohoci_swebench_images::{BuildError, Level};
 
@@ -42,15 +41,11 @@ pub(super) enum BuiltBase {
 }
 
 /// Finds the base for a plan; nothing is downloaded and nothing is built.
-pub(super) async fn planned(
-    arguments: &Arguments,
-    context: &Context,
-    packing: &PackOptions,
-) -> Result<PlannedBase, Failure> {
-    if let Some(text) = &arguments.base_image {
+pub(super) async fn planned(request: &Request, context: &Context) -> Result<PlannedBase, Failure> {
+    if let Some(text) = &request.base_image {
         return Ok(PlannedBase::There(Box::new(open(text, context).await?)));
     }
-    let Some(path) = &arguments.base_recipe else {
+    let Some(path) = &request.base_recipe else {
         return Ok(PlannedBase::None);
     };
     let recipe = rootfs::read(path)?;
@@ -61,7 +56,7 @@ pub(super) async fn planned(
             "locked": false,
         })));
     };
-    let base = AssembledBase::new(&recipe, &lock, platform, packing, &bases(context));
+    let base = AssembledBase::new(&recipe, &lock, platform, &request.packing, &bases(context));
     if let Some(reference) = base.found() {
         let base = Base::open(&context.resolver, &reference, None).await?;
         return Ok(PlannedBase::There(Box::new(base)));
@@ -78,20 +73,19 @@ pub(super) async fn planned(
 
 /// Finds the base, or assembles it.
 pub(super) async fn built(
-    arguments: &Arguments,
+    request: &Request,
     context: &Context,
     registry: &RegistryArguments,
     tools: &Tools,
-    packing: &PackOptions,
 ) -> Result<BuiltBase, Failure> {
-    if let Some(text) = &arguments.base_image {
+    if let Some(text) = &request.base_image {
         return Ok(BuiltBase::There(Box::new(open(text, context).await?)));
     }
-    let Some(path) = &arguments.base_recipe else {
+    let Some(path) = &request.base_recipe else {
         return Err(Failure::usage("no base is given")
             .hinted("--base-image REF, or --base-recipe FILE such as layers/swebench-base.toml"));
     };
-    match assembled(path, arguments, context, registry, tools, packing).await? {
+    match assembled(path, request, context, registry, tools).await? {
         Ok(reference) => {
             let base = Base::open(&context.resolver, &reference, None).await?;
             Ok(BuiltBase::There(Box::new(base)))
@@ -112,16 +106,15 @@ async fn open(text: &str, context: &Context) -> Result<Base, Failure> {
 
 async fn assembled(
     path: &Path,
-    arguments: &Arguments,
+    request: &Request,
     context: &Context,
     registry: &RegistryArguments,
     tools: &Tools,
-    packing: &PackOptions,
 ) -> Result<Result<Reference, BuildError>, Failure> {
     let recipe = rootfs::read(path)?;
     let platform = platform(&recipe)?;
-    let lock = rootfs::lock(&recipe, arguments.offline, registry).await?;
-    let base = AssembledBase::new(&recipe, &lock, platform, packing, &bases(context));
+    let lock = rootfs::lock(&recipe, request.offline, registry).await?;
+    let base = AssembledBase::new(&recipe, &lock, platform, &request.packing, &bases(context));
     if let Some(reference) = base.found() {
         return Ok(Ok(reference));
     }
@@ -131,12 +124,12 @@ async fn assembled(
         &recipe,
         &lock,
         &base.platform,
-        arguments.offline,
+        request.offline,
         context,
         registry,
     )
     .await?;
-    let log = match log(arguments, &lock, &base) {
+    let log = match log(request, &lock, &base) {
         Ok(log) => log,
         Err(error) => return Ok(Err(error)),
     };
@@ -144,7 +137,7 @@ async fn assembled(
         tools,
         work_dir: &context.work_dir,
         log: &log,
-        packing: *packing,
+        packing: request.packing,
     };
     Ok(Box::pin(base.build(files, &workshop, &context.resolver)).await)
 }
@@ -182,15 +175,12 @@ fn size(recipe: &Recipe, lock: &Lock, platform: &Platform) -> (usize, u64) {
 
 /// A new log in upstream's place, with the packages beside it.
 fn log(
-    arguments: &Arguments,
+    request: &Request,
     lock: &Lock,
     base: &AssembledBase<'_>,
 ) -> Result<std::path::PathBuf, BuildError> {
-    let image = names::base_image("py", architecture(), None, &arguments.tag);
-    let directory = arguments
-        .logs
-        .join("base")
-        .join(names::log_directory(&image));
+    let image = names::base_image("py", architecture(), None, &request.tag);
+    let directory = request.logs.join("base").join(names::log_directory(&image));
     let log = directory.join("build_image.log");
     let platform = base.platform.to_string();
     let packages = lock.debian.iter();

@@ -1,21 +1,26 @@
 //! Images that are not there yet are built before anything is evaluated.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::Arguments;
-use crate::arguments::{Format, RegistryArguments};
-use crate::compose::CompressionArgument;
+use crate::arguments::RegistryArguments;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::limits::LimitArguments;
 use crate::output;
-use crate::swebench::images;
+use crate::swebench::images::{self, Instances, Request};
+use ohoci_layer::pack::PackOptions;
 use ohoci_swebench::row::Row;
+use ohoci_swebench::specs::Catalogue;
 use ohoci_swebench_evaluation::Evaluator;
 use ohoci_swebench_images::BuildError;
+use ohoci_swebench_images::destination::DestinationError;
+use ohoci_swebench_images::images::Observer;
+use ohoci_swebench_images::report::ImageOutcome;
+use ohoci_swebench_images::repository::RepoSource;
 
 /// How images are built.
 #[derive(Args, Clone, Debug)]
@@ -94,13 +99,46 @@ impl BuildArguments {
         }
         Ok(true)
     }
+
+    /// What is asked for of whoever builds images.
+    fn request(&self, arguments: &Arguments, workers: usize) -> Result<Request, Failure> {
+        let images = &arguments.images;
+        let place = images.images.as_ref().or(images.registry.as_ref());
+        let sources = self.repo_source.iter();
+        Ok(Request {
+            sources: sources.map(|text| RepoSource::parse(text)).collect(),
+            base_image: self.base_image.clone(),
+            base_recipe: self.base_recipe.clone(),
+            python_dir: self.python_dir.clone(),
+            destinations: place
+                .map(|text| text.parse())
+                .into_iter()
+                .collect::<Result<_, DestinationError>>()
+                .map_err(|error| Failure::usage(format!("--images {error}")))?,
+            namespace: images.namespace.clone(),
+            tag: images.instance_image_tag.clone(),
+            all_levels: false,
+            deps: Vec::new(),
+            leave_out: self.leave_out.clone(),
+            offline: false,
+            keep_unpacked: false,
+            workers,
+            logs: self.build_logs.clone(),
+            packing: PackOptions::default(),
+            limits: LimitArguments {
+                // That is how long tests may take.
+                timeout: None,
+                ..arguments.limits.clone()
+            },
+        })
+    }
 }
 
 /// Builds the images of the rows that have none.
 pub(super) async fn build(
     arguments: &Arguments,
     registry: &RegistryArguments,
-    dataset: &Path,
+    catalogue: &Catalogue,
     evaluator: &Evaluator,
     workers: usize,
     rows: &[&Row],
@@ -110,7 +148,7 @@ pub(super) async fn build(
         let found = evaluator.roots.has(&evaluator.names, row).await;
         // What cannot be found out is told when the instance is evaluated.
         if matches!(found, Ok(false)) {
-            missing.push(row.instance_id.clone());
+            missing.push((*row).clone());
         }
     }
     if missing.is_empty() {
@@ -121,35 +159,26 @@ pub(super) async fn build(
         missing.len(),
         rows.len()
     ));
-    let images = &arguments.images;
-    let place = images.images.clone().or_else(|| images.registry.clone());
-    let wanted = images::Arguments {
-        dataset_name: dataset.to_owned(),
-        instance_ids: missing,
-        repo_source: arguments.build.repo_source.clone(),
-        base_image: arguments.build.base_image.clone(),
-        base_recipe: arguments.build.base_recipe.clone(),
-        python_dir: arguments.build.python_dir.clone(),
-        push: place.into_iter().collect(),
-        namespace: images.namespace.clone(),
-        tag: images.instance_image_tag.clone(),
-        all_levels: false,
-        deps: Vec::new(),
-        with_patches: None,
-        specs: arguments.specs.clone(),
-        leave_out: arguments.build.leave_out.clone(),
-        keep_unpacked: false,
-        offline: false,
-        max_workers: NonZeroUsize::new(workers),
-        logs: arguments.build.build_logs.clone(),
-        compression: CompressionArgument::default(),
-        dry_run: false,
-        format: Format::Text,
-        limits: LimitArguments {
-            // That is how long tests may take.
-            timeout: None,
-            ..arguments.limits.clone()
-        },
+    let instances = Instances {
+        rows: missing,
+        catalogue,
+        patches: None,
     };
-    Box::pin(images::build(&wanted, registry)).await
+    let request = arguments.build.request(arguments, workers)?;
+    let context = Context::open(registry)?;
+    let building = request.build(instances, context, registry, &Console);
+    let report = Box::pin(building).await?;
+    let outcomes = report.outcomes.into_iter();
+    Ok(outcomes
+        .filter_map(|outcome| Some((outcome.instance_id, outcome.error?)))
+        .collect())
+}
+
+/// Tells of images on stderr.
+struct Console;
+
+impl Observer for Console {
+    fn ended(&self, outcome: &ImageOutcome) {
+        images::tell_outcome(outcome);
+    }
 }

@@ -102,7 +102,7 @@ pub(super) async fn run(
         let outcomes = schedule::gather(arguments, &run, &rows, &predictions)?;
         return finish::finish(arguments, &recorded, &rows, &predictions, &outcomes);
     }
-    let build = builds.then_some((registry, given.dataset.as_path()));
+    let build = builds.then_some(registry);
     let outcomes =
         schedule::evaluate(arguments, context, &run, &rows, &predictions, shard, build).await?;
     if let (Some(carrier), Some(shard)) = (&carrier, shard) {

@@ -49,7 +49,12 @@ pub(super) fn gather(
     rows: &[Row],
     predictions: &Predictions,
 ) -> Result<Vec<Outcome>, Failure> {
-    let tasks = tasks(run, rows, predictions, &catalogue(arguments)?)?;
+    let tasks = tasks(
+        run,
+        rows,
+        predictions,
+        &inputs::catalogue(arguments.specs.as_deref())?,
+    )?;
     Ok(tasks.iter().map(gathered).collect())
 }
 
@@ -74,9 +79,10 @@ pub(super) async fn evaluate(
     rows: &[Row],
     predictions: &Predictions,
     shard: Option<Shard>,
-    build: Option<(&RegistryArguments, &Path)>,
+    build: Option<&RegistryArguments>,
 ) -> Result<Vec<Outcome>, Failure> {
-    let mut tasks = tasks(run, rows, predictions, &catalogue(arguments)?)?;
+    let catalogue = inputs::catalogue(arguments.specs.as_deref())?;
+    let mut tasks = tasks(run, rows, predictions, &catalogue)?;
     if let Some(shard) = shard {
         let mut place = 0..;
         tasks.retain(|_| place.next().is_some_and(|place| shard.has(place)));
@@ -92,10 +98,10 @@ pub(super) async fn evaluate(
     let (evaluator, workers) = evaluator(arguments, path.as_deref(), &context.work_dir, roots)?;
     let unbuilt = match build {
         None => Unbuilt::new(),
-        Some((registry, dataset)) => {
+        Some(registry) => {
             let run = tasks.iter().filter(|task| !task.prediction.is_empty());
             let rows: Vec<&Row> = run.map(|task| task.row).collect();
-            missing::build(arguments, registry, dataset, &evaluator, workers, &rows).await?
+            missing::build(arguments, registry, &catalogue, &evaluator, workers, &rows).await?
         }
     };
     for task in &tasks {
@@ -149,21 +155,6 @@ fn tasks<'a>(
             })
         })
         .collect()
-}
-
-/// How repositories are tested whose rows do not say it.
-fn catalogue(arguments: &Arguments) -> Result<Catalogue, Failure> {
-    let unusable = |what: &str, error: serde_json::Error| {
-        Failure::new(format!("cannot use {what}"), error.to_string())
-    };
-    let mut catalogue =
-        Catalogue::upstream().map_err(|error| unusable("upstream's table", error))?;
-    if let Some(path) = &arguments.specs {
-        let own = Catalogue::parse(&inputs::read(path)?)
-            .map_err(|error| unusable(&path.display().to_string(), error))?;
-        catalogue.extend(own);
-    }
-    Ok(catalogue)
 }
 
 /// The script of a row: its own, or as version 4 makes it from the table.

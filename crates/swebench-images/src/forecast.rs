@@ -6,20 +6,20 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::planned::Planned;
+use super::planned::PlannedImage;
+use crate::builder::{Order, known_history};
+use crate::checkout::STEPS;
+use crate::estimate::Estimate;
+use crate::git::Git;
+use crate::kept::KeptLayer;
+use crate::repository::{RepoSource, at_hand};
+use crate::sizes::Sized;
 use ohoci_store::cache::Cache;
-use ohoci_swebench_images::builder::{Order, known_history};
-use ohoci_swebench_images::checkout::STEPS;
-use ohoci_swebench_images::estimate::Estimate;
-use ohoci_swebench_images::git::Git;
-use ohoci_swebench_images::kept::KeptLayer;
-use ohoci_swebench_images::repository::{RepoSource, at_hand};
-use ohoci_swebench_images::sizes::Sized;
 
 /// Where the bytes of a layer are known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Basis {
+pub enum Basis {
     /// The layer's descriptor.
     Manifest,
     /// The layer itself, which the cache has.
@@ -34,16 +34,17 @@ pub(super) enum Basis {
 
 /// The bytes of a layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Size {
+pub struct Size {
     /// How many; `None` where nothing tells.
-    pub(super) size: Option<u64>,
+    pub size: Option<u64>,
     /// Whether that is an estimate.
-    pub(super) estimated: bool,
-    pub(super) basis: Option<Basis>,
+    pub estimated: bool,
+    /// Where they are known from.
+    pub basis: Option<Basis>,
 }
 
 impl Size {
-    pub(super) fn unknown() -> Self {
+    pub(crate) fn unknown() -> Self {
         Self {
             size: None,
             estimated: false,
@@ -51,7 +52,7 @@ impl Size {
         }
     }
 
-    pub(super) fn of(size: u64, basis: Basis) -> Self {
+    pub(crate) fn of(size: u64, basis: Basis) -> Self {
         Self {
             size: Some(size),
             estimated: !matches!(basis, Basis::Manifest | Basis::Cache),
@@ -62,32 +63,35 @@ impl Size {
 
 /// A layer of the plan: those with the same name are one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct LayerPlan {
-    pub(super) level: &'static str,
+pub struct LayerPlan {
+    /// The level.
+    pub level: &'static str,
+    /// What tells it from others of the level.
     #[serde(skip)]
-    pub(super) name: String,
+    pub name: String,
     /// The key under which it is kept, where it is known beforehand.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) key: Option<String>,
+    pub key: Option<String>,
+    /// Its bytes.
     #[serde(flatten)]
-    pub(super) size: Size,
+    pub size: Size,
 }
 
 /// What this machine knows of layers that are not built yet.
 #[derive(Debug)]
-pub(super) struct Forecast {
+pub(crate) struct Forecast {
     cache: Arc<Cache>,
     repositories: HashMap<String, Estimate>,
 }
 
 impl Forecast {
     /// Looks at the repositories that are on this machine, side by side.
-    pub(super) fn look(
+    pub(crate) fn look(
         cache: Arc<Cache>,
         git: &Git,
         sources: &[RepoSource],
         clones: &Path,
-        planned: &[Planned],
+        planned: &[PlannedImage],
     ) -> Self {
         // One commit for each: the last that the dataset has.
         let mut commits: HashMap<&str, &str> = HashMap::new();
@@ -119,7 +123,7 @@ impl Forecast {
 
     /// Python and packages of an environment. `known` are their keys and, where they are built,
     /// their layers.
-    pub(super) fn environment(
+    pub(crate) fn environment(
         &self,
         order: &Order,
         known: Option<[(String, Option<KeptLayer>); 2]>,
@@ -149,7 +153,7 @@ impl Forecast {
     }
 
     /// History and own level of an instance.
-    pub(super) fn instance(&self, order: &Order) -> Vec<LayerPlan> {
+    pub(crate) fn instance(&self, order: &Order) -> Vec<LayerPlan> {
         let commit = order.row.base_commit.as_deref().unwrap_or_default();
         let id = &order.row.instance_id;
         let looked = self.repositories.get(&order.row.repo);

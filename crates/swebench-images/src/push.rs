@@ -7,9 +7,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-use super::place::Place;
-use super::planned::Planned;
-use crate::failure::Failure;
+use super::audit_image::BASE_COMMIT;
+use super::builder::Made;
+use super::destination::Destination;
+use super::planned::PlannedImage;
+use crate::{BuildError, Builder, BuiltInstance, Level};
 use ohoci_compose::Observer;
 use ohoci_compose::compose::{IfExists, Job, Pins, compose};
 use ohoci_compose::fit::Fit;
@@ -19,41 +21,39 @@ use ohoci_image::Reference;
 use ohoci_image::compose::USUAL_LAYERS;
 use ohoci_image::config_patch::ConfigPatch;
 use ohoci_image::label::Position;
+use ohoci_image::reference::ReferenceError;
 use ohoci_store::archive;
 use ohoci_store::open::open_source;
-use ohoci_swebench_images::audit_image::BASE_COMMIT;
-use ohoci_swebench_images::builder::Made;
-use ohoci_swebench_images::{BuildError, Builder, BuiltInstance, Level};
 
 /// Where images go, and what they are pushed with.
 #[derive(Debug)]
-pub(super) struct Pusher {
-    pub(super) places: Vec<Place>,
-    pub(super) deps: Vec<Reference>,
-    pub(super) work_dir: PathBuf,
-    pub(super) created: Option<String>,
-    pub(super) all_levels: bool,
-    /// What is to go into archives, by their place among the places: an archive is written once,
+pub(crate) struct Pusher {
+    pub(crate) destinations: Vec<Destination>,
+    pub(crate) deps: Vec<Reference>,
+    pub(crate) work_dir: PathBuf,
+    pub(crate) created: Option<String>,
+    pub(crate) all_levels: bool,
+    /// What is to go into archives, by their number among the destinations: an archive is written once,
     /// when all of its images are there. Held while anything is put: files and layouts are written
     /// by one at a time.
-    pub(super) collected: Mutex<BTreeMap<usize, Vec<String>>>,
+    pub(crate) collected: Mutex<BTreeMap<usize, Vec<String>>>,
 }
 
-/// An image in its place.
+/// An image that was pushed.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Pushed {
+pub struct Pushed {
     /// Its name there, by digest where it has one.
-    pub(super) reference: String,
+    pub reference: String,
     /// The digest of its manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) digest: Option<String>,
+    pub digest: Option<String>,
 }
 
 impl Pusher {
-    pub(super) async fn push(
+    pub(crate) async fn push(
         &self,
         builder: &Builder,
-        planned: &Planned,
+        planned: &PlannedImage,
         built: &BuiltInstance,
     ) -> Result<Vec<Pushed>, BuildError> {
         let patch = patch(planned, built);
@@ -88,8 +88,8 @@ impl Pusher {
         let mut collected = self.collected.lock().await;
         let base = builder.base();
         let mut pushed = Vec::new();
-        for (number, place) in self.places.iter().enumerate() {
-            if let Some(directory) = place.directory(name) {
+        for (number, destination) in self.destinations.iter().enumerate() {
+            if let Some(directory) = destination.directory(name) {
                 let files: Vec<PathBuf> =
                     layers.iter().map(|made| made.layer.path.clone()).collect();
                 // What stands there from an earlier run is not this image's.
@@ -106,7 +106,7 @@ impl Pusher {
                 });
                 continue;
             }
-            let reference = place
+            let reference = destination
                 .reference(name)
                 .map_err(|error| failed(name, &error))?;
             let job = Job {
@@ -118,7 +118,7 @@ impl Pusher {
                 },
                 deps_path: None,
                 layers: layers.iter().map(|made| made.layer.layer.clone()).collect(),
-                push: match place.is_archive() {
+                push: match destination.is_archive() {
                     true => vec![self.collection(number, name)],
                     false => reference.clone().into_iter().collect(),
                 },
@@ -157,7 +157,7 @@ impl Pusher {
                 );
                 builder.resolver().note_pushed(registry, blobs);
             }
-            let pushed_as = match (place.is_archive(), reference) {
+            let pushed_as = match (destination.is_archive(), reference) {
                 (true, Some(reference)) => {
                     collected.entry(number).or_default().push(name.to_owned());
                     reference.to_string()
@@ -181,10 +181,10 @@ impl Pusher {
     }
 
     /// Writes the archives, with what they held before under other names.
-    pub(super) async fn finish(&self) -> Result<(), ohoci_store::Error> {
+    pub(crate) async fn finish(&self) -> Result<(), ohoci_store::Error> {
         let mut collected = self.collected.lock().await;
         for (number, names) in std::mem::take(&mut *collected) {
-            let Some(archive) = self.places.get(number).and_then(Place::archive) else {
+            let Some(archive) = self.destinations.get(number).and_then(Destination::archive) else {
                 continue;
             };
             let mut images = Vec::new();
@@ -203,8 +203,8 @@ fn refused(what: String, why: impl std::fmt::Display) -> BuildError {
     BuildError::new(Level::Instance, what, why)
 }
 
-fn failed(name: &str, failure: &Failure) -> BuildError {
-    refused(format!("push {name}"), failure)
+fn failed(name: &str, error: &ReferenceError) -> BuildError {
+    refused(format!("push {name}"), error)
 }
 
 /// What upstream's Dockerfiles set.
@@ -219,7 +219,7 @@ fn environment_patch() -> ConfigPatch {
     }
 }
 
-fn patch(planned: &Planned, built: &BuiltInstance) -> ConfigPatch {
+fn patch(planned: &PlannedImage, built: &BuiltInstance) -> ConfigPatch {
     let mut patch = environment_patch();
     let mut label = |name: &str, value: &str| {
         patch.labels.insert(name.to_owned(), Some(value.to_owned()));

@@ -1,42 +1,46 @@
-//! What was built, for people and as JSON.
+//! What was built, as data and as JSON.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::planned::Planned;
+use super::base::Base;
+use super::builder::Made;
+use super::planned::PlannedImage;
 use super::push::Pushed;
-use crate::output;
-use crate::size::bytes;
-use ohoci_swebench_images::base::Base;
-use ohoci_swebench_images::builder::Made;
-use ohoci_swebench_images::{BuildError, BuiltInstance};
+use crate::{BuildError, BuiltInstance};
 
 /// What became of one instance.
 #[derive(Clone, Debug)]
-pub(super) struct Outcome {
-    instance_id: String,
+pub struct ImageOutcome {
+    /// The instance.
+    pub instance_id: String,
     image: String,
     environment_image: Option<String>,
-    levels: Vec<LevelReport>,
-    seconds: f64,
+    /// Its levels, lowest first.
+    pub levels: Vec<LevelReport>,
+    /// How long its own level took, in seconds.
+    pub seconds: f64,
     script_seconds: f64,
-    pub(super) pushed: Vec<Pushed>,
-    pub(super) error: Option<BuildError>,
+    /// Where it is now.
+    pub pushed: Vec<Pushed>,
+    /// Why it is not there.
+    pub error: Option<BuildError>,
 }
 
 /// One level of an instance.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct LevelReport {
-    level: &'static str,
+pub struct LevelReport {
+    /// The level.
+    pub level: &'static str,
     key: String,
     digest: String,
     size: u64,
     uncompressed: u64,
-    from_cache: bool,
+    /// Whether an earlier run left it.
+    pub from_cache: bool,
     seconds: f64,
 }
 
@@ -54,31 +58,13 @@ impl LevelReport {
     }
 }
 
-/// Says why something could not be built.
-pub(super) fn tell(id: &str, error: &BuildError) {
-    let mut text = format!(
-        "error: {id}: level {}: {}\n  {}",
-        error.level, error.step, error.why
-    );
-    if let Some(log) = &error.log {
-        let _ = write!(text, "\n  the end of {}:", log.display());
-        for line in &error.tail {
-            let _ = write!(text, "\n  | {line}");
-        }
-    }
-    if let Some(hint) = &error.hint {
-        let _ = write!(text, "\nhint: {hint}");
-    }
-    output::note(&text);
-}
-
 /// Milliseconds are enough.
 fn rounded(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
-impl Outcome {
-    pub(super) fn of(planned: &Planned) -> Self {
+impl ImageOutcome {
+    pub(crate) fn of(planned: &PlannedImage) -> Self {
         Self {
             instance_id: planned.instance_id.clone(),
             image: planned.image.clone(),
@@ -92,42 +78,20 @@ impl Outcome {
     }
 
     /// One that was not begun, because of what it stands on.
-    pub(super) fn failed(planned: &Planned, error: &BuildError) -> Self {
+    fn failed(planned: &PlannedImage, error: &BuildError) -> Self {
         Self {
             error: Some(error.clone()),
             ..Self::of(planned)
         }
     }
 
-    pub(super) fn add_built(&mut self, built: &BuiltInstance) {
+    pub(crate) fn add_built(&mut self, built: &BuiltInstance) {
         let levels = built.levels.iter();
         self.levels = levels
             .map(|(level, made)| LevelReport::of(level, made))
             .collect();
         self.seconds = built.seconds;
         self.script_seconds = built.script_seconds;
-    }
-
-    /// Why it was not built, by the instance.
-    pub(super) fn into_error(self) -> Option<(String, BuildError)> {
-        Some((self.instance_id, self.error?))
-    }
-
-    /// Says how it went, as soon as it has ended.
-    pub(super) fn tell(&self) {
-        let id = &self.instance_id;
-        match &self.error {
-            None => {
-                let own = self.levels.iter().filter(|level| !level.from_cache);
-                let made: Vec<&str> = own.map(|level| level.level).collect();
-                let how = match made.is_empty() {
-                    true => "from the cache".to_owned(),
-                    false => format!("{:.1} s, made: {}", self.seconds, made.join(", ")),
-                };
-                output::note(&format!("{id}: built ({how})"));
-            }
-            Some(error) => tell(id, error),
-        }
     }
 
     fn json(&self) -> Value {
@@ -154,18 +118,20 @@ impl Outcome {
 
 /// The whole run.
 #[derive(Debug)]
-pub(super) struct Report {
+pub struct Report {
     base: Value,
+    /// What became of each instance, in the dataset's order.
+    pub outcomes: Vec<ImageOutcome>,
     /// Layers of each level: how many there are, and their bytes.
-    levels: Vec<(&'static str, usize, u64)>,
+    pub levels: Vec<(&'static str, usize, u64)>,
     /// The bytes that all layers have together.
-    stored: u64,
+    pub stored: u64,
     /// The bytes that they would have if no image shared any.
     apart: u64,
 }
 
 impl Report {
-    pub(super) fn of(base: Option<&Base>, outcomes: &[Outcome]) -> Self {
+    pub(crate) fn of(base: Option<&Base>, outcomes: Vec<ImageOutcome>) -> Self {
         let layers = base.into_iter().flat_map(|base| &base.layers);
         let base_size: u64 = layers.map(|layer| layer.size).sum();
         let mut levels: Vec<(&'static str, usize, u64)> = Vec::new();
@@ -199,10 +165,33 @@ impl Report {
             stored: levels.iter().map(|(.., size)| size).sum(),
             levels,
             apart,
+            outcomes,
         }
     }
 
-    pub(super) fn json(&self, outcomes: &[Outcome]) -> Value {
+    /// The report of a run whose base could not be made.
+    #[must_use]
+    pub fn without_base(images: &[PlannedImage], error: &BuildError) -> Self {
+        let failed = images.iter().map(|one| ImageOutcome::failed(one, error));
+        Self::of(None, failed.collect())
+    }
+
+    /// The bytes that images do not have twice because they share layers.
+    #[must_use]
+    pub fn shared(&self) -> u64 {
+        self.apart.saturating_sub(self.stored)
+    }
+
+    /// How many images are not there.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        let outcomes = self.outcomes.iter();
+        outcomes.filter(|outcome| outcome.error.is_some()).count()
+    }
+
+    /// The report as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
         let levels: Vec<Value> = self
             .levels
             .iter()
@@ -210,25 +199,10 @@ impl Report {
             .collect();
         json!({
             "base": self.base,
-            "instances": outcomes.iter().map(Outcome::json).collect::<Vec<_>>(),
+            "instances": self.outcomes.iter().map(ImageOutcome::json).collect::<Vec<_>>(),
             "levels": levels,
             "storedBytes": self.stored,
-            "sharedBytes": self.apart.saturating_sub(self.stored),
+            "sharedBytes": self.shared(),
         })
-    }
-
-    pub(super) fn text(&self) -> String {
-        let mut text = String::new();
-        for (level, count, size) in &self.levels {
-            let layers = if *count == 1 { "layer" } else { "layers" };
-            let _ = writeln!(text, "{level:<12} {count} {layers}, {}", bytes(*size));
-        }
-        let _ = writeln!(
-            text,
-            "stored {}, shared {}",
-            bytes(self.stored),
-            bytes(self.apart.saturating_sub(self.stored))
-        );
-        text
     }
 }

@@ -1,14 +1,15 @@
 //! Where finished images go, under their names.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use crate::failure::Failure;
 use ohoci_image::Reference;
+use ohoci_image::reference::ReferenceError;
 use ohoci_swebench::names;
 
-/// A place of images.
+/// Where images go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub enum Destination {
     /// A registry's host, perhaps with a path, which stands before each name.
     Registry(String),
     /// `oci:DIR`, with names as tags.
@@ -21,33 +22,35 @@ pub(super) enum Place {
     Directory(PathBuf),
 }
 
-impl Place {
-    /// Reads what stands behind `--push`.
-    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
-        let path = |rest: &str, make: fn(PathBuf) -> Self| {
-            if rest.is_empty() {
-                return Err(Failure::usage(format!(
-                    "--push {text}: the path is missing"
-                )));
-            }
-            Ok(make(rest.into()))
-        };
+/// Why text names no destination.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}: the path is missing")]
+pub struct DestinationError(String);
+
+impl FromStr for Destination {
+    type Err = DestinationError;
+
+    fn from_str(text: &str) -> Result<Self, DestinationError> {
         for (scheme, make) in [
             ("oci:", Self::Layout as fn(PathBuf) -> Self),
             ("oci-archive:", Self::OciArchive),
             ("docker-archive:", Self::DockerArchive),
             ("dir:", Self::Directory),
         ] {
-            if let Some(rest) = text.strip_prefix(scheme) {
-                return path(rest, make);
+            match text.strip_prefix(scheme) {
+                Some("") => return Err(DestinationError(text.to_owned())),
+                Some(path) => return Ok(make(path.into())),
+                None => {}
             }
         }
         let registry = text.strip_prefix("docker://").unwrap_or(text);
         Ok(Self::Registry(registry.trim_end_matches('/').to_owned()))
     }
+}
 
+impl Destination {
     /// The reference of an image there; `None` where images are directories.
-    pub(super) fn reference(&self, name: &str) -> Result<Option<Reference>, Failure> {
+    pub(crate) fn reference(&self, name: &str) -> Result<Option<Reference>, ReferenceError> {
         let tag = Some(name.to_owned());
         Ok(Some(match self {
             Self::Registry(registry) => format!("docker://{registry}/{name}").parse()?,
@@ -68,12 +71,12 @@ impl Place {
     }
 
     /// Whether it is one file, which is written anew by whoever adds to it.
-    pub(super) fn is_archive(&self) -> bool {
+    pub(crate) fn is_archive(&self) -> bool {
         self.archive().is_some()
     }
 
     /// The file, if it is one.
-    pub(super) fn archive(&self) -> Option<Reference> {
+    pub(crate) fn archive(&self) -> Option<Reference> {
         match self {
             Self::OciArchive(path) => Some(Reference::OciArchive {
                 path: path.clone(),
@@ -88,7 +91,7 @@ impl Place {
     }
 
     /// The root directory of an image; `None` where images are images.
-    pub(super) fn directory(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn directory(&self, name: &str) -> Option<PathBuf> {
         match self {
             Self::Directory(path) => Some(path.join(names::log_directory(name).replace('/', "__"))),
             _ => None,
@@ -117,18 +120,23 @@ mod tests {
                 "docker-archive:x.tar:swebench/sweb.eval.x86_64.a_1776_b-1:latest",
             ),
         ] {
-            let reference = Place::parse(place)
+            let reference = place
+                .parse::<Destination>()
                 .unwrap()
                 .reference(name)
                 .unwrap()
                 .unwrap();
             assert_eq!(reference.to_string(), expected);
         }
-        let directory = Place::parse("dir:roots").unwrap().directory(name).unwrap();
+        let directory = "dir:roots"
+            .parse::<Destination>()
+            .unwrap()
+            .directory(name)
+            .unwrap();
         assert_eq!(
             directory,
             PathBuf::from("roots/swebench__sweb.eval.x86_64.a_1776_b-1__latest")
         );
-        assert!(Place::parse("oci:").is_err());
+        assert!("oci:".parse::<Destination>().is_err());
     }
 }

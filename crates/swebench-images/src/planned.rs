@@ -1,61 +1,69 @@
 //! What is to be built: rows with their names, environments and scripts.
 
 use std::collections::HashMap;
+use std::path::Path;
 
-use super::PlannedOrder;
-use super::arguments::Arguments;
-use crate::context::Context;
-use crate::failure::Failure;
-use crate::swebench::inputs;
+use crate::builder::Order;
+use crate::git::Git;
+use crate::repository::RepoSource;
+use crate::{BuildError, Builder, Level};
 use ohoci_swebench::environment::{Environment, EnvironmentError, specs};
 use ohoci_swebench::names::{self, Architecture};
-use ohoci_swebench::row::{self, Row};
+use ohoci_swebench::predictions::Predictions;
+use ohoci_swebench::row::Row;
 use ohoci_swebench::specs::Catalogue;
-use ohoci_swebench_images::builder::Order;
-use ohoci_swebench_images::git::Git;
-use ohoci_swebench_images::repository::RepoSource;
-use ohoci_swebench_images::{BuildError, Builder, Level};
 
 /// What upstream's published images are called after.
 const NAMESPACE: &str = "swebench";
 
 /// One instance's plan.
 #[derive(Clone, Debug)]
-pub(super) struct Planned {
-    pub(super) instance_id: String,
+pub struct PlannedImage {
+    /// The instance.
+    pub instance_id: String,
     /// The image's name.
-    pub(super) image: String,
+    pub image: String,
     /// The name of its environment's image.
-    pub(super) environment_image: Option<String>,
+    pub environment_image: Option<String>,
     /// The name of its base's image.
-    pub(super) base_image: String,
+    pub base_image: String,
     /// What is built, or why nothing is.
-    pub(super) order: PlannedOrder,
+    pub order: Result<Order, BuildError>,
 }
 
 /// This machine's architecture, in upstream's words.
-pub(super) fn architecture() -> Architecture {
+#[must_use]
+pub fn architecture() -> Architecture {
     match std::env::consts::ARCH {
         "aarch64" => Architecture::Arm64,
         _ => Architecture::X86_64,
     }
 }
 
-/// Reads the dataset and plans what is asked for.
-pub(super) fn plan(
-    arguments: &Arguments,
-    context: &Context,
-    git: &Git,
-    sources: &[RepoSource],
-) -> Result<Vec<Planned>, Failure> {
-    let all = inputs::rows(&arguments.dataset_name)?;
-    let predictions = match &arguments.with_patches {
-        Some(name) => Some(inputs::predictions(name, &all)?),
-        None => None,
-    };
-    let rows = row::select(all, &arguments.instance_ids)
-        .map_err(|error| Failure::usage(error.to_string()))?;
-    let catalogue = catalogue(arguments)?;
+/// Which images are planned.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The namespace in images' names; `None` as the row's own image says, else upstream's.
+    pub namespace: Option<&'a str>,
+    /// The tag in images' names.
+    pub tag: &'a str,
+    /// How versions of repositories are installed.
+    pub catalogue: &'a Catalogue,
+    /// Predictions whose patches are baked in.
+    pub patches: Option<&'a Predictions>,
+    /// git.
+    pub git: &'a Git,
+    /// Where repositories come from.
+    pub sources: &'a [RepoSource],
+    /// Where clones are kept.
+    pub clones: &'a Path,
+}
+
+/// Plans the images of instances, in their order. An environment's files may have to be looked up in
+/// its repository. Blocks.
+#[must_use]
+pub fn plan(rows: Vec<Row>, wanted: &Wanted<'_>) -> Vec<PlannedImage> {
+    let catalogue = wanted.catalogue;
     let mut known: HashMap<(String, String), Result<Environment, EnvironmentError>> =
         HashMap::new();
     let mut planned = Vec::new();
@@ -72,68 +80,46 @@ pub(super) fn plan(
             frozen.map_or_else(|| commit.unwrap_or_default(), str::to_owned),
         );
         let environment = known.entry(key).or_insert_with(|| {
-            Builder::environment_of(
-                &row,
-                &catalogue,
-                git,
-                sources,
-                context.cache_dir.as_deref(),
-                &context.work_dir,
-            )
+            Builder::environment_of(&row, catalogue, wanted.git, wanted.sources, wanted.clones)
         });
-        let order = match (environment.clone(), specs(&row, &catalogue)) {
+        let order = match (environment.clone(), specs(&row, catalogue)) {
             (Ok(environment), Ok(specs)) => Ok(Order {
                 specs: specs.clone(),
                 environment,
-                model_patch: predictions
-                    .as_ref()
+                model_patch: wanted
+                    .patches
                     .and_then(|all| all.get(&row.instance_id)?.patch.clone()),
-                with_patches: predictions.is_some(),
+                with_patches: wanted.patches.is_some(),
                 row: row.clone(),
             }),
             (Err(error), _) | (_, Err(error)) => Err(refused(&error)),
         };
-        let tag = &arguments.tag;
+        let tag = wanted.tag;
         let environment_image = order.as_ref().ok().map(|order| {
             let script = &order.environment.script;
             names::environment_image("py", architecture(), script, None, tag)
         });
-        planned.push(Planned {
-            image: image(arguments, &row),
+        planned.push(PlannedImage {
+            image: image(wanted, &row),
             environment_image,
             base_image: names::base_image("py", architecture(), None, tag),
             instance_id: row.instance_id,
             order,
         });
     }
-    Ok(planned)
+    planned
 }
 
 /// The image's name: the row's own unless another namespace or tag is asked for.
-fn image(arguments: &Arguments, row: &Row) -> String {
-    match (&arguments.namespace, &row.image) {
-        (None, Some(image)) if arguments.tag == "latest" => image.clone(),
+fn image(wanted: &Wanted<'_>, row: &Row) -> String {
+    match (wanted.namespace, &row.image) {
+        (None, Some(image)) if wanted.tag == "latest" => image.clone(),
         (namespace, _) => {
-            let namespace = namespace.as_deref().unwrap_or(NAMESPACE);
+            let namespace = namespace.unwrap_or(NAMESPACE);
             let namespace = names::namespace(namespace);
-            names::instance_image(namespace, architecture(), &row.instance_id, &arguments.tag)
+            names::instance_image(namespace, architecture(), &row.instance_id, wanted.tag)
         }
     }
-}
-
-fn catalogue(arguments: &Arguments) -> Result<Catalogue, Failure> {
-    let mut catalogue = Catalogue::upstream()
-        .map_err(|error| Failure::new("cannot read upstream's table", error.to_string()))?;
-    if let Some(path) = &arguments.specs {
-        let own = Catalogue::parse(&inputs::read(path)?).map_err(|error| {
-            Failure::new(
-                format!("cannot use {}", path.display()),
-                format!("it is no table of repositories: {error}"),
-            )
-        })?;
-        catalogue.extend(own);
-    }
-    Ok(catalogue)
 }
 
 fn refused(error: &EnvironmentError) -> BuildError {

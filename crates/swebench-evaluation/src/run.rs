@@ -1,0 +1,215 @@
+//! A run: which instances are evaluated, how many at once, and which once more.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::StreamExt as _;
+
+use super::coming::Coming;
+use super::engine::Shard;
+use super::instance::{Evaluator, Job, record, recorded};
+use super::outcome::{Outcome, Status};
+use super::run_folder::RunFolderError;
+use ohoci_swebench::eval_script;
+use ohoci_swebench::names;
+use ohoci_swebench::predictions::{Prediction, Predictions};
+use ohoci_swebench::row::Row;
+use ohoci_swebench::specs::Catalogue;
+
+/// One instance to be evaluated.
+#[derive(Clone, Debug)]
+pub struct Task<'a> {
+    /// The instance.
+    pub row: &'a Row,
+    /// What a model says of it.
+    pub prediction: &'a Prediction,
+    /// The script that runs its tests, or why there is none.
+    pub script: Result<String, String>,
+    /// The folder for its files.
+    pub folder: PathBuf,
+}
+
+/// How tasks are evaluated.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// What there is to do, in the dataset's order.
+    pub tasks: &'a [Task<'a>],
+    /// What does it.
+    pub evaluator: &'a Evaluator,
+    /// How many at once.
+    pub workers: usize,
+    /// How often each.
+    pub repeat: usize,
+    /// How often once more when something failed for which the patch cannot be blamed.
+    pub retry_infra: usize,
+    /// Whether outcomes of earlier runs count that depend on the same.
+    pub reuse: bool,
+}
+
+/// Hears how a run goes.
+pub trait Observer: Sync {
+    /// The `number`th of `count` instances has ended.
+    fn ended(&self, number: usize, count: usize, outcome: &Outcome);
+    /// An instance is run once more, and why.
+    fn again(&self, instance_id: &str, why: &str);
+    /// Something went wrong that changes no outcome.
+    fn warned(&self, warning: &str);
+}
+
+/// The predictions for these rows, in the rows' order.
+///
+/// # Errors
+/// When a model's name cannot name a folder.
+pub fn tasks<'a>(
+    run: &Path,
+    rows: &'a [Row],
+    predictions: &'a Predictions,
+    catalogue: &Catalogue,
+) -> Result<Vec<Task<'a>>, RunFolderError> {
+    rows.iter()
+        .filter_map(|row| Some((row, predictions.get(&row.instance_id)?)))
+        .map(|(row, prediction)| {
+            let model = names::model_directory(&prediction.model)
+                .map_err(|why| RunFolderError::model(&prediction.model, why))?;
+            Ok(Task {
+                row,
+                prediction,
+                script: script(row, catalogue),
+                folder: run.join(model).join(&row.instance_id),
+            })
+        })
+        .collect()
+}
+
+/// Those of a shard.
+pub fn keep_shard(tasks: &mut Vec<Task<'_>>, shard: Shard) {
+    let mut place = 0..;
+    tasks.retain(|_| place.next().is_some_and(|place| shard.has(place)));
+}
+
+/// The script of a row: its own, or as version 4 makes it from the table.
+fn script(row: &Row, catalogue: &Catalogue) -> Result<String, String> {
+    if row.eval_script.is_some() {
+        return eval_script::of_row(row).map_err(|error| error.to_string());
+    }
+    let version = row.version.as_deref().unwrap_or_default();
+    let specs = catalogue.specs(&row.repo, version).ok_or_else(|| {
+        format!(
+            "the row has no eval_script, and nothing is known of {} {version}",
+            row.repo
+        )
+    })?;
+    let script = eval_script::from_patch(row, &specs.steps()).map_err(|error| error.to_string())?;
+    Ok(eval_script::version_5(&script))
+}
+
+/// What was left of every task, by whoever evaluated it.
+#[must_use]
+pub fn gather(tasks: &[Task<'_>]) -> Vec<Outcome> {
+    tasks.iter().map(gathered).collect()
+}
+
+fn gathered(task: &Task<'_>) -> Outcome {
+    let new = |status| Outcome::new(&task.row.instance_id, &task.prediction.model, status);
+    if task.prediction.is_empty() {
+        return new(Status::EmptyPatch);
+    }
+    if let Err(why) = &task.script {
+        return new(Status::Ungradable).because(why);
+    }
+    let patch = task.prediction.patch.as_deref().unwrap_or_default();
+    recorded(&task.folder, patch)
+        .unwrap_or_else(|| new(Status::Infra).because("no shard has left anything of it"))
+}
+
+/// Evaluates all tasks; outcomes are in their order. Instances whose images are still being built
+/// come last, each as soon as its image is there.
+///
+/// ```no_run
+/// # use ohoci_swebench_evaluation::{Outcome, Status};
+/// # use ohoci_swebench_evaluation::coming::Coming;
+/// # use ohoci_swebench_evaluation::run::{Observer, Run, evaluate};
+/// # async fn example(run: Run<'_>, observer: &dyn Observer) {
+/// let outcomes = evaluate(&run, &Coming::default(), observer).await;
+/// let resolved = outcomes.iter().filter(|outcome| outcome.status == Status::Resolved);
+/// # let _ = resolved.count();
+/// # }
+/// ```
+pub async fn evaluate(run: &Run<'_>, coming: &Coming, observer: &dyn Observer) -> Vec<Outcome> {
+    let roots = &run.evaluator.roots;
+    for task in run.tasks {
+        roots.expect(&task.row.instance_id);
+    }
+    let count = run.tasks.len();
+    let done = AtomicUsize::new(0);
+    let one = async |(place, task): (usize, &Task<'_>)| {
+        let unbuilt = coming.wait_for(&task.row.instance_id).await.err();
+        let mut outcome = attempts(run, task, observer).await;
+        if let (Status::BuildFailed, Some(error)) = (outcome.status, unbuilt) {
+            outcome = outcome.because(format!("level {}: {error}", error.level));
+            if let Err(error) = record(&task.folder, &outcome) {
+                observer.warned(&format!("why it was not built is not kept: {error}"));
+            }
+        }
+        if let Err(error) = roots.release(&task.row.instance_id).await {
+            observer.warned(&format!("an unpacked image stays: {error}"));
+        }
+        let number = done.fetch_add(1, Ordering::Relaxed) + 1;
+        observer.ended(number, count, &outcome);
+        (place, outcome)
+    };
+    let mut order: Vec<(usize, &Task<'_>)> = run.tasks.iter().enumerate().collect();
+    order.sort_by_key(|(_, task)| coming.has(&task.row.instance_id));
+    let mut outcomes: Vec<(usize, Outcome)> = futures_util::stream::iter(order)
+        .map(one)
+        .buffer_unordered(run.workers.max(1))
+        .collect()
+        .await;
+    outcomes.sort_by_key(|(place, _)| *place);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// Evaluates one instance as often as is asked for.
+async fn attempts(run: &Run<'_>, task: &Task<'_>, observer: &dyn Observer) -> Outcome {
+    let mut attempts = Vec::new();
+    for number in 1..=run.repeat.max(1) {
+        let folder = match number {
+            1 => task.folder.clone(),
+            _ => task.folder.join(format!("attempt-{number}")),
+        };
+        attempts.push(attempt(run, task, &folder, observer).await);
+    }
+    let new = || Outcome::new(&task.row.instance_id, &task.prediction.model, Status::Infra);
+    let outcome = Outcome::of_attempts(attempts).unwrap_or_else(new);
+    if !outcome.attempts.is_empty()
+        && let Err(error) = record(&task.folder, &outcome)
+    {
+        observer.warned(&format!("what the attempts gave is not kept: {error}"));
+    }
+    outcome
+}
+
+async fn attempt(
+    run: &Run<'_>,
+    task: &Task<'_>,
+    folder: &Path,
+    observer: &dyn Observer,
+) -> Outcome {
+    let mut left = run.retry_infra;
+    loop {
+        let job = Job {
+            row: task.row,
+            prediction: task.prediction,
+            script: task.script.as_deref().map_err(String::as_str),
+            folder,
+            reuse: run.reuse,
+        };
+        let outcome = run.evaluator.evaluate(job).await;
+        if outcome.status != Status::Infra || left == 0 {
+            return outcome;
+        }
+        left -= 1;
+        let why = outcome.why.as_deref().unwrap_or("infra");
+        observer.again(&task.row.instance_id, why);
+    }
+}

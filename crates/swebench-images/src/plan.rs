@@ -1,0 +1,240 @@
+//! What would be built: images with their levels, keys and bytes. Nothing is built or downloaded.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::forecast::{Basis, Forecast, LayerPlan, Size};
+use super::planned::PlannedImage;
+use crate::Builder;
+use crate::git::Git;
+use crate::repository::RepoSource;
+use ohoci_store::cache::Cache;
+
+/// What a plan is made from.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// The images that are asked for.
+    pub images: &'a [PlannedImage],
+    /// A builder on the base; `None` where the base is not there yet.
+    pub builder: Option<&'a Builder>,
+    /// What a base is made of that is not there yet.
+    pub base_recipe: Option<Value>,
+    /// Where layers are kept between runs.
+    pub cache: Arc<Cache>,
+    /// git.
+    pub git: &'a Git,
+    /// Where repositories come from.
+    pub sources: &'a [RepoSource],
+    /// Where clones are kept.
+    pub clones: &'a Path,
+    /// conda packages to do without.
+    pub left_out: &'a [String],
+}
+
+/// A plan, as JSON.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The base, where it is there.
+    pub base: Option<Value>,
+    /// What a base is made of that is not built yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_recipe: Option<Value>,
+    /// How many images of bases there are by name.
+    pub bases: usize,
+    /// The layers of each level, and their bytes.
+    pub levels: Vec<LevelPlan>,
+    /// The environments.
+    pub environments: Vec<EnvironmentPlan>,
+    /// The instances.
+    pub instances: Vec<InstancePlan>,
+    /// conda packages that nothing brings, and the instances that need them.
+    pub unavailable: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// All layers of a level, each once.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LevelPlan {
+    /// The level.
+    pub level: &'static str,
+    /// How many layers there are.
+    pub layers: usize,
+    /// The bytes that are known.
+    pub size: u64,
+    /// The bytes that are estimated, of layers beside those.
+    pub estimated: u64,
+    /// How many layers those are.
+    pub estimated_layers: usize,
+    /// How many layers there are of whose bytes nothing is known.
+    pub unknown_layers: usize,
+}
+
+impl LevelPlan {
+    fn add(&mut self, size: &Size) {
+        self.layers += 1;
+        match (size.size, size.estimated) {
+            (None, _) => self.unknown_layers += 1,
+            (Some(size), false) => self.size += size,
+            (Some(size), true) => {
+                self.estimated += size;
+                self.estimated_layers += 1;
+            }
+        }
+    }
+}
+
+/// An environment of the plan.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentPlan {
+    /// The name of its image.
+    pub image: String,
+    /// The version of Python.
+    pub python: String,
+    /// A name for its lock.
+    pub lock: String,
+    /// How many requirements it has.
+    pub packages: usize,
+    /// How many instances stand on it.
+    pub instances: usize,
+    /// conda packages that nothing brings.
+    pub unavailable: Vec<String>,
+    /// Its levels with their keys and bytes.
+    pub levels: Vec<LayerPlan>,
+}
+
+/// An instance of the plan.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstancePlan {
+    /// The instance.
+    pub instance_id: String,
+    /// The name of its image.
+    pub image: String,
+    /// The name of its base's image.
+    pub base_image: String,
+    /// The name of its environment's image.
+    pub environment_image: Option<String>,
+    /// Its levels above the environment.
+    pub levels: Vec<LayerPlan>,
+    /// Why it would not be built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+impl Plan {
+    /// Looks at what this machine has of the images' levels. Blocks.
+    #[must_use]
+    pub fn of(known: Known<'_>) -> Self {
+        let Known {
+            images,
+            builder,
+            base_recipe,
+            left_out,
+            ..
+        } = known;
+        let forecast = Forecast::look(known.cache, known.git, known.sources, known.clones, images);
+        let mut environments: Vec<EnvironmentPlan> = Vec::new();
+        let mut instances = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut unavailable: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for planned in images {
+            instances.push(InstancePlan {
+                instance_id: planned.instance_id.clone(),
+                image: planned.image.clone(),
+                base_image: planned.base_image.clone(),
+                environment_image: planned.environment_image.clone(),
+                levels: match &planned.order {
+                    Ok(order) => forecast.instance(order),
+                    Err(_) => Vec::new(),
+                },
+                refused: planned.order.as_ref().err().map(ToString::to_string),
+            });
+            let (Ok(order), Some(image)) = (&planned.order, &planned.environment_image) else {
+                continue;
+            };
+            let lock = &order.environment.lock;
+            let at = *places.entry(image.clone()).or_insert_with(|| {
+                let lines = lock.steps.iter().flat_map(|step| step.requirements.lines());
+                let known = builder.and_then(|builder| builder.known(&order.environment));
+                environments.push(EnvironmentPlan {
+                    image: image.clone(),
+                    python: lock.python.clone(),
+                    lock: lock.key(),
+                    packages: lines.filter(|line| !line.trim().is_empty()).count(),
+                    instances: 0,
+                    unavailable: lock.missing(left_out),
+                    levels: forecast.environment(order, known),
+                });
+                environments.len() - 1
+            });
+            if let Some(environment) = environments.get_mut(at) {
+                environment.instances += 1;
+                for package in &environment.unavailable {
+                    let name = package.split('=').next().unwrap_or(package);
+                    let needing = unavailable.entry(name.to_owned()).or_default();
+                    needing.insert(planned.instance_id.clone());
+                }
+            }
+        }
+        let bases: BTreeSet<&String> = images.iter().map(|planned| &planned.base_image).collect();
+        Self {
+            base: builder.map(|builder| {
+                let base = builder.base();
+                json!({
+                    "reference": base.reference.to_string(),
+                    "digest": base.digest.to_string(),
+                    "size": base.layers.iter().map(|layer| layer.size).sum::<u64>(),
+                })
+            }),
+            base_recipe,
+            bases: bases.len(),
+            levels: levels(builder, &environments, &instances),
+            environments,
+            instances,
+            unavailable,
+        }
+    }
+}
+
+/// The layers of each level, each counted once.
+fn levels(
+    builder: Option<&Builder>,
+    environments: &[EnvironmentPlan],
+    instances: &[InstancePlan],
+) -> Vec<LevelPlan> {
+    let mut levels =
+        ["base", "python", "environment", "history", "instance"].map(|level| LevelPlan {
+            level,
+            ..LevelPlan::default()
+        });
+    let [base, above @ ..] = &mut levels;
+    match builder {
+        Some(builder) => builder
+            .base()
+            .layers
+            .iter()
+            .for_each(|layer| base.add(&Size::of(layer.size, Basis::Manifest))),
+        None => base.add(&Size::unknown()),
+    }
+    let mut seen = HashSet::new();
+    let layers = environments
+        .iter()
+        .flat_map(|environment| &environment.levels);
+    for layer in layers.chain(instances.iter().flat_map(|instance| &instance.levels)) {
+        if seen.insert((layer.level, &layer.name))
+            && let Some(level) = above.iter_mut().find(|level| level.level == layer.level)
+        {
+            level.add(&layer.size);
+        }
+    }
+    levels
+        .into_iter()
+        .filter(|level| level.layers > 0)
+        .collect()
+}

@@ -1,0 +1,138 @@
+//! Parses what is asked for, has it planned or built, and prints what came of it.
+
+use super::arguments::Arguments;
+use super::plan_text;
+use super::report_text::{self, tell_outcome};
+use super::request::{Instances, Request};
+use crate::arguments::{Format, RegistryArguments};
+use crate::compose::CompressionArgument;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::swebench::inputs;
+use crate::{exit_code, output};
+use ohoci_image::Reference;
+use ohoci_image::media_type::Compression;
+use ohoci_layer::pack::PackOptions;
+use ohoci_swebench::row;
+use ohoci_swebench_images::destination::Destination;
+use ohoci_swebench_images::images::{Observer, default_workers};
+use ohoci_swebench_images::report::{ImageOutcome, Report};
+use ohoci_swebench_images::repository::RepoSource;
+
+/// Runs the command.
+pub(crate) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    let request = request(arguments)?;
+    let context = Context::open(registry)?;
+    let all = inputs::rows(&arguments.dataset_name)?;
+    let patches = match &arguments.with_patches {
+        Some(name) => Some(inputs::predictions(name, &all)?),
+        None => None,
+    };
+    let instances = Instances {
+        rows: row::select(all, &arguments.instance_ids)
+            .map_err(|error| Failure::usage(error.to_string()))?,
+        catalogue: &inputs::catalogue(arguments.specs.as_deref())?,
+        patches: patches.as_ref(),
+    };
+    if arguments.dry_run {
+        let (plan, is_partly) = request.plan(instances, context).await?;
+        match arguments.format {
+            Format::Json => output::json(&plan)?,
+            Format::Text => output::result(plan_text::text(&plan).trim_end())?,
+        }
+        return Ok(match is_partly {
+            true => exit_code::PARTLY,
+            false => exit_code::DONE,
+        });
+    }
+    let building = request.build(instances, context, registry, &Console);
+    let report = Box::pin(building).await?;
+    finish(arguments, &report)
+}
+
+/// Tells of images on stderr.
+struct Console;
+
+impl Observer for Console {
+    fn ended(&self, outcome: &ImageOutcome) {
+        tell_outcome(outcome);
+    }
+}
+
+fn request(arguments: &Arguments) -> Result<Request, Failure> {
+    let destinations = arguments
+        .push
+        .iter()
+        .map(|text| text.parse::<Destination>())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Failure::usage(format!("--push {error}")))?;
+    let deps = arguments
+        .deps
+        .iter()
+        .map(|text| text.parse::<Reference>().map_err(Failure::from))
+        .collect::<Result<Vec<_>, _>>()?;
+    if !deps.is_empty()
+        && destinations
+            .iter()
+            .any(|destination| matches!(destination, Destination::Directory(_)))
+    {
+        return Err(Failure::usage("--deps cannot be put into root directories")
+            .hinted("push to oci:DIR, and unpack what you need with `ohoci run`"));
+    }
+    if arguments.with_patches.is_some() && arguments.tag == "latest" {
+        return Err(Failure::usage(
+            "--with-patches bakes the answer in: such an image must not be taken for the instance's",
+        )
+        .hinted("give it another name with --tag, such as --tag gold"));
+    }
+    Ok(Request {
+        sources: sources(&arguments.repo_source),
+        base_image: arguments.base_image.clone(),
+        base_recipe: arguments.base_recipe.clone(),
+        python_dir: arguments.python_dir.clone(),
+        destinations,
+        namespace: arguments.namespace.clone(),
+        tag: arguments.tag.clone(),
+        all_levels: arguments.all_levels,
+        deps,
+        leave_out: arguments.leave_out.clone(),
+        offline: arguments.offline,
+        keep_unpacked: arguments.keep_unpacked,
+        workers: arguments
+            .max_workers
+            .map_or_else(default_workers, usize::from),
+        logs: arguments.logs.clone(),
+        packing: PackOptions {
+            compression: match arguments.compression {
+                CompressionArgument::Gzip => Compression::Gzip,
+                CompressionArgument::Zstd => Compression::Zstd,
+            },
+            ..PackOptions::default()
+        },
+        limits: arguments.limits.clone(),
+    })
+}
+
+fn sources(texts: &[String]) -> Vec<RepoSource> {
+    texts.iter().map(|text| RepoSource::parse(text)).collect()
+}
+
+fn finish(arguments: &Arguments, report: &Report) -> Result<u8, Failure> {
+    match arguments.format {
+        Format::Json => output::json(&report.json())?,
+        Format::Text => {
+            output::note(report_text::text(report).trim_end());
+            for pushed in report.outcomes.iter().flat_map(|outcome| &outcome.pushed) {
+                output::result(&pushed.reference)?;
+            }
+        }
+    }
+    Ok(match report.failed() {
+        0 => exit_code::DONE,
+        failed if failed == report.outcomes.len() => exit_code::FAILED,
+        _ => exit_code::PARTLY,
+    })
+}

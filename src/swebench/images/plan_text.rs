@@ -1,0 +1,126 @@
+//! A plan in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::size::bytes;
+use ohoci_swebench_images::forecast::{Basis, LayerPlan};
+use ohoci_swebench_images::plan::{LevelPlan, Plan};
+
+/// How many instances are named where many are concerned.
+const NAMED: usize = 4;
+
+/// The plan in words.
+pub(super) fn text(plan: &Plan) -> String {
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{} base, {} environments, {} instances",
+        plan.bases,
+        plan.environments.len(),
+        plan.instances.len()
+    );
+    if let Some(recipe) = &plan.base_recipe {
+        let name = recipe.get("recipe").and_then(Value::as_str);
+        let number = |name: &str| recipe.get(name).and_then(Value::as_u64);
+        let what = match (number("packages"), number("downloadSize")) {
+            (Some(packages), Some(size)) => format!("{packages} packages, {}", bytes(size)),
+            _ => "not locked yet".to_owned(),
+        };
+        let _ = writeln!(text, "base  {}: {what}", name.unwrap_or_default());
+    }
+    for environment in &plan.environments {
+        let _ = write!(
+            text,
+            "{}  Python {}, {} requirements, {} instances",
+            environment.image, environment.python, environment.packages, environment.instances
+        );
+        let cached = |level: &&LayerPlan| level.size.basis == Some(Basis::Cache);
+        let sizes: Vec<u64> = environment
+            .levels
+            .iter()
+            .filter(cached)
+            .filter_map(|level| level.size.size)
+            .collect();
+        if sizes.len() == 2 {
+            let _ = write!(text, ", {} in the cache", bytes(sizes.iter().sum()));
+        }
+        if !environment.unavailable.is_empty() {
+            let names = environment.unavailable.join(", ");
+            let _ = write!(text, "; nothing brings {names}");
+        }
+        text.push('\n');
+    }
+    let mut refused: BTreeMap<&str, usize> = BTreeMap::new();
+    for instance in &plan.instances {
+        match &instance.refused {
+            None => {
+                let _ = writeln!(text, "{}  {}", instance.instance_id, instance.image);
+            }
+            Some(why) => *refused.entry(why).or_default() += 1,
+        }
+    }
+    for (why, count) in refused {
+        let _ = writeln!(text, "refused, {count} instances: {why}");
+    }
+    tell_unavailable(plan, &mut text);
+    for level in &plan.levels {
+        let _ = writeln!(text, "{}", level_text(level));
+    }
+    if plan.levels.iter().any(|level| level.estimated_layers > 0) {
+        text.push_str(
+            "estimated: as built before, perhaps on another base; else histories by their share of the \
+             repository's commits, and instances by that and a work tree, without what installing adds\n",
+        );
+    }
+    text
+}
+
+/// Names each conda package that nothing brings, who needs it, and the way out.
+fn tell_unavailable(plan: &Plan, text: &mut String) {
+    if plan.unavailable.is_empty() {
+        return;
+    }
+    let concerned: BTreeSet<&String> = plan.unavailable.values().flatten().collect();
+    let _ = writeln!(
+        text,
+        "{} instances need conda packages that no Python package index has, and would not be built:",
+        concerned.len()
+    );
+    for (package, instances) in &plan.unavailable {
+        let named: Vec<&str> = instances.iter().take(NAMED).map(String::as_str).collect();
+        let more = match instances.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let _ = writeln!(text, "  {package}: {}{more}", named.join(", "));
+    }
+    let names: Vec<&str> = plan.unavailable.keys().map(String::as_str).collect();
+    let _ = writeln!(
+        text,
+        "  to do without them, or where the base brings them: --leave-out {}",
+        names.join(",")
+    );
+}
+
+fn level_text(level: &LevelPlan) -> String {
+    let layers = if level.layers == 1 { "layer" } else { "layers" };
+    let mut text = format!("{:<12} {} {layers}", level.level, level.layers);
+    if level.size > 0 {
+        let _ = write!(text, ", {}", bytes(level.size));
+    }
+    if level.estimated_layers > 0 {
+        let _ = write!(
+            text,
+            ", about {} in {} estimated",
+            bytes(level.estimated),
+            level.estimated_layers
+        );
+    }
+    if level.unknown_layers > 0 {
+        let _ = write!(text, ", {} unknown", level.unknown_layers);
+    }
+    text
+}

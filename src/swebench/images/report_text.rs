@@ -1,0 +1,59 @@
+//! What was built, in words.
+
+use std::fmt::Write as _;
+
+use crate::output;
+use crate::size::bytes;
+use ohoci_swebench_images::BuildError;
+use ohoci_swebench_images::report::{ImageOutcome, Report};
+
+/// Says why something could not be built.
+pub(super) fn tell(id: &str, error: &BuildError) {
+    let mut text = format!(
+        "error: {id}: level {}: {}\n  {}",
+        error.level, error.step, error.why
+    );
+    if let Some(log) = &error.log {
+        let _ = write!(text, "\n  the end of {}:", log.display());
+        for line in &error.tail {
+            let _ = write!(text, "\n  | {line}");
+        }
+    }
+    if let Some(hint) = &error.hint {
+        let _ = write!(text, "\nhint: {hint}");
+    }
+    output::note(&text);
+}
+
+/// Says how an image went, as soon as it has ended.
+pub(crate) fn tell_outcome(outcome: &ImageOutcome) {
+    let id = &outcome.instance_id;
+    match &outcome.error {
+        None => {
+            let own = outcome.levels.iter().filter(|level| !level.from_cache);
+            let made: Vec<&str> = own.map(|level| level.level).collect();
+            let how = match made.is_empty() {
+                true => "from the cache".to_owned(),
+                false => format!("{:.1} s, made: {}", outcome.seconds, made.join(", ")),
+            };
+            output::note(&format!("{id}: built ({how})"));
+        }
+        Some(error) => tell(id, error),
+    }
+}
+
+/// The whole run in words.
+pub(super) fn text(report: &Report) -> String {
+    let mut text = String::new();
+    for (level, count, size) in &report.levels {
+        let layers = if *count == 1 { "layer" } else { "layers" };
+        let _ = writeln!(text, "{level:<12} {count} {layers}, {}", bytes(*size));
+    }
+    let _ = writeln!(
+        text,
+        "stored {}, shared {}",
+        bytes(report.stored),
+        bytes(report.shared())
+    );
+    text
+}
