@@ -28,11 +28,6 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(content)
 }
 
-/// The content of a file; `None` where there is no such file.
-pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
-    path.is_file().then(|| read(path)).transpose()
-}
-
 /// A dataset's instances, from a `.json`, a `.jsonl` or a `.parquet`.
 pub(super) fn rows(path: &Path) -> Result<Vec<Row>, Failure> {
     let unusable =
@@ -95,28 +90,52 @@ pub(super) fn check_graded(rows: &[Row]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Predictions from a `.json` or a `.jsonl`, or the dataset's own patches for `gold`.
+/// Predictions from a `.json` or a `.jsonl`, or the dataset's own patches for `gold`. A model that
+/// no prediction names is called after the file.
 pub(super) fn predictions(name: &str, rows: &[Row]) -> Result<Predictions, Failure> {
     let unusable = |error: PredictionError| {
-        Failure::new(
+        let hint = hint(&error);
+        let failure = Failure::new(
             format!("cannot use the predictions {name}"),
             error.to_string(),
-        )
+        );
+        match hint {
+            Some(hint) => failure.hinted(hint),
+            None => failure,
+        }
     };
     if name == GOLD {
         return Predictions::gold(rows).map_err(unusable);
     }
     let path = Path::new(name);
-    let parse: fn(&[u8]) -> Result<Predictions, PredictionError> = match extension(path) {
-        Some("json") => Predictions::from_json,
-        Some("jsonl") => Predictions::from_json_lines,
+    let is_lines = match extension(path) {
+        Some("json") => false,
+        Some("jsonl") => true,
         _ => {
             return Err(Failure::usage(format!(
                 "the predictions {name} are neither a .json nor a .jsonl file, nor `gold`"
             )));
         }
     };
-    parse(&read(path)?).map_err(unusable)
+    let model = path.file_stem().and_then(|stem| stem.to_str());
+    let predictions = Predictions::read(&read(path)?, is_lines, model).map_err(unusable)?;
+    for id in predictions.repaired() {
+        output::warning(&format!(
+            "the patch of {id} has half a character (a lone surrogate), which no file can hold: U+FFFD is in its place"
+        ));
+    }
+    Ok(predictions)
+}
+
+/// What may help with predictions that cannot be used.
+fn hint(error: &PredictionError) -> Option<&'static str> {
+    match error {
+        PredictionError::Row { .. } => Some("--predictions-path gold"),
+        PredictionError::NoPatch { .. } => Some(
+            "a prediction is {\"instance_id\": …, \"model_name_or_path\": …, \"model_patch\": …}",
+        ),
+        _ => None,
+    }
 }
 
 fn extension(path: &Path) -> Option<&str> {

@@ -1,40 +1,14 @@
 //! `ohoci swebench`: SWE-bench without Docker.
 
 pub mod audit_leak;
+mod command;
+mod failures;
+mod grader;
 pub mod images;
 mod inputs;
 mod parquet;
 pub mod report;
 pub mod run_evaluation;
-mod run_tree;
+mod time;
 
-use clap::Subcommand;
-
-use super::arguments::RegistryArguments;
-use super::failure::Failure;
-
-/// What can be done with SWE-bench's instances and runs.
-#[derive(Subcommand, Clone, Debug)]
-pub(super) enum SwebenchCommand {
-    Images(Box<images::Arguments>),
-    AuditLeak(audit_leak::Arguments),
-    RunEvaluation(Box<run_evaluation::Arguments>),
-    Report(report::Arguments),
-}
-
-/// Runs the command.
-pub(super) async fn run(
-    command: &SwebenchCommand,
-    registry: &RegistryArguments,
-) -> Result<u8, Failure> {
-    match command {
-        SwebenchCommand::Images(arguments) => Box::pin(images::run(arguments, registry)).await,
-        SwebenchCommand::AuditLeak(arguments) => {
-            Box::pin(audit_leak::run(arguments, registry)).await
-        }
-        SwebenchCommand::RunEvaluation(arguments) => {
-            Box::pin(run_evaluation::run(arguments, registry)).await
-        }
-        SwebenchCommand::Report(arguments) => report::run(arguments),
-    }
-}
+pub(super) use command::{SwebenchCommand, run};

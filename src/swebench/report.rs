@@ -1,21 +1,21 @@
 //! `ohoci swebench report`: grades a finished run anew, from the logs that it left.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
+use super::grader::GraderArguments;
 use super::inputs;
-use super::run_tree::{RunTree, write};
+use super::time::timestamp;
 use crate::arguments::Format;
 use crate::failure::Failure;
 use crate::{exit_code, output, printable};
-use ohoci_swebench::grading::{InstanceReport, Outcome, grade};
-use ohoci_swebench::predictions::Predictions;
-use ohoci_swebench::row::{self, Row};
-use ohoci_swebench::summary::{self, Leftovers, Summary};
+use ohoci_swebench::row;
+use ohoci_swebench_evaluation::Grader;
+use ohoci_swebench_evaluation::regrade::{ModelReport, State, regrade};
+use ohoci_swebench_evaluation::run_folder::RunFolder;
 
 /// Grade a finished run anew, from the logs that it left.
 ///
@@ -59,6 +59,30 @@ pub struct Arguments {
     /// How the result is written to stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+
+    #[command(flatten)]
+    pub(super) grader: GraderArguments,
+}
+
+/// What is graded anew, whichever the command.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    /// The run.
+    pub(super) run_id: &'a str,
+    /// The dataset; by default what the run recorded.
+    pub(super) dataset: Option<&'a Path>,
+    /// The predictions; by default what the folders of the run's models hold.
+    pub(super) predictions: Option<&'a str>,
+    /// Only these instances.
+    pub(super) instance_ids: &'a [String],
+    /// The folder that holds the folders of runs.
+    pub(super) logs: &'a Path,
+    /// Where summaries are written.
+    pub(super) report_dir: &'a Path,
+    /// Who grades.
+    pub(super) grader: &'a Grader,
+    /// How the result is written.
+    pub(super) format: Format,
 }
 
 /// What `--format json` prints.
@@ -66,81 +90,42 @@ pub struct Arguments {
 #[serde(rename_all = "camelCase")]
 struct Report<'a> {
     run_id: &'a str,
-    models: Vec<Model>,
+    models: Vec<ModelReport>,
 }
-
-/// One model's part of the run.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Model {
-    model: String,
-    summary: PathBuf,
-    total: usize,
-    resolved: usize,
-    unresolved: usize,
-    empty_patch: usize,
-    ungradable: usize,
-    error: usize,
-    incomplete: usize,
-    instances: Vec<Instance>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum State {
-    Resolved,
-    Unresolved,
-    EmptyPatch,
-    /// There is a log that cannot be graded.
-    Ungradable,
-    /// There is neither a log nor a report.
-    Error,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Instance {
-    instance_id: String,
-    state: State,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fail_to_pass: Option<Count>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pass_to_pass: Option<Count>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
-}
-
-/// How many tests did as hoped.
-#[derive(Clone, Copy, Serialize)]
-struct Count {
-    success: usize,
-    total: usize,
-}
-
-/// What grading one log gave.
-type Graded = Result<InstanceReport, String>;
 
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
-    let tree = RunTree::open(&arguments.logs, &arguments.run_id)?;
-    let dataset = match &arguments.dataset_name {
-        Some(dataset) => dataset.clone(),
-        None => tree.dataset()?.ok_or_else(|| {
-            Failure::usage(format!(
-                "run {} did not record its dataset",
-                arguments.run_id
-            ))
-            .hinted("name the file that holds its rows with --dataset-name")
+    grade(&Request {
+        run_id: &arguments.run_id,
+        dataset: arguments.dataset_name.as_deref(),
+        predictions: arguments.predictions_path.as_deref(),
+        instance_ids: &arguments.instance_ids,
+        logs: &arguments.logs,
+        report_dir: &arguments.report_dir,
+        grader: &arguments.grader.grader()?,
+        format: arguments.format,
+    })
+}
+
+/// Grades a finished run anew, and prints what came of it.
+pub(super) fn grade(request: &Request<'_>) -> Result<u8, Failure> {
+    let folder = RunFolder::open(request.logs, request.run_id)?;
+    let _lock = folder.lock(None, &timestamp())?;
+    let dataset = match request.dataset {
+        Some(dataset) => dataset.to_owned(),
+        None => folder.dataset()?.ok_or_else(|| {
+            Failure::usage(format!("run {} did not record its dataset", request.run_id))
+                .hinted("name the file that holds its rows with --dataset-name")
         })?,
     };
     let all = inputs::rows(&dataset)?;
-    let sets = match &arguments.predictions_path {
+    let sets = match request.predictions {
         Some(name) => vec![inputs::predictions(name, &all)?],
-        None => tree.predictions()?,
+        None => folder.predictions()?,
     };
     if sets.is_empty() {
         return Err(Failure::new(
-            format!("cannot report on run {}", arguments.run_id),
+            format!("cannot report on run {}", request.run_id),
             "no model has a folder in it",
         ));
     }
@@ -150,24 +135,29 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
                 .hinted("name the dataset of the run with --dataset-name")
         })?;
     }
-    let rows = row::select(all, &arguments.instance_ids)
+    let rows = row::select(all, request.instance_ids)
         .map_err(|error| Failure::usage(error.to_string()))?;
     inputs::check_graded(&rows)?;
-    fs_err::create_dir_all(&arguments.report_dir)
-        .map_err(|error| Failure::new("cannot write summaries", error.to_string()))?;
     let mut models = Vec::new();
     for predictions in &sets {
-        models.push(model(arguments, &tree, &rows, predictions)?);
+        let run = (request.run_id, &folder);
+        models.push(regrade(
+            run,
+            &rows,
+            predictions,
+            request.grader,
+            request.report_dir,
+        )?);
     }
     let report = Report {
-        run_id: &arguments.run_id,
+        run_id: request.run_id,
         models,
     };
-    match arguments.format {
+    match request.format {
         Format::Json => output::json(&report)?,
         Format::Text => output::result(text(&report).trim_end())?,
     }
-    let any = |count: fn(&Model) -> usize| report.models.iter().any(|model| count(model) > 0);
+    let any = |count: fn(&ModelReport) -> usize| report.models.iter().any(|model| count(model) > 0);
     Ok(if any(|model| model.ungradable + model.error) {
         exit_code::PARTLY
     } else if any(|model| model.unresolved + model.empty_patch) {
@@ -175,109 +165,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     } else {
         exit_code::DONE
     })
-}
-
-/// Grades all logs of one model and writes its summary.
-fn model(
-    arguments: &Arguments,
-    tree: &RunTree,
-    rows: &[Row],
-    predictions: &Predictions,
-) -> Result<Model, Failure> {
-    let mut graded = BTreeMap::new();
-    let mut summary = Summary::default();
-    for row in rows {
-        let prediction = predictions.get(&row.instance_id);
-        if let Some(prediction) = prediction {
-            let folder = tree.instance(prediction)?;
-            if let Some(log) = folder.test_output()? {
-                let verdict = grade(row, prediction.patch.as_deref(), &log);
-                if let Ok(report) = &verdict {
-                    folder.write_report(&written(report.to_json(&row.instance_id))?)?;
-                }
-                let verdict = verdict.map_err(|error| error.to_string());
-                graded.insert(row.instance_id.as_str(), verdict);
-            }
-        }
-        summary.add(row, prediction, |prediction| {
-            tree.instance(prediction)?.evidence()
-        })?;
-    }
-    let name = predictions.model().unwrap_or_default();
-    let file = summary::file_name(name, &arguments.run_id)
-        .map_err(|error| Failure::usage(format!("the model's name {name:?} {error}")))?;
-    let path = if arguments.report_dir == Path::new(".") {
-        PathBuf::from(file)
-    } else {
-        arguments.report_dir.join(file)
-    };
-    // No engine is behind this, so nothing can be left in one.
-    let document = summary.to_json(predictions, Some(&Leftovers::default()));
-    write(&path, &written(document)?)?;
-    let instances: Vec<Instance> = rows
-        .iter()
-        .filter(|row| !summary.incomplete().contains(&row.instance_id))
-        .map(|row| instance(row, graded.get(row.instance_id.as_str()), &summary))
-        .collect();
-    let count = |state| {
-        let instances = instances.iter();
-        instances.filter(|instance| instance.state == state).count()
-    };
-    Ok(Model {
-        model: name.to_owned(),
-        summary: path,
-        total: summary.total(),
-        resolved: count(State::Resolved),
-        unresolved: count(State::Unresolved),
-        empty_patch: count(State::EmptyPatch),
-        ungradable: count(State::Ungradable),
-        error: count(State::Error),
-        incomplete: summary.incomplete().len(),
-        instances,
-    })
-}
-
-fn instance(row: &Row, graded: Option<&Graded>, summary: &Summary) -> Instance {
-    let id = &row.instance_id;
-    let report = graded.and_then(|graded| graded.as_ref().ok());
-    let state = if summary.empty().contains(id) {
-        State::EmptyPatch
-    } else if matches!(graded, Some(Err(_))) {
-        State::Ungradable
-    } else if summary.resolved().contains(id) {
-        State::Resolved
-    } else if summary.unresolved().contains(id) {
-        State::Unresolved
-    } else {
-        State::Error
-    };
-    let tests = report.and_then(|report| report.tests_status.as_ref());
-    let count = |outcome: &Outcome, expected: &[String]| Count {
-        success: outcome.success.len(),
-        total: expected.len(),
-    };
-    let why = match (graded, state) {
-        (Some(Err(why)), _) => Some(why.clone()),
-        (Some(Ok(report)), State::Unresolved) if tests.is_none() => {
-            Some(report.infra_failure_reason.map_or_else(
-                || "its log holds no results".to_owned(),
-                |reason| format!("its log holds no results ({reason})"),
-            ))
-        }
-        (None, State::Error) => Some("it has neither test_output.txt nor report.json".to_owned()),
-        _ => None,
-    };
-    Instance {
-        instance_id: id.clone(),
-        state,
-        fail_to_pass: tests.map(|tests| count(&tests.fail_to_pass, &row.fail_to_pass)),
-        pass_to_pass: tests.map(|tests| count(&tests.pass_to_pass, &row.pass_to_pass)),
-        why,
-    }
-}
-
-fn written(document: Result<String, serde_json::Error>) -> Result<String, Failure> {
-    document.map_err(|error| Failure::new("cannot write the report as JSON", error.to_string()))
 }
 
 fn text(report: &Report<'_>) -> String {

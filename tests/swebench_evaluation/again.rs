@@ -124,3 +124,20 @@ fn what_is_not_always_the_same_is_told() {
     );
     assert!(scene.has_file("gold", "attempt-20/test_output.txt"));
 }
+
+#[test]
+fn two_processes_do_not_work_on_one_run_at_once() {
+    let scene = Scene::new();
+    scene.dataset(&[scene.row()]);
+    let holder = "process 1 on host.example, since 2026-01-01T00:00:00Z";
+    let path = "work/logs/run_evaluation/r/.lock";
+    let lock = fs_err::File::open(scene.ohoci.write(path, holder)).unwrap();
+    lock.file().try_lock().unwrap();
+    for flags in [&[][..], &["--rewrite-reports"], &["--shard", "0/2"]] {
+        let outcome = scene.run("gold", flags).exits(1);
+        let said = format!("run r is in use\n  {holder} works on it\n");
+        assert!(outcome.stderr.contains(&said), "{}", outcome.stderr);
+    }
+    lock.file().unlock().unwrap();
+    scene.run("gold", &[]).exits(0);
+}

@@ -236,7 +236,7 @@ fn a_registry_carries_what_shards_start_from_and_leave() {
     let left: Vec<_> = fs_err::read_dir(work.join("logs/run_evaluation/r"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.starts_with('.'))
+        .filter(|name| name.starts_with(".gathering"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
 

@@ -114,7 +114,7 @@ impl Upstream {
         &self.version
     }
 
-    fn grade(&self, row: &Row, patch: &str, log: &Path) -> Result<String, UpstreamError> {
+    fn grade(&self, row: &Row, patch: Option<&str>, log: &Path) -> Result<String, UpstreamError> {
         let known = row.parser().ok().map(LogParser::name);
         let parser = row.log_parser.as_deref().or(known);
         let job = json!({
@@ -185,10 +185,15 @@ impl Grader {
     }
 
     /// Grades a log. Blocks.
-    pub(super) fn grade(&self, row: &Row, patch: &str, log: &Path) -> Result<Verdict, NoGrade> {
+    pub(super) fn grade(
+        &self,
+        row: &Row,
+        patch: Option<&str>,
+        log: &Path,
+    ) -> Result<Verdict, NoGrade> {
         let native = || -> Result<String, NoGrade> {
             let content = fs_err::read(log).map_err(NoGrade::Failed)?;
-            let report = grade(row, Some(patch), &content)
+            let report = grade(row, patch, &content)
                 .map_err(|error: GradeError| NoGrade::Ungradable(error.to_string()))?;
             report
                 .to_json(&row.instance_id)
@@ -233,6 +238,18 @@ fn difference(native: &str, upstream: &str) -> Option<String> {
         ours.trim(),
         theirs.trim()
     ))
+}
+
+impl Verdict {
+    /// What it says of a log without results; `None` of any other.
+    pub(super) fn without_results(&self) -> Option<String> {
+        self.fail_to_pass.is_none().then(|| {
+            self.infra_failure_reason.as_ref().map_or_else(
+                || "its log holds no results".to_owned(),
+                |reason| format!("its log holds no results ({reason})"),
+            )
+        })
+    }
 }
 
 /// What a report says of its instance.
@@ -326,7 +343,7 @@ mod tests {
     fn graders_that_disagree_give_no_grade() {
         let log = tempfile::NamedTempFile::new().unwrap();
         fs_err::write(log.path(), LOG).unwrap();
-        let native = Grader::Native.grade(&row(), "p", log.path()).unwrap();
+        let native = Grader::Native.grade(&row(), Some("p"), log.path()).unwrap();
         assert!(native.resolved);
         assert_eq!(
             native.fail_to_pass,
@@ -344,19 +361,24 @@ mod tests {
         };
         let (_keep, path) = answering(&native.document);
         let both = Grader::Both(Upstream::find(&path).unwrap());
-        assert_eq!(both.grade(&row(), "p", log.path()).unwrap(), native);
+        assert_eq!(both.grade(&row(), Some("p"), log.path()).unwrap(), native);
         let other = native
             .document
             .replace("\"resolved\": true", "\"resolved\": false");
         let (_keep, path) = answering(&other);
         let both = Grader::Both(Upstream::find(&path).unwrap());
-        match both.grade(&row(), "p", log.path()) {
+        match both.grade(&row(), Some("p"), log.path()) {
             Err(NoGrade::Disagreement { why, .. }) => {
                 assert!(why.contains(r#""\"resolved\": true,""#), "{why}");
             }
             other => panic!("{other:?}"),
         }
         let upstream = Grader::Upstream(Upstream::find(&path).unwrap());
-        assert!(!upstream.grade(&row(), "p", log.path()).unwrap().resolved);
+        assert!(
+            !upstream
+                .grade(&row(), Some("p"), log.path())
+                .unwrap()
+                .resolved
+        );
     }
 }

@@ -205,7 +205,7 @@ impl Evaluator {
     ) -> Option<Outcome> {
         let (row, patch, output) = (row.clone(), patch.to_owned(), folder.test_output());
         let grader = self.grader.clone();
-        let graded = blocking(move || Ok(grader.grade(&row, &patch, &output))).await;
+        let graded = blocking(move || Ok(grader.grade(&row, Some(&patch), &output))).await;
         let mut log = InstanceLog::append(&folder.run_log(), self.clock).ok()?;
         log.say("Grading the log once more: the dataset or the grader is another now");
         note_grade(graded.ok()?, None, folder, &mut log, &mut outcome).ok()?;
@@ -354,7 +354,7 @@ impl Evaluator {
         log.say(&format!("Grading answer for {id}..."));
         let (row, patch) = (job.row.clone(), patch.to_owned());
         let grader = self.grader.clone();
-        let graded = blocking(move || Ok(grader.grade(&row, &patch, &output))).await?;
+        let graded = blocking(move || Ok(grader.grade(&row, Some(&patch), &output))).await?;
         note_grade(graded, killed, folder, log, outcome)?;
         if ended == Ended::Exited(KILLED) && outcome.status == Status::Unresolved {
             outcome.why = Some(
@@ -505,12 +505,7 @@ fn note_grade(
         verdict if verdict.infra_failure => Status::Infra,
         _ => Status::Unresolved,
     };
-    outcome.why = verdict.fail_to_pass.is_none().then(|| {
-        verdict.infra_failure_reason.map_or_else(
-            || "its log holds no results".to_owned(),
-            |reason| format!("its log holds no results ({reason})"),
-        )
-    });
+    outcome.why = verdict.without_results();
     outcome.fail_to_pass = verdict.fail_to_pass;
     outcome.pass_to_pass = verdict.pass_to_pass;
     outcome.failed_tests = verdict.failed_tests;

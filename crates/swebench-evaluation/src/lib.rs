@@ -1,9 +1,13 @@
 //! Runs predictions of SWE-bench in sandboxes, grades what their tests write, and tells of it in
-//! upstream's files and in its own.
+//! upstream's files and in its own. [`run::evaluate`] runs and grades, [`finished::Finished`] writes what
+//! came of it, and [`regrade::regrade`] grades once more what a run left.
 
 pub mod carried;
+pub mod carrier;
+pub mod coming;
 pub mod diagnosis;
 pub mod engine;
+pub mod finished;
 mod folder;
 pub mod grader;
 pub mod image;
@@ -12,14 +16,17 @@ mod instance_log;
 pub mod outcome;
 mod output;
 mod patching;
+pub mod regrade;
 pub mod results;
 pub mod roots;
+pub mod run;
+pub mod run_folder;
 mod sandboxed;
 pub mod workers;
 
 pub use grader::Grader;
 pub use image::{ImageNames, Images};
-pub use instance::{Evaluator, Job, record, recorded};
+pub use instance::Evaluator;
 pub use instance_log::Clock;
 pub use outcome::{Count, Key, Outcome, Status};
 pub use output::Follow;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use futures_util::StreamExt as _;
 
@@ -122,6 +123,23 @@ fn gathered(task: &Task<'_>) -> Outcome {
         .unwrap_or_else(|| new(Status::Infra).because("no shard has left anything of it"))
 }
 
+/// The rows of tasks for whose image there is nothing under any of its names.
+pub async fn without_image(run: &Run<'_>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for task in run.tasks.iter().filter(|task| !task.prediction.is_empty()) {
+        let found = run
+            .evaluator
+            .roots
+            .has(&run.evaluator.names, task.row)
+            .await;
+        // What cannot be found out is told when the instance is evaluated.
+        if matches!(found, Ok(false)) {
+            rows.push(task.row.clone());
+        }
+    }
+    rows
+}
+
 /// Evaluates all tasks; outcomes are in their order. Instances whose images are still being built
 /// come last, each as soon as its image is there.
 ///
@@ -144,15 +162,22 @@ pub async fn evaluate(run: &Run<'_>, coming: &Coming, observer: &dyn Observer) -
     let done = AtomicUsize::new(0);
     let one = async |(place, task): (usize, &Task<'_>)| {
         let unbuilt = coming.wait_for(&task.row.instance_id).await.err();
+        let started = Instant::now();
         let mut outcome = attempts(run, task, observer).await;
         if let (Status::BuildFailed, Some(error)) = (outcome.status, unbuilt) {
             outcome = outcome.because(format!("level {}: {error}", error.level));
-            if let Err(error) = record(&task.folder, &outcome) {
-                observer.warned(&format!("why it was not built is not kept: {error}"));
-            }
         }
+        let evaluated = started.elapsed();
         if let Err(error) = roots.release(&task.row.instance_id).await {
             observer.warned(&format!("an unpacked image stays: {error}"));
+        }
+        if outcome.seconds.total > 0.0 && !outcome.from_earlier {
+            let passed = started.elapsed();
+            outcome.seconds.teardown += (passed - evaluated).as_secs_f64();
+            outcome.seconds.total = passed.as_secs_f64();
+            if let Err(error) = record(&task.folder, &outcome) {
+                observer.warned(&format!("what became of it is not kept: {error}"));
+            }
         }
         let number = done.fetch_add(1, Ordering::Relaxed) + 1;
         observer.ended(number, count, &outcome);
@@ -180,13 +205,7 @@ async fn attempts(run: &Run<'_>, task: &Task<'_>, observer: &dyn Observer) -> Ou
         attempts.push(attempt(run, task, &folder, observer).await);
     }
     let new = || Outcome::new(&task.row.instance_id, &task.prediction.model, Status::Infra);
-    let outcome = Outcome::of_attempts(attempts).unwrap_or_else(new);
-    if !outcome.attempts.is_empty()
-        && let Err(error) = record(&task.folder, &outcome)
-    {
-        observer.warned(&format!("what the attempts gave is not kept: {error}"));
-    }
-    outcome
+    Outcome::of_attempts(attempts).unwrap_or_else(new)
 }
 
 async fn attempt(

@@ -71,7 +71,8 @@ impl Destination {
     }
 
     /// Whether it is one file, which is written anew by whoever adds to it.
-    pub(crate) fn is_archive(&self) -> bool {
+    #[must_use]
+    pub fn is_archive(&self) -> bool {
         self.archive().is_some()
     }
 

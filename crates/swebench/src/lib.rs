@@ -7,6 +7,7 @@ pub mod eval_script;
 pub mod frozen;
 pub mod grading;
 pub mod infra_failure;
+pub mod json_text;
 pub mod log_parser;
 pub mod names;
 pub mod patch_paths;

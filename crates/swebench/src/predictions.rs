@@ -3,11 +3,14 @@
 //! Source: SWE-bench 5.0.2, `get_predictions_from_file` of `swebench/harness/utils.py` and
 //! `get_dataset_from_preds` of `run_evaluation.py`.
 
+mod shapes;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::names::{self, NameError};
+use super::json_text;
+use super::names::NameError;
 use super::row::{Place, Row};
 
 /// The model's name where the dataset's own patches are taken.
@@ -20,7 +23,7 @@ pub struct Prediction {
     pub instance_id: String,
     /// The model's name (`model_name_or_path`).
     pub model: String,
-    /// The patch; `None` where it is null or missing.
+    /// The patch; `None` where it is null.
     pub patch: Option<String>,
 }
 
@@ -38,6 +41,7 @@ pub struct Predictions {
     entries: Vec<Prediction>,
     places: HashMap<String, usize>,
     replaced: BTreeSet<String>,
+    repaired: BTreeSet<String>,
 }
 
 /// Why predictions cannot be used.
@@ -63,6 +67,25 @@ pub enum PredictionError {
     NoObject {
         /// The prediction.
         place: Place,
+    },
+    /// It is not UTF-8.
+    #[error("{0}")]
+    Encoding(&'static str),
+    /// A row of a dataset stands where a prediction should.
+    #[error(
+        "{place}: it is a row of a dataset, not a prediction; `gold` takes the dataset's own patches"
+    )]
+    Row {
+        /// The row.
+        place: Place,
+    },
+    /// No field holds a patch.
+    #[error("{place}: none of its fields holds a patch ({}); known are `model_patch`, `prediction`, `patch`, `fix_patch` and `test_result.git_patch`", .fields.join(", "))]
+    NoPatch {
+        /// The prediction.
+        place: Place,
+        /// Its fields.
+        fields: Vec<String>,
     },
     /// A field is missing or is no text.
     #[error("{place}: field `{field}` has to be a string")]
@@ -95,20 +118,13 @@ pub enum PredictionError {
 }
 
 impl Predictions {
-    /// A `.json` document: a list, or an object whose keys do not matter (SWE-agent's form).
+    /// A `.json` document: a list, an object of predictions by instance, or a single one.
     ///
     /// # Errors
     ///
     /// Names the first prediction and field that cannot be read.
     pub fn from_json(document: &[u8]) -> Result<Self, PredictionError> {
-        let members: Vec<Value> =
-            match serde_json::from_slice(document).map_err(PredictionError::Document)? {
-                Value::Array(members) => members,
-                Value::Object(members) => members.into_iter().map(|(_, member)| member).collect(),
-                _ => return Err(PredictionError::Shape),
-            };
-        let members = members.iter().enumerate();
-        Self::collect(members.map(|(index, member)| prediction(member, Place::Member(index + 1))))
+        Self::read(document, false, None)
     }
 
     /// A `.jsonl` document: one prediction a line; blank lines are skipped.
@@ -117,14 +133,77 @@ impl Predictions {
     ///
     /// Names the first line and field that cannot be read.
     pub fn from_json_lines(document: &[u8]) -> Result<Self, PredictionError> {
+        Self::read(document, true, None)
+    }
+
+    /// Reads predictions in any of the shapes that harnesses and agents write. `is_lines` says that
+    /// each line is to be a document of its own, `model` what the model is called where a prediction
+    /// names none.
+    ///
+    /// # Errors
+    ///
+    /// Names the first prediction and field that cannot be read.
+    pub fn read(
+        document: &[u8],
+        is_lines: bool,
+        model: Option<&str>,
+    ) -> Result<Self, PredictionError> {
+        let document = json_text::unmarked(document).map_err(PredictionError::Encoding)?;
+        let whole = || Self::from_document(document, model);
+        let lines = || Self::from_lines(document, model);
+        // What a file is called is not always what it holds.
+        match is_lines {
+            false => match whole() {
+                Err(PredictionError::Document(error)) if error.is_syntax() => {
+                    lines().map_err(|_| PredictionError::Document(error))
+                }
+                read => read,
+            },
+            true => match lines() {
+                Err(
+                    error @ (PredictionError::Json { .. }
+                    | PredictionError::NoObject { .. }
+                    | PredictionError::Field { .. }),
+                ) => whole().map_err(|_| error),
+                read => read,
+            },
+        }
+    }
+
+    fn from_document(document: &[u8], model: Option<&str>) -> Result<Self, PredictionError> {
+        let (document, is_repaired) =
+            json_text::parse(document).map_err(PredictionError::Document)?;
+        let one = |index: usize, member: &Value, key: Option<&str>| {
+            let place = Place::Member(index + 1);
+            Ok((shapes::prediction(member, place, key, model)?, is_repaired))
+        };
+        match &document {
+            Value::Array(members) => {
+                let members = members.iter().enumerate();
+                Self::collect(members.map(|(index, member)| one(index, member, None)))
+            }
+            Value::Object(members) if members.get("instance_id").is_some_and(Value::is_string) => {
+                Self::collect([one(0, &document, None)].into_iter())
+            }
+            Value::Object(members) => {
+                let members = members.iter().enumerate();
+                let all = members.map(|(index, (key, member))| one(index, member, Some(key)));
+                Self::collect(all)
+            }
+            _ => Err(PredictionError::Shape),
+        }
+    }
+
+    fn from_lines(document: &[u8], model: Option<&str>) -> Result<Self, PredictionError> {
         let lines = document.split(|byte| *byte == b'\n').enumerate();
         let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-        Self::collect(lines.map(|(index, line)| {
+        let all = lines.map(|(index, line)| {
             let place = Place::Line(index + 1);
-            let value =
-                serde_json::from_slice(line).map_err(|why| PredictionError::Json { place, why })?;
-            prediction(&value, place)
-        }))
+            let (value, is_repaired) =
+                json_text::parse(line).map_err(|why| PredictionError::Json { place, why })?;
+            Ok((shapes::prediction(&value, place, None, model)?, is_repaired))
+        });
+        Self::collect(all)
     }
 
     /// Predictions from elsewhere, such as the folders of a run.
@@ -133,7 +212,7 @@ impl Predictions {
     ///
     /// When there is none.
     pub fn new(predictions: impl IntoIterator<Item = Prediction>) -> Result<Self, PredictionError> {
-        Self::collect(predictions.into_iter().map(Ok))
+        Self::collect(predictions.into_iter().map(|one| Ok((one, false))))
     }
 
     /// The dataset's own patches.
@@ -147,22 +226,27 @@ impl Predictions {
             if patch.is_none() {
                 return Err(PredictionError::NoGold(row.instance_id.clone()));
             }
-            Ok(Prediction {
+            let prediction = Prediction {
                 instance_id: row.instance_id.clone(),
                 model: GOLD.to_owned(),
                 patch,
-            })
+            };
+            Ok((prediction, false))
         }))
     }
 
     /// Of several predictions for an instance the last is taken, in the place of the first.
     fn collect(
-        predictions: impl Iterator<Item = Result<Prediction, PredictionError>>,
+        predictions: impl Iterator<Item = Result<(Prediction, bool), PredictionError>>,
     ) -> Result<Self, PredictionError> {
         let mut all = Self::default();
         for prediction in predictions {
-            let prediction = prediction?;
+            let (prediction, is_repaired) = prediction?;
             let id = prediction.instance_id.clone();
+            let has_half = |patch: &str| patch.contains('\u{fffd}');
+            if is_repaired && prediction.patch.as_deref().is_some_and(has_half) {
+                all.repaired.insert(id.clone());
+            }
             match all
                 .places
                 .get(&id)
@@ -209,6 +293,11 @@ impl Predictions {
         self.replaced.iter().map(String::as_str)
     }
 
+    /// Instances whose patches had halves of characters, which were replaced by U+FFFD.
+    pub fn repaired(&self) -> impl Iterator<Item = &str> {
+        self.repaired.iter().map(String::as_str)
+    }
+
     /// Checks that every instance is one of the dataset's.
     ///
     /// # Errors
@@ -227,38 +316,6 @@ impl Predictions {
         }
         let unknown = unknown.into_iter().map(str::to_owned).collect();
         Err(PredictionError::Unknown(unknown))
-    }
-}
-
-fn prediction(value: &Value, place: Place) -> Result<Prediction, PredictionError> {
-    let Value::Object(members) = value else {
-        return Err(PredictionError::NoObject { place });
-    };
-    let required = |field| {
-        text(members, field)
-            .ok()
-            .flatten()
-            .ok_or(PredictionError::Field { place, field })
-    };
-    let named = |field| move |why| PredictionError::Name { place, field, why };
-    let instance_id = required("instance_id")?;
-    names::check_path_component(&instance_id).map_err(named("instance_id"))?;
-    let model = required("model_name_or_path")?;
-    names::model_directory(&model).map_err(named("model_name_or_path"))?;
-    let field = "model_patch";
-    let patch = text(members, field).map_err(|()| PredictionError::Field { place, field })?;
-    Ok(Prediction {
-        instance_id,
-        model,
-        patch,
-    })
-}
-
-fn text(members: &Map<String, Value>, field: &str) -> Result<Option<String>, ()> {
-    match members.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(()),
     }
 }
 
@@ -316,6 +373,83 @@ mod tests {
             error,
             "instance c has no field `patch`, so it has no gold prediction"
         );
+    }
+
+    #[test]
+    fn predictions_are_read_as_harnesses_and_agents_write_them() {
+        let openhands = r#"{"instance_id":"a","test_result":{"git_patch":"$ git diff\n\ndiff --git a/x b/x\n+y"},"metadata":{"llm_config":{"model":"org/m"}},"instance":{"patch":"gold"},"history":[]}"#;
+        for (document, model, patch) in [
+            (r#"{"a":{"model_patch":"p"}}"#, "file", Some("p")),
+            (
+                r#"[{"instance_id":"a","patch":"p","prefix":"run"}]"#,
+                "run",
+                Some("p"),
+            ),
+            (
+                r#"[{"instance_id":"a","prediction":"p","model":"m"}]"#,
+                "m",
+                Some("p"),
+            ),
+            (
+                r#"[{"org":"a","repo":"b","number":1,"fix_patch":"p"}]"#,
+                "file",
+                Some("p"),
+            ),
+            (
+                r#"{"instance_id":"a","model_patch":"p"}"#,
+                "file",
+                Some("p"),
+            ),
+            (
+                r#"[{"instance_id":"a","test_result":null,"error":"x"}]"#,
+                "file",
+                None,
+            ),
+            (
+                r#"[{"instance_id":"a","model_patch":null,"patch":"p"}]"#,
+                "file",
+                None,
+            ),
+            (openhands, "org/m", Some("diff --git a/x b/x\n+y\n")),
+        ] {
+            let marked = format!("\u{feff}{document}");
+            let lines = document.replace('\n', " ");
+            for (text, is_lines) in [(document, false), (&marked, false), (&lines, true)] {
+                let all = Predictions::read(text.as_bytes(), is_lines, Some("file"));
+                let all = all.unwrap_or_else(|error| panic!("{document}: {error}"));
+                let first = all.iter().next().unwrap();
+                let id = if document.contains("org\":\"a") {
+                    "a__b-1"
+                } else {
+                    "a"
+                };
+                assert_eq!(first.instance_id, id, "{document}");
+                assert_eq!(first.model, model, "{document}");
+                assert_eq!(first.patch.as_deref(), patch, "{document}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_holds_no_patch_is_not_taken_for_an_empty_one() {
+        let read = |document: &str| {
+            let read = Predictions::read(document.as_bytes(), false, Some("file"));
+            read.unwrap_err().to_string()
+        };
+        let said = read(r#"[{"instance_id":"a","diff":"p"}]"#);
+        assert!(said.contains("(instance_id, diff)"), "{said}");
+        let said = read(r#"[{"instance_id":"a","patch":"p","test_patch":"t"}]"#);
+        assert!(said.contains("a row of a dataset"), "{said}");
+        let said = Predictions::read(b"\xff\xfe[\0", false, None).unwrap_err();
+        assert!(said.to_string().contains("UTF-16"));
+    }
+
+    #[test]
+    fn halves_of_characters_are_told() {
+        let text = r#"[{"instance_id":"a","model_name_or_path":"m","model_patch":"p\udce9"},{"instance_id":"b","model_name_or_path":"m","model_patch":"q"}]"#;
+        let all = Predictions::from_json(text.as_bytes()).unwrap();
+        assert_eq!(all.get("a").unwrap().patch.as_deref(), Some("p\u{fffd}"));
+        assert_eq!(all.repaired().collect::<Vec<_>>(), ["a"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::json_text;
 use super::log_parser::{Instance, LogParser, NoParser};
 use super::names::{self, NameError};
 
@@ -103,6 +104,9 @@ pub enum RowError {
     /// The document is no JSON.
     #[error("it is no JSON list of instances: {0}")]
     Document(#[source] serde_json::Error),
+    /// It is not UTF-8.
+    #[error("{0}")]
+    Encoding(&'static str),
     /// A line is no JSON.
     #[error("{place}: it is no JSON: {why}")]
     Json {
@@ -170,6 +174,7 @@ impl Row {
     ///
     /// Names the first row and field that cannot be read.
     pub fn from_json(document: &[u8]) -> Result<Vec<Self>, RowError> {
+        let document = json_text::unmarked(document).map_err(RowError::Encoding)?;
         let rows: Vec<Value> = serde_json::from_slice(document).map_err(RowError::Document)?;
         let rows = rows.iter().enumerate();
         rows.map(|(index, row)| Self::from_value(row, Place::Member(index + 1)))
@@ -182,6 +187,7 @@ impl Row {
     ///
     /// Names the first line and field that cannot be read.
     pub fn from_json_lines(document: &[u8]) -> Result<Vec<Self>, RowError> {
+        let document = json_text::unmarked(document).map_err(RowError::Encoding)?;
         let lines = document.split(|byte| *byte == b'\n').enumerate();
         lines
             .filter(|(_, line)| !line.trim_ascii().is_empty())

@@ -10,10 +10,10 @@ use super::missing::BuildArguments;
 use crate::arguments::Format;
 use crate::failure::Failure;
 use crate::limits::LimitArguments;
+use crate::swebench::grader::GraderArguments;
 use ohoci_image::env;
 use ohoci_swebench::names;
 use ohoci_swebench_evaluation::ImageNames;
-use ohoci_swebench_evaluation::grader::{Grader, Upstream};
 use ohoci_swebench_evaluation::roots::Afterwards;
 
 /// Evaluate predictions: apply each patch in its instance's image, run the tests, grade them.
@@ -72,14 +72,8 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 
-    /// Who grades. Where the package swebench (version 5) disagrees with ohoci, `both` gives no
-    /// verdict
-    #[arg(long, value_enum, value_name = "WHO", default_value_t)]
-    pub(super) grader: GraderChoice,
-
-    /// The Python that finds the package swebench
-    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
-    pub python: PathBuf,
+    #[command(flatten)]
+    pub(super) grader: GraderArguments,
 
     /// Show what the tests write, as it comes, on stderr
     #[arg(long)]
@@ -148,18 +142,6 @@ pub(super) struct ImageArguments {
     /// Remove also unpacked images that were there before
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(super) clean: Option<String>,
-}
-
-/// Who grades.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum GraderChoice {
-    /// ohoci.
-    #[default]
-    Native,
-    /// The package swebench.
-    Upstream,
-    /// Both.
-    Both,
 }
 
 /// Upstream's levels.
@@ -273,27 +255,6 @@ impl Arguments {
     /// When the flag's value is none.
     pub(super) fn only_rewrites(&self) -> Result<bool, Failure> {
         flag("--rewrite-reports", self.rewrite_reports.as_deref())
-    }
-}
-
-impl Arguments {
-    /// Who grades.
-    ///
-    /// # Errors
-    /// When the package is asked for and cannot be used.
-    pub(super) fn grader(&self) -> Result<Grader, Failure> {
-        let upstream = || {
-            Upstream::find(&self.python).map_err(|error| {
-                Failure::new("cannot grade with the package swebench", error.to_string()).hinted(
-                    "install it with `pip install --no-deps swebench unidiff`, and name its Python with --python",
-                )
-            })
-        };
-        Ok(match self.grader {
-            GraderChoice::Native => Grader::Native,
-            GraderChoice::Upstream => Grader::Upstream(upstream()?),
-            GraderChoice::Both => Grader::Both(upstream()?),
-        })
     }
 }
 

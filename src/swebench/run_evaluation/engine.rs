@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use super::Arguments;
 use super::engine_arguments::EngineChoice;
 use crate::failure::Failure;
-use crate::swebench::run_tree::write;
 use crate::{exit_code, output};
+use ohoci_store::staged;
 use ohoci_swebench_evaluation::engine::{Cluster, Shards, kubernetes_job, slurm_script};
 
 /// Flags that are for this process only, and whether a value stands behind them.
@@ -63,7 +63,8 @@ pub(super) fn hand_over(
             let logs = fs_err::canonicalize(&folder)
                 .map_err(|error| failed("cannot find the run's folder", error.to_string()))?;
             let text = slurm_script(&shards, &engine.sbatch, &logs.display().to_string());
-            write(&script, &text)?;
+            staged::replace(&script, text.as_bytes())
+                .map_err(|error| failed("cannot write the script", error.to_string()))?;
             if engine.write_only {
                 output::note(&format!(
                     "submit it: sbatch {}; then gather: {gather}",
@@ -100,7 +101,8 @@ pub(super) fn hand_over(
             let text = serde_json::to_string_pretty(&job)
                 .map_err(|error| failed("cannot write the job", error.to_string()))?;
             let manifest = folder.join("job.json");
-            write(&manifest, &(text + "\n"))?;
+            staged::replace(&manifest, (text + "\n").as_bytes())
+                .map_err(|error| failed("cannot write the job", error.to_string()))?;
             output::note(&format!(
                 "start it: kubectl apply -f {}; when it is complete, gather: {gather}",
                 manifest.display()

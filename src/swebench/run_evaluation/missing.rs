@@ -1,11 +1,10 @@
-//! Images that are not there yet are built before anything is evaluated.
+//! Images that are not there yet are built while others are evaluated.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Arguments;
+use super::{Arguments, told};
 use crate::arguments::RegistryArguments;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -13,11 +12,11 @@ use crate::limits::LimitArguments;
 use crate::output;
 use crate::swebench::images::{self, Instances, Request};
 use ohoci_layer::pack::PackOptions;
-use ohoci_swebench::row::Row;
 use ohoci_swebench::specs::Catalogue;
-use ohoci_swebench_evaluation::Evaluator;
-use ohoci_swebench_images::BuildError;
-use ohoci_swebench_images::destination::DestinationError;
+use ohoci_swebench_evaluation::Outcome;
+use ohoci_swebench_evaluation::coming::Coming;
+use ohoci_swebench_evaluation::run::{self, Run, evaluate};
+use ohoci_swebench_images::destination::{Destination, DestinationError};
 use ohoci_swebench_images::images::Observer;
 use ohoci_swebench_images::report::ImageOutcome;
 use ohoci_swebench_images::repository::RepoSource;
@@ -79,17 +78,14 @@ pub(super) struct BuildArguments {
     pub(super) build_logs: PathBuf,
 }
 
-/// What could not be built, by instance.
-pub(super) type Unbuilt = BTreeMap<String, BuildError>;
-
 impl BuildArguments {
-    /// Whether anything is to be built, and that there is a place for it.
+    /// That there is a place for what is to be built.
     ///
     /// # Errors
     /// When there is none.
-    pub(super) fn check(&self, arguments: &Arguments) -> Result<bool, Failure> {
+    pub(super) fn check(&self, arguments: &Arguments) -> Result<(), Failure> {
         if self.repo_source.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
         if arguments.images.images.is_none() && arguments.images.registry.is_none() {
             return Err(
@@ -97,7 +93,7 @@ impl BuildArguments {
                     .hinted("--images oci:DIR, or --registry HOST"),
             );
         }
-        Ok(true)
+        Ok(())
     }
 
     /// What is asked for of whoever builds images.
@@ -134,51 +130,54 @@ impl BuildArguments {
     }
 }
 
-/// Builds the images of the rows that have none.
-pub(super) async fn build(
+/// Builds the images that are not there, and evaluates: an instance whose image is being built waits
+/// for it, the others do not.
+pub(super) async fn build_and_evaluate(
     arguments: &Arguments,
     registry: &RegistryArguments,
     catalogue: &Catalogue,
-    evaluator: &Evaluator,
-    workers: usize,
-    rows: &[&Row],
-) -> Result<Unbuilt, Failure> {
-    let mut missing = Vec::new();
-    for row in rows {
-        let found = evaluator.roots.has(&evaluator.names, row).await;
-        // What cannot be found out is told when the instance is evaluated.
-        if matches!(found, Ok(false)) {
-            missing.push((*row).clone());
-        }
-    }
+    run: &Run<'_>,
+    console: &told::Console,
+) -> Result<Vec<Outcome>, Failure> {
+    let missing = match arguments.build.repo_source.is_empty() {
+        true => Vec::new(),
+        false => run::without_image(run).await,
+    };
     if missing.is_empty() {
-        return Ok(Unbuilt::new());
+        return Ok(evaluate(run, &Coming::default(), console).await);
     }
+    let count = run.tasks.iter().filter(|task| !task.prediction.is_empty());
     output::note(&format!(
         "building {} of {} images",
         missing.len(),
-        rows.len()
+        count.count()
     ));
+    let request = arguments.build.request(arguments, run.workers)?;
+    let coming = Coming::new(missing.iter().map(|row| row.instance_id.as_str()));
+    let watching = Watching(&coming);
     let instances = Instances {
         rows: missing,
         catalogue,
         patches: None,
     };
-    let request = arguments.build.request(arguments, workers)?;
     let context = Context::open(registry)?;
-    let building = request.build(instances, context, registry, &Console);
-    let report = Box::pin(building).await?;
-    let outcomes = report.outcomes.into_iter();
-    Ok(outcomes
-        .filter_map(|outcome| Some((outcome.instance_id, outcome.error?)))
-        .collect())
+    let building = request.build(instances, context, registry, &watching);
+    if request.destinations.iter().any(Destination::is_archive) {
+        // An archive is written once, when all of its images are built.
+        Box::pin(building).await?;
+        return Ok(evaluate(run, &coming, console).await);
+    }
+    let evaluating = async { Ok(evaluate(run, &coming, console).await) };
+    let (_, outcomes) = futures_util::future::try_join(Box::pin(building), evaluating).await?;
+    Ok(outcomes)
 }
 
-/// Tells of images on stderr.
-struct Console;
+/// Tells of images on stderr, and those that wait for them.
+struct Watching<'a>(&'a Coming);
 
-impl Observer for Console {
+impl Observer for Watching<'_> {
     fn ended(&self, outcome: &ImageOutcome) {
         images::tell_outcome(outcome);
+        self.0.ended(outcome);
     }
 }

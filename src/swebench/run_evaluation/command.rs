@@ -1,0 +1,200 @@
+//! Parses what is asked for, has it evaluated, handed over or gathered, and prints what came of it.
+
+use super::arguments::Arguments;
+use super::engine;
+use super::engine_arguments::EngineChoice;
+use super::evaluator::evaluator;
+use super::missing;
+use super::record;
+use super::told::{self, Console};
+use crate::arguments::RegistryArguments;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::swebench::time::timestamp;
+use crate::swebench::{inputs, report};
+use crate::{exit_code, output};
+use ohoci_swebench::predictions::{GOLD, Predictions};
+use ohoci_swebench::row::{self, Row};
+use ohoci_swebench_evaluation::Outcome;
+use ohoci_swebench_evaluation::carried::Depot;
+use ohoci_swebench_evaluation::carrier::{Carrier, Inputs};
+use ohoci_swebench_evaluation::engine::Shard;
+use ohoci_swebench_evaluation::finished::Finished;
+use ohoci_swebench_evaluation::run::{self, Run, Task};
+use ohoci_swebench_evaluation::run_folder::RunFolder;
+
+/// Runs the command.
+pub(crate) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
+    for said in arguments.ignored()? {
+        output::note(&said);
+    }
+    let folder = RunFolder::of(&arguments.logs, &arguments.run_id)?;
+    let recorded = record::inputs(arguments, &folder)?;
+    if arguments.only_rewrites()? {
+        return report::grade(&report::Request {
+            run_id: &arguments.run_id,
+            dataset: Some(&recorded.dataset),
+            predictions: Some(&recorded.predictions),
+            instance_ids: &arguments.instance_ids,
+            logs: &arguments.logs,
+            report_dir: &arguments.report_dir,
+            grader: &arguments.grader.grader()?,
+            format: arguments.format,
+        });
+    }
+    arguments.build.check(arguments)?;
+    let shard = arguments.engine.shard()?;
+    let depot = depot(arguments)?;
+    let context = depot
+        .is_some()
+        .then(|| Context::open(registry))
+        .transpose()?;
+    let carrier = depot.zip(context.as_ref()).map(|(depot, context)| Carrier {
+        depot,
+        run_id: &arguments.run_id,
+        resolver: &context.resolver,
+        work_dir: &context.work_dir,
+    });
+    let given = match (&carrier, shard) {
+        (Some(carrier), Some(_)) => carrier.fetch_inputs(recorded.clone()).await?,
+        _ => recorded.clone(),
+    };
+    let (rows, predictions) = read(arguments, &given)?;
+    let lock = folder.lock(shard, &timestamp())?;
+    record::begin(arguments, &recorded, &folder)?;
+    let catalogue = inputs::catalogue(given.specs.as_deref())?;
+    let mut tasks = run::tasks(folder.path(), &rows, &predictions, &catalogue)?;
+    let instances = predictions.iter().count();
+    let handed_over = shard.is_none()
+        && !arguments.engine.gather
+        && arguments.engine.engine != EngineChoice::Local;
+    if handed_over {
+        // Now it is the shards' run.
+        drop(lock);
+        if let Some(carrier) = &carrier {
+            tell_pushed(&carrier.push_inputs(&recorded).await?);
+        }
+        if let Some(code) = engine::hand_over(arguments, folder.path(), instances)? {
+            return Ok(code);
+        }
+    }
+    let outcomes = if handed_over || arguments.engine.gather {
+        if let Some(carrier) = &carrier {
+            let shards = arguments.engine.count(instances);
+            fetch_results(carrier, &folder, shards, &tasks).await?;
+        }
+        run::gather(&tasks)
+    } else {
+        if let Some(shard) = shard {
+            run::keep_shard(&mut tasks, shard);
+        }
+        let evaluating = evaluate(arguments, registry, &tasks, &catalogue);
+        Box::pin(evaluating).await?
+    };
+    if let Some(shard) = shard {
+        if let Some(carrier) = &carrier {
+            let pushed = carrier.push_results(folder.path(), shard, &outcomes);
+            tell_pushed(&pushed.await?);
+        }
+        return Ok(exit_code::DONE);
+    }
+    let finished = Finished {
+        run_id: &arguments.run_id,
+        folder: &folder,
+        dataset: &recorded.dataset.display().to_string(),
+        rows: &rows,
+        predictions: &predictions,
+        outcomes: &outcomes,
+        ended: &timestamp(),
+    };
+    let written = finished.write(&arguments.report_dir)?;
+    let model = predictions.model().unwrap_or_default();
+    told::finish(arguments.format, model, &outcomes, &written)
+}
+
+fn depot(arguments: &Arguments) -> Result<Option<Depot>, Failure> {
+    let Some(text) = &arguments.engine.results else {
+        return Ok(None);
+    };
+    Depot::new(text.parse()?)
+        .map(Some)
+        .map_err(|why| Failure::usage(format!("--results: {why}")))
+}
+
+/// The rows that are asked for, and the predictions.
+fn read(arguments: &Arguments, given: &Inputs) -> Result<(Vec<Row>, Predictions), Failure> {
+    let all = inputs::rows(&given.dataset)?;
+    let rows = row::select(all.clone(), &arguments.instance_ids)
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    inputs::check_graded(&rows)?;
+    // As upstream does: `gold` is for the instances that are asked for.
+    let of = if given.predictions == GOLD {
+        &rows
+    } else {
+        &all
+    };
+    let predictions = inputs::predictions(&given.predictions, of)?;
+    predictions
+        .check_known(&all)
+        .map_err(|error| Failure::new("cannot use the predictions", error.to_string()))?;
+    for id in predictions.replaced() {
+        output::warning(&format!(
+            "{id} is predicted more than once; the last counts"
+        ));
+    }
+    Ok((rows, predictions))
+}
+
+async fn evaluate(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+    tasks: &[Task<'_>],
+    catalogue: &ohoci_swebench::specs::Catalogue,
+) -> Result<Vec<Outcome>, Failure> {
+    // The rest of the context lasts as long as this: its directory holds what runs write.
+    let context = Context::open(registry)?;
+    let (evaluator, workers) = evaluator(
+        arguments,
+        context.resolver,
+        &context.environment,
+        context.cache_dir.as_deref(),
+        &context.work_dir,
+    )?;
+    let run = Run {
+        tasks,
+        evaluator: &evaluator,
+        workers,
+        repeat: arguments.again.repeat.get(),
+        retry_infra: arguments.again.retry_infra,
+        reuse: !arguments.again.fresh,
+    };
+    missing::build_and_evaluate(arguments, registry, catalogue, &run, &Console).await
+}
+
+async fn fetch_results(
+    carrier: &Carrier<'_>,
+    folder: &RunFolder,
+    shards: usize,
+    tasks: &[Task<'_>],
+) -> Result<(), Failure> {
+    let tasks: Vec<(&str, &str)> = tasks
+        .iter()
+        .map(|task| (&*task.prediction.model, &*task.prediction.instance_id))
+        .collect();
+    let missing = carrier.fetch_results(folder.path(), shards, &tasks).await?;
+    for index in missing {
+        let shard = Shard { index, of: shards };
+        output::warning(&format!(
+            "shard {}/{} has pushed nothing yet",
+            shard.index, shard.of
+        ));
+    }
+    Ok(())
+}
+
+fn tell_pushed(what: &str) {
+    output::note(&format!("pushed {what}"));
+}
