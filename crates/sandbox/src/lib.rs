@@ -26,6 +26,7 @@ pub mod root;
 pub mod run;
 pub mod seccomp;
 mod staging;
+mod streams;
 mod usage;
 pub mod user;
 
@@ -37,7 +38,8 @@ pub use process::{Process, ProcessError};
 pub use program::ProgramError;
 pub use remove::{RemovedDirectory, private_in};
 pub use root::{Root, RootError};
-pub use run::{Bubblewrap, Ended, RunError, Streams};
+pub use run::{Bubblewrap, Ended, RunError};
 pub use seccomp::Calls;
 pub use staging::PrepareError;
+pub use streams::Streams;
 pub use user::{User, UserError};

@@ -1,13 +1,12 @@
 //! Runs a program in a sandbox, to its end or to the end of its time.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{FileType, fstat};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
@@ -21,6 +20,7 @@ use super::launched::Launched;
 use super::limits::{Exceeded, LimitGroup};
 use super::overlay::{Overlay, Tools, Workspace};
 use super::staging::PrepareError;
+use super::streams::{self, Passed, Streams};
 
 /// What the program is called.
 const PROGRAM: &str = "bwrap";
@@ -33,24 +33,6 @@ pub struct Bubblewrap {
     fuse: Option<Tools>,
     /// What everything that it runs is limited by.
     limits: Option<Arc<LimitGroup>>,
-}
-
-/// Where the program reads and writes.
-pub enum Streams {
-    /// Where this process does.
-    Inherited,
-    /// It reads nothing; what it writes to standard output and standard error comes through one
-    /// pipe, in the order in which it is written.
-    Into(Box<dyn Write + Send>),
-}
-
-impl std::fmt::Debug for Streams {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Inherited => "Inherited",
-            Self::Into(_) => "Into(…)",
-        })
-    }
 }
 
 /// How a program ended.
@@ -174,7 +156,7 @@ impl Bubblewrap {
         limit: Option<Duration>,
     ) -> Result<Ended, RunError> {
         let deadline = limit.map(|limit| Instant::now() + limit);
-        let (mut running, pump) = self.start(sandbox, command, streams)?;
+        let (mut running, passed) = self.start(sandbox, command, streams)?;
         let ended = tokio::select! {
             ended = running.until(deadline) => ended,
             exceeded = overrun(self.limits.as_deref()) => Ok(Some(Ended::Exceeded(exceeded))),
@@ -192,13 +174,8 @@ impl Bubblewrap {
             (Some(Ended::Exited(_)), Some(exceeded)) => Some(Ended::Exceeded(exceeded)),
             (ended, _) => ended,
         };
-        if let Some(pump) = pump {
-            let failed = RunError::io("pass on what the program wrote");
-            match pump.await {
-                Ok(done) => done.map_err(failed)?,
-                Err(error) => return Err(failed(io::Error::other(error))),
-            }
-        }
+        let passed = passed.end().await;
+        passed.map_err(|(action, error)| RunError::Io { action, error })?;
         match ended {
             Some(ended) => Ok(ended),
             None => Err(refusal(&gone.map_err(failed)?)),
@@ -210,27 +187,9 @@ impl Bubblewrap {
         sandbox: &Sandbox,
         command: &[OsString],
         streams: Streams,
-    ) -> Result<(Running, Option<Pump>), RunError> {
+    ) -> Result<(Running, Passed), RunError> {
         let failed = RunError::io("start bwrap");
-        let limits_files = match streams {
-            Streams::Inherited => !writes_to_a_file(),
-            Streams::Into(_) => true,
-        };
-        let mut output = None;
-        let streams = match streams {
-            Streams::Inherited => [None, None, None],
-            Streams::Into(sink) => {
-                let (reader, writer) = io::pipe().map_err(&failed)?;
-                output = Some((reader, sink));
-                let null = fs_err::File::open("/dev/null").map_err(&failed)?;
-                let error = writer.try_clone().map_err(&failed)?;
-                [
-                    Some(null.into_file().into()),
-                    Some(writer.into()),
-                    Some(error.into()),
-                ]
-            }
-        };
+        let prepared = streams::prepare(streams).map_err(&failed)?;
         let launched = Launch {
             bubblewrap: self.program.clone(),
             sandbox: sandbox.clone(),
@@ -238,8 +197,9 @@ impl Bubblewrap {
             overlay: self.overlay.clone(),
             fuse: self.fuse.clone(),
             limits: self.limits.clone(),
-            limits_files,
-            streams,
+            // No program writes to a file of this machine but by its root file system.
+            limits_files: true,
+            streams: prepared.streams,
             script: None,
         }
         .start()?;
@@ -252,9 +212,8 @@ impl Bubblewrap {
             let status = pipe::Receiver::from_owned_fd(status.into()).map_err(&failed)?;
             running.status = Some(BufReader::new(status).lines());
         }
-        let pump =
-            output.map(|(output, sink)| tokio::task::spawn_blocking(move || copy(output, sink)));
-        Ok((running, pump))
+        let passed = prepared.passing.start().map_err(&failed)?;
+        Ok((running, passed))
     }
 }
 
@@ -263,35 +222,6 @@ async fn overrun(limits: Option<&LimitGroup>) -> Exceeded {
     match limits {
         Some(limits) => limits.overrun().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Whether what a program writes to this process's own streams ends in a file, which may be larger
-/// than what it writes to its root file system.
-fn writes_to_a_file() -> bool {
-    let is_file = |status: Result<rustix::fs::Stat, rustix::io::Errno>| {
-        status.is_ok_and(|status| FileType::from_raw_mode(status.st_mode).is_file())
-    };
-    is_file(fstat(io::stdout())) || is_file(fstat(io::stderr()))
-}
-
-type Pump = tokio::task::JoinHandle<io::Result<()>>;
-
-/// Passes on everything there is. When that fails the program is not held up by it: the rest is
-/// read all the same.
-fn copy(mut output: io::PipeReader, mut sink: Box<dyn Write + Send>) -> io::Result<()> {
-    let mut buffer = vec![0; 64 << 10];
-    let mut result = Ok(());
-    loop {
-        let count = match output.read(&mut buffer) {
-            Ok(0) => return result.and_then(|()| sink.flush()),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return result.and(Err(error)),
-        };
-        if result.is_ok() {
-            result = sink.write_all(buffer.get(..count).unwrap_or_default());
-        }
     }
 }
 

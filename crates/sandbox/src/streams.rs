@@ -1,0 +1,243 @@
+//! Where a program reads and writes, and what stands between it and this machine's files.
+//!
+//! Whoever has a file open can open it once more by `/proc/self/fd`, in other ways than it was given:
+//! one that is to be read could be written, one that is only to grow could be emptied; and whoever
+//! owns it could change its mode. So files reach no program: it has pipes, which are filled and
+//! emptied here.
+
+use std::fs::File;
+use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{FileType, Stat, fstat, major, minor};
+use rustix::io::Errno;
+
+/// Where the program reads and writes.
+pub enum Streams {
+    /// Where this process does. Files are passed on through pipes.
+    Inherited,
+    /// It reads nothing; what it writes to standard output and standard error comes through one
+    /// pipe, in the order in which it is written.
+    Into(Box<dyn Write + Send>),
+}
+
+impl std::fmt::Debug for Streams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Inherited => "Inherited",
+            Self::Into(_) => "Into(…)",
+        })
+    }
+}
+
+/// The streams as the program gets them, and what passes on what goes through them.
+pub(super) struct Prepared {
+    /// Standard input, output and error; this process's own where there is none.
+    pub(super) streams: [Option<OwnedFd>; 3],
+    pub(super) passing: Passing,
+}
+
+/// What is to be passed on while a program runs.
+pub(super) struct Passing {
+    outputs: Vec<Output>,
+    input: Option<(File, io::PipeWriter)>,
+}
+
+/// What comes from a program.
+struct Output {
+    from: PipeReader,
+    to: Box<dyn Write + Send>,
+    /// What becomes of the program when it cannot be passed on.
+    failing: Failing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failing {
+    /// It is not held up by that: the rest is read all the same.
+    Drains,
+    /// It has nowhere to write to any more, as with a pipe whose reader is gone.
+    Stops,
+}
+
+/// What passes on while a program runs, until it has ended.
+pub(super) struct Passed {
+    outputs: Vec<tokio::task::JoinHandle<io::Result<()>>>,
+    /// What reading standard input failed with.
+    unread: Arc<Mutex<Option<io::Error>>>,
+}
+
+/// Makes the streams of a program.
+///
+/// # Errors
+/// When pipes cannot be made.
+pub(super) fn prepare(streams: Streams) -> io::Result<Prepared> {
+    match streams {
+        Streams::Into(to) => {
+            let (from, writer) = io::pipe()?;
+            let null = fs_err::File::open("/dev/null")?;
+            let error = writer.try_clone()?;
+            Ok(Prepared {
+                streams: [
+                    Some(null.into_file().into()),
+                    Some(writer.into()),
+                    Some(error.into()),
+                ],
+                passing: Passing {
+                    outputs: vec![Output {
+                        from,
+                        to,
+                        failing: Failing::Drains,
+                    }],
+                    input: None,
+                },
+            })
+        }
+        Streams::Inherited => own(),
+    }
+}
+
+/// This process's own streams, with pipes in the place of files.
+fn own() -> io::Result<Prepared> {
+    let mut passing = Passing {
+        outputs: Vec::new(),
+        input: None,
+    };
+    let input = match is_kept(rustix::stdio::stdin()) {
+        true => None,
+        false => {
+            let (reader, writer) = io::pipe()?;
+            let own = rustix::stdio::stdin().try_clone_to_owned()?;
+            passing.input = Some((own.into(), writer));
+            Some(reader.into())
+        }
+    };
+    let mut into = |to: BorrowedFd<'_>| -> io::Result<OwnedFd> {
+        let (from, writer) = io::pipe()?;
+        passing.outputs.push(Output {
+            from,
+            to: Box::new(File::from(to.try_clone_to_owned()?)),
+            failing: Failing::Stops,
+        });
+        Ok(writer.into())
+    };
+    let (own_output, own_error) = (rustix::stdio::stdout(), rustix::stdio::stderr());
+    let output = match is_kept(own_output) {
+        true => None,
+        false => Some(into(own_output)?),
+    };
+    let error = match (is_kept(own_error), &output) {
+        (true, _) => None,
+        // In one pipe what is written to both stays in order.
+        (false, Some(output)) if is_same(own_output, own_error) => Some(output.try_clone()?),
+        (false, _) => Some(into(own_error)?),
+    };
+    Ok(Prepared {
+        streams: [input, output, error],
+        passing,
+    })
+}
+
+/// Whether a program may have a stream itself: pipes, sockets, terminals, and the devices that every
+/// sandbox has anyway.
+fn is_kept(stream: BorrowedFd<'_>) -> bool {
+    let Ok(stat) = fstat(stream) else {
+        // There is none.
+        return true;
+    };
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo | FileType::Socket => true,
+        // Refused with what is wrong with it, before anything starts.
+        FileType::Directory => true,
+        FileType::CharacterDevice => rustix::termios::isatty(stream) || is_harmless(&stat),
+        _ => false,
+    }
+}
+
+/// Whether it is `null`, `zero`, `full`, `random` or `urandom` (Linux' `devices.txt`).
+fn is_harmless(stat: &Stat) -> bool {
+    const MEMORY: u32 = 1;
+    major(stat.st_rdev) == MEMORY && matches!(minor(stat.st_rdev), 3 | 5 | 7 | 8 | 9)
+}
+
+fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
+    let of = |stream: BorrowedFd<'_>| -> Result<_, Errno> {
+        let stat = fstat(stream)?;
+        Ok((stat.st_dev, stat.st_ino))
+    };
+    matches!((of(one), of(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+impl Passing {
+    /// Begins to pass on.
+    pub(super) fn start(self) -> io::Result<Passed> {
+        let unread = Arc::new(Mutex::new(None));
+        if let Some((mut from, mut to)) = self.input {
+            let failed = Arc::clone(&unread);
+            // Nothing waits for it: it ends with the program, which then reads no more, unless the
+            // file is one that never has anything to read.
+            let pass = move || {
+                let result = io::copy(&mut from, &mut to);
+                if let Some(error) = result
+                    .err()
+                    .filter(|e| e.kind() != io::ErrorKind::BrokenPipe)
+                {
+                    *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
+            };
+            std::thread::Builder::new()
+                .name("standard-input".to_owned())
+                .spawn(pass)?;
+        }
+        let outputs = self.outputs.into_iter();
+        Ok(Passed {
+            outputs: outputs
+                .map(|output| tokio::task::spawn_blocking(move || output.pass_on()))
+                .collect(),
+            unread,
+        })
+    }
+}
+
+impl Passed {
+    /// Waits until everything is passed on, which it is soon after the program and all that it
+    /// started are gone.
+    ///
+    /// # Errors
+    /// The first thing that could not be passed on, and what was being done.
+    pub(super) async fn end(self) -> Result<(), (&'static str, io::Error)> {
+        let failed = |error| ("pass on what the program wrote", error);
+        let mut result = Ok(());
+        for output in self.outputs {
+            let done = output.await.map_err(io::Error::other).and_then(|done| done);
+            result = result.and(done.map_err(failed));
+        }
+        let unread = self.unread.lock();
+        let unread = unread.unwrap_or_else(PoisonError::into_inner).take();
+        match unread {
+            Some(error) => result.and(Err(("read standard input", error))),
+            None => result,
+        }
+    }
+}
+
+impl Output {
+    fn pass_on(mut self) -> io::Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        let mut result = Ok(());
+        loop {
+            let count = match self.from.read(&mut buffer) {
+                Ok(0) => return result.and_then(|()| self.to.flush()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return result.and(Err(error)),
+            };
+            if result.is_ok() {
+                result = self.to.write_all(buffer.get(..count).unwrap_or_default());
+            }
+            if result.is_err() && self.failing == Failing::Stops {
+                return result;
+            }
+        }
+    }
+}
