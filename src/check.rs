@@ -15,6 +15,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::{exit_code, output, printable};
 use ohoci_compose::check::{BaseCheck, State, check};
+use ohoci_compose::deps::Deps;
 use ohoci_compose::read::{self, Choice};
 use ohoci_image::{Content, Platform, Reference};
 
@@ -90,7 +91,7 @@ pub(super) async fn run(
 }
 
 /// What a deps image is for.
-async fn platforms(deps: &read::Deps) -> Result<Vec<Platform>, Failure> {
+async fn platforms(deps: &Deps) -> Result<Vec<Platform>, Failure> {
     if let Content::Image { .. } = deps.root.content() {
         let image = deps.image_for(&read::this_machine()).await?;
         return Ok(vec![image.config.platform().clone()]);

@@ -15,7 +15,7 @@ use super::exit_code;
 use super::failure::Failure;
 use super::{output, printable, size};
 use ohoci_compose::inspect::{self, ImageInspection, Inspection, RawDocument};
-use ohoci_image::label::Origin;
+use ohoci_image::Role;
 use ohoci_image::{Platform, Reference};
 
 /// Show what an image consists of: index, manifests, layers with sizes, and what they are from.
@@ -195,13 +195,8 @@ fn source(source: &ohoci_image::label::Source) -> String {
     }
 }
 
-fn origin(origin: Option<Origin>) -> &'static str {
-    match origin {
-        Some(Origin::Base) => "base",
-        Some(Origin::Deps) => "deps",
-        Some(Origin::Local) => "local",
-        None => "layer",
-    }
+fn origin(origin: Option<Role>) -> &'static str {
+    origin.map_or("layer", Role::name)
 }
 
 /// The start of a history line, on one line.

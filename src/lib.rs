@@ -4,6 +4,7 @@
 pub mod arguments;
 pub mod batch;
 pub mod check;
+mod choices;
 pub mod compose;
 pub mod context;
 pub mod copy;

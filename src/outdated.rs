@@ -17,7 +17,6 @@ use super::failure::Failure;
 use super::{exit_code, output, printable};
 use ohoci_compose::recompose::{self, ImageState, InputState, Movement, State};
 use ohoci_compose::report::Cost;
-use ohoci_image::label::Origin;
 use ohoci_image::{Digest, Reference, RegistryReference};
 
 /// Say which composed images have a base or deps that moved since.
@@ -139,11 +138,7 @@ fn is_told(input: &InputState) -> bool {
 }
 
 fn push_input(text: &mut String, input: &InputState) {
-    let origin = match input.origin {
-        Origin::Base => "base",
-        Origin::Deps => "deps",
-        Origin::Local => "local",
-    };
+    let origin = input.origin;
     let name = input.name.as_deref().unwrap_or_default();
     let _ = write!(text, "            {origin}  {}  ", printable::line(name));
     let short =

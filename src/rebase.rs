@@ -14,7 +14,7 @@ use super::compose::{View, run_job};
 use super::context::Context;
 use super::failure::Failure;
 use super::{output, printable};
-use ohoci_compose::compose::Job;
+use ohoci_compose::job::Job;
 use ohoci_compose::recompose::{BaseChoice, DepsChoice, Rebase, rebase_job_and_losses};
 use ohoci_image::Reference;
 

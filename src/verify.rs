@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::{exit_code, output, printable};
 use ohoci_compose::recompose::{self, Verdict, Verification};
 use ohoci_image::Reference;
-use ohoci_image::label::Origin;
+use ohoci_image::Role;
 
 /// Check that a composed image is what its recorded inputs give.
 ///
@@ -70,9 +70,9 @@ fn text(verification: &Verification) -> String {
     }
     for missing in &verification.missing {
         let origin = match missing.origin {
-            Origin::Base => "base",
-            Origin::Deps => "deps",
-            Origin::Local => "local layer",
+            Role::Base => "base",
+            Role::Deps => "deps",
+            Role::Local => "local layer",
         };
         let name = missing.name.as_deref().unwrap_or("without a name");
         let _ = write!(text, "\n{origin} {} ", printable::line(name));

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jsonschema::{Retrieve, Uri, Validator};
-use ohoci_image::compose::{
-    Addition, AdditionSource, Base, BaseImage, Composition, Layer, compose,
-};
+use ohoci_image::compose::{Addition, Base, BaseImage, Composition, Layer, compose};
 use ohoci_image::index::{self, Entry, NewIndex};
 use ohoci_image::label::Position;
 use ohoci_image::media_type::{Compression, Family};
-use ohoci_image::{Descriptor, Digest, Document, Manifest, shape};
+use ohoci_image::{Descriptor, Digest, Document, Manifest, Role, shape};
 use serde_json::{Value, json};
 
 use crate::support::images::{Index, bare, busybox};
@@ -99,7 +97,7 @@ fn compositions() -> Vec<Composition> {
         "labels": {"l": "v"}, "exposed_ports": ["80"], "volumes": ["/v"], "stop_signal": "SIGINT",
     });
     let kinds = [Compression::None, Compression::Gzip, Compression::Zstd];
-    let addition = |source: AdditionSource, kind: Compression, content: &str| {
+    let addition = |role: Role, kind: Compression, content: &str| {
         let media_type = Family::Oci.layer(kind).unwrap();
         Addition {
             layers: vec![Layer {
@@ -107,7 +105,7 @@ fn compositions() -> Vec<Composition> {
                 diff_id: Digest::of(content.as_bytes()),
                 created_by: None,
             }],
-            source,
+            role,
             patch: None,
             name: Some("registry.example/deps:1".to_owned()),
             digest: Some(Digest::of(b"deps")),
@@ -130,8 +128,8 @@ fn compositions() -> Vec<Composition> {
                 list.push(Composition {
                     base: Base::Image(Box::new(base.clone())),
                     additions: vec![
-                        addition(AdditionSource::Deps, kind, "one"),
-                        addition(AdditionSource::Local, kind, "two"),
+                        addition(Role::Deps, kind, "one"),
+                        addition(Role::Local, kind, "two"),
                     ],
                     patch: serde_json::from_value(patch.clone()).unwrap(),
                     annotations: BTreeMap::new(),
@@ -145,7 +143,7 @@ fn compositions() -> Vec<Composition> {
     }
     list.push(Composition {
         base: Base::Scratch("linux/arm/v6".parse().unwrap()),
-        additions: vec![addition(AdditionSource::Local, Compression::Gzip, "one")],
+        additions: vec![addition(Role::Local, Compression::Gzip, "one")],
         patch: Default::default(),
         annotations: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
         position: Position::Top,

@@ -9,7 +9,7 @@ pub(crate) fn run(data: &[u8]) -> bool {
         return false;
     };
     let _ = label::patch(document.object());
-    let _ = label::intent(document.object()).map(|intent| intent.map(|it| it.origins(3)));
+    let _ = label::intent(document.object()).map(|intent| intent.map(|it| it.roles(3)));
     let Ok(config) = ImageConfig::parse(document) else {
         return false;
     };

@@ -14,7 +14,7 @@ use crate::compose;
 use crate::context::Context;
 use crate::failure::Failure;
 use ohoci_compose::batch::{Item, Template, Work};
-use ohoci_compose::compose::{Job, Pins};
+use ohoci_compose::job::{Job, Pins};
 use ohoci_config::text;
 use ohoci_image::reference::ReferenceError;
 use ohoci_image::{Digest, Reference};

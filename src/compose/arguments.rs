@@ -7,42 +7,15 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::contract::ContractArgument;
 use crate::arguments::Format;
+use crate::choices;
 use crate::tags::SchemeName;
-
-/// What to do when the target reference exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum IfExists {
-    /// Move it to the new image
-    Replace,
-    /// Leave it as it is and succeed
-    Skip,
-    /// Leave it as it is and fail
-    Fail,
-}
-
-/// Where added layers go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PositionArgument {
-    /// Above the base's layers, as a Dockerfile's COPY does
-    Top,
-    /// Below the base's layers: images share one chain, so a node unpacks the layers once. The
-    /// same files result while base and added layers touch different paths
-    Bottom,
-}
-
-/// How packed layers are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum CompressionArgument {
-    /// gzip: what every client takes
-    #[default]
-    Gzip,
-    /// Zstandard: smaller and faster; makes the image an OCI image
-    Zstd,
-}
+use ohoci_compose::job::IfExists;
+use ohoci_image::label::Position;
+use ohoci_image::media_type::Compression;
 
 /// Put ready-made layers on a base image.
 ///
@@ -109,8 +82,8 @@ pub struct CommonArguments {
     pub contract: Option<ContractArgument>,
 
     /// How layers from directories and plain tars are compressed
-    #[arg(long, value_enum, default_value_t)]
-    pub compression: CompressionArgument,
+    #[arg(long, value_parser = choices::compression(), default_value = "gzip")]
+    pub compression: Compression,
 
     /// Where the result goes; repeatable for more tags and more places
     #[arg(long, value_name = "REF")]
@@ -134,11 +107,11 @@ pub struct CommonArguments {
     pub all_platforms: bool,
 
     /// Where added layers go [default: top]
-    #[arg(long, value_enum)]
-    pub position: Option<PositionArgument>,
+    #[arg(long, value_parser = choices::position())]
+    pub position: Option<Position>,
 
     /// What to do when a target reference exists [default: replace]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = choices::if_exists())]
     pub if_exists: Option<IfExists>,
 
     /// Give the base what it lacks, as a tiny layer of links to the deps' tools: auto, none, or a

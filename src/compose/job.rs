@@ -1,8 +1,8 @@
 //! Turns the command line and the project's defaults into a job.
 
-use super::arguments::{
-    Arguments, CommonArguments, CompressionArgument, IfExists, PositionArgument,
-};
+use std::collections::BTreeMap;
+
+use super::arguments::{Arguments, CommonArguments};
 use super::contract::{Contract, ContractArgument};
 use super::patch::{key_value, patch};
 use super::tagging::Tagging;
@@ -10,28 +10,21 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
 use crate::tags::SchemeName;
-use ohoci_compose::compose::{self, Job, LayerBytes, LocalLayer, Pins};
 use ohoci_compose::fit::{Fit, FitError};
+use ohoci_compose::job::Job;
+use ohoci_compose::local::{self, Given, LocalLayer};
 use ohoci_compose::read::Choice;
 use ohoci_config::ComposeDefaults;
 use ohoci_config::environment::SOURCE_DATE_EPOCH;
 use ohoci_deps::assemble::merged;
 use ohoci_image::compose::{MAX_LAYERS, USUAL_LAYERS};
 use ohoci_image::config_patch::ConfigPatch;
-use ohoci_image::label::Position;
-use ohoci_image::media_type::Compression;
 use ohoci_image::timestamp::Timestamp;
 use ohoci_image::{Platform, Reference};
-use ohoci_layer::pack::{
-    LayerFile, PackError, PackOptions, PackedLayer, pack, pack_directory, pack_tree,
-};
+use ohoci_layer::pack::PackOptions;
 use ohoci_layer::path::LayerPath;
 use ohoci_layer::source::LayerSource;
 use ohoci_openhands::tags::dirhash::{ignores_directory, ignores_file};
-use ohoci_store::file_body::{file_body, own_file_body};
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::path::Path;
 
 /// The job that is asked for. Packs local layers, since their digests are part of it.
 pub(crate) async fn job(arguments: &Arguments, context: &Context) -> Result<Job, Failure> {
@@ -82,26 +75,22 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
     }
     let annotations = annotations(arguments, defaults)?;
     Ok(Job {
-        base: Reference::Scratch,
         deps,
-        pins: Pins::default(),
         deps_path: arguments.deps_path.clone(),
         layers: pack_all(arguments, defaults, contract, context, created).await?,
-        push: Vec::new(),
         choice,
         patch,
         annotations,
-        position: position(arguments, defaults),
-        if_exists: if_exists(arguments, defaults),
+        position: arguments.position.or(defaults.position).unwrap_or_default(),
+        if_exists: arguments
+            .if_exists
+            .or(defaults.if_exists)
+            .unwrap_or_default(),
         fit,
-        reuse: None,
         max_layers: max_layers(arguments)?,
-        may_add_nothing: false,
         no_upload: arguments.no_upload || defaults.no_upload.unwrap_or_default(),
-        dry_run: false,
         created: created.map(|seconds| Timestamp::from_epoch(seconds).to_string()),
-        family: None,
-        work_dir: context.work_dir.clone(),
+        ..Job::on(Reference::Scratch, context.work_dir.clone())
     })
 }
 
@@ -195,31 +184,6 @@ fn choice(arguments: &CommonArguments, defaults: &ComposeDefaults) -> Result<Cho
     } else {
         Choice::Default
     })
-}
-
-fn position(arguments: &CommonArguments, defaults: &ComposeDefaults) -> Position {
-    match (arguments.position, defaults.position) {
-        (Some(PositionArgument::Top), _) | (None, Some(ohoci_config::Position::Top) | None) => {
-            Position::Top
-        }
-        (Some(PositionArgument::Bottom), _) | (None, Some(ohoci_config::Position::Bottom)) => {
-            Position::Bottom
-        }
-    }
-}
-
-fn if_exists(arguments: &CommonArguments, defaults: &ComposeDefaults) -> compose::IfExists {
-    match (arguments.if_exists, defaults.if_exists) {
-        (Some(IfExists::Replace), _) | (None, Some(ohoci_config::IfExists::Replace) | None) => {
-            compose::IfExists::Replace
-        }
-        (Some(IfExists::Skip), _) | (None, Some(ohoci_config::IfExists::Skip)) => {
-            compose::IfExists::Skip
-        }
-        (Some(IfExists::Fail), _) | (None, Some(ohoci_config::IfExists::Fail)) => {
-            compose::IfExists::Fail
-        }
-    }
 }
 
 fn annotations(
@@ -323,58 +287,49 @@ async fn pack_all(
         &arguments.layer
     };
     let options = PackOptions {
-        compression: match arguments.compression {
-            CompressionArgument::Gzip => Compression::Gzip,
-            CompressionArgument::Zstd => Compression::Zstd,
-        },
+        compression: arguments.compression,
         mtime: created.unwrap_or_default(),
         ..PackOptions::default()
     };
     let mut layers = Vec::new();
+    let work_dir = &context.work_dir;
     for text in sources {
         let source = LayerSource::parse(text)
             .map_err(|error| Failure::usage(format!("--layer {text}: {error}")))?;
-        let name = bare_name(&source.path);
-        let work_dir = context.work_dir.clone();
-        // Reading, hashing and compressing keep a core busy; the network must not wait for them.
-        let packed = tokio::task::spawn_blocking(move || pack(&source, &options, &work_dir))
-            .await
-            .map_err(|error| Failure::new("cannot pack a layer", error.to_string()))?
-            .map_err(|error| pack_failure(&error))?;
-        for note in &packed.notes {
+        let packed = local::pack_given(Given::new(source), options, work_dir.clone());
+        let (layer, notes) = packed.await?;
+        for note in &notes {
             output::warning(&format!("--layer {text}: {note}"));
         }
-        layers.push(local_layer(name, packed)?);
+        layers.push(layer);
     }
     if let Some(contract) = contract {
         let fail = |why: String| Failure::new("cannot pack the contract's layer", why);
         let tree = contract.tree().map_err(|error| fail(error.to_string()))?;
         let created_by = format!("ohoci: {}", contract.name());
-        let packed = pack_tree(tree, created_by, &options, &context.work_dir)
-            .map_err(|error| pack_failure(&error))?;
+        let name = contract.name().to_owned();
         layers.push(LocalLayer {
             // What it replaces, it replaces knowingly.
             directories: Vec::new(),
-            ..local_layer(contract.name().to_owned(), packed)?
+            ..LocalLayer::of_tree(name, tree, created_by, &options, work_dir)?
         });
     }
     if let Some(directory) = &arguments.code {
         let source = LayerSource::parse(format!("{}:{CODE}", directory.display()))
             .map_err(|error| Failure::usage(format!("--code: {error}")))?;
         let only_hashed = arguments.tag_scheme == Some(SchemeName::V0);
-        let work_dir = context.work_dir.clone();
-        let packed = tokio::task::spawn_blocking(move || {
-            pack_directory(&source, &options, &work_dir, &|path, is_directory| {
+        let given = Given {
+            name: "code".to_owned(),
+            source,
+            keep: Some(Box::new(move |path, is_directory| {
                 is_code(path, is_directory, only_hashed)
-            })
-        })
-        .await
-        .map_err(|error| Failure::new("cannot pack the code", error.to_string()))?
-        .map_err(|error| pack_failure(&error))?;
-        for note in &packed.notes {
+            })),
+        };
+        let (layer, notes) = local::pack_given(given, options, work_dir.clone()).await?;
+        for note in &notes {
             output::warning(&format!("--code {}: {note}", directory.display()));
         }
-        layers.push(local_layer("code".to_owned(), packed)?);
+        layers.push(layer);
     }
     Ok(layers)
 }
@@ -398,45 +353,4 @@ fn is_code(path: &LayerPath, is_directory: bool, only_hashed: bool) -> bool {
         _ => first == b"openhands",
     };
     is_wanted && (is_hashed || !only_hashed)
-}
-
-pub(crate) fn pack_failure(error: &PackError) -> Failure {
-    let what = format!("cannot make a layer of {}", error.subject());
-    let why = error.why().to_owned();
-    match error.io() {
-        Some(io) if io.kind() == std::io::ErrorKind::StorageFull => Failure::new(what, why).hinted(
-            "packed layers are written to the temporary directory; set TMPDIR to a larger one",
-        ),
-        _ => Failure::new(what, why),
-    }
-}
-
-/// A path's last name. The image remembers it, and the same files must give the same image whichever
-/// directory they lie in.
-fn bare_name(path: &Path) -> String {
-    path.file_name()
-        .map_or(".".into(), OsStr::to_string_lossy)
-        .into_owned()
-}
-
-pub(crate) fn local_layer(name: String, packed: PackedLayer) -> Result<LocalLayer, Failure> {
-    let body = match packed.file {
-        LayerFile::Given(path) => file_body(path, &packed.descriptor),
-        // It lies in the run's own directory, which is removed as a whole at the end.
-        LayerFile::Temporary(path) => {
-            let path = path
-                .keep()
-                .map_err(|error| Failure::new("cannot keep a packed layer", error.to_string()))?;
-            own_file_body(path, &packed.descriptor)
-        }
-    };
-    Ok(LocalLayer {
-        directories: packed.directories,
-        from: LayerBytes::File(body),
-        descriptor: packed.descriptor,
-        diff_id: packed.diff_id,
-        created_by: packed.created_by,
-        name,
-        platform: None,
-    })
 }

@@ -11,9 +11,9 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use arguments::{Arguments, CommonArguments, CompressionArgument, PositionArgument};
+pub use arguments::{Arguments, CommonArguments};
 pub use contract::ContractArgument;
-pub(super) use job::{common, epoch, job, local_layer, pack_failure};
+pub(super) use job::{common, epoch, job};
 pub(super) use tagging::Tagging;
 pub(super) use text::{cost, difference};
 
@@ -24,7 +24,8 @@ use super::failure::Failure;
 use super::output;
 use super::progress::Progress;
 use ohoci_compose::Observer;
-use ohoci_compose::compose::{Job, compose};
+use ohoci_compose::compose::compose;
+use ohoci_compose::job::Job;
 use ohoci_compose::report::Status;
 
 /// Runs the command.

@@ -8,7 +8,7 @@ use super::arguments::CommonArguments;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::tags::{SchemeArguments, SchemeName};
-use ohoci_compose::compose::{IfExists, Job, ReuseOrder};
+use ohoci_compose::job::{IfExists, Job, ReuseOrder};
 use ohoci_compose::read::{Choice, this_machine};
 use ohoci_image::{Content, Reference, RegistryReference};
 use ohoci_openhands::tags::{Scheme, TagError, content};

@@ -37,7 +37,7 @@ pub(super) fn plan(report: &ComposeReport) -> String {
             let _ = writeln!(
                 text,
                 "  {:<5}  {:>9}  {}",
-                role(layer.origin),
+                layer.origin,
                 size::bytes(layer.size),
                 layer.digest
             );
@@ -69,20 +69,11 @@ fn push_target(text: &mut String, target: &TargetReport) {
         let _ = writeln!(
             text,
             "  {:<5}  {:>9}  {}  {}",
-            role(layer.origin),
+            layer.origin,
             size::bytes(layer.size),
             layer.digest,
             layer.plan
         );
-    }
-}
-
-fn role(role: ohoci_compose::plan::Role) -> &'static str {
-    use ohoci_compose::plan::Role;
-    match role {
-        Role::Base => "base",
-        Role::Deps => "deps",
-        Role::Local => "local",
     }
 }
 

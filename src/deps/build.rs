@@ -12,7 +12,8 @@ use super::fetch::{missing_files, platforms};
 use super::selection::selected;
 use super::{bytecode, fetcher, hosts, images, indexes, lock, npm_registries, recipe, sbom};
 use crate::arguments::{Format, RegistryArguments};
-use crate::compose::{CompressionArgument, epoch, local_layer, pack_failure};
+use crate::choices;
+use crate::compose::epoch;
 use crate::context::Context;
 use crate::exit_code;
 use crate::failure::Failure;
@@ -21,8 +22,9 @@ use crate::output;
 use crate::progress::Progress;
 use crate::size::bytes;
 use ohoci_compose::attach::Attached;
-use ohoci_compose::compose::{IfExists, Job, LocalLayer, Pins, compose};
-use ohoci_compose::fit::Fit;
+use ohoci_compose::compose::compose;
+use ohoci_compose::job::Job;
+use ohoci_compose::local::{self, LocalLayer};
 use ohoci_compose::read::Choice;
 use ohoci_compose::report::{ComposeReport, Cost};
 use ohoci_compose::{Event, Observer};
@@ -31,9 +33,7 @@ use ohoci_deps::audit::{Audit, Severity};
 use ohoci_deps::fetching::{self, PackageSources};
 use ohoci_deps::lock::Lock;
 use ohoci_deps::recipe::Recipe;
-use ohoci_image::compose::USUAL_LAYERS;
 use ohoci_image::config_patch::ConfigPatch;
-use ohoci_image::label::Position;
 use ohoci_image::media_type::Compression;
 use ohoci_image::timestamp::Timestamp;
 use ohoci_image::{Platform, Reference, annotation};
@@ -86,8 +86,8 @@ pub struct Arguments {
     pub attach_sbom: bool,
 
     /// How layers are compressed
-    #[arg(long, value_enum, default_value_t)]
-    pub compression: CompressionArgument,
+    #[arg(long, value_parser = choices::compression(), default_value = "gzip")]
+    pub compression: Compression,
 
     /// Threads that read packages and compress; has no influence on the result
     #[arg(long, value_name = "COUNT")]
@@ -245,10 +245,7 @@ async fn build(
         .or(std::thread::available_parallelism().ok())
         .unwrap_or(std::num::NonZeroUsize::MIN);
     let options = PackOptions {
-        compression: match arguments.compression {
-            CompressionArgument::Gzip => Compression::Gzip,
-            CompressionArgument::Zstd => Compression::Zstd,
-        },
+        compression: arguments.compression,
         mtime: created.unwrap_or_default(),
         threads,
         ..PackOptions::default()
@@ -303,7 +300,7 @@ fn pack(
         let tree = std::mem::take(&mut layer.tree);
         let created_by = format!("ohoci deps build: {}", layer.feature);
         let packed = pack_tree(tree, created_by, options, &context.work_dir)
-            .map_err(|error| pack_failure(&error))?;
+            .map_err(|error| local::pack_error(&error))?;
         layers.push(BuiltLayer {
             feature: layer.feature.clone(),
             digest: packed.descriptor.digest.to_string(),
@@ -314,7 +311,7 @@ fn pack(
         local.push(LocalLayer {
             directories: Vec::new(),
             platform: Some(platform.clone()),
-            ..local_layer(layer.feature.clone(), packed)?
+            ..LocalLayer::packed(layer.feature.clone(), packed)?
         });
     }
     Ok((Built { assembled, layers }, local))
@@ -333,10 +330,6 @@ fn job(
     // A patch is lists and strings: nothing that JSON could not hold.
     let text = serde_json::to_string(&patch).unwrap_or_default();
     Job {
-        base: Reference::Scratch,
-        deps: Vec::new(),
-        pins: Pins::default(),
-        deps_path: None,
         layers,
         push,
         choice: Choice::Platforms(platforms.to_vec()),
@@ -344,18 +337,8 @@ fn job(
             labels: [(annotation::PATCH.to_owned(), Some(text))].into(),
             ..ConfigPatch::default()
         },
-        annotations: std::collections::BTreeMap::new(),
-        position: Position::Top,
-        if_exists: IfExists::Replace,
-        fit: Fit::None,
-        reuse: None,
-        max_layers: USUAL_LAYERS,
-        may_add_nothing: false,
-        no_upload: false,
-        dry_run: false,
         created: created.map(|seconds| Timestamp::from_epoch(seconds).to_string()),
-        family: None,
-        work_dir: context.work_dir.clone(),
+        ..Job::on(Reference::Scratch, context.work_dir.clone())
     }
 }
 

@@ -6,7 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
 use super::source;
-use crate::compose::PositionArgument;
+use crate::choices;
 use crate::failure::Failure;
 use ohoci_config::environment::{
     Environment, GITHUB_REF, GITHUB_SHA, IMAGE_TAG_PREFIX, OH_RUNTIME_RUNTIME_IMAGE_REPO, SDK_REF,
@@ -151,11 +151,11 @@ pub struct SchemeArguments {
     /// Where layers are added [default: top]
     #[arg(
         long,
-        value_enum,
+        value_parser = choices::position(),
         value_name = "POSITION",
         help_heading = "Scheme content"
     )]
-    pub position: Option<PositionArgument>,
+    pub position: Option<Position>,
 }
 
 /// A benchmark.
@@ -368,10 +368,7 @@ impl SchemeArguments {
         };
         Ok(content::Inputs {
             deps,
-            position: match self.position {
-                None | Some(PositionArgument::Top) => Position::Top,
-                Some(PositionArgument::Bottom) => Position::Bottom,
-            },
+            position: self.position.unwrap_or_default(),
             patch,
             ..content::Inputs::default()
         })

@@ -152,16 +152,13 @@ async fn deliver(
     destination: &Destination,
     referrers: &[Referrer],
 ) -> Result<(), Error> {
-    match attempt(job, destination, referrers).await {
-        // What was known of the repository is not so any more: put everything once.
-        Err(error) if error.kind() == ErrorKind::Incomplete && destination.registry.is_some() => {
-            if let Some(registry) = &destination.registry {
-                registry.forget();
-            }
-            attempt(job, destination, referrers).await
-        }
-        outcome => outcome,
+    let outcome = attempt(job, destination, referrers).await;
+    // What was known of the repository is not so any more: put everything once.
+    let is_incomplete = |error: &Error| error.kind() == ErrorKind::Incomplete;
+    if outcome.as_ref().is_err_and(is_incomplete) && destination.target.forget() {
+        return attempt(job, destination, referrers).await;
     }
+    outcome
 }
 
 async fn attempt(

@@ -8,9 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::attach;
-use super::compose::partly;
 use super::execute::{self, Delivery};
-use super::plan::{self, Need, Role};
+use super::partly::partly;
+use super::plan::{self, Need};
 use super::read;
 use super::referrers;
 use super::report::{Cost, Status};
@@ -18,7 +18,7 @@ use super::resolver::{Destination, Resolver};
 use super::watch::{Event, Observer};
 use ohoci_image::convert;
 use ohoci_image::media_type::{self, Family, LayerKind};
-use ohoci_image::{Content, Descriptor, Digest, Manifest, Platform, Reference};
+use ohoci_image::{Content, Descriptor, Digest, Manifest, Platform, Reference, Role};
 use ohoci_store::{Arrival, Error, ErrorKind, Source};
 
 /// What to copy where.
@@ -135,7 +135,7 @@ pub async fn copy(
         if is_about && digests(&manifests).ne(digests(&originals)) {
             return Err(no_longer_about(job, destination));
         }
-        let moves = plan::plan(destination, &needs, job.no_upload);
+        let moves = plan::plan(destination.target.as_ref(), &needs, job.no_upload);
         let arrivals = Box::pin(execute::deliver(
             &Delivery {
                 moves: &moves,

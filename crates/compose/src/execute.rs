@@ -42,17 +42,14 @@ pub async fn deliver(
     destination: &Destination,
     observer: &Arc<dyn Observer>,
 ) -> Result<HashMap<Digest, Arrival>, Error> {
-    match Box::pin(attempt(delivery, destination, observer, true)).await {
-        // What was known of the repository is not so any more (its garbage was collected, it was
-        // made anew): ask for everything once.
-        Err(error) if error.kind() == ErrorKind::Incomplete && destination.registry.is_some() => {
-            if let Some(registry) = &destination.registry {
-                registry.forget();
-            }
-            Box::pin(attempt(delivery, destination, observer, false)).await
-        }
-        outcome => outcome,
+    let outcome = Box::pin(attempt(delivery, destination, observer, true)).await;
+    // What was known of the repository is not so any more (its garbage was collected, it was made
+    // anew): ask for everything once.
+    let is_incomplete = |error: &Error| error.kind() == ErrorKind::Incomplete;
+    if outcome.as_ref().is_err_and(is_incomplete) && destination.target.forget() {
+        return Box::pin(attempt(delivery, destination, observer, false)).await;
     }
+    outcome
 }
 
 async fn attempt(
@@ -71,9 +68,10 @@ async fn attempt(
         .map(|step| &step.offer.descriptor)
         .collect();
     let proof = async {
-        match &destination.registry {
-            Some(registry) if trust_plan => registry.prove(&present).await,
-            _ => Ok(false),
+        if trust_plan {
+            target.prove(&present).await
+        } else {
+            Ok(false)
         }
     };
     let place = |step: &'_ Move, proven: bool| {

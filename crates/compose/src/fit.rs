@@ -3,31 +3,25 @@
 mod detail;
 mod layer;
 pub mod listing;
+mod read;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
 use serde::Serialize;
-use tokio_util::io::{StreamReader, SyncIoBridge};
 
 pub use detail::{Detail, Fit, FitError};
 pub use listing::Listing;
+pub(super) use read::known_listing;
+pub use read::listing_of;
 
-use super::compose::{Job, LayerBytes, LocalLayer};
-use super::read::{Found, Image};
-use super::resolver::Resolver;
+use super::local::LocalLayer;
+use super::read::Found;
 use super::watch::{Event, Observer};
-use ohoci_image::{Content, Descriptor, Digest, Platform};
-use ohoci_layer::decompress::Decompressor;
-use ohoci_layer::headers::read_headers_through;
-use ohoci_layer::limits::Budget;
-use ohoci_layer::{Hashed, LayerFile, PackOptions, WrongDiffId};
+use ohoci_image::Platform;
+use ohoci_layer::PackOptions;
 use ohoci_store::cache::Cache;
-use ohoci_store::file_body::{file_body, own_file_body};
-use ohoci_store::{Error, ErrorKind, Source};
-
-/// What the cache calls listings; the number changes when equal layers give other listings.
-const FACT: &str = "listing-5";
+use ohoci_store::{Error, ErrorKind};
 
 /// What a base was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,22 +32,21 @@ pub struct Fitted {
     pub added: Vec<Detail>,
 }
 
-/// A job with the layers that its bases lack, and what those are.
+/// The layers that bases lack, and what those are; `scratch` is composed for where there is no base.
 pub(super) async fn fitted(
-    job: &Job,
-    resolver: &Resolver,
+    fit: &Fit,
+    work_dir: &Path,
+    cache: &Cache,
     base: Option<&Found>,
     scratch: &[Platform],
     observer: &Arc<dyn Observer>,
-) -> Result<(Job, Vec<Fitted>), Error> {
-    let mut fitting = job.clone();
-    let mut report = Vec::new();
+) -> Result<(Vec<LocalLayer>, Vec<Fitted>), Error> {
     let mut listings = Vec::new();
     match base {
         Some(found) => {
             for image in &found.images {
                 observer.event(&Event::Step("reading the base's layer headers".to_owned()));
-                let listing = listing_of(found.source.as_ref(), image, &resolver.cache).await?;
+                let listing = listing_of(found.source.as_ref(), image, cache).await?;
                 listings.push((image.config.platform().clone(), listing));
             }
         }
@@ -63,161 +56,36 @@ pub(super) async fn fitted(
             }
         }
     }
+    let (mut layers, mut report) = (Vec::new(), Vec::new());
     for (platform, listing) in listings {
-        let added = job.fit.missing(&listing);
-        if !added.is_empty() {
-            let layer = packed(&added, &listing, &platform, job)?;
-            fitting.layers.push(layer);
-        }
+        let added = fit.missing(&listing);
         report.push(Fitted {
             platform: platform.to_string(),
-            added,
+            added: added.clone(),
         });
+        if !added.is_empty() {
+            layers.push(LocalLayer {
+                // It stands where the base's links lead.
+                directories: Vec::new(),
+                platform: Some(platform),
+                ..packed(fit, &added, &listing, work_dir)?
+            });
+        }
     }
-    Ok((fitting, report))
+    Ok((layers, report))
 }
 
 fn packed(
+    fit: &Fit,
     added: &[Detail],
     listing: &Listing,
-    platform: &Platform,
-    job: &Job,
+    work_dir: &Path,
 ) -> Result<LocalLayer, Error> {
-    let what = "cannot pack what the base lacks";
-    let fail = |why: String| Error::new(ErrorKind::Io, what, why);
+    let fail = |why: String| Error::new(ErrorKind::Io, "cannot pack what the base lacks", why);
     let tree = layer::tree(added, listing).map_err(|error| fail(error.to_string()))?;
     let names: Vec<&str> = added.iter().map(|detail| detail.name()).collect();
     let created_by = format!("ohoci: fit {}", names.join(","));
-    let options = PackOptions::default();
-    let packed = ohoci_layer::pack_tree(tree, created_by, &options, &job.work_dir)
+    let packed = ohoci_layer::pack_tree(tree, created_by, &PackOptions::default(), work_dir)
         .map_err(|error| fail(error.to_string()))?;
-    let body = match packed.file {
-        LayerFile::Given(path) => file_body(path, &packed.descriptor),
-        // It lies in the run's own directory, which is removed as a whole at the end.
-        LayerFile::Temporary(path) => {
-            let path = path.keep().map_err(|error| Error::io(what, error.error))?;
-            own_file_body(path, &packed.descriptor)
-        }
-    };
-    Ok(LocalLayer {
-        from: LayerBytes::File(body),
-        descriptor: packed.descriptor,
-        diff_id: packed.diff_id,
-        created_by: packed.created_by,
-        // It stands where the base's links lead.
-        directories: Vec::new(),
-        name: job.fit.record(),
-        platform: Some(platform.clone()),
-    })
-}
-
-/// What an image has, where that is known without reading a layer.
-#[must_use]
-pub(super) fn known_listing(image: &Image, cache: &Cache) -> Option<Listing> {
-    let Content::Image { layers, .. } = image.manifest.content() else {
-        return None;
-    };
-    let diff_ids = image.config.diff_ids();
-    let mut all = Listing::default();
-    for (layer, diff_id) in layers.iter().zip(diff_ids) {
-        let fact = cache.fact(FACT, &key(layer, diff_id))?;
-        all.add(&serde_json::from_value(fact).ok()?);
-    }
-    (layers.len() == diff_ids.len()).then_some(all)
-}
-
-/// What a layer is remembered by: one that is what its diff ID says.
-fn key(layer: &Descriptor, diff_id: &Digest) -> String {
-    format!("{} {diff_id}", layer.digest)
-}
-
-/// What an image has. The headers of each layer are read once, ever, on one machine.
-///
-/// # Errors
-/// When a layer cannot be read.
-pub async fn listing_of(
-    source: &dyn Source,
-    image: &Image,
-    cache: &Cache,
-) -> Result<Listing, Error> {
-    let Content::Image { layers, .. } = image.manifest.content() else {
-        return Ok(Listing::default());
-    };
-    let diff_ids = image.config.diff_ids();
-    let refuse = |kind, why| {
-        let what = format!("cannot read the layers of {}", source.place());
-        Error::new(kind, what, why)
-    };
-    if layers.len() != diff_ids.len() {
-        let why = format!(
-            "its manifest lists {} layers, but its config {} diff IDs",
-            layers.len(),
-            diff_ids.len()
-        );
-        return Err(refuse(ErrorKind::Corrupt, why));
-    }
-    let budget = Arc::new(Budget::of_process());
-    let listings = layers
-        .iter()
-        .zip(diff_ids)
-        .map(|(layer, diff_id)| of_layer(source, layer, diff_id, cache, Arc::clone(&budget)));
-    let mut all = Listing::default();
-    for (at, read) in try_join_all(listings).await?.into_iter().enumerate() {
-        if let Err(wrong) = read.content {
-            return Err(refuse(
-                ErrorKind::Corrupt,
-                format!("layer {}: {wrong}", at + 1),
-            ));
-        }
-        all.add(&read.listing);
-    }
-    Ok(all)
-}
-
-/// A layer that was read.
-struct ReadLayer {
-    listing: Listing,
-    /// Whether it is what its diff ID says.
-    content: Result<(), WrongDiffId>,
-}
-
-async fn of_layer(
-    source: &dyn Source,
-    layer: &Descriptor,
-    diff_id: &Digest,
-    cache: &Cache,
-    budget: Arc<Budget>,
-) -> Result<ReadLayer, Error> {
-    let key = key(layer, diff_id);
-    let known = cache.fact(FACT, &key);
-    if let Some(listing) = known.and_then(|fact| serde_json::from_value(fact).ok()) {
-        return Ok(ReadLayer {
-            listing,
-            content: Ok(()),
-        });
-    }
-    let what = || format!("cannot read layer {} of {}", layer.digest, source.place());
-    let stream = source.blob(layer).open(0).await;
-    let stream = stream.map_err(|error| Error::io(what(), error))?;
-    let mut input = SyncIoBridge::new(StreamReader::new(stream));
-    let expected = diff_id.clone();
-    let (members, content) = tokio::task::spawn_blocking(move || {
-        let content = Decompressor::within(&mut input, &budget)?;
-        let mut content = Hashed::new(content, Some(&expected));
-        let members = read_headers_through(&mut content, &budget)?;
-        let compared = content.compare(&expected)?;
-        // The digest counts for all of it.
-        std::io::copy(&mut input, &mut std::io::sink())?;
-        Ok::<_, ohoci_layer::tar_read::TarError>((members, compared))
-    })
-    .await
-    .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
-    .map_err(|error| Error::new(ErrorKind::Unsupported, what(), error.to_string()))?;
-    let listing = Listing::of(&members);
-    if content.is_ok() {
-        // Strings and lists: nothing that JSON could not hold.
-        let fact = serde_json::to_value(&listing).unwrap_or_default();
-        cache.remember_fact(FACT, &key, &fact);
-    }
-    Ok(ReadLayer { listing, content })
+    LocalLayer::packed(fit.record(), packed)
 }

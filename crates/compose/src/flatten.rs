@@ -12,12 +12,12 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use super::read::{Deps, Image};
+use super::local::kept;
+use super::read::Image;
 use ohoci_image::{Content, Descriptor, Digest, media_type};
 use ohoci_layer::limits::Budget;
 use ohoci_layer::{LayerPath, OpenLayer, PackOptions, PackedLayer, Tree};
 use ohoci_store::cache::Cache;
-use ohoci_store::file_body::file_body;
 use ohoci_store::{Body, Error, ErrorKind, Source};
 
 /// What the cache calls these results; the number changes when equal input gives other bytes.
@@ -39,18 +39,17 @@ pub struct Flattened {
 /// # Errors
 /// When a layer cannot be read, or there is nothing at the path.
 pub async fn flatten(
-    deps: &Deps,
+    source: &dyn Source,
     image: &Image,
     path: &str,
     cache: &Cache,
     work_dir: &Path,
 ) -> Result<Flattened, Error> {
-    let what = || format!("cannot take {path} out of {}", deps.source.place());
+    let what = || format!("cannot take {path} out of {}", source.place());
     let prefix = LayerPath::parse(path.as_bytes())
         .map_err(|error| Error::new(ErrorKind::Unsupported, what(), error.to_string()))?;
     let key = format!("{} {prefix}", image.manifest.digest());
-    let mut flattened = deps.flattened.lock().await;
-    if let Some(known) = flattened.get(&key).cloned().or_else(|| known(cache, &key)) {
+    if let Some(known) = known(cache, &key) {
         return Ok(known);
     }
     let Content::Image { layers, .. } = image.manifest.content() else {
@@ -62,7 +61,7 @@ pub async fn flatten(
     };
     let files = try_join_all(layers.iter().enumerate().map(|(at, layer)| {
         let path = work_dir.join(format!("deps-layer-{at}"));
-        spool(deps.source.as_ref(), layer, path)
+        spool(source, layer, path)
     }))
     .await?;
     let work = work_dir.to_owned();
@@ -71,9 +70,7 @@ pub async fn flatten(
         .await
         .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
         .map_err(|why| Error::new(ErrorKind::Unsupported, what(), why))?;
-    let made = keep(cache, &key, packed, &what()).await?;
-    flattened.insert(key, made.clone());
-    Ok(made)
+    keep(cache, &key, packed, &what()).await
 }
 
 /// What an earlier run kept, if all of it is still there.
@@ -179,14 +176,7 @@ async fn keep(
     what: &str,
 ) -> Result<Flattened, Error> {
     let (descriptor, diff_id) = (packed.descriptor, packed.diff_id);
-    // The file lies in the run's own directory, which is removed as a whole at the end.
-    let path = match packed.file {
-        ohoci_layer::LayerFile::Given(path) => path,
-        ohoci_layer::LayerFile::Temporary(path) => {
-            path.keep().map_err(|error| Error::io(what, error.error))?
-        }
-    };
-    let body = file_body(&path, &descriptor);
+    let body = kept(packed.file, &descriptor)?;
     if let Some(mut staged) = cache.stage() {
         let mut stream = body.open(0).await.map_err(|error| Error::io(what, error))?;
         while let Some(piece) = stream.next().await {

@@ -7,10 +7,11 @@ use super::read;
 use super::resolver::Resolver;
 use ohoci_image::image_config::ImageConfig;
 use ohoci_image::index;
-use ohoci_image::label::{self, Intent, Origin};
+use ohoci_image::label::{self, Intent};
 use ohoci_image::shape;
 use ohoci_image::{
-    Content, Descriptor, Digest, Document, Manifest, Platform, Reference, annotation, media_type,
+    Content, Descriptor, Digest, Document, Manifest, Platform, Reference, Role, annotation,
+    media_type,
 };
 use ohoci_store::{Error, ErrorKind, Source};
 
@@ -99,7 +100,7 @@ pub struct LayerInspection {
     /// Digest of the uncompressed tar, as the config says.
     pub diff_id: Option<Digest>,
     /// Where it is from, when ohoci composed the image.
-    pub origin: Option<Origin>,
+    pub origin: Option<Role>,
     /// What made it, as the history says.
     pub created_by: Option<String>,
 }
@@ -270,7 +271,7 @@ async fn image(
     let intent = object.and_then(|config| label::intent(config).ok().flatten());
     let origins = intent
         .as_ref()
-        .and_then(|intent| intent.origins(layers.len()));
+        .and_then(|intent| intent.roles(layers.len()));
     let created_by = object.map(|config| layer_history(config, layers.len()));
     let diff_ids = parsed.map(ImageConfig::diff_ids).unwrap_or_default();
     let annotations =

@@ -6,22 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ohoci_image::{Descriptor, Digest};
-use ohoci_store::{Arrival, Body, Offer, Origin};
-
-/// What a blob is in the image that is made.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// A layer of the base image.
-    Base,
-    /// A layer of a deps image.
-    Deps,
-    /// A layer from this machine's files.
-    Local,
-}
+use ohoci_image::{Descriptor, Digest, Role};
+use ohoci_store::{Arrival, Body, Offer, Origin, Target};
 
 /// A blob that the image needs, and where it can be had.
 #[derive(Clone, Debug)]
@@ -38,15 +24,6 @@ pub struct Need {
     pub local: bool,
     /// Its bytes.
     pub body: Arc<dyn Body>,
-}
-
-/// What is known of a target before anything is asked.
-pub trait Facts {
-    /// The repository, when the target is one in a registry.
-    fn origin(&self) -> Option<&Origin>;
-
-    /// Why the blob is there already, if that is known: in words for the plan.
-    fn proof(&self, digest: &Digest) -> Option<String>;
 }
 
 /// One blob and the way chosen for it.
@@ -105,13 +82,14 @@ impl Way {
 /// Plans the blobs of one target. Each digest appears once, in the order of first need.
 ///
 /// With `forbid_upload`, offers carry no bytes, so that whatever the registry answers, none move.
-pub fn plan(facts: &dyn Facts, needs: &[Need], forbid_upload: bool) -> Vec<Move> {
+pub fn plan(target: &dyn Target, needs: &[Need], forbid_upload: bool) -> Vec<Move> {
+    let there = target.origin();
     // The same blob may be needed twice and lie in several repositories: any may serve.
     let mut lies_in: HashMap<&Digest, Vec<Origin>> = HashMap::new();
     for need in needs {
         let origins = lies_in.entry(&need.descriptor.digest).or_default();
-        if let (Some(target), Some(origin)) = (facts.origin(), &need.origin)
-            && target.host == origin.host
+        if let (Some(there), Some(origin)) = (&there, &need.origin)
+            && there.host == origin.host
             && !origins.contains(origin)
         {
             origins.push(origin.clone());
@@ -121,14 +99,14 @@ pub fn plan(facts: &dyn Facts, needs: &[Need], forbid_upload: bool) -> Vec<Move>
         .iter()
         .filter_map(|need| Some((need, lies_in.remove(&need.descriptor.digest)?)))
         .map(|(need, mount_from)| {
-            let own = facts
-                .origin()
-                .is_some_and(|target| mount_from.contains(target));
+            let own = there
+                .as_ref()
+                .is_some_and(|there| mount_from.contains(there));
             let way = if own {
                 Way::Present {
                     proof: "it is in the same repository".to_owned(),
                 }
-            } else if let Some(proof) = facts.proof(&need.descriptor.digest) {
+            } else if let Some(proof) = target.proof(&need.descriptor.digest) {
                 Way::Present { proof }
             } else if let Some(from) = mount_from.first() {
                 Way::Mount { from: from.clone() }
@@ -161,20 +139,43 @@ pub fn plan(facts: &dyn Facts, needs: &[Need], forbid_upload: bool) -> Vec<Move>
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use ohoci_image::{Manifest, Pointer};
+    use ohoci_store::Error;
 
-    struct Target {
+    /// A target of which only is asked what is known of it.
+    #[derive(Debug)]
+    struct Known {
         origin: Option<Origin>,
         known: Vec<Digest>,
     }
 
-    impl Facts for Target {
-        fn origin(&self) -> Option<&Origin> {
-            self.origin.as_ref()
+    #[async_trait::async_trait]
+    impl Target for Known {
+        fn place(&self) -> String {
+            "here".to_owned()
+        }
+        fn origin(&self) -> Option<Origin> {
+            self.origin.clone()
         }
         fn proof(&self, digest: &Digest) -> Option<String> {
             self.known
                 .contains(digest)
                 .then(|| "pushed before".to_owned())
+        }
+        async fn current(&self, _: &Pointer) -> Result<Option<Digest>, Error> {
+            unreachable!("planning asks for nothing")
+        }
+        async fn place_blob(&self, _: &Offer) -> Result<Arrival, Error> {
+            unreachable!("planning moves nothing")
+        }
+        async fn place_document(&self, _: &Descriptor, _: Bytes) -> Result<Arrival, Error> {
+            unreachable!("planning moves nothing")
+        }
+        async fn place_manifest(&self, _: &Manifest, _: &[String]) -> Result<(), Error> {
+            unreachable!("planning moves nothing")
+        }
+        async fn finish(&self) -> Result<(), Error> {
+            unreachable!("planning moves nothing")
         }
     }
 
@@ -198,7 +199,7 @@ mod tests {
         }
     }
 
-    fn ways(target: &Target, needs: &[Need]) -> Vec<Way> {
+    fn ways(target: &Known, needs: &[Need]) -> Vec<Way> {
         plan(target, needs, false)
             .into_iter()
             .map(|m| m.way)
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn same_repository_needs_nothing() {
-        let target = Target {
+        let target = Known {
             origin: Some(origin("r", "a")),
             known: vec![],
         };
@@ -217,7 +218,7 @@ mod tests {
 
     #[test]
     fn same_registry_mounts_and_other_registry_copies() {
-        let target = Target {
+        let target = Known {
             origin: Some(origin("r", "a")),
             known: vec![Digest::of(b"k")],
         };
@@ -250,7 +251,7 @@ mod tests {
 
     #[test]
     fn one_move_per_digest_with_every_place_it_lies_in() {
-        let target = Target {
+        let target = Known {
             origin: Some(origin("r", "a")),
             known: vec![],
         };
@@ -270,7 +271,7 @@ mod tests {
 
     #[test]
     fn layouts_never_mount() {
-        let target = Target {
+        let target = Known {
             origin: None,
             known: vec![],
         };

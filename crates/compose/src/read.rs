@@ -1,11 +1,9 @@
 //! Reads images: the root, the right children of an index, their configs.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::flatten::Flattened;
 use ohoci_image::image_config::ImageConfig;
 use ohoci_image::index::{self, Child, Selection, SkipReason, Skipped, Wanted};
 use ohoci_image::{Content, Descriptor, Digest, Document, Manifest, Platform, Reference, shape};
@@ -285,10 +283,10 @@ fn substitutes(source: &dyn Source, chosen: &[Child], wanted: &Wanted) -> Vec<St
 }
 
 /// What is known of an image's platform besides its config.
-struct Said {
-    platform: Platform,
+pub(super) struct Said {
+    pub(super) platform: Platform,
     /// How that is known, where it is only a guess.
-    guess: Option<String>,
+    pub(super) guess: Option<String>,
 }
 
 impl Said {
@@ -403,7 +401,7 @@ async fn image_and_ahead(
 }
 
 /// Reads the config of a manifest.
-async fn image(
+pub(super) async fn image(
     source: &dyn Source,
     at: Option<usize>,
     manifest: Manifest,
@@ -452,107 +450,6 @@ async fn config(
         config,
         note.map(|guess| format!("{}: {guess}", source.place())),
     ))
-}
-
-/// A deps image, of which the right child is chosen for each platform.
-#[derive(Debug)]
-pub struct Deps {
-    /// The place it is read from.
-    pub source: Arc<dyn Source>,
-    /// The reference that others can find it by, if there is one.
-    pub name: Option<String>,
-    /// What the reference names.
-    pub root: Manifest,
-    /// Its images, when it is an index.
-    pub entries: Vec<Child>,
-    read: tokio::sync::Mutex<HashMap<Digest, Image>>,
-    /// What was taken out of it, by image and path. Held while it is being done.
-    pub(super) flattened: tokio::sync::Mutex<HashMap<String, Flattened>>,
-}
-
-impl Deps {
-    /// Reads what the reference names.
-    ///
-    /// # Errors
-    /// When it is missing or unreadable.
-    pub async fn open(source: Arc<dyn Source>, name: Option<String>) -> Result<Self, Error> {
-        let root = source.root().await?;
-        let entries = match root.content() {
-            Content::Image { .. } => Vec::new(),
-            Content::Index { .. } => children(source.as_ref(), &root).await?.children,
-        };
-        Ok(Self {
-            root,
-            entries,
-            source,
-            name,
-            read: tokio::sync::Mutex::default(),
-            flattened: tokio::sync::Mutex::default(),
-        })
-    }
-
-    /// The image that fits a platform best, read once however often it is asked for.
-    ///
-    /// # Errors
-    /// When there is none for the platform (the message lists what there is), or it is unreadable.
-    pub async fn image_for(&self, platform: &Platform) -> Result<Image, Error> {
-        let descriptor = match self.root.content() {
-            Content::Image { .. } => self.root.descriptor(),
-            Content::Index { .. } => {
-                index::best_among(&self.entries, platform)
-                    .map_err(|error| {
-                        Error::new(
-                            ErrorKind::Unsupported,
-                            format!("cannot use deps {}", self.source.place()),
-                            error.to_string(),
-                        )
-                    })?
-                    .descriptor
-            }
-        };
-        let mut read = self.read.lock().await;
-        if let Some(image) = read.get(&descriptor.digest) {
-            return Ok(image.clone());
-        }
-        let manifest = self.child(&descriptor).await?;
-        let said = Said {
-            platform: descriptor
-                .platform
-                .clone()
-                .unwrap_or_else(|| platform.clone()),
-            guess: descriptor
-                .platform
-                .is_none()
-                .then(|| format!("its config names no platform; it is taken to be for {platform}")),
-        };
-        let image = image(self.source.as_ref(), None, manifest, &said).await?;
-        read.insert(descriptor.digest, image.clone());
-        Ok(image)
-    }
-
-    /// The image for this machine where there is one, or else the first: what they all say.
-    ///
-    /// # Errors
-    /// When there is none at all, or it is unreadable.
-    pub async fn first_image(&self) -> Result<Image, Error> {
-        let mut platform = this_machine();
-        if let Content::Index { .. } = self.root.content()
-            && index::best_among(&self.entries, &platform).is_err()
-        {
-            let mut found = self.entries.iter();
-            let first = found.find_map(|child| child.descriptor.platform.clone());
-            platform = first.unwrap_or(platform);
-        }
-        self.image_for(&platform).await
-    }
-
-    async fn child(&self, descriptor: &Descriptor) -> Result<Manifest, Error> {
-        if descriptor.digest == *self.root.digest() {
-            Ok(self.root.clone())
-        } else {
-            self.source.manifest(descriptor).await
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::compose::Reused;
 use super::fit::Fitted;
-use super::plan::Role;
-use ohoci_image::Digest;
 use ohoci_image::diff::Change;
+use ohoci_image::{Digest, Role};
 use ohoci_registry::Statistics;
 use ohoci_store::Arrival;
 
@@ -25,6 +23,20 @@ pub enum Status {
     Skipped,
     /// `--dry-run`: nothing was done.
     Planned,
+}
+
+/// What of an earlier image is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reused {
+    /// All of it.
+    Source,
+    /// Its base and its deps.
+    Lock,
+    /// Its base.
+    Versioned,
+    /// Nothing: there is no earlier image, or none that was made from this base and these deps.
+    Scratch,
 }
 
 /// The result of a compose run.

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use super::plan::{Facts, Need};
-use super::read::{self, Deps};
+use super::deps::Deps;
+use super::plan::Need;
+use super::read;
 use ohoci_image::{Digest, Manifest, Reference, RegistryReference};
 use ohoci_registry::{Client, Scope};
 use ohoci_store::cache::Cache;
@@ -33,13 +34,10 @@ pub struct Resolver {
 pub struct Destination {
     /// The place.
     pub target: Arc<dyn Target>,
-    /// The same, when it is a registry.
-    pub registry: Option<Arc<RegistryTarget>>,
     /// The tags that the result gets; empty for a push by digest only.
     pub tags: Vec<String>,
     /// The references as they were asked for.
     pub references: Vec<Reference>,
-    origin: Option<Origin>,
 }
 
 /// What references have in common that are to share a target.
@@ -47,19 +45,6 @@ pub struct Destination {
 enum TargetKey {
     Repository(String),
     Local(Reference),
-}
-
-impl Facts for Destination {
-    fn origin(&self) -> Option<&Origin> {
-        self.origin.as_ref()
-    }
-
-    fn proof(&self, digest: &Digest) -> Option<String> {
-        self.registry
-            .as_ref()
-            .filter(|registry| registry.knows(digest))
-            .map(|_| "an image that was pushed there lists it".to_owned())
-    }
 }
 
 impl Destination {
@@ -89,6 +74,17 @@ impl Destination {
                 || format!("{}:{tag}", self.target.place()),
                 ToString::to_string,
             )
+    }
+
+    /// Whether this machine remembers having given every tag to `is`'s digest: then the result is
+    /// likely there already, and asking comes first.
+    pub(super) fn every_tag_is_remembered(&self, is: impl Fn(&Digest) -> bool) -> bool {
+        let remembered = |tag: &String| {
+            self.target
+                .remembered(tag)
+                .is_some_and(|digest| is(&digest))
+        };
+        !self.tags.is_empty() && self.tags.iter().all(remembered)
     }
 
     /// Gives up a tag, and the references that stand for it.
@@ -335,20 +331,16 @@ impl Resolver {
                 tags.push(tag);
             }
         }
-        let registry = match references.first() {
-            Some(Reference::Registry(first)) => Some(self.registry_target(first)),
-            _ => None,
-        };
-        let target: Arc<dyn Target> = match (&registry, references.first()) {
-            (Some(registry), _) => Arc::clone(registry) as Arc<dyn Target>,
-            (None, Some(local)) => ohoci_store::open::open_target(local).ok_or_else(|| {
+        let target: Arc<dyn Target> = match references.first() {
+            Some(Reference::Registry(first)) => self.registry_target(first),
+            Some(local) => ohoci_store::open::open_target(local).ok_or_else(|| {
                 Error::new(
                     ErrorKind::Unsupported,
                     format!("cannot push to {local}"),
                     "it is no place",
                 )
             })?,
-            (None, None) => {
+            None => {
                 return Err(Error::new(
                     ErrorKind::Unsupported,
                     "cannot push",
@@ -357,9 +349,7 @@ impl Resolver {
             }
         };
         Ok(Destination {
-            origin: target.origin(),
             target,
-            registry,
             tags,
             references,
         })

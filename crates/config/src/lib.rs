@@ -17,5 +17,5 @@ pub use error::ConfigError;
 pub use limits::{LimitSettings, NetworkSettings};
 pub use load::{Config, PROJECT_FILE, user_file};
 pub use mirrors::{PackageMirrors, Snapshot};
-pub use project::{ComposeDefaults, IfExists, Position};
+pub use project::{ComposeDefaults, IfExists};
 pub use registries::{ClientIdentity, Mirror, RegistrySettings};

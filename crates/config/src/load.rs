@@ -183,10 +183,11 @@ mod tests {
     use tempfile::TempDir;
 
     use super::super::environment::XDG_CONFIG_HOME;
-    use super::super::project::{IfExists, Position};
+    use super::super::project::IfExists;
     use super::super::registries::{ClientIdentity, Mirror};
     use super::*;
     use ohoci_image::Reference;
+    use ohoci_image::label::Position;
 
     struct Machine {
         directory: TempDir,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::Error as _;
 
+use ohoci_image::label::Position;
 use ohoci_image::{Platform, Reference};
 
 /// Defaults for the flags of `ohoci compose` of the same names. `None` or empty is not set.
@@ -61,25 +62,16 @@ pub struct ComposeDefaults {
     pub no_upload: Option<bool>,
 }
 
-/// On which side of the base's layers the new ones go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Position {
-    /// Above them, as a Dockerfile does.
-    Top,
-    /// Below them, so that all composed images share one chain.
-    Bottom,
-}
-
-/// What to do when the tag to push is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// What to do when a reference to push to exists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IfExists {
-    /// Leave it and do nothing.
-    Skip,
-    /// Move it.
+    /// Move it to the new image.
+    #[default]
     Replace,
-    /// Stop with an error.
+    /// Leave it as it is and succeed.
+    Skip,
+    /// Leave it as it is and fail.
     Fail,
 }
 

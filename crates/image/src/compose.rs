@@ -19,6 +19,7 @@ use super::label::Position;
 use super::manifest::{Content, Manifest};
 use super::media_type::{self, Compression, Family, LayerKind};
 use super::platform::Platform;
+use super::role::Role;
 use super::runtime_check;
 use super::timestamp::Timestamp;
 
@@ -84,8 +85,8 @@ pub struct BaseImage {
 pub struct Addition {
     /// The layers, lowest first.
     pub layers: Vec<Layer>,
-    /// What kind of source they are from.
-    pub source: AdditionSource,
+    /// What kind of source they are from: not the base, which is no addition.
+    pub role: Role,
     /// The patch that comes with them.
     pub patch: Option<ConfigPatch>,
     /// What the source is called: a reference, or a file's name.
@@ -98,15 +99,6 @@ pub struct Addition {
     pub platform: Option<Platform>,
     /// When the source was made, RFC 3339.
     pub created: Option<String>,
-}
-
-/// What kind of source an addition is from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdditionSource {
-    /// A deps image.
-    Deps,
-    /// A tar or directory.
-    Local,
 }
 
 /// A layer to add.
@@ -147,18 +139,9 @@ pub struct ComposedLayer {
     /// Digest of the uncompressed tar.
     pub diff_id: Digest,
     /// Where it is from.
-    pub origin: LayerOrigin,
-}
-
-/// Where a layer of a composed image is from; numbers are positions in [`Composition::additions`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LayerOrigin {
-    /// The base.
-    Base,
-    /// A deps image.
-    Deps(usize),
-    /// A tar or directory.
-    Local(usize),
+    pub role: Role,
+    /// Which of [`Composition::additions`] it is from; `None` is the base.
+    pub addition: Option<usize>,
 }
 
 impl Composition {
@@ -222,9 +205,9 @@ impl BaseImage {
 impl Addition {
     /// `deps NAME@DIGEST`, as messages and history entries say it.
     fn describe(&self) -> String {
-        let mut text = match self.source {
-            AdditionSource::Deps => "deps".to_owned(),
-            AdditionSource::Local => "layer".to_owned(),
+        let mut text = match self.role {
+            Role::Local => "layer".to_owned(),
+            role => role.name().to_owned(),
         };
         match (&self.name, &self.digest) {
             (Some(name), Some(digest)) if !name.contains('@') => {
@@ -285,6 +268,9 @@ fn check(input: &Composition) -> Result<ImageConfig, ComposeError> {
     };
     for addition in &input.additions {
         let whose = addition.describe();
+        if addition.role == Role::Base {
+            return Err(ComposeError::BaseAdded(whose));
+        }
         for layer in &addition.layers {
             check_layer(&whose, &layer.descriptor)?;
         }
@@ -382,7 +368,8 @@ fn layers(
         base.push(ComposedLayer {
             descriptor: retyped(descriptor)?,
             diff_id: diff_id.clone(),
-            origin: LayerOrigin::Base,
+            role: Role::Base,
+            addition: None,
         });
     }
     let mut added = Vec::new();
@@ -400,10 +387,8 @@ fn layers(
             added.push(ComposedLayer {
                 descriptor,
                 diff_id: layer.diff_id.clone(),
-                origin: match addition.source {
-                    AdditionSource::Deps => LayerOrigin::Deps(at),
-                    AdditionSource::Local => LayerOrigin::Local(at),
-                },
+                role: addition.role,
+                addition: Some(at),
             });
         }
     }

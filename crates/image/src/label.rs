@@ -9,6 +9,7 @@ use super::annotation;
 use super::config_patch::{ConfigPatch, PatchError, object_at};
 use super::digest::Digest;
 use super::json::{self, JsonError};
+use super::role::Role;
 use super::shape;
 
 /// Where added layers go.
@@ -20,18 +21,6 @@ pub enum Position {
     Top,
     /// Below the base's layers, so that images of different bases share a chain of layers.
     Bottom,
-}
-
-/// Where a layer comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Origin {
-    /// The base image.
-    Base,
-    /// A deps image.
-    Deps,
-    /// A tar or directory of whoever composed.
-    Local,
 }
 
 /// An image or file that went into a composition.
@@ -80,7 +69,7 @@ pub struct Intent {
     pub created: Option<String>,
     /// Runs of layers, lowest first, one for the base and one for each deps image and local
     /// source: `[["base",3],["deps",1]]`.
-    pub layers: Vec<(Origin, usize)>,
+    pub layers: Vec<(Role, usize)>,
 }
 
 /// The only version of [`Intent`] so far.
@@ -113,10 +102,10 @@ pub enum LabelError {
 }
 
 impl Intent {
-    /// The origin of each of `count` layers, lowest first; `None` when the record is about another
+    /// The role of each of `count` layers, lowest first; `None` when the record is about another
     /// number of layers, as after someone appended one with another tool.
     #[must_use]
-    pub fn origins(&self, count: usize) -> Option<Vec<Origin>> {
+    pub fn roles(&self, count: usize) -> Option<Vec<Role>> {
         let recorded = self
             .layers
             .iter()
@@ -124,7 +113,7 @@ impl Intent {
         (recorded == count).then(|| {
             self.layers
                 .iter()
-                .flat_map(|(origin, run)| std::iter::repeat_n(*origin, *run))
+                .flat_map(|(role, run)| std::iter::repeat_n(*role, *run))
                 .collect()
         })
     }
@@ -253,7 +242,7 @@ mod tests {
             annotations: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
             position: Position::Bottom,
             created: Some("2020-01-01T00:00:00Z".to_owned()),
-            layers: vec![(Origin::Deps, 1), (Origin::Local, 1), (Origin::Base, 3)],
+            layers: vec![(Role::Deps, 1), (Role::Local, 1), (Role::Base, 3)],
         }
     }
 
@@ -284,7 +273,7 @@ mod tests {
             annotations: BTreeMap::new(),
             created: None,
             position: Position::Top,
-            layers: vec![(Origin::Base, 3)],
+            layers: vec![(Role::Base, 3)],
             ..full()
         };
         assert_eq!(
@@ -297,14 +286,14 @@ mod tests {
 
     #[test]
     fn layers_are_told_apart() {
-        use Origin::{Base, Deps, Local};
-        assert_eq!(full().origins(5), Some(vec![Deps, Local, Base, Base, Base]));
-        assert_eq!(full().origins(6), None);
+        use Role::{Base, Deps, Local};
+        assert_eq!(full().roles(5), Some(vec![Deps, Local, Base, Base, Base]));
+        assert_eq!(full().roles(6), None);
         let hostile = Intent {
             layers: vec![(Base, usize::MAX), (Base, 6)],
             ..full()
         };
-        assert_eq!(hostile.origins(5), None);
+        assert_eq!(hostile.roles(5), None);
     }
 
     #[test]

@@ -96,11 +96,12 @@ impl Family {
 }
 
 /// How a layer's tar is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Compression {
     /// Not at all.
     None,
-    /// gzip (RFC 1952).
+    /// gzip (RFC 1952), which every client takes.
+    #[default]
     Gzip,
     /// Zstandard (RFC 8878).
     Zstd,

@@ -154,6 +154,47 @@ pub trait Target: Debug + Send + Sync {
     /// without the content is done now. Never fails: what goes wrong shows when it is put.
     async fn prepare(&self) {}
 
+    /// Begins to mount a blob that will be placed. Never fails: what goes wrong shows then.
+    fn prepare_mount(&self, digest: &Digest, from: &Origin) {
+        let _ = (digest, from);
+    }
+
+    /// Why the blob is here, in words for a plan, where that is known without asking.
+    fn proof(&self, digest: &Digest) -> Option<String> {
+        let _ = digest;
+        None
+    }
+
+    /// Whether blobs with a [`proof`](Self::proof) can be taken to be here. The first time that only
+    /// memory says so, one of them is asked for; if it is gone, memory is dropped.
+    ///
+    /// # Errors
+    /// When the place cannot be asked.
+    async fn prove(&self, blobs: &[&Descriptor]) -> Result<bool, Error> {
+        let _ = blobs;
+        Ok(false)
+    }
+
+    /// Forgets what was known of the place, which says that something of it is not so; `false`
+    /// where nothing is ever taken to be known, so that trying again is of no use.
+    fn forget(&self) -> bool {
+        false
+    }
+
+    /// The digest that this machine last gave to `tag`, if it remembers.
+    fn remembered(&self, tag: &str) -> Option<Digest> {
+        let _ = tag;
+        None
+    }
+
+    /// Whether the place lists a tag that this machine saw to name `digest` not long ago, where
+    /// asking for the list once is cheaper than asking for each tag; `None` where it is not, or
+    /// where the list is not to be relied on.
+    async fn lists(&self, tag: &str, digest: &Digest) -> Option<bool> {
+        let _ = (tag, digest);
+        None
+    }
+
     /// Puts a blob, by the cheapest of the ways offered.
     ///
     /// `Ok` means that the blob is there now, whoever put it.

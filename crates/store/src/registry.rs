@@ -240,8 +240,7 @@ impl RegistryTarget {
     }
 
     /// Whether the blob is there, as far as is known without asking.
-    #[must_use]
-    pub fn knows(&self, digest: &Digest) -> bool {
+    fn knows(&self, digest: &Digest) -> bool {
         self.knowledge.knows(digest)
     }
 
@@ -250,82 +249,14 @@ impl RegistryTarget {
         self.knowledge.saw(layers_proven_by(manifest));
     }
 
-    /// Whether blobs that are known to be there can be taken to be there. The first time that only
-    /// memory says so, one of them is asked for; if it is gone, memory is dropped.
-    ///
-    /// # Errors
-    /// When the registry cannot be reached.
-    pub async fn prove(&self, blobs: &[&Descriptor]) -> Result<bool, Error> {
-        self.knowledge.prove(blobs).await
-    }
-
     /// Whether it is known, and proven in this run, that the blob is there.
     async fn surely_has(&self, blob: &Descriptor) -> Result<bool, Error> {
         Ok(self.knows(&blob.digest) && self.prove(&[blob]).await?)
     }
 
-    /// Forgets what is known: the registry says that something of it is not so. From now on what
-    /// it says to have mounted is looked at.
-    pub fn forget(&self) {
-        self.knowledge.forget();
-    }
-
     /// Says that one more image of this run goes here.
     pub fn expect_image(&self) {
         self.images.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether the repository lists a tag that this machine saw to name `digest` not long ago,
-    /// where asking for the list once is cheaper than asking for each of the images that go here;
-    /// `None` where it is not, or where the list is not to be relied on: beside it one tag is looked
-    /// up, and if that names something else than it did, so may the others.
-    pub async fn lists(&self, tag: &str, digest: &Digest) -> Option<bool> {
-        if self.images.load(Ordering::Relaxed) < LIST_FROM
-            || self.knowledge.recent_tag(tag).as_ref() != Some(digest)
-        {
-            return None;
-        }
-        let listed = self
-            .listed
-            .get_or_init(|| async {
-                let pointer = Pointer::Tag(tag.to_owned());
-                let (tags, now) =
-                    futures_util::join!(self.repository.tags(), self.current(&pointer));
-                let as_remembered = now.ok()?.as_ref() == Some(digest);
-                as_remembered.then_some(())?;
-                Some(tags.ok()?.into_iter().collect())
-            })
-            .await;
-        listed.as_ref().map(|tags| tags.contains(tag))
-    }
-
-    /// The digest that this machine last pushed to `tag`, if it remembers.
-    #[must_use]
-    pub fn remembered(&self, tag: &str) -> Option<Digest> {
-        self.knowledge.tag(tag)
-    }
-
-    /// Begins to mount a blob that will be asked for. Never fails: what goes wrong shows when the
-    /// blob is placed.
-    pub fn prepare_mount(&self, digest: &Digest, from: &Origin) {
-        if from.host != self.host
-            || from.repository == self.name
-            || self.knows(digest)
-            || lock(&self.flights).contains_key(digest)
-        {
-            return;
-        }
-        lock(&self.mounts).entry(digest.clone()).or_insert_with(|| {
-            let (repository, digest, name) = (
-                self.repository.clone(),
-                digest.clone(),
-                from.repository.clone(),
-            );
-            EarlyMount {
-                from: from.clone(),
-                task: tokio::spawn(async move { repository.mount(&digest, Some(&name)).await }),
-            }
-        });
     }
 
     /// Mounts a blob from the first repository that the registry will link it from. The mount
@@ -454,6 +385,68 @@ impl Target for RegistryTarget {
         let repository = self.repository.clone();
         let opening = tokio::spawn(async move { repository.open_upload().await });
         lock(&self.prepared).push_back(opening);
+    }
+
+    fn prepare_mount(&self, digest: &Digest, from: &Origin) {
+        if from.host != self.host
+            || from.repository == self.name
+            || self.knows(digest)
+            || lock(&self.flights).contains_key(digest)
+        {
+            return;
+        }
+        lock(&self.mounts).entry(digest.clone()).or_insert_with(|| {
+            let (repository, digest, name) = (
+                self.repository.clone(),
+                digest.clone(),
+                from.repository.clone(),
+            );
+            EarlyMount {
+                from: from.clone(),
+                task: tokio::spawn(async move { repository.mount(&digest, Some(&name)).await }),
+            }
+        });
+    }
+
+    fn proof(&self, digest: &Digest) -> Option<String> {
+        self.knows(digest)
+            .then(|| "an image that was pushed there lists it".to_owned())
+    }
+
+    async fn prove(&self, blobs: &[&Descriptor]) -> Result<bool, Error> {
+        self.knowledge.prove(blobs).await
+    }
+
+    /// From now on, what the registry says to have mounted is looked at.
+    fn forget(&self) -> bool {
+        self.knowledge.forget();
+        true
+    }
+
+    fn remembered(&self, tag: &str) -> Option<Digest> {
+        self.knowledge.tag(tag)
+    }
+
+    /// Worth it where many images of a run go here. Beside the list one tag is looked up: if that
+    /// names something else than it did, so may the others.
+    async fn lists(&self, tag: &str, digest: &Digest) -> Option<bool> {
+        if self.images.load(Ordering::Relaxed) < LIST_FROM
+            || self.knowledge.recent_tag(tag).as_ref() != Some(digest)
+        {
+            return None;
+        }
+        let listed = self
+            .listed
+            .get_or_init(|| async {
+                let pointer = Pointer::Tag(tag.to_owned());
+                let (tags, now) =
+                    futures_util::join!(self.repository.tags(), self.current(&pointer));
+                let as_remembered = now.ok()?.as_ref() == Some(digest);
+                as_remembered.then_some(())?;
+                Some(tags.ok()?.into_iter().collect())
+            })
+            .await;
+        listed.as_ref().map(|tags| tags.contains(tag))
     }
 
     async fn place_blob(&self, offer: &Offer) -> Result<Arrival, Error> {

@@ -4,7 +4,6 @@
 mod configure;
 mod leavings;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,8 +15,9 @@ use super::error::{BuildError, Level, at};
 use super::kept;
 use super::stage::{Stage, Tools};
 use ohoci_compose::Observer;
-use ohoci_compose::compose::{IfExists, Job, LocalLayer, Pins, compose};
-use ohoci_compose::fit::Fit;
+use ohoci_compose::compose::compose;
+use ohoci_compose::job::Job;
+use ohoci_compose::local::LocalLayer;
 use ohoci_compose::read::Choice;
 use ohoci_compose::resolver::Resolver;
 use ohoci_compose::watch::Unwatched;
@@ -25,7 +25,6 @@ use ohoci_deps::lock::Lock;
 use ohoci_deps::recipe::{Feature, Recipe};
 use ohoci_deps::rootfs::RootFiles;
 use ohoci_image::config_patch::ConfigPatch;
-use ohoci_image::label::Position;
 use ohoci_image::{Platform, Reference};
 use ohoci_layer::Tree;
 use ohoci_layer::pack::PackOptions;
@@ -193,26 +192,12 @@ impl<'a> AssembledBase<'a> {
         label("ohoci.swebench.base-recipe", self.recipe.name.as_str());
         label("ohoci.swebench.base-key", &self.key);
         let job = Job {
-            base: Reference::Scratch,
-            deps: Vec::new(),
-            pins: Pins::default(),
-            deps_path: None,
             layers,
             push: vec![reference(staged.path())?],
             choice: Choice::Platforms(vec![self.platform.clone()]),
             patch,
-            annotations: BTreeMap::new(),
-            position: Position::Top,
-            if_exists: IfExists::Replace,
-            fit: Fit::None,
-            reuse: None,
-            max_layers: ohoci_image::compose::USUAL_LAYERS,
             may_add_nothing: true,
-            no_upload: false,
-            dry_run: false,
-            created: None,
-            family: None,
-            work_dir: workshop.work_dir.to_owned(),
+            ..Job::on(Reference::Scratch, workshop.work_dir.to_owned())
         };
         let observer: Arc<dyn Observer> = Arc::new(Unwatched);
         Box::pin(compose(&job, resolver, &observer))

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use ohoci_compose::compose::{LayerBytes, LocalLayer};
 use ohoci_compose::flatten;
+use ohoci_compose::local::{LayerBytes, LocalLayer};
 use ohoci_image::Descriptor;
 use ohoci_layer::pack::{LayerFile, PackOptions, PackedLayer, pack_tree};
 use ohoci_layer::{LayerPath, Tree};

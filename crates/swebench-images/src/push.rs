@@ -13,14 +13,11 @@ use super::destination::Destination;
 use super::planned::PlannedImage;
 use crate::{BuildError, Builder, BuiltInstance, Level};
 use ohoci_compose::Observer;
-use ohoci_compose::compose::{IfExists, Job, Pins, compose};
-use ohoci_compose::fit::Fit;
-use ohoci_compose::read::Choice;
+use ohoci_compose::compose::compose;
+use ohoci_compose::job::{Job, Pins};
 use ohoci_compose::watch::Unwatched;
 use ohoci_image::Reference;
-use ohoci_image::compose::USUAL_LAYERS;
 use ohoci_image::config_patch::ConfigPatch;
-use ohoci_image::label::Position;
 use ohoci_image::reference::ReferenceError;
 use ohoci_store::archive;
 use ohoci_store::open::open_source;
@@ -110,32 +107,20 @@ impl Pusher {
                 .reference(name)
                 .map_err(|error| failed(name, &error))?;
             let job = Job {
-                base: base.reference.clone(),
                 deps: deps.to_vec(),
                 pins: Pins {
                     base: Some(base.digest.clone()),
                     deps: Vec::new(),
                 },
-                deps_path: None,
                 layers: layers.iter().map(|made| made.layer.layer.clone()).collect(),
                 push: match destination.is_archive() {
                     true => vec![self.collection(number, name)],
                     false => reference.clone().into_iter().collect(),
                 },
-                choice: Choice::Default,
                 patch: patch.clone(),
-                annotations: BTreeMap::new(),
-                position: Position::Top,
-                if_exists: IfExists::Replace,
-                fit: Fit::None,
-                reuse: None,
-                max_layers: USUAL_LAYERS,
                 may_add_nothing: true,
-                no_upload: false,
-                dry_run: false,
                 created: self.created.clone(),
-                family: None,
-                work_dir: self.work_dir.clone(),
+                ..Job::on(base.reference.clone(), self.work_dir.clone())
             };
             let observer: Arc<dyn Observer> = Arc::new(Unwatched);
             let report = Box::pin(compose(&job, builder.resolver(), &observer))

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::arguments::Format;
-use crate::compose::CompressionArgument;
+use crate::choices;
 use crate::limits::LimitArguments;
+use ohoci_image::media_type::Compression;
 
 /// Build instances' images under upstream's names, without Docker and without root
 ///
@@ -120,8 +121,8 @@ pub struct Arguments {
     pub logs: PathBuf,
 
     /// How layers are compressed
-    #[arg(long, value_enum, default_value_t)]
-    pub compression: CompressionArgument,
+    #[arg(long, value_parser = choices::compression(), default_value = "gzip")]
+    pub compression: Compression,
 
     /// Print the images with their levels and keys; build nothing
     #[arg(long, alias = "dry_run")]

@@ -5,13 +5,11 @@ use super::plan_text;
 use super::report_text::{self, tell_outcome};
 use super::request::{Instances, Request};
 use crate::arguments::{Format, RegistryArguments};
-use crate::compose::CompressionArgument;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::swebench::inputs;
 use crate::{exit_code, output};
 use ohoci_image::Reference;
-use ohoci_image::media_type::Compression;
 use ohoci_layer::pack::PackOptions;
 use ohoci_swebench::row;
 use ohoci_swebench_images::destination::Destination;
@@ -106,10 +104,7 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
             .map_or_else(default_workers, usize::from),
         logs: arguments.logs.clone(),
         packing: PackOptions {
-            compression: match arguments.compression {
-                CompressionArgument::Gzip => Compression::Gzip,
-                CompressionArgument::Zstd => Compression::Zstd,
-            },
+            compression: arguments.compression,
             ..PackOptions::default()
         },
         limits: arguments.limits.clone(),

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Role;
 use crate::report::{ComposeReport, Status};
 use ohoci_image::Digest;
+use ohoci_image::Role;
 
 /// How an image ended. The names are those of OpenHands' `BuildOutput`
 /// (`benchmarks/utils/build_utils.py`), so that its tools read the records.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::record::Record;
 use super::summary::{SharedLayer, Summary, shared_layers};
-use crate::plan::Role;
+use ohoci_image::Role;
 
 /// How many shared layers have a row of their own; the others are added up.
 const ROWS: usize = 40;

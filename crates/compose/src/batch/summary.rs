@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::record::{Record, RecordStatus};
-use crate::plan::Role;
 use crate::report::Cost;
 use ohoci_image::Digest;
+use ohoci_image::Role;
 
 /// How many of the slowest are named.
 const SLOWEST: usize = 5;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::compose::Job;
+use crate::job::Job;
 use crate::recompose::{BaseChoice, DepsChoice, Rebase, rebase_job};
 use crate::resolver::Resolver;
 use ohoci_image::Reference;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Job, LocalLayer};
-use crate::flatten;
-use crate::read::{self, Choice, Deps, Found};
+use crate::deps::Deps;
+use crate::job::Job;
+use crate::local::LocalLayer;
+use crate::read::{self, Choice, Found};
 use crate::resolver::Resolver;
-use ohoci_image::compose::{Addition, AdditionSource, Base, BaseImage, Composition, Layer};
-use ohoci_image::{Content, Digest, Platform, label};
+use ohoci_image::compose::{Addition, Base, BaseImage, Composition, Layer};
+use ohoci_image::{Content, Digest, Platform, Role, label};
 use ohoci_store::{Body, Error, ErrorKind};
 
 /// One composition per platform, and what was found on the way.
@@ -20,6 +21,7 @@ pub(super) struct Compositions {
 
 pub(super) async fn compositions(
     job: &Job,
+    local: &[LocalLayer],
     resolver: &Resolver,
     base: Option<&Found>,
     deps: &[Arc<Deps>],
@@ -72,7 +74,7 @@ pub(super) async fn compositions(
         }
         let fits =
             |layer: &&LocalLayer| layer.platform.as_ref().is_none_or(|only| *only == platform);
-        additions.extend(job.layers.iter().filter(fits).map(local_addition));
+        additions.extend(local.iter().filter(fits).map(local_addition));
         list.push((
             at,
             Composition {
@@ -164,8 +166,9 @@ async fn deps_addition(
                 .collect()
         }
         Some(path) => {
-            let layer =
-                flatten::flatten(deps, &image, path, &resolver.cache, &job.work_dir).await?;
+            let layer = deps
+                .flattened(&image, path, &resolver.cache, &job.work_dir)
+                .await?;
             flattened.insert(layer.descriptor.digest.clone(), layer.body);
             vec![Layer {
                 descriptor: layer.descriptor,
@@ -176,7 +179,7 @@ async fn deps_addition(
     };
     Ok(Addition {
         layers,
-        source: AdditionSource::Deps,
+        role: Role::Deps,
         patch,
         name: deps.name.clone(),
         digest: Some(deps.root.digest().clone()),
@@ -193,7 +196,7 @@ fn local_addition(layer: &LocalLayer) -> Addition {
             diff_id: layer.diff_id.clone(),
             created_by: Some(layer.created_by.clone()),
         }],
-        source: AdditionSource::Local,
+        role: Role::Local,
         patch: None,
         name: Some(layer.name.clone()),
         digest: None,

@@ -1,6 +1,6 @@
 //! Composes the documents of every platform, and the index over them.
 
-use super::Job;
+use crate::job::Job;
 use crate::read::{self, Choice, Found};
 use ohoci_image::compose::{self, Composed, Composition};
 use ohoci_image::index::{self, Entry, NewIndex};

@@ -4,8 +4,7 @@ use std::time::Instant;
 
 use futures_util::future::try_join_all;
 
-use super::Reused;
-use crate::report::{ComposeReport, Cost, Status, TargetReport};
+use crate::report::{ComposeReport, Cost, Reused, Status, TargetReport};
 use crate::resolver::{Destination, Resolver};
 use ohoci_image::{Digest, Pointer};
 use ohoci_store::{Error, ErrorKind};

@@ -2,8 +2,8 @@
 //! everything below `/usr`, for one. Runtimes then show the directory, and what the link led to is
 //! gone: `/bin/sh`, most likely.
 
-use super::Job;
 use crate::fit::{Listing, known_listing, listing_of};
+use crate::job::Job;
 use crate::read::Found;
 use ohoci_image::label::Position;
 use ohoci_layer::LayerPath;

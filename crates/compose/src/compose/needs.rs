@@ -1,75 +1,66 @@
 //! Where every layer of the result can be had.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::documents::Made;
-use super::{Job, LayerBytes};
-use crate::plan::{Move, Need, Role, Way};
-use crate::read::{Deps, Found};
+use super::composed::Composed;
+use crate::local::LayerBytes;
+use crate::plan::{Move, Need, Way};
 use crate::resolver::Destination;
-use ohoci_image::Digest;
-use ohoci_image::compose::LayerOrigin;
+use ohoci_image::Role;
+use ohoci_image::compose::ComposedLayer;
 use ohoci_image::media_type::{self, LayerKind};
-use ohoci_store::{Body, Error, ErrorKind};
+use ohoci_store::{Error, ErrorKind};
 
 /// Every layer of the result and where it can be had.
-pub(super) fn needs(
-    job: &Job,
-    base: Option<&Found>,
-    deps: &[Arc<Deps>],
-    flattened: &BTreeMap<Digest, Arc<dyn Body>>,
-    made: &Made,
-) -> Vec<Need> {
-    let mut needs = Vec::new();
-    for image in &made.images {
-        for layer in &image.layers {
-            // It stays where its URLs say it is.
-            let kind = media_type::layer_kind(&layer.descriptor.media_type);
-            if kind == LayerKind::Foreign && !layer.descriptor.urls.is_empty() {
-                continue;
-            }
-            let (source, role, file) = match layer.origin {
-                LayerOrigin::Base => (base.map(|found| &found.source), Role::Base, None),
-                LayerOrigin::Deps(at) => match flattened.get(&layer.descriptor.digest) {
-                    Some(body) => (None, Role::Deps, Some(Arc::clone(body))),
-                    None => (deps.get(at).map(|deps| &deps.source), Role::Deps, None),
-                },
-                LayerOrigin::Local(_) => {
-                    let digest = &layer.descriptor.digest;
-                    let mut layers = job.layers.iter();
-                    let layer = layers.find(|known| known.descriptor.digest == *digest);
-                    match layer.map(|layer| &layer.from) {
-                        Some(LayerBytes::File(body)) => (None, Role::Local, Some(Arc::clone(body))),
-                        Some(LayerBytes::Image(source)) => (Some(source), Role::Local, None),
-                        None => (None, Role::Local, None),
-                    }
-                }
-            };
-            let (origin, place, body) = match (source, &file) {
-                (Some(source), _) => (
-                    source.origin(),
-                    source.place(),
-                    source.blob(&layer.descriptor),
-                ),
-                (None, Some(body)) => (None, "this machine".to_owned(), Arc::clone(body)),
-                (None, None) => continue,
-            };
-            needs.push(Need {
-                descriptor: layer.descriptor.clone(),
-                role,
-                origin,
-                place,
-                local: file.is_some(),
-                body,
-            });
-        }
-    }
-    needs
+pub(super) fn needs(composed: &Composed<'_>) -> Vec<Need> {
+    let layers = composed.made.images.iter().flat_map(|image| &image.layers);
+    layers.filter_map(|layer| need(composed, layer)).collect()
 }
 
+fn need(composed: &Composed<'_>, layer: &ComposedLayer) -> Option<Need> {
+    // It stays where its URLs say it is.
+    let kind = media_type::layer_kind(&layer.descriptor.media_type);
+    if kind == LayerKind::Foreign && !layer.descriptor.urls.is_empty() {
+        return None;
+    }
+    let digest = &layer.descriptor.digest;
+    let read = &composed.read;
+    let lies_in = match layer.role {
+        Role::Base => LayerBytes::Image(Arc::clone(&read.base.as_ref()?.source)),
+        Role::Deps => match composed.flattened.get(digest) {
+            Some(body) => LayerBytes::File(Arc::clone(body)),
+            None => LayerBytes::Image(Arc::clone(&read.deps.get(layer.addition?)?.source)),
+        },
+        Role::Local => {
+            let mut layers = composed.local.iter();
+            let local = layers.find(|known| known.descriptor.digest == *digest)?;
+            local.from.clone()
+        }
+    };
+    let descriptor = layer.descriptor.clone();
+    Some(match lies_in {
+        LayerBytes::File(body) => Need {
+            descriptor,
+            role: layer.role,
+            origin: None,
+            place: "this machine".to_owned(),
+            local: true,
+            body,
+        },
+        LayerBytes::Image(source) => Need {
+            body: source.blob(&descriptor),
+            descriptor,
+            role: layer.role,
+            origin: source.origin(),
+            place: source.place(),
+            local: false,
+        },
+    })
+}
+
+/// Refuses a plan that is certain to move bytes into a registry.
 pub(super) fn forbid_moves(destination: &Destination, moves: &[Move]) -> Result<(), Error> {
-    if destination.registry.is_none() {
+    if destination.target.origin().is_none() {
         return Ok(());
     }
     let refused: Vec<String> = moves

@@ -1,47 +1,20 @@
 //! The reuse order of OpenHands V0: what an earlier image under one of three tags leaves to do.
 
-use serde::Serialize;
-
-use super::{Job, Pins};
+use crate::job::{Job, Pins, ReuseOrder};
 use crate::read;
 use crate::recompose::recorded;
+use crate::report::Reused;
 use crate::resolver::Resolver;
 use ohoci_image::label::{self, Intent};
 use ohoci_image::{Digest, Pointer, Reference};
 use ohoci_store::{Error, ErrorKind};
 
-/// Where earlier images are looked for, as `openhands/runtime/utils/runtime_build.py` of OpenHands
-/// 0.62 does: under the source tag, the lock tag, the versioned tag.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReuseOrder {
-    /// The same code on the same base with the same locked dependencies: nothing is left to do.
-    pub source: Reference,
-    /// Other code, everything else the same: base and deps are those of that image.
-    pub lock: Reference,
-    /// Other locked dependencies: the base is that of that image.
-    pub versioned: Reference,
-}
-
-/// What of an earlier image is used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Reused {
-    /// All of it.
-    Source,
-    /// Its base and its deps.
-    Lock,
-    /// Its base.
-    Versioned,
-    /// Nothing: there is no earlier image, or none that was made from this base and these deps.
-    Scratch,
-}
-
 /// What an earlier image is found to be good for.
 pub(super) enum Outcome {
     /// It is the result.
     Done { reference: String, digest: Digest },
-    /// The job, with digests at which its inputs are read.
-    Pinned(Box<Job>, Reused),
+    /// There is something to do, with inputs at these digests.
+    Pinned(Pins, Reused),
 }
 
 /// Looks for earlier images, in order, until one can be used.
@@ -53,20 +26,18 @@ pub(super) async fn look(
     if let Some((reference, digest)) = current(resolver, &order.source).await? {
         return Ok(Outcome::Done { reference, digest });
     }
-    let mut pinned = job.clone();
     if let Some(intent) = intent(resolver, &order.lock).await?
         && let (Some(base), Some(deps)) = (base(job, &intent), deps(job, &intent))
     {
-        pinned.pins = Pins { base, deps };
-        return Ok(Outcome::Pinned(Box::new(pinned), Reused::Lock));
+        return Ok(Outcome::Pinned(Pins { base, deps }, Reused::Lock));
     }
     if let Some(intent) = intent(resolver, &order.versioned).await?
         && let Some(base @ Some(_)) = base(job, &intent)
     {
-        pinned.pins.base = base;
-        return Ok(Outcome::Pinned(Box::new(pinned), Reused::Versioned));
+        let deps = job.pins.deps.clone();
+        return Ok(Outcome::Pinned(Pins { base, deps }, Reused::Versioned));
     }
-    Ok(Outcome::Pinned(Box::new(pinned), Reused::Scratch))
+    Ok(Outcome::Pinned(job.pins.clone(), Reused::Scratch))
 }
 
 /// What a tag names, with the reference that names it for good.

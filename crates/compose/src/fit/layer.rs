@@ -1,6 +1,7 @@
 //! The layer of what a base lacks.
 
-use super::{Detail, Listing};
+use super::detail::Detail;
+use super::listing::Listing;
 use ohoci_layer::path::PathError;
 use ohoci_layer::tree::TreeError;
 use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};

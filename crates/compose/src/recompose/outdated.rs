@@ -9,8 +9,8 @@ use tokio::sync::OnceCell;
 
 use super::recorded::{self, Recorded};
 use crate::resolver::Resolver;
-use ohoci_image::label::{self, Intent, Origin};
-use ohoci_image::{Digest, Pointer, Reference, RegistryReference};
+use ohoci_image::label::{self, Intent};
+use ohoci_image::{Digest, Pointer, Reference, RegistryReference, Role};
 use ohoci_store::Error;
 
 /// Most images that are looked at side by side; the client paces what that comes to.
@@ -52,7 +52,7 @@ pub enum State {
 #[serde(rename_all = "camelCase")]
 pub struct InputState {
     /// What it is in the image.
-    pub origin: Origin,
+    pub origin: Role,
     /// Its name; `None` when it was read from a place without one that others can use.
     pub name: Option<String>,
     /// What the name resolved to when the image was made.
@@ -167,15 +167,15 @@ fn intents(recorded: &Recorded) -> Result<Vec<Intent>, label::LabelError> {
 }
 
 /// Bases, then deps, each once: the images of an index are made from the same.
-fn inputs(intents: &[Intent]) -> Vec<(Origin, &label::Source)> {
+fn inputs(intents: &[Intent]) -> Vec<(Role, &label::Source)> {
     let bases = intents
         .iter()
         .flat_map(|intent| &intent.base)
-        .map(|source| (Origin::Base, source));
+        .map(|source| (Role::Base, source));
     let deps = intents
         .iter()
         .flat_map(|intent| &intent.deps)
-        .map(|source| (Origin::Deps, source));
+        .map(|source| (Role::Deps, source));
     let mut list = Vec::new();
     for input in bases.chain(deps) {
         if !list.contains(&input) {
@@ -196,7 +196,7 @@ fn sum(inputs: &[InputState]) -> State {
     }
 }
 
-async fn look_up(answers: &Answers<'_>, origin: Origin, source: &label::Source) -> InputState {
+async fn look_up(answers: &Answers<'_>, origin: Role, source: &label::Source) -> InputState {
     let mut found = InputState {
         origin,
         name: source.name.clone(),
@@ -280,7 +280,7 @@ mod tests {
 
     fn input(state: Movement) -> InputState {
         InputState {
-            origin: Origin::Base,
+            origin: Role::Base,
             name: None,
             recorded: None,
             now: None,

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::recorded::{self, Recorded};
-use crate::compose::{IfExists, Job, Pins};
 use crate::fit::Fit;
+use crate::job::{Job, Pins};
 use crate::read::Choice;
 use crate::resolver::Resolver;
 use ohoci_image::compose::USUAL_LAYERS;
@@ -125,7 +125,6 @@ pub fn job(
         ));
     }
     Ok(Job {
-        base,
         deps: references,
         pins: Pins {
             base: base_pin,
@@ -138,21 +137,16 @@ pub fn job(
         patch: intent.patch,
         annotations: intent.annotations,
         position: intent.position,
-        if_exists: IfExists::Replace,
         fit: intent
             .local
             .iter()
             .find_map(|source| Fit::recorded(source.name.as_deref()?))
             .unwrap_or_default(),
-        reuse: None,
         // As many as it was allowed to have.
         max_layers: layer_count(recorded).max(USUAL_LAYERS),
         may_add_nothing: true,
-        no_upload: false,
-        dry_run: false,
         created: intent.created,
-        family: None,
-        work_dir: work_dir.to_owned(),
+        ..Job::on(base, work_dir.to_owned())
     })
 }
 

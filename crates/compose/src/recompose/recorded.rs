@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
-use crate::compose::{LayerBytes, LocalLayer};
 use crate::fit::Fit;
 use crate::inspect::layer_history;
+use crate::local::{LayerBytes, LocalLayer};
 use crate::read;
 use crate::resolver::Resolver;
 use ohoci_image::image_config::ImageConfig;
-use ohoci_image::label::{self, Intent, LabelError, Origin};
+use ohoci_image::label::{self, Intent, LabelError};
 use ohoci_image::shape;
 use ohoci_image::{
-    Content, Descriptor, Digest, Document, Manifest, Platform, Reference, media_type,
+    Content, Descriptor, Digest, Document, Manifest, Platform, Reference, Role, media_type,
 };
 use ohoci_store::{Error, ErrorKind, Source};
 
@@ -163,7 +163,7 @@ impl RecordedImage {
     /// The local layers; `None` when the record does not fit the layers that there are.
     fn local(&self, intent: &Intent) -> Option<Vec<Carried>> {
         let layers = self.layers();
-        intent.origins(layers.len())?;
+        intent.roles(layers.len())?;
         let diff_ids = self.config.diff_ids();
         if diff_ids.len() != layers.len() {
             return None;
@@ -172,8 +172,8 @@ impl RecordedImage {
         let mut names = intent.local.iter();
         let mut carried = Vec::new();
         let mut at = 0;
-        for (origin, run) in &intent.layers {
-            if *origin == Origin::Local {
+        for (role, run) in &intent.layers {
+            if *role == Role::Local {
                 let name = names.next()?.name.clone().unwrap_or_default();
                 // A tar or directory becomes one layer.
                 if *run != 1 {

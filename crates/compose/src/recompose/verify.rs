@@ -7,11 +7,12 @@ use serde_json::{Map, Value};
 
 use super::rebase::{self, BaseChoice, DepsChoice};
 use super::recorded::{self, Recorded};
-use crate::compose::{self, Job};
+use crate::compose;
+use crate::job::Job;
 use crate::resolver::Resolver;
 use ohoci_image::diff::{self, Change};
-use ohoci_image::label::{Intent, Origin};
-use ohoci_image::{Digest, Manifest, Reference};
+use ohoci_image::label::Intent;
+use ohoci_image::{Digest, Manifest, Reference, Role};
 use ohoci_store::{Error, ErrorKind};
 
 /// What came out of it.
@@ -51,7 +52,7 @@ pub enum Verdict {
 #[serde(rename_all = "camelCase")]
 pub struct MissingInput {
     /// What it is in the image.
-    pub origin: Origin,
+    pub origin: Role,
     /// Its recorded name.
     pub name: Option<String>,
     /// Its recorded digest.
@@ -119,8 +120,8 @@ pub async fn verify(
 
 /// Inputs that have no name to find them by.
 fn unnamed(intent: &Intent) -> Vec<MissingInput> {
-    let bases = intent.base.iter().map(|source| (Origin::Base, source));
-    let deps = intent.deps.iter().map(|source| (Origin::Deps, source));
+    let bases = intent.base.iter().map(|source| (Role::Base, source));
+    let deps = intent.deps.iter().map(|source| (Role::Deps, source));
     bases
         .chain(deps)
         .filter(|(_, source)| source.name.is_none())
@@ -142,7 +143,7 @@ async fn gone(job: &Job, intent: &Intent, resolver: &Resolver) -> Result<Vec<Mis
             .await?;
         if let Some(why) = not_found(base.root().await)? {
             missing.push(MissingInput {
-                origin: Origin::Base,
+                origin: Role::Base,
                 name: source.name.clone(),
                 digest: source.digest.clone(),
                 why,
@@ -152,7 +153,7 @@ async fn gone(job: &Job, intent: &Intent, resolver: &Resolver) -> Result<Vec<Mis
     for ((reference, pin), source) in job.deps.iter().zip(&job.pins.deps).zip(&intent.deps) {
         if let Some(why) = not_found(resolver.deps_at(reference, pin.as_ref()).await)? {
             missing.push(MissingInput {
-                origin: Origin::Deps,
+                origin: Role::Deps,
                 name: source.name.clone(),
                 digest: source.digest.clone(),
                 why,

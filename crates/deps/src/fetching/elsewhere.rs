@@ -8,7 +8,6 @@ use crate::locking::ImageMeans;
 use crate::locking::elsewhere::{npm_place, place};
 use crate::npm::registry::Registries;
 use crate::recipe::{Feature, Recipe};
-use ohoci_compose::flatten;
 use ohoci_image::{Digest, Platform};
 
 /// A file that cannot be had: what it is, the file, why.
@@ -105,7 +104,8 @@ async fn take(
         .image_for(platform)
         .await
         .map_err(|error| error.to_string())?;
-    let layer = flatten::flatten(&deps, &one, &image.path, fetcher.cache(), images.work_dir)
+    let layer = deps
+        .flattened(&one, &image.path, fetcher.cache(), images.work_dir)
         .await
         .map_err(|error| error.to_string())?;
     if layer.descriptor.digest == file.digest {

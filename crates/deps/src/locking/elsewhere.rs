@@ -11,7 +11,7 @@ use crate::npm::choose::{Target, choose};
 use crate::npm::registry::Registries;
 use crate::npm::{Lockfile, NpmError, manifest, resolve};
 use crate::recipe::{Archive, Feature, Image, Npm, Recipe};
-use ohoci_compose::{Event, flatten};
+use ohoci_compose::Event;
 
 /// How many files are asked for at once, to learn their size.
 const CONCURRENCY: usize = 8;
@@ -109,15 +109,11 @@ async fn image(
     let mut files = BTreeMap::new();
     for platform in &recipe.platforms {
         let one = deps.image_for(platform).await.map_err(plain)?;
-        let layer = flatten::flatten(
-            &deps,
-            &one,
-            &image.path,
-            means.fetcher.cache(),
-            means.images.work_dir,
-        )
-        .await
-        .map_err(plain)?;
+        let (cache, work_dir) = (means.fetcher.cache(), means.images.work_dir);
+        let layer = deps
+            .flattened(&one, &image.path, cache, work_dir)
+            .await
+            .map_err(plain)?;
         let file = LockedFile {
             path: image.path.trim_matches('/').to_owned(),
             size: layer.descriptor.size,

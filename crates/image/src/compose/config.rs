@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{AdditionSource, Base, ComposeError, Composition, in_position};
+use super::{Base, ComposeError, Composition, in_position};
 use crate::annotation;
 use crate::config_patch::{ConfigPatch, PatchError};
 use crate::diff::{self, Change};
 use crate::image_config::{History, ImageConfig, NO_MOMENT};
-use crate::label::{self, INTENT_VERSION, Intent, Origin, Source};
+use crate::label::{self, INTENT_VERSION, Intent, Source};
 use crate::media_type::Family;
+use crate::role::Role;
 use crate::timestamp::Timestamp;
 
 /// Written as `comment` of the history entries that ohoci adds.
@@ -99,11 +100,11 @@ fn write_base(
 }
 
 fn intent(input: &Composition, base: &ImageConfig) -> Intent {
-    let sources = |wanted: AdditionSource| {
+    let sources = |wanted: Role| {
         input
             .additions
             .iter()
-            .filter(|addition| addition.source == wanted)
+            .filter(|addition| addition.role == wanted)
             .map(|addition| Source {
                 name: addition.name.clone(),
                 digest: addition.digest.clone(),
@@ -112,19 +113,13 @@ fn intent(input: &Composition, base: &ImageConfig) -> Intent {
             .collect()
     };
     let base_run = match &input.base {
-        Base::Image(_) => vec![(Origin::Base, base.diff_ids().len())],
+        Base::Image(_) => vec![(Role::Base, base.diff_ids().len())],
         Base::Scratch(_) => Vec::new(),
     };
     let added_runs = input
         .additions
         .iter()
-        .map(|addition| {
-            let origin = match addition.source {
-                AdditionSource::Deps => Origin::Deps,
-                AdditionSource::Local => Origin::Local,
-            };
-            (origin, addition.layers.len())
-        })
+        .map(|addition| (addition.role, addition.layers.len()))
         .collect();
     Intent {
         version: INTENT_VERSION,
@@ -136,8 +131,8 @@ fn intent(input: &Composition, base: &ImageConfig) -> Intent {
             }),
             Base::Scratch(_) => None,
         },
-        deps: sources(AdditionSource::Deps),
-        local: sources(AdditionSource::Local),
+        deps: sources(Role::Deps),
+        local: sources(Role::Local),
         patch: input.patch.clone(),
         annotations: input.annotations.clone(),
         position: input.position,

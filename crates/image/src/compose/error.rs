@@ -28,6 +28,9 @@ pub enum ComposeError {
     /// The config cannot be read.
     #[error("the base cannot be used: {0}")]
     Config(#[from] ImageConfigError),
+    /// An addition that says it is the base.
+    #[error("{0} cannot be added: there is one base, and it is no addition")]
+    BaseAdded(String),
     /// A layer that must not be redistributed.
     #[error(
         "{whose} has the foreign layer {digest} ({media_type}), which registries must not hold and \

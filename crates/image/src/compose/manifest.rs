@@ -2,15 +2,14 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    Base, ComposeError, ComposedLayer, Composition, DOCKER_LAYERS, LayerOrigin, in_position,
-};
+use super::{Base, ComposeError, ComposedLayer, Composition, DOCKER_LAYERS, in_position};
 use crate::annotation;
 use crate::convert;
 use crate::descriptor::Descriptor;
 use crate::document::Document;
 use crate::manifest::{Manifest, ManifestError};
 use crate::media_type::{Family, LayerKind, layer_kind};
+use crate::role::Role;
 
 pub(super) fn build(
     input: &Composition,
@@ -76,7 +75,7 @@ fn write_layers(
     }
     let added = layers
         .iter()
-        .filter(|layer| layer.origin != LayerOrigin::Base)
+        .filter(|layer| layer.role != Role::Base)
         .map(|layer| {
             let mut json = layer.descriptor.to_json();
             if !layer.descriptor.annotations.is_empty() {
@@ -123,7 +122,7 @@ fn warn_of_layers(layers: &[ComposedLayer], warnings: &mut Vec<String>) {
             ),
         });
     }
-    let is_base = |layer: &&ComposedLayer| layer.origin == LayerOrigin::Base;
+    let is_base = |layer: &&ComposedLayer| layer.role == Role::Base;
     for layer in layers.iter().filter(|layer| !is_base(layer)) {
         if layers
             .iter()

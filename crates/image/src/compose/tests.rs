@@ -6,7 +6,7 @@ mod refusals;
 
 use super::*;
 use crate::annotation;
-use crate::label::{self, Intent, Origin, Source};
+use crate::label::{self, Intent, Source};
 use crate::media_type::*;
 use serde_json::{Map, Value, json};
 
@@ -111,7 +111,7 @@ fn layer(media_type: &str, name: &str) -> Layer {
 fn deps(layers: Vec<Layer>) -> Addition {
     Addition {
         layers,
-        source: AdditionSource::Deps,
+        role: Role::Deps,
         patch: None,
         name: Some("registry.example/deps:1".to_owned()),
         digest: Some(digest("deps")),
@@ -123,7 +123,7 @@ fn deps(layers: Vec<Layer>) -> Addition {
 
 fn local(layers: Vec<Layer>) -> Addition {
     Addition {
-        source: AdditionSource::Local,
+        role: Role::Local,
         name: Some("site.tar".to_owned()),
         digest: None,
         platform: None,
@@ -193,8 +193,9 @@ fn config_json(composed: &Composed) -> Value {
     Value::Object(composed.config.object().clone())
 }
 
-fn origins(composed: &Composed) -> Vec<LayerOrigin> {
-    composed.layers.iter().map(|layer| layer.origin).collect()
+fn roles(composed: &Composed) -> Vec<(Role, Option<usize>)> {
+    let layers = composed.layers.iter();
+    layers.map(|layer| (layer.role, layer.addition)).collect()
 }
 
 #[test]
@@ -207,8 +208,12 @@ fn layers_diff_ids_and_history_grow_together() {
         ],
     );
     let top = composed(&input);
-    use LayerOrigin::{Base, Deps, Local};
-    assert_eq!(origins(&top), [Base, Base, Deps(0), Deps(0), Local(1)]);
+    let (base, deps, local) = (
+        (Role::Base, None),
+        (Role::Deps, Some(0)),
+        (Role::Local, Some(1)),
+    );
+    assert_eq!(roles(&top), [base, base, deps, deps, local]);
     let config = config_json(&top);
     let created = "2024-05-01T10:00:00.5Z";
     assert_eq!(config["created"], created);
@@ -231,7 +236,7 @@ fn layers_diff_ids_and_history_grow_together() {
         position: Position::Bottom,
         ..input
     });
-    assert_eq!(origins(&bottom), [Deps(0), Deps(0), Local(1), Base, Base]);
+    assert_eq!(roles(&bottom), [deps, deps, local, base, base]);
     let config = config_json(&bottom);
     assert_eq!(config["history"][0], entry(&added_by));
     assert_eq!(config["history"][3]["created_by"], "ADD file");
@@ -516,7 +521,7 @@ fn the_intent_is_recorded_and_a_stale_one_removed() {
             annotations: BTreeMap::new(),
             position: Position::Bottom,
             created: None,
-            layers: vec![(Origin::Deps, 1), (Origin::Local, 1), (Origin::Base, 2)],
+            layers: vec![(Role::Deps, 1), (Role::Local, 1), (Role::Base, 2)],
         })
     );
     let again = composed(&on_config(

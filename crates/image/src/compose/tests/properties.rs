@@ -57,13 +57,9 @@ proptest! {
         let config = ImageConfig::parse(first.config.clone()).unwrap();
         prop_assert_eq!(config.history(), image_config::History::Consistent);
         if let Some(intent) = label::intent(first.config.object()).unwrap() {
-            let recorded = intent.origins(first.layers.len()).unwrap();
-            for (layer, origin) in first.layers.iter().zip(recorded) {
-                prop_assert_eq!(origin, match layer.origin {
-                    LayerOrigin::Base => Origin::Base,
-                    LayerOrigin::Deps(_) => Origin::Deps,
-                    LayerOrigin::Local(_) => Origin::Local,
-                });
+            let recorded = intent.roles(first.layers.len()).unwrap();
+            for (layer, role) in first.layers.iter().zip(recorded) {
+                prop_assert_eq!(role, layer.role);
             }
         }
     }
