@@ -112,6 +112,9 @@ fn who_fills_the_disk_is_killed_and_the_limit_is_named() {
     as_each_user(|scene| {
         for place in [IMAGE, ROOT] {
             for script in [
+                // Where nothing names it any more.
+                "exec 3>/opt/a 4>/opt/b 5>/opt/c; busybox rm /opt/a /opt/b /opt/c; \
+                 for n in 3 4 5; do eval \"busybox head -c 500000 /dev/zero >&$n\"; done; busybox sleep 300",
                 // In one file, and over in no time.
                 "busybox head -c 3000000 /dev/zero > /opt/x",
                 // In many.
@@ -144,6 +147,15 @@ fn who_makes_files_without_end_is_killed_and_the_limit_is_named() {
             assert_eq!(
                 outcome.stderr,
                 "killed: the limit of 100 files and directories was exceeded (--inodes raises it)\n"
+            );
+            let script = "i=0; while [ $i -lt 40 ]; do i=$((i+1)); \
+                (exec 3>/opt/$i; busybox rm /opt/$i; exec busybox sleep 300) & done; wait";
+            let flags = ["--inodes", "30", "--timeout", "5m"];
+            let outcome = scene.run(&flags, place, script).exits(137);
+            assert!(
+                outcome.stderr.contains("limit of 30 files"),
+                "{}",
+                outcome.stderr
             );
         }
     });

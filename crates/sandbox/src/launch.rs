@@ -62,6 +62,7 @@ pub(crate) struct Launch {
 struct Started {
     child: Child,
     first: Option<OwnedFd>,
+    first_number: Option<Pid>,
     status: PipeReader,
     gate: PipeWriter,
 }
@@ -114,6 +115,7 @@ impl Launch {
         Ok(Launched {
             child: started.child,
             first: started.first,
+            first_number: started.first_number,
             status: Some(started.status),
             gate: Some(started.gate),
             _thread: last,
@@ -256,11 +258,11 @@ impl Launch {
         let child = spawned.map_err(|error| self.refusal(&reports, error))?;
         let mut started = Guard(Some(child));
         read?;
-        let first = reports.iter().find_map(|report| match report {
+        let first_number = reports.iter().find_map(|report| match report {
             Report::First(pid) => Pid::from_raw(*pid),
             Report::Failed(..) => None,
         });
-        let first = match first {
+        let first = match first_number {
             Some(first) => match pidfd_open(first, PidfdFlags::empty()) {
                 Ok(first) => Some(first),
                 // It is gone already.
@@ -276,6 +278,7 @@ impl Launch {
         Ok(Started {
             child: child.ok_or_else(|| io::Error::other("nothing was started"))?,
             first,
+            first_number,
             status,
             gate,
         })

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::process::{Pid, Signal, pidfd_send_signal};
 
 /// What was started. Dropping it kills it, and waits until it is gone.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Launched {
     pub(super) child: Child,
     /// With the first process of a process namespace all others in it die, before it is gone.
     pub(crate) first: Option<OwnedFd>,
+    /// Its number, which means nothing once it is gone.
+    pub(crate) first_number: Option<Pid>,
     /// Where bubblewrap tells how it is getting on.
     pub(crate) status: Option<PipeReader>,
     /// Nothing of the sandbox is started until something is written here.

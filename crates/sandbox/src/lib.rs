@@ -17,6 +17,7 @@ mod launched;
 pub mod limits;
 mod memory_kills;
 mod mounting;
+mod open_files;
 pub mod overlay;
 pub mod process;
 pub mod program;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit};
 
 use super::cgroup::{Controller, Controllers};
 use super::control_group;
@@ -318,6 +318,13 @@ impl LimitGroup {
     pub fn temporary_size(&self) -> Option<u64> {
         // The kernel's own share of the machine's memory.
         self.limiter.limits.memory.map(|memory| (memory / 2).max(1))
+    }
+
+    /// Whose nameless files count as written, too: those of a process and of what it starts.
+    pub(super) fn is_written_by(&self, first: Option<Pid>) {
+        if let Some(written) = &self.written {
+            written.is_written_by(first);
+        }
     }
 
     /// Waits until the run has written more than it may; forever, where that is not watched.

@@ -205,6 +205,7 @@ impl Bubblewrap {
         .start()?;
         let mut running = Running {
             launched,
+            limits: self.limits.clone(),
             status: None,
             had_namespaces: false,
         };
@@ -228,6 +229,7 @@ async fn overrun(limits: Option<&LimitGroup>) -> Exceeded {
 /// A bubblewrap that runs.
 struct Running {
     launched: Launched,
+    limits: Option<Arc<LimitGroup>>,
     status: Option<Lines<BufReader<pipe::Receiver>>>,
     /// Whether it came as far as to start a process in namespaces of its own.
     had_namespaces: bool,
@@ -266,8 +268,12 @@ impl Running {
                 if self.launched.first.is_none() {
                     let first = i32::try_from(first).ok().and_then(Pid::from_raw);
                     let first = first.ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
+                    self.launched.first_number = Some(first);
                     let first = pidfd_open(first, PidfdFlags::empty());
                     self.launched.first = Some(first.map_err(|errno| failed(errno.into()))?);
+                }
+                if let Some(limits) = &self.limits {
+                    limits.is_written_by(self.launched.first_number);
                 }
                 // It cannot end before it is watched, or another process might have its number.
                 self.launched.open_gate();
@@ -281,6 +287,9 @@ impl Running {
 
     /// Kills what is left, and waits until all of it is gone. Blocks, but not for long.
     fn end(&mut self) -> io::Result<Gone> {
+        if let Some(limits) = &self.limits {
+            limits.is_written_by(None);
+        }
         Ok(Gone {
             status: self.launched.end()?,
             had_namespaces: self.had_namespaces,

@@ -6,14 +6,17 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, fstatvfs, open, openat, statat,
 };
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use super::limits::Exceeded;
+use super::open_files;
 
 /// How deep directories are followed, each of which takes a descriptor.
 const DEPTH: usize = 128;
@@ -34,6 +37,8 @@ pub(super) struct Written {
     inodes: Option<u64>,
     before: Measured,
     space_before: Space,
+    /// The first process of what writes to it now, 0 where nothing does.
+    writer: AtomicI32,
 }
 
 /// Files and what they take.
@@ -72,7 +77,14 @@ impl Written {
             inodes,
             before,
             space_before,
+            writer: AtomicI32::new(0),
         })
+    }
+
+    /// From now on the nameless files of this process and of what it starts count, too; of none any
+    /// more with `None`.
+    pub(super) fn is_written_by(&self, first: Option<Pid>) {
+        self.writer.store(Pid::as_raw(first), Ordering::Relaxed);
     }
 
     /// Whether more was written than may be, and after which time to look again: so that looking
@@ -106,6 +118,11 @@ impl Written {
             ..Measured::default()
         });
         let (bytes, inodes) = self.growth(&now);
+        let nameless = Pid::from_raw(self.writer.load(Ordering::Relaxed))
+            .map(open_files::of_processes)
+            .unwrap_or_default();
+        let bytes = bytes.saturating_add(nameless.bytes);
+        let inodes = inodes.saturating_add(nameless.inodes);
         match self.over(bytes, inodes) {
             None if now.is_partial => self.over(lost, lost_files),
             found => found,
@@ -222,7 +239,7 @@ fn enter(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
 }
 
 /// The bytes that a file takes, which POSIX leaves open and Linux counts in blocks of 512 (stat(3)).
-fn taken(status: &Stat) -> u64 {
+pub(super) fn taken(status: &Stat) -> u64 {
     u64::try_from(status.st_blocks)
         .unwrap_or(0)
         .saturating_mul(512)
