@@ -184,6 +184,21 @@ impl Grader {
         }
     }
 
+    /// Whether logs of this row can be graded, as far as that is known before there is one.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub(super) fn can_grade(&self, row: &Row) -> Result<(), String> {
+        match (self, row.parser()) {
+            (Self::Upstream(_), _) | (_, Ok(_)) => Ok(()),
+            (_, Err(why)) => {
+                let repo = row.repo.clone();
+                let error = GradeError::NoParser { repo, why };
+                Err(format!("{error}; --grader upstream may know it"))
+            }
+        }
+    }
+
     /// Grades a log. Blocks.
     pub(super) fn grade(
         &self,

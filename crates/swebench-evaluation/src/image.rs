@@ -167,14 +167,22 @@ impl ImageNames {
             (None, Some(image)) => image.clone(),
             (None, None) => named(Some(NAMESPACE)),
         };
+        let first_name = first.clone();
         let mut all = vec![first];
         let mut add = |name: String| {
             if !all.contains(&name) {
                 all.push(name);
             }
         };
+        // An image that the row names is that one: others are the same only where nothing but their
+        // namespace differs.
+        let is_given = self.namespace.is_none() && row.image.is_some();
+        let last = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+        let bare = last(&first_name).replace("_1776_", "__");
         for name in [named(Some(NAMESPACE)), named(None)] {
-            add(name);
+            if !is_given || last(&name).replace("_1776_", "__") == bare {
+                add(name);
+            }
         }
         for name in all.clone() {
             all.push(format!("docker.io/{name}"));
@@ -256,6 +264,26 @@ mod tests {
             first(&folders, None),
             "dir:roots/swebench__sweb.eval.x86_64.pallets_1776_flask-1__latest"
         );
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn an_image_that_a_row_names_is_replaced_by_no_other() {
+        let layout = names(None, None, "oci:images".parse().unwrap());
+        let all = |image| -> Vec<String> {
+            let candidates = layout.candidates(&row(Some(image))).unwrap();
+            candidates.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            all("mine/flask:2"),
+            [
+                "oci:images:mine/flask:2",
+                "oci:images:docker.io/mine/flask:2"
+            ]
+        );
+        let own = "swebench/sweb.eval.x86_64.pallets_1776_flask-1:latest";
+        let bare = "oci:images:sweb.eval.x86_64.pallets__flask-1:latest";
+        assert!(all(own).contains(&bare.to_owned()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use super::advice;
 use super::diagnosis::Problem;
 use super::folder::Folder;
 use super::grader::{Grader, NoGrade, Verdict};
@@ -27,12 +28,12 @@ use ohoci_swebench::log_parser::markers;
 use ohoci_swebench::predictions::Prediction;
 use ohoci_swebench::row::Row;
 
-/// The exit code of what SIGKILL ended.
-const KILLED: u8 = 137;
-
 /// How much of a log is kept in the record, in lines and in bytes.
 const TAIL_LINES: usize = 40;
 const TAIL_BYTES: usize = 8 << 10;
+
+/// How much of a log is looked through for signs of what went wrong, in bytes.
+const MOST_SEARCHED: u64 = 64 << 20;
 
 /// How much of a log's end is read to find its tail.
 const END_OF_LOG: u64 = 64 << 10;
@@ -135,6 +136,7 @@ impl Evaluator {
                 row.instance_id
             ));
         }
+        outcome.advice = self.advice(outcome.status, &folder);
         outcome.seconds.total = started.elapsed().as_secs_f64();
         if let Err(error) = folder.write_record(&outcome) {
             outcome.status = Status::Infra;
@@ -210,8 +212,18 @@ impl Evaluator {
         log.say("Grading the log once more: the dataset or the grader is another now");
         note_grade(graded.ok()?, None, folder, &mut log, &mut outcome).ok()?;
         outcome.key.as_mut()?.grading = grading;
+        outcome.advice = self.advice(outcome.status, folder);
         folder.write_record(&outcome).ok()?;
         outcome.status.is_final().then_some(outcome)
+    }
+
+    /// What may help where an instance has come to this.
+    fn advice(&self, status: Status, folder: &Folder) -> Option<String> {
+        if status == Status::Resolved {
+            return None;
+        }
+        let log = read_log(&folder.test_output()).unwrap_or_default();
+        advice::advice(status, &log, self.network == Network::Host)
     }
 
     /// What of this machine and of the command line a verdict may depend on.
@@ -356,12 +368,7 @@ impl Evaluator {
         let grader = self.grader.clone();
         let graded = blocking(move || Ok(grader.grade(&row, Some(&patch), &output))).await?;
         note_grade(graded, killed, folder, log, outcome)?;
-        if ended == Ended::Exited(KILLED) && outcome.status == Status::Unresolved {
-            outcome.why = Some(
-                "the script was killed (SIGKILL), neither by ohoci nor because memory ran out"
-                    .to_owned(),
-            );
-        }
+        note_signal(&ended, &folder.test_output(), outcome)?;
         Ok(())
     }
 
@@ -525,6 +532,44 @@ fn lap(clock: &mut Instant) -> f64 {
     let seconds = now.duration_since(*clock).as_secs_f64();
     *clock = now;
     seconds
+}
+
+/// Says that the script, or its test command, was ended by a signal.
+fn note_signal(ended: &Ended, log: &Path, outcome: &mut Outcome) -> io::Result<()> {
+    if outcome.status == Status::Resolved {
+        return Ok(());
+    }
+    let of_script = match ended {
+        Ended::Exited(code) => advice::signal_of(*code),
+        Ended::TimedOut | Ended::Exceeded(_) => None,
+    };
+    let (what, signal) = match of_script {
+        Some(signal) => ("script", Some(signal)),
+        None => ("test command", advice::signal_of_tests(&read_log(log)?)),
+    };
+    let Some(signal) = signal else {
+        return Ok(());
+    };
+    outcome.signal = Some(signal);
+    let killed = format!(
+        "the {what} was killed ({}), neither by ohoci nor because memory ran out",
+        advice::signal_name(signal)
+    );
+    outcome.why = Some(match outcome.why.take() {
+        Some(why) => format!("{killed}; {why}"),
+        None => killed,
+    });
+    Ok(())
+}
+
+/// The beginning of a log, as much as is looked through for signs.
+fn read_log(path: &Path) -> io::Result<String> {
+    use std::io::Read as _;
+    let mut log = Vec::new();
+    fs_err::File::open(path)?
+        .take(MOST_SEARCHED)
+        .read_to_end(&mut log)?;
+    Ok(String::from_utf8_lossy(&log).into_owned())
 }
 
 /// The end of a log.

@@ -2,6 +2,7 @@
 //! upstream's files and in its own. [`run::evaluate`] runs and grades, [`finished::Finished`] writes what
 //! came of it, and [`regrade::regrade`] grades once more what a run left.
 
+mod advice;
 pub mod carried;
 pub mod carrier;
 pub mod coming;

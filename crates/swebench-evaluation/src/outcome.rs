@@ -155,6 +155,12 @@ pub struct Outcome {
     /// Why, in words.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
+    /// What may help, in words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub advice: Option<String>,
+    /// The signal that ended the script or its test command.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signal: Option<u8>,
     /// The tests to be fixed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fail_to_pass: Option<Count>,
@@ -206,6 +212,8 @@ impl Outcome {
             model: model.to_owned(),
             status,
             why: None,
+            advice: None,
+            signal: None,
             fail_to_pass: None,
             pass_to_pass: None,
             failed_tests: Vec::new(),

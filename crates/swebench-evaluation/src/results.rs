@@ -164,6 +164,10 @@ mod tests {
         }];
         bad.tail = Some("error: \u{1b}[31m<&>]]>".to_owned());
         let lost = Outcome::new("a__lost-1", "org/m", Status::Infra).because("no disk");
+        let lost = Outcome {
+            advice: Some("use <another>".to_owned()),
+            ..lost
+        };
         vec![good, bad, lost]
     }
 

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 
 use super::coming::Coming;
 use super::engine::Shard;
+use super::grader::Grader;
 use super::instance::{Evaluator, Job, record, recorded};
 use super::outcome::{Outcome, Status};
 use super::run_folder::RunFolderError;
@@ -57,7 +58,7 @@ pub trait Observer: Sync {
     fn warned(&self, warning: &str);
 }
 
-/// The predictions for these rows, in the rows' order.
+/// The predictions for these rows, in the rows' order. What nobody can grade is known before it runs.
 ///
 /// # Errors
 /// When a model's name cannot name a folder.
@@ -66,6 +67,7 @@ pub fn tasks<'a>(
     rows: &'a [Row],
     predictions: &'a Predictions,
     catalogue: &Catalogue,
+    grader: &Grader,
 ) -> Result<Vec<Task<'a>>, RunFolderError> {
     rows.iter()
         .filter_map(|row| Some((row, predictions.get(&row.instance_id)?)))
@@ -75,7 +77,7 @@ pub fn tasks<'a>(
             Ok(Task {
                 row,
                 prediction,
-                script: script(row, catalogue),
+                script: grader.can_grade(row).and_then(|()| script(row, catalogue)),
                 folder: run.join(model).join(&row.instance_id),
             })
         })

@@ -1,5 +1,7 @@
 //! Parses what is asked for, has it evaluated, handed over or gathered, and prints what came of it.
 
+use std::collections::BTreeMap;
+
 use super::arguments::Arguments;
 use super::engine;
 use super::engine_arguments::EngineChoice;
@@ -15,13 +17,17 @@ use crate::swebench::{inputs, report};
 use crate::{exit_code, output};
 use ohoci_swebench::predictions::{GOLD, Predictions};
 use ohoci_swebench::row::{self, Row};
-use ohoci_swebench_evaluation::Outcome;
+use ohoci_swebench::specs::Catalogue;
 use ohoci_swebench_evaluation::carried::Depot;
 use ohoci_swebench_evaluation::carrier::{Carrier, Inputs};
 use ohoci_swebench_evaluation::engine::Shard;
 use ohoci_swebench_evaluation::finished::Finished;
 use ohoci_swebench_evaluation::run::{self, Run, Task};
 use ohoci_swebench_evaluation::run_folder::RunFolder;
+use ohoci_swebench_evaluation::{Grader, Outcome};
+
+/// How many instances are named where many are concerned.
+const NAMED: usize = 4;
 
 /// Runs the command.
 pub(crate) async fn run(
@@ -66,7 +72,9 @@ pub(crate) async fn run(
     let lock = folder.lock(shard, &timestamp())?;
     record::begin(arguments, &recorded, &folder)?;
     let catalogue = inputs::catalogue(given.specs.as_deref())?;
-    let mut tasks = run::tasks(folder.path(), &rows, &predictions, &catalogue)?;
+    let grader = arguments.grader.grader()?;
+    let mut tasks = run::tasks(folder.path(), &rows, &predictions, &catalogue, &grader)?;
+    tell_ungradable(&tasks);
     let instances = predictions.iter().count();
     let handed_over = shard.is_none()
         && !arguments.engine.gather
@@ -91,7 +99,7 @@ pub(crate) async fn run(
         if let Some(shard) = shard {
             run::keep_shard(&mut tasks, shard);
         }
-        let evaluating = evaluate(arguments, registry, &tasks, &catalogue);
+        let evaluating = evaluate(arguments, registry, &tasks, &catalogue, grader);
         Box::pin(evaluating).await?
     };
     if let Some(shard) = shard {
@@ -113,6 +121,25 @@ pub(crate) async fn run(
     let written = finished.write(&arguments.report_dir)?;
     let model = predictions.model().unwrap_or_default();
     told::finish(arguments.format, model, &outcomes, &written)
+}
+
+/// Warns of instances that will have no verdict, before anything runs.
+fn tell_ungradable(tasks: &[Task<'_>]) {
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for task in tasks.iter().filter(|task| !task.prediction.is_empty()) {
+        if let Err(why) = &task.script {
+            reasons.entry(why).or_default().push(&task.row.instance_id);
+        }
+    }
+    for (why, instances) in reasons {
+        let (named, rest) = instances.split_at(instances.len().min(NAMED));
+        let more = match rest.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let named = named.join(", ");
+        output::warning(&format!("{named}{more} cannot be graded: {why}"));
+    }
 }
 
 fn depot(arguments: &Arguments) -> Result<Option<Depot>, Failure> {
@@ -152,12 +179,14 @@ async fn evaluate(
     arguments: &Arguments,
     registry: &RegistryArguments,
     tasks: &[Task<'_>],
-    catalogue: &ohoci_swebench::specs::Catalogue,
+    catalogue: &Catalogue,
+    grader: Grader,
 ) -> Result<Vec<Outcome>, Failure> {
     // The rest of the context lasts as long as this: its directory holds what runs write.
     let context = Context::open(registry)?;
     let (evaluator, workers) = evaluator(
         arguments,
+        grader,
         context.resolver,
         &context.environment,
         context.cache_dir.as_deref(),

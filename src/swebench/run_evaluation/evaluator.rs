@@ -13,7 +13,7 @@ use ohoci_config::Environment;
 use ohoci_config::environment::PATH;
 use ohoci_sandbox::{Bubblewrap, CopyOnWrite, Limiter, Network, abstract_sockets};
 use ohoci_swebench_evaluation::workers::{Machine, default_workers};
-use ohoci_swebench_evaluation::{Evaluator, Follow, Roots};
+use ohoci_swebench_evaluation::{Evaluator, Follow, Grader, Roots};
 
 /// Where unpacked images are, in the cache.
 const ROOTS: &str = "swebench/roots";
@@ -24,6 +24,7 @@ const TESTS_TIME: Duration = Duration::from_secs(1800);
 /// What evaluates, and how many at once.
 pub(super) fn evaluator(
     arguments: &Arguments,
+    grader: Grader,
     resolver: Resolver,
     environment: &Environment,
     cache_dir: Option<&Path>,
@@ -89,7 +90,7 @@ pub(super) fn evaluator(
         } else {
             Network::None
         },
-        grader: arguments.grader.grader()?,
+        grader,
         clock: now,
         follow,
     };

@@ -95,5 +95,8 @@ fn line(outcome: &Outcome) -> String {
     if let Some(why) = &outcome.why {
         let _ = write!(line, "  ({})", printable::line(why));
     }
+    if let Some(advice) = &outcome.advice {
+        let _ = write!(line, "\n    hint: {}", printable::line(advice));
+    }
     line
 }

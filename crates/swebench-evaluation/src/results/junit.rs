@@ -61,6 +61,9 @@ fn case(text: &mut String, outcome: &Outcome) {
     for problem in &outcome.patch_problems {
         text.push_str(&escaped(&format!("{problem}\n")));
     }
+    if let Some(advice) = &outcome.advice {
+        text.push_str(&escaped(&format!("hint: {advice}\n")));
+    }
     let _ = writeln!(text, "</{element}>");
     if let Some(tail) = &outcome.tail {
         let _ = writeln!(text, "      <system-out>{}</system-out>", escaped(tail));
@@ -85,7 +88,9 @@ mod tests {
                 "<failure type=\"patch_failed\" message=\"x|&lt;y&gt;, hunk 1: no\nline\">"
             )
         );
-        assert!(text.contains("<error type=\"infra\" message=\"no disk\">"));
+        assert!(text.contains(
+            "<error type=\"infra\" message=\"no disk\">hint: use &lt;another&gt;\n</error>"
+        ));
         assert!(text.contains("<system-out>error: \u{fffd}[31m&lt;&amp;&gt;]]&gt;</system-out>"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::super::outcome::Outcome;
 use super::{Results, count_text};
 
 /// Most rows of the table: a comment on GitHub holds 65536 characters.
@@ -45,13 +46,22 @@ pub(super) fn document(results: &Results<'_>) -> String {
             count_text(outcome.fail_to_pass),
             count_text(outcome.pass_to_pass),
             outcome.seconds.total,
-            cell(outcome.why.as_deref().unwrap_or_default()),
+            why(outcome),
         );
     }
     if rows.len() > MOST_ROWS {
         let _ = writeln!(text, "\n{} more are not listed.", rows.len() - MOST_ROWS);
     }
     text
+}
+
+/// Why an instance is not resolved, and what may help.
+fn why(outcome: &Outcome) -> String {
+    let why = cell(outcome.why.as_deref().unwrap_or_default());
+    match &outcome.advice {
+        None => why,
+        Some(advice) => format!("{why} *{}*", cell(advice)).trim_start().to_owned(),
+    }
 }
 
 /// Text that stays within its cell and means nothing but itself.
@@ -81,7 +91,7 @@ mod tests {
         let expected = "## org/m: 1 of 3 resolved\n\nRun r, dataset rows.jsonl · 1 resolved · 1 patch_failed · 1 infra · 2 without a prediction\n\n\
             | instance | status | FAIL_TO_PASS | PASS_TO_PASS | seconds | why |\n|---|---|---|---|---|---|\n\
             | a\\_\\_bad-1 | patch_failed | – | – | 0.0 | x\\|\\<y\\>, hunk 1: no line |\n\
-            | a\\_\\_lost-1 | infra | – | – | 0.0 | no disk |\n\
+            | a\\_\\_lost-1 | infra | – | – | 0.0 | no disk *use \\<another\\>* |\n\
             | a\\_\\_good-1 | resolved | 1/1 | 59/59 | 2.3 |  |\n";
         assert_eq!(text, expected);
     }

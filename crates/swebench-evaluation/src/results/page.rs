@@ -79,6 +79,7 @@ fn details(outcome: &Outcome) -> String {
             );
         }
     };
+    list("What may help", &mut outcome.advice.iter().cloned());
     list(
         "Tests that failed",
         &mut outcome
@@ -113,6 +114,7 @@ mod tests {
         assert!(text.contains("<title>org/m: 1 of 3 resolved</title>"));
         assert!(text.contains("error: \u{fffd}[31m&lt;&amp;&gt;]]&gt;"));
         assert!(!text.contains("<y>"));
+        assert!(text.contains("<p>What may help</p><pre>use &lt;another&gt;</pre>"));
         assert!(text.contains("<span class=\"s resolved\">1 resolved</span>"));
     }
 }
