@@ -182,12 +182,11 @@ fn a_run_that_is_not_there_or_names_no_dataset_is_refused_with_what_helps() {
             "-d",
             "SWE-bench/SWE-bench_Lite",
         ])
-        .exits(2);
-    assert!(
-        outcome
-            .stderr
-            .contains("is no .json, .jsonl or .parquet file"),
-        "{}",
-        outcome.stderr
-    );
+        .exits(1);
+    let said = "hf download --repo-type dataset SWE-bench/SWE-bench_Lite";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    let words = ["swebench", "report", "old", "-d", "rows.txt"];
+    let outcome = ohoci.run(words).exits(2);
+    let said = "is no .json, .jsonl or .parquet file";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
 }

@@ -10,7 +10,9 @@ use crate::failure::Failure;
 #[derive(Subcommand, Clone, Debug)]
 pub(crate) enum SwebenchCommand {
     Images(Box<images::Arguments>),
+    #[command(alias = "audit_leak")]
     AuditLeak(audit_leak::Arguments),
+    #[command(visible_alias = "eval", alias = "run_evaluation")]
     RunEvaluation(Box<run_evaluation::Arguments>),
     Report(report::Arguments),
 }

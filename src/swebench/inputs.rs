@@ -1,11 +1,12 @@
 //! The files that commands of SWE-bench read: datasets and predictions.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::parquet;
+use super::{hub, parquet};
 use crate::failure::Failure;
 use crate::output;
+use ohoci_config::Environment;
 use ohoci_files::regular;
 use ohoci_swebench::predictions::{GOLD, PredictionError, Predictions};
 use ohoci_swebench::row::{self, Place, Row, RowError};
@@ -28,8 +29,47 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(content)
 }
 
-/// A dataset's instances, from a `.json`, a `.jsonl` or a `.parquet`.
-pub(super) fn rows(path: &Path) -> Result<Vec<Row>, Failure> {
+/// A dataset's instances: from a `.json`, a `.jsonl` or a `.parquet`, from a directory with one of
+/// those for each split, or by the name that the dataset has on Hugging Face's hub.
+pub(super) fn rows(path: &Path, split: &str) -> Result<Vec<Row>, Failure> {
+    if path.is_dir() {
+        let files = hub::of_split(path, split);
+        if files.is_empty() {
+            return Err(Failure::new(
+                format!("cannot use the dataset {}", path.display()),
+                format!("it is a directory without a file of the split {split}"),
+            )
+            .hinted(format!(
+                "{split}.parquet, in it or in its data, or another --split"
+            )));
+        }
+        return all_rows(&files);
+    }
+    let name = path.to_str().and_then(hub::Name::parse);
+    match name.filter(|_| !path.exists() && !has_known_end(path)) {
+        Some(name) => all_rows(&hub::files(&name, split, &Environment::of_process())?),
+        None => rows_of(path),
+    }
+}
+
+/// Whether a dataset is one file, which is one split.
+pub(super) fn is_one_file(path: &Path) -> bool {
+    path.is_file() || has_known_end(path)
+}
+
+fn has_known_end(path: &Path) -> bool {
+    matches!(extension(path), Some("json" | "jsonl" | "parquet"))
+}
+
+fn all_rows(files: &[PathBuf]) -> Result<Vec<Row>, Failure> {
+    let mut all = Vec::new();
+    for file in files {
+        all.extend(rows_of(file)?);
+    }
+    Ok(all)
+}
+
+fn rows_of(path: &Path) -> Result<Vec<Row>, Failure> {
     let unusable =
         |why: String| Failure::new(format!("cannot use the dataset {}", path.display()), why);
     let read_as = |parse: fn(&[u8]) -> Result<Vec<Row>, RowError>| {
@@ -52,7 +92,10 @@ pub(super) fn rows(path: &Path) -> Result<Vec<Row>, Failure> {
             "the dataset {} is no .json, .jsonl or .parquet file",
             path.display()
         ))
-        .hinted("name the file that holds its rows with --dataset-name")),
+        .hinted(
+            "name the file that holds its rows with --dataset-name, or a dataset of the hub: OWNER/NAME, \
+             full, lite, verified, multilingual or multimodal",
+        )),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod audit_leak;
 mod command;
 mod failures;
 mod grader;
+mod hub;
 pub mod images;
 mod inputs;
 mod parquet;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::grader::GraderArguments;
 use super::inputs;
@@ -29,7 +30,8 @@ pub struct Arguments {
     #[arg(value_name = "RUN_ID")]
     pub run_id: String,
 
-    /// The dataset's rows, as .json, .jsonl or .parquet; by default the file that the run recorded
+    /// The dataset's rows, as .json, .jsonl or .parquet, or the dataset's name on Hugging Face's hub;
+    /// by default what the run recorded
     #[arg(
         long,
         short,
@@ -43,6 +45,10 @@ pub struct Arguments {
     /// models hold
     #[arg(long, short, value_name = "FILE", alias = "predictions_path")]
     pub predictions_path: Option<String>,
+
+    /// The split of a dataset that has several; by default what the run recorded, else test
+    #[arg(long, short, value_name = "NAME")]
+    pub split: Option<String>,
 
     /// Only these instances
     #[arg(long, short, value_name = "ID", num_args = 1.., alias = "instance_ids")]
@@ -71,6 +77,8 @@ pub(super) struct Request<'a> {
     pub(super) run_id: &'a str,
     /// The dataset; by default what the run recorded.
     pub(super) dataset: Option<&'a Path>,
+    /// Its split; by default what the run recorded.
+    pub(super) split: Option<&'a str>,
     /// The predictions; by default what the folders of the run's models hold.
     pub(super) predictions: Option<&'a str>,
     /// Only these instances.
@@ -98,6 +106,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     grade(&Request {
         run_id: &arguments.run_id,
         dataset: arguments.dataset_name.as_deref(),
+        split: arguments.split.as_deref(),
         predictions: arguments.predictions_path.as_deref(),
         instance_ids: &arguments.instance_ids,
         logs: &arguments.logs,
@@ -118,7 +127,10 @@ pub(super) fn grade(request: &Request<'_>) -> Result<u8, Failure> {
                 .hinted("name the file that holds its rows with --dataset-name")
         })?,
     };
-    let all = inputs::rows(&dataset)?;
+    let record = folder.record()?.unwrap_or_default();
+    let recorded = record.get("split").and_then(Value::as_str);
+    let split = request.split.or(recorded).unwrap_or("test");
+    let all = inputs::rows(&dataset, split)?;
     let sets = match request.predictions {
         Some(name) => vec![inputs::predictions(name, &all)?],
         None => folder.predictions()?,

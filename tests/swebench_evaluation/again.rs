@@ -107,6 +107,9 @@ fn an_interrupted_run_goes_on_with_what_it_recorded() {
             .run(arguments.iter().chain(&["--images", "oci:images"]))
     };
     assert!(resume("r").exits(0).stdout.contains(EARLIER));
+    let words = ["swebench", "run-evaluation", "--run-id", "r", "--resume"];
+    let all = scene.ohoci.run(words).exits(0);
+    assert!(all.stdout.contains(EARLIER), "it knows the images, too");
     assert!(resume("other").exits(1).stderr.contains("no run other"));
 }
 
@@ -140,4 +143,40 @@ fn two_processes_do_not_work_on_one_run_at_once() {
     }
     lock.file().unlock().unwrap();
     scene.run("gold", &[]).exits(0);
+}
+
+#[test]
+fn a_part_that_is_run_again_leaves_the_summary_whole() {
+    let scene = Scene::new();
+    let named = |id: &str| {
+        let mut row = scene.row();
+        row["instance_id"] = json!(id);
+        row
+    };
+    scene.dataset(&[named("a__one-1"), named("a__two-2"), named("a__three-3")]);
+    scene.predictions(&[("a__one-1", GOLD), ("a__two-2", COMMENT)]);
+    scene.run("preds.jsonl", &["-i", "a__one-1"]).exits(0);
+    assert_eq!(scene.summary("org__m")["total_instances"], 1);
+    scene.run("preds.jsonl", &["-i", "a__two-2"]).exits(4);
+    let summary = scene.summary("org__m");
+    assert_eq!(summary["resolved_ids"], json!(["a__one-1"]));
+    assert_eq!(summary["unresolved_ids"], json!(["a__two-2"]));
+    scene.run("preds.jsonl", &[]).exits(4);
+    assert_eq!(scene.summary("org__m")["total_instances"], 3);
+
+    scene.predictions(&[("a__one-1", GOLD), ("a__two-2", GOLD)]);
+    let words = ["swebench", "run-evaluation", "--run-id", "r", "--resume"];
+    let part = [&words[..], &["-i", "a__two-2"]].concat();
+    let outcome = scene.ohoci.run(part).exits(0);
+    assert!(
+        outcome.stdout.contains("2 of 2 resolved"),
+        "{}",
+        outcome.stdout
+    );
+    assert!(outcome.stderr.contains("[1/1]"), "{}", outcome.stderr);
+    let summary = scene.summary("org__m");
+    assert_eq!(summary["resolved_ids"], json!(["a__one-1", "a__two-2"]));
+    assert_eq!(summary["incomplete_ids"], json!(["a__three-3"]));
+    let outcome = scene.ohoci.run(words).exits(0);
+    assert!(outcome.stderr.contains("[2/2]"), "{}", outcome.stderr);
 }

@@ -118,6 +118,18 @@ fn kubernetes_is_given_a_manifest() {
         "{script}"
     );
     assert!(!script.contains("kubernetes"), "{script}");
+    assert!(script.contains(" --images=oci:images "), "{script}");
+    let gather = "--resume --gather --run-id=r";
+    assert!(outcome.stderr.contains(gather), "{}", outcome.stderr);
+
+    // One that is only of a part has no more shards than that.
+    let part = [&flags[..], &place, &["-i", "a__one-1"]].concat();
+    let outcome = scene.run("preds.jsonl", &part).exits(0);
+    let path = scene.ohoci.work().join(outcome.stdout.trim());
+    let job: Value = serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap();
+    assert_eq!(job["spec"]["completions"], 1);
+    let script = &job["spec"]["template"]["spec"]["containers"][0]["command"][2];
+    assert!(script.as_str().unwrap().contains("--instance-ids=a__one-1"));
 }
 
 /// All that is told of a run but for times: upstream's files and ohoci's statuses.
@@ -224,6 +236,19 @@ fn a_registry_carries_what_shards_start_from_and_leave() {
     );
     pod("0").exits(0);
     assert_eq!(told(&scene, &begin(&gather).exits(4)), expected);
+    let words = [
+        "swebench",
+        "run-evaluation",
+        "--resume",
+        "--gather",
+        "--run-id=r",
+    ];
+    let outcome = scene.ohoci.run(words).exits(4);
+    assert_eq!(
+        told(&scene, &outcome),
+        expected,
+        "it knows where results are"
+    );
 
     // Artifacts as others read them.
     let (_, manifest) = registry.peer().manifest("runs", "r.shard-0-of-2");

@@ -267,6 +267,37 @@ fn upstreams_short_flags_are_taken() {
 }
 
 #[test]
+fn upstreams_newer_command_takes_datasets_by_name() {
+    let scene = Scene::new();
+    let rows = scene.row().to_string();
+    let snapshot = "hub/datasets--SWE-bench--SWE-bench_Verified/snapshots/c0ffee";
+    scene
+        .ohoci
+        .write(format!("work/hf/{snapshot}/test.jsonl"), &rows);
+    let evaluate = |words: &[&str]| {
+        let mut command = scene.ohoci.command();
+        command
+            .args(["swebench", "eval"])
+            .args(words)
+            .args(["-j", "1", "--images", "oci:images"])
+            .env("TMPDIR", &scene.temporary)
+            .env("HF_HOME", scene.ohoci.work().join("hf"));
+        crate::support::command::Outcome::of(&mut command)
+    };
+    let outcome = evaluate(&["verified", "--gold", "--run-id", "x", "-i", ID]).exits(0);
+    assert!(
+        outcome.stdout.contains("1 of 1 resolved"),
+        "{}",
+        outcome.stdout
+    );
+    let outcome = evaluate(&["lite", "--gold", "--run-id", "x"]).exits(1);
+    let said = "hf download --repo-type dataset SWE-bench/SWE-bench_Lite";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    let outcome = evaluate(&["--task-repo", "x", "--gold", "--run-id", "x"]).exits(2);
+    assert!(outcome.stderr.contains("--task-repo"), "{}", outcome.stderr);
+}
+
+#[test]
 fn rows_that_hold_no_script_are_run_by_the_table_of_versions() {
     let scene = Scene::new();
     scene.dataset(&[scene.row_of(scene::TEST_PATCH)]);

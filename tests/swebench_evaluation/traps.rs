@@ -280,3 +280,50 @@ fn who_follows_sees_the_tests_at_work() {
     let line = format!("{ID} | FAILED tests/test_greet.sh::test_nobody - it does not\n");
     assert!(seen.contains(&line), "{seen}");
 }
+
+#[test]
+fn a_script_that_is_killed_is_known_as_killed() {
+    let scene = Scene::new();
+    for (test, what) in [
+        ("kill -9 $$", "the script was killed (SIGKILL)"),
+        (
+            "bash -c 'kill -11 $$'",
+            "the test command was killed (SIGSEGV)",
+        ),
+    ] {
+        scene.dataset(&[scene.row_testing(test)]);
+        let found = outcome(&scene, "gold", &[]);
+        assert_eq!(found["status"], "unresolved", "{found}");
+        let why = found["why"].as_str().unwrap();
+        assert!(why.starts_with(what), "{why}");
+        assert!(found["signal"].is_u64(), "{found}");
+    }
+}
+
+#[test]
+fn what_may_help_is_told_with_what_the_log_says() {
+    let scene = Scene::new();
+    let test = "echo 'curl: (6) Could not resolve host: registry.example'; echo FAILED x";
+    scene.dataset(&[scene.row_testing(test)]);
+    let run = scene.run("gold", &[]).exits(4);
+    let said =
+        "hint: something reached for a network, which --network gives; the log says: curl: (6)";
+    assert!(run.stdout.contains(said), "{}", run.stdout);
+    for kind in ["json", "xml", "md", "html"] {
+        let file = format!("evaluation_results/gold.r.{kind}");
+        let text = fs_err::read_to_string(scene.ohoci.work().join(file)).unwrap();
+        assert!(text.contains("reached for a network"), "{kind}: {text}");
+    }
+}
+
+#[test]
+fn what_nobody_can_grade_is_told_before_it_is_run() {
+    let scene = Scene::new();
+    let mut row = scene.row();
+    row["log_parser"] = json!("parse_log_make");
+    scene.dataset(&[row]);
+    let run = scene.run("gold", &[]).exits(3);
+    let said = "--grader upstream may know it";
+    assert!(run.stderr.contains(said), "{}", run.stderr);
+    assert!(!scene.has_file("gold", "test_output.txt"));
+}

@@ -131,6 +131,13 @@ variables! {
     /// The repository of OpenHands' V0 runtime images, by which a base that is one already is
     /// recognized.
     OH_RUNTIME_RUNTIME_IMAGE_REPO;
+    /// The directory of Hugging Face's files, in whose `hub` datasets are looked for that are named
+    /// and not files; `~/.cache/huggingface` by default.
+    HF_HOME;
+    /// The directory of Hugging Face's downloads itself, before `HF_HOME`.
+    HF_HUB_CACHE;
+    /// The mirror of Hugging Face's hub, for the address of a dataset that is to be downloaded.
+    HF_ENDPOINT;
 }
 
 type Lookup = dyn Fn(&str) -> Option<OsString> + Send + Sync;

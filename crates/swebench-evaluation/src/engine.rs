@@ -195,7 +195,8 @@ fn name(run_id: &str) -> String {
 }
 
 /// A command line for a shell.
-fn quoted(words: &[String]) -> String {
+#[must_use]
+pub fn quoted(words: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     let quote = |word: &String| {
         if !word.is_empty() && word.chars().all(plain) {

@@ -1,5 +1,6 @@
 //! A run: which instances are evaluated, how many at once, and which once more.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -112,6 +113,26 @@ pub fn gather(tasks: &[Task<'_>]) -> Vec<Outcome> {
     tasks.iter().map(gathered).collect()
 }
 
+/// The outcomes of all tasks, of which only some were evaluated now: what was left of the others is
+/// gathered.
+#[must_use]
+pub fn complete(tasks: &[Task<'_>], outcomes: Vec<Outcome>) -> Vec<Outcome> {
+    let mut new: HashMap<String, Outcome> = outcomes
+        .into_iter()
+        .map(|outcome| (outcome.instance_id.clone(), outcome))
+        .collect();
+    let tasks = tasks.iter();
+    tasks
+        .map(|task| {
+            let new = new.remove(&task.row.instance_id);
+            new.unwrap_or_else(|| Outcome {
+                from_earlier: true,
+                ..gathered(task)
+            })
+        })
+        .collect()
+}
+
 fn gathered(task: &Task<'_>) -> Outcome {
     let new = |status| Outcome::new(&task.row.instance_id, &task.prediction.model, status);
     if task.prediction.is_empty() {
@@ -122,7 +143,7 @@ fn gathered(task: &Task<'_>) -> Outcome {
     }
     let patch = task.prediction.patch.as_deref().unwrap_or_default();
     recorded(&task.folder, patch)
-        .unwrap_or_else(|| new(Status::Infra).because("no shard has left anything of it"))
+        .unwrap_or_else(|| new(Status::Infra).because("nothing is left of an evaluation of it"))
 }
 
 /// The rows of tasks for whose image there is nothing under any of its names.

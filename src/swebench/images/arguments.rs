@@ -18,15 +18,20 @@ use ohoci_image::media_type::Compression;
 /// commit gets in.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// The dataset's rows, as .json or .jsonl
+    /// The dataset's rows, as .json, .jsonl or .parquet, or the dataset's name on Hugging Face's hub
     #[arg(
         long,
         short,
-        value_name = "FILE",
+        value_name = "FILE|NAME",
         alias = "dataset_name",
-        alias = "dataset"
+        alias = "dataset",
+        required_unless_present = "tasks"
     )]
-    pub dataset_name: PathBuf,
+    pub dataset_name: Option<PathBuf>,
+
+    /// The split of a dataset that has several
+    #[arg(long, short, value_name = "NAME", default_value = "test")]
+    pub split: String,
 
     /// Only these instances
     #[arg(long, short, value_name = "ID", num_args = 1.., alias = "instance_ids")]
@@ -37,6 +42,10 @@ pub struct Arguments {
     /// repository only; repeatable
     #[arg(long, value_name = "[OWNER/NAME=]DIR|URL", alias = "repo_source")]
     pub repo_source: Vec<String>,
+
+    /// What upstream's `images build`, `check`, `clean` and `push` take
+    #[arg(value_name = "TASKS", hide = true, num_args = 0..)]
+    pub tasks: Vec<String>,
 
     /// The base level: an image with bash, git, patch and what Python needs
     #[arg(

@@ -22,9 +22,21 @@ pub(crate) async fn run(
     arguments: &Arguments,
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
+    let dataset = match &arguments.dataset_name {
+        Some(dataset) if arguments.tasks.is_empty() => dataset,
+        _ => {
+            return Err(Failure::usage(format!(
+                "`images {}` is for a repository of tasks with Dockerfiles, which are not run here",
+                arguments.tasks.join(" ")
+            ))
+            .hinted(
+                "ohoci swebench images --dataset-name FILE|NAME builds from the dataset's rows",
+            ));
+        }
+    };
     let request = request(arguments)?;
     let context = Context::open(registry)?;
-    let all = inputs::rows(&arguments.dataset_name)?;
+    let all = inputs::rows(dataset, &arguments.split)?;
     let patches = match &arguments.with_patches {
         Some(name) => Some(inputs::predictions(name, &all)?),
         None => None,

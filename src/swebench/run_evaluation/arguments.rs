@@ -1,7 +1,7 @@
 //! The flags of `ohoci swebench run-evaluation`: upstream's, of versions 4 and 5, and ohoci's own.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -11,10 +11,15 @@ use crate::arguments::Format;
 use crate::failure::Failure;
 use crate::limits::LimitArguments;
 use crate::swebench::grader::GraderArguments;
+use crate::swebench::inputs;
 use ohoci_image::env;
 use ohoci_swebench::names;
+use ohoci_swebench::predictions::GOLD;
 use ohoci_swebench_evaluation::ImageNames;
 use ohoci_swebench_evaluation::roots::Afterwards;
+
+/// Where the folders of runs are.
+pub(super) const LOGS: &str = "logs/run_evaluation";
 
 /// Evaluate predictions: apply each patch in its instance's image, run the tests, grade them.
 ///
@@ -29,9 +34,23 @@ use ohoci_swebench_evaluation::roots::Afterwards;
 /// evaluated.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// The dataset's rows, as .json, .jsonl or .parquet
-    #[arg(long, short, value_name = "FILE", alias = "dataset_name")]
+    /// The dataset's rows, as .json, .jsonl or .parquet; or its name on Hugging Face's hub, looked for
+    /// among what this machine has downloaded: OWNER/NAME, full, lite, verified, multilingual or
+    /// multimodal
+    #[arg(long, short, value_name = "FILE|NAME", alias = "dataset_name")]
     pub dataset_name: Option<PathBuf>,
+
+    /// The dataset, as `swebench eval` takes it
+    #[arg(value_name = "DATASET", hide = true, conflicts_with = "dataset_name")]
+    pub dataset: Option<PathBuf>,
+
+    /// Take the dataset's own patches, as `--predictions-path gold`
+    #[arg(long, conflicts_with = "predictions_path")]
+    pub gold: bool,
+
+    /// The split of a dataset that has several [default: test]
+    #[arg(long, short, value_name = "NAME")]
+    pub(super) split: Option<String>,
 
     /// The predictions, as .json or .jsonl, or `gold` for the dataset's own patches
     #[arg(long, short, value_name = "FILE", alias = "predictions_path")]
@@ -56,7 +75,7 @@ pub struct Arguments {
     pub report_dir: PathBuf,
 
     /// The folder that holds the folders of runs
-    #[arg(long, value_name = "DIR", default_value = "logs/run_evaluation")]
+    #[arg(long, value_name = "DIR", default_value = LOGS)]
     pub logs: PathBuf,
 
     /// Run nothing, only grade anew what an earlier run left
@@ -197,10 +216,6 @@ pub(super) struct AgainArguments {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Accepted for SWE-bench's command lines")]
 pub(super) struct IgnoredArguments {
-    /// The split; a file holds one
-    #[arg(long, short, value_name = "NAME")]
-    pub(super) split: Option<String>,
-
     /// Files that may be open; ohoci needs few
     #[arg(long, value_name = "N", alias = "open_file_limit")]
     pub(super) open_file_limit: Option<u64>,
@@ -213,12 +228,27 @@ pub(super) struct IgnoredArguments {
     #[arg(long, value_name = "TAG", alias = "env_image_tag")]
     pub(super) env_image_tag: Option<String>,
 
+    /// A repository of tasks with Dockerfiles; cannot be used
+    #[arg(long, value_name = "DIR", alias = "task_repo")]
+    pub(super) task_repo: Option<String>,
+
     /// Run in Modal's cloud; cannot be done
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(super) modal: Option<String>,
 }
 
 impl Arguments {
+    /// The dataset that is named.
+    pub(super) fn dataset(&self) -> Option<&Path> {
+        self.dataset_name.as_deref().or(self.dataset.as_deref())
+    }
+
+    /// The predictions that are named.
+    pub(super) fn predictions(&self) -> Option<&str> {
+        let gold = self.gold.then_some(GOLD);
+        self.predictions_path.as_deref().or(gold)
+    }
+
     /// What of upstream's flags is given and means nothing here, in words.
     ///
     /// # Errors
@@ -228,13 +258,18 @@ impl Arguments {
         if flag("--modal", ignored.modal.as_deref())? {
             return Err(Failure::usage("--modal: ohoci runs on this machine only"));
         }
+        if ignored.task_repo.is_some() {
+            return Err(
+                Failure::usage("--task-repo: Dockerfiles of tasks are not run here").hinted(
+                    "the dataset's rows say what is run; `ohoci swebench images` builds images",
+                ),
+            );
+        }
         let mut said = Vec::new();
         let mut say = |flag: &str, why: &str| said.push(format!("{flag} is ignored: {why}"));
-        if ignored
-            .split
-            .as_deref()
-            .is_some_and(|split| split != "test")
-        {
+        let is_other = self.split.as_deref().is_some_and(|split| split != "test");
+        let is_file = self.dataset().is_some_and(inputs::is_one_file);
+        if is_other && is_file {
             say("--split", "a file of rows is one split");
         }
         if ignored.open_file_limit.is_some() {

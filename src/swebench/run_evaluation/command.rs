@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::arguments::Arguments;
 use super::engine;
 use super::engine_arguments::EngineChoice;
 use super::evaluator::evaluator;
 use super::missing;
-use super::record;
+use super::record::{self, Scope};
+use super::remembered::Remembered;
 use super::told::{self, Console};
 use crate::arguments::RegistryArguments;
 use crate::context::Context;
@@ -34,16 +37,35 @@ pub(crate) async fn run(
     arguments: &Arguments,
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
+    let folder = RunFolder::of(&arguments.logs, &arguments.run_id)?;
+    let given = Remembered::of(std::env::args_os());
+    if !arguments.again.resume {
+        let recorded = folder.record().ok().flatten().unwrap_or_default();
+        return run_with(arguments, registry, &given, &folder, &recorded).await;
+    }
+    let recorded = record::of_earlier(&arguments.run_id, &folder)?;
+    let remembered = given.or(Remembered::of_record(&recorded));
+    let (arguments, registry) = remembered.arguments(arguments)?;
+    run_with(&arguments, &registry, &remembered, &folder, &recorded).await
+}
+
+async fn run_with(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+    remembered: &Remembered,
+    folder: &RunFolder,
+    recorded: &Value,
+) -> Result<u8, Failure> {
     for said in arguments.ignored()? {
         output::note(&said);
     }
-    let folder = RunFolder::of(&arguments.logs, &arguments.run_id)?;
-    let recorded = record::inputs(arguments, &folder)?;
+    let asked = record::inputs(arguments, recorded)?;
     if arguments.only_rewrites()? {
         return report::grade(&report::Request {
             run_id: &arguments.run_id,
-            dataset: Some(&recorded.dataset),
-            predictions: Some(&recorded.predictions),
+            dataset: Some(&asked.dataset),
+            split: arguments.split.as_deref(),
+            predictions: Some(&asked.predictions),
             instance_ids: &arguments.instance_ids,
             logs: &arguments.logs,
             report_dir: &arguments.report_dir,
@@ -54,6 +76,13 @@ pub(crate) async fn run(
     arguments.build.check(arguments)?;
     let shard = arguments.engine.shard()?;
     let depot = depot(arguments)?;
+    if depot.is_some() && !inputs::is_one_file(&asked.dataset) {
+        let dataset = asked.dataset.display();
+        return Err(Failure::usage(format!(
+            "--results carries one file as the dataset, and {dataset} is none"
+        ))
+        .hinted("name the file of its split with --dataset-name"));
+    }
     let context = depot
         .is_some()
         .then(|| Context::open(registry))
@@ -65,17 +94,26 @@ pub(crate) async fn run(
         work_dir: &context.work_dir,
     });
     let given = match (&carrier, shard) {
-        (Some(carrier), Some(_)) => carrier.fetch_inputs(recorded.clone()).await?,
-        _ => recorded.clone(),
+        (Some(carrier), Some(_)) => carrier.fetch_inputs(asked.clone()).await?,
+        _ => asked.clone(),
     };
-    let (rows, predictions) = read(arguments, &given)?;
+    let read = read(arguments, &given, recorded)?;
+    let Read {
+        rows,
+        predictions,
+        scope,
+    } = &read;
+    let model = predictions.model().unwrap_or_default();
     let lock = folder.lock(shard, &timestamp())?;
-    record::begin(arguments, &recorded, &folder)?;
+    let inputs = (&asked, recorded);
+    record::begin(arguments, inputs, (model, scope), remembered, folder)?;
     let catalogue = inputs::catalogue(given.specs.as_deref())?;
     let grader = arguments.grader.grader()?;
-    let mut tasks = run::tasks(folder.path(), &rows, &predictions, &catalogue, &grader)?;
+    let whole = run::tasks(folder.path(), rows, predictions, &catalogue, &grader)?;
+    let mut tasks = whole.clone();
+    tasks.retain(|task| is_asked(arguments, &task.row.instance_id));
+    let instances = tasks.len();
     tell_ungradable(&tasks);
-    let instances = predictions.iter().count();
     let handed_over = shard.is_none()
         && !arguments.engine.gather
         && arguments.engine.engine != EngineChoice::Local;
@@ -83,16 +121,16 @@ pub(crate) async fn run(
         // Now it is the shards' run.
         drop(lock);
         if let Some(carrier) = &carrier {
-            tell_pushed(&carrier.push_inputs(&recorded).await?);
+            tell_pushed(&carrier.push_inputs(&asked).await?);
         }
-        if let Some(code) = engine::hand_over(arguments, folder.path(), instances)? {
+        if let Some(code) = engine::hand_over(arguments, remembered, folder.path(), instances)? {
             return Ok(code);
         }
     }
-    let outcomes = if handed_over || arguments.engine.gather {
+    let mut outcomes = if handed_over || arguments.engine.gather {
         if let Some(carrier) = &carrier {
             let shards = arguments.engine.count(instances);
-            fetch_results(carrier, &folder, shards, &tasks).await?;
+            fetch_results(carrier, folder, shards, &tasks).await?;
         }
         run::gather(&tasks)
     } else {
@@ -109,18 +147,26 @@ pub(crate) async fn run(
         }
         return Ok(exit_code::DONE);
     }
+    if whole.len() > instances {
+        outcomes = run::complete(&whole, outcomes);
+    }
     let finished = Finished {
         run_id: &arguments.run_id,
-        folder: &folder,
-        dataset: &recorded.dataset.display().to_string(),
-        rows: &rows,
-        predictions: &predictions,
+        folder,
+        dataset: &asked.dataset.display().to_string(),
+        rows,
+        predictions,
         outcomes: &outcomes,
         ended: &timestamp(),
     };
     let written = finished.write(&arguments.report_dir)?;
-    let model = predictions.model().unwrap_or_default();
     told::finish(arguments.format, model, &outcomes, &written)
+}
+
+/// Whether an instance is evaluated now.
+fn is_asked(arguments: &Arguments, instance_id: &str) -> bool {
+    let asked = &arguments.instance_ids;
+    asked.is_empty() || asked.iter().any(|id| id == instance_id)
 }
 
 /// Warns of instances that will have no verdict, before anything runs.
@@ -151,19 +197,32 @@ fn depot(arguments: &Arguments) -> Result<Option<Depot>, Failure> {
         .map_err(|why| Failure::usage(format!("--results: {why}")))
 }
 
-/// The rows that are asked for, and the predictions.
-fn read(arguments: &Arguments, given: &Inputs) -> Result<(Vec<Row>, Predictions), Failure> {
-    let all = inputs::rows(&given.dataset)?;
-    let rows = row::select(all.clone(), &arguments.instance_ids)
+/// What a run is about.
+struct Read {
+    rows: Vec<Row>,
+    predictions: Predictions,
+    scope: Scope,
+}
+
+/// The rows that the run is about, those of earlier parts of it too, and the predictions.
+fn read(arguments: &Arguments, given: &Inputs, recorded: &Value) -> Result<Read, Failure> {
+    let split = arguments.split.as_deref().unwrap_or("test");
+    let all = inputs::rows(&given.dataset, split)?;
+    row::select(all.clone(), &arguments.instance_ids)
         .map_err(|error| Failure::usage(error.to_string()))?;
-    inputs::check_graded(&rows)?;
-    // As upstream does: `gold` is for the instances that are asked for.
-    let of = if given.predictions == GOLD {
-        &rows
-    } else {
-        &all
+    let scope = |model: &str| {
+        let asked = &arguments.instance_ids;
+        let scope = Scope::new(asked, recorded, given, model);
+        let mut rows = all.clone();
+        rows.retain(|row| scope.has(&row.instance_id));
+        (scope, rows)
     };
-    let predictions = inputs::predictions(&given.predictions, of)?;
+    // As upstream does: `gold` is for the instances that are asked for.
+    let of = match given.predictions == GOLD {
+        true => scope(GOLD).1,
+        false => all.clone(),
+    };
+    let predictions = inputs::predictions(&given.predictions, &of)?;
     predictions
         .check_known(&all)
         .map_err(|error| Failure::new("cannot use the predictions", error.to_string()))?;
@@ -172,7 +231,13 @@ fn read(arguments: &Arguments, given: &Inputs) -> Result<(Vec<Row>, Predictions)
             "{id} is predicted more than once; the last counts"
         ));
     }
-    Ok((rows, predictions))
+    let (scope, rows) = scope(predictions.model().unwrap_or_default());
+    inputs::check_graded(&rows)?;
+    Ok(Read {
+        rows,
+        predictions,
+        scope,
+    })
 }
 
 async fn evaluate(

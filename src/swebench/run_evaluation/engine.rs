@@ -1,34 +1,20 @@
 //! Runs on other machines: hands shards to a scheduler, and gathers what they left.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::Arguments;
+use super::arguments::{Arguments, LOGS};
 use super::engine_arguments::EngineChoice;
+use super::remembered::Remembered;
 use crate::failure::Failure;
 use crate::{exit_code, output};
 use ohoci_store::staged;
-use ohoci_swebench_evaluation::engine::{Cluster, Shards, kubernetes_job, slurm_script};
-
-/// Flags that are for this process only, and whether a value stands behind them.
-const OWN: [(&str, bool); 11] = [
-    ("--engine", true),
-    ("--shards", true),
-    ("--shard", true),
-    ("--at-once", true),
-    ("--sbatch", true),
-    ("--engine-image", true),
-    ("--engine-volume", true),
-    ("--engine-secret", true),
-    ("--write-only", false),
-    ("--gather", false),
-    ("--format", true),
-];
+use ohoci_swebench_evaluation::engine::{Cluster, Shards, kubernetes_job, quoted, slurm_script};
 
 /// Hands the run to the scheduler. `Some` where that is all there is to do now.
 pub(super) fn hand_over(
     arguments: &Arguments,
+    remembered: &Remembered,
     run: &Path,
     instances: usize,
 ) -> Result<Option<u8>, Failure> {
@@ -38,13 +24,11 @@ pub(super) fn hand_over(
         .map_err(|error| failed("cannot find the working directory", error.to_string()))?;
     let directory = directory.display().to_string();
     let count = engine.count(instances);
-    let mut command = command(std::env::args().collect());
-    if engine.engine == EngineChoice::Kubernetes
-        && let Some(program) = command.first_mut()
-    {
-        // Where it is on this machine says nothing of the image.
-        "ohoci".clone_into(program);
-    }
+    // Where it is on this machine says nothing of an image.
+    let here = std::env::current_exe().ok();
+    let here = here.filter(|_| engine.engine != EngineChoice::Kubernetes);
+    let program = here.map_or_else(|| "ohoci".to_owned(), |path| path.display().to_string());
+    let command = remembered.of_shard(&program, &arguments.run_id);
     let shards = Shards {
         run_id: &arguments.run_id,
         count,
@@ -144,55 +128,20 @@ fn submit(script: &Path) -> Result<(), Failure> {
     }
 }
 
-/// This process's own command line, without what is for it only.
-fn command(words: Vec<String>) -> Vec<String> {
-    let mut kept = Vec::new();
-    let mut words = words.into_iter();
-    if let Some(program) = words.next() {
-        let own = std::env::current_exe().ok();
-        kept.push(own.map_or(program, |path| path.display().to_string()));
-    }
-    while let Some(word) = words.next() {
-        let (flag, value) = match word.split_once('=') {
-            Some((flag, _)) => (flag, true),
-            None => (word.as_str(), false),
-        };
-        let flag = flag.replace('_', "-");
-        match OWN.iter().find(|(own, _)| *own == flag) {
-            None => kept.push(word),
-            Some((_, true)) if !value => {
-                words.next();
-            }
-            Some(_) => {}
-        }
-    }
-    kept
-}
-
-/// The command line that gathers what shards have left.
+/// The command line that gathers what shards have left: the run remembers the rest.
 fn gathering(arguments: &Arguments) -> String {
-    let mut line = format!(
-        "ohoci swebench run-evaluation --resume --run-id '{}' --gather",
-        arguments.run_id
-    );
-    if let Some(results) = &arguments.engine.results {
-        let shards = arguments.engine.shards;
-        let _ = write!(line, " --shards {shards} --results {results}");
+    let mut words = [
+        "ohoci",
+        "swebench",
+        "run-evaluation",
+        "--resume",
+        "--gather",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    words.push(format!("--run-id={}", arguments.run_id));
+    if arguments.logs != Path::new(LOGS) {
+        words.push(format!("--logs={}", arguments.logs.display()));
     }
-    line
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shard_is_started_as_the_whole_but_for_what_divides_it() {
-        let words = "ohoci swebench run-evaluation --engine slurm --shards=4 -d rows.jsonl --write-only --run_id r --at_once 2 -i a b";
-        let kept = command(words.split(' ').map(str::to_owned).collect());
-        assert_eq!(
-            kept[1..].join(" "),
-            "swebench run-evaluation -d rows.jsonl --run_id r -i a b"
-        );
-    }
+    quoted(&words)
 }

@@ -7,6 +7,7 @@ mod engine_arguments;
 mod evaluator;
 mod missing;
 mod record;
+mod remembered;
 mod told;
 pub(crate) mod words;
 

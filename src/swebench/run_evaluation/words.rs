@@ -2,8 +2,12 @@
 
 use std::ffi::OsString;
 
-/// The command that they are for.
-const COMMAND: [&str; 2] = ["swebench", "run-evaluation"];
+/// The command that they are for, by its names.
+const COMMANDS: [[&str; 2]; 3] = [
+    ["swebench", "run-evaluation"],
+    ["swebench", "run_evaluation"],
+    ["swebench", "eval"],
+];
 
 /// What upstream calls the run's name, with one dash (`run_evaluation.py` of SWE-bench 5.0.2 and
 /// 4.1.0). Read by the letter, it would be the instance `d`.
@@ -13,10 +17,11 @@ const LONG: &str = "--run-id";
 /// The command line with `-id` written as `--run-id`, where it is one of `run-evaluation`.
 pub(crate) fn rewritten(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
-    let Some(command) = words.windows(2).position(|pair| pair == COMMAND) else {
+    let is_command = |pair: &[OsString]| COMMANDS.iter().any(|command| pair == command);
+    let Some(command) = words.windows(2).position(is_command) else {
         return words;
     };
-    let flags = words.iter_mut().skip(command + COMMAND.len());
+    let flags = words.iter_mut().skip(command + 2);
     for word in flags.take_while(|word| *word != "--") {
         let Some(rest) = word.to_str().and_then(|text| text.strip_prefix(SHORT)) else {
             continue;
@@ -47,6 +52,10 @@ mod tests {
         assert_eq!(
             line("ohoci swebench run-evaluation -id=a"),
             "ohoci swebench run-evaluation --run-id=a"
+        );
+        assert_eq!(
+            line("ohoci swebench eval verified -id a"),
+            "ohoci swebench eval verified --run-id a"
         );
     }
 
