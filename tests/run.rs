@@ -116,6 +116,7 @@ fn what_cannot_be_run_has_codes_of_its_own() {
         &[
             ("bin/data", file("data")),
             ("bin/lost", Node::Program(b"#!/bin/nothing\n".to_vec())),
+            ("opt/link", Node::Link("/gone/away")),
         ],
         Compression::Gzip,
     );
@@ -132,12 +133,42 @@ fn what_cannot_be_run_has_codes_of_its_own() {
         (
             &["--user", "nobody", "oci:image", "env"],
             125,
-            "no user nobody",
+            "no user \"nobody\"",
+        ),
+        (
+            &["--user", "a\nb", "oci:image", "env"],
+            125,
+            "cannot run as user \"a\\nb\"",
+        ),
+        (
+            &["--user", "4294967295", "oci:image", "env"],
+            125,
+            "the highest is 2147483647",
         ),
         (
             &["--mount", "nothing:/mnt", "oci:image", "env"],
             125,
-            "cannot mount nothing",
+            "cannot mount nothing\n  there is no such file or directory",
+        ),
+        (
+            &["--mount", "image:/opt/link", "oci:image", "env"],
+            125,
+            "/opt/link is a symlink to /gone/away, which is not there",
+        ),
+        (
+            &["--mount", "image:/proc", "oci:nothing", "env"],
+            2,
+            "--mount: image:/proc would cover some of /proc",
+        ),
+        (
+            &["--mount", "image:/x/../proc/foo:ro", "oci:nothing", "env"],
+            2,
+            "would cover some of /proc",
+        ),
+        (
+            &["--tmpfs", "/proc/x", "oci:nothing", "env"],
+            2,
+            "--tmpfs: /proc/x would cover",
         ),
         (&["--mount", "nothing", "oci:image", "env"], 2, "--mount"),
         (&["--timeout", "0", "oci:image", "env"], 2, "--timeout"),
@@ -153,7 +184,36 @@ fn what_cannot_be_run_has_codes_of_its_own() {
             outcome.stderr
         );
         assert_eq!(outcome.stdout, "", "{arguments:?}");
+        // Nor does bubblewrap say anything, whose words are about itself.
+        assert!(!outcome.stderr.contains("bwrap"), "{}", outcome.stderr);
     }
+}
+
+#[test]
+fn more_than_a_program_can_be_given_is_refused_in_words() {
+    let scene = Scene::new(image());
+    let big = format!("BIG={}", "x".repeat(100_000));
+    let fits = scene.run(&["--env", &big, "oci:image", "true"]);
+    fits.exits(0);
+    let many: Vec<String> = (0..3100)
+        .map(|number| format!("--env=V{number}="))
+        .collect();
+    let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
+    many.extend(["oci:image", "true"]);
+    let outcome = scene.run(&many).exits(125);
+    let (said, why) = ("pass on 310", "variables beside the rest");
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains(why), "{}", outcome.stderr);
+
+    let long = image().set("Env", json!([format!("BIG={}", "x".repeat(200_000))]));
+    let outcome = Scene::new(long).run(&["oci:image", "true"]).exits(125);
+    let said = "pass on the variable BIG: it has 200004 bytes";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+
+    let nul = image().set("Entrypoint", json!(["s\0h"]));
+    let outcome = Scene::new(nul).run(&["oci:image"]).exits(125);
+    let said = "`Entrypoint` of the image config has a NUL in it";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
 }
 
 #[test]

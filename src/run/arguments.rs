@@ -6,7 +6,7 @@
 )]
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -152,8 +152,11 @@ impl Arguments {
                 .mount
                 .iter()
                 .map(|text| {
-                    text.parse()
-                        .map_err(|error| Failure::usage(format!("--mount: {error}")))
+                    let bind: Bind = text
+                        .parse()
+                        .map_err(|error| Failure::usage(format!("--mount: {error}")))?;
+                    not_over_processes("--mount", text, &bind.destination)?;
+                    Ok::<Bind, Failure>(bind)
                 })
                 .collect::<Result<_, _>>()?,
             temporary: self
@@ -167,6 +170,7 @@ impl Arguments {
                             "--tmpfs: {path} is no directory below `/`"
                         )));
                     }
+                    not_over_processes("--tmpfs", &path.to_string_lossy(), &clean)?;
                     Ok(clean)
                 })
                 .collect::<Result<_, _>>()?,
@@ -212,6 +216,16 @@ impl Arguments {
             _ => words,
         };
         Ok((RootChoice::Image(image.parse()?, platform), words))
+    }
+}
+
+/// Nothing can be put over `/proc`, which the kernel makes up, or below it.
+fn not_over_processes(flag: &str, given: &str, destination: &Path) -> Result<(), Failure> {
+    match destination.starts_with("/proc") {
+        true => Err(Failure::usage(format!(
+            "{flag}: {given} would cover some of /proc, which is the sandbox's own"
+        ))),
+        false => Ok(()),
     }
 }
 

@@ -3,6 +3,8 @@
 mod arguments;
 mod prepare;
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::arguments::RegistryArguments;
@@ -16,6 +18,7 @@ use ohoci_sandbox::{
 };
 
 pub use arguments::Arguments;
+use arguments::Request;
 use prepare::Prepared;
 
 /// Runs the command.
@@ -50,7 +53,11 @@ async fn run_program(arguments: &Arguments, registry: &RegistryArguments) -> Res
         ..
     } = &prepared;
     let name = command.first().map(AsRef::as_ref).unwrap_or_default();
-    let what = format!("cannot run {}", std::path::Path::new(name).display());
+    let what = format!("cannot run {}", Path::new(name).display());
+    // What bubblewrap would say of it is about itself.
+    if is_in_root(&request, name) {
+        program::check(sandbox, root, name).map_err(|reason| no_program(&what, name, &reason))?;
+    }
     let limits = arguments.limits.limits(root.path(), 1, None);
     let limiter = Arc::new(Limiter::find(limits));
     arguments.limits.tell(&limiter);
@@ -79,25 +86,40 @@ async fn run_program(arguments: &Arguments, registry: &RegistryArguments) -> Res
             killed(exceeded);
             Ok(exit_code::KILLED)
         }
-        Err(RunError::NotStarted(status)) => match program::check(sandbox, root, name) {
-            Ok(()) => Err(refused(what, &RunError::NotStarted(status))),
-            Err(reason) => {
-                let code = match reason {
-                    ProgramError::NotFound(_) | ProgramError::NoInterpreter(_) => {
-                        exit_code::NOT_FOUND
-                    }
-                    ProgramError::Directory | ProgramError::NotExecutable => {
-                        exit_code::NOT_EXECUTABLE
-                    }
-                };
-                let failure = Failure::new(what, reason.to_string()).exiting(code);
-                Err(match name.as_encoded_bytes().starts_with(b"-") {
-                    true => failure.hinted("options of ohoci stand before the image"),
-                    false => failure,
-                })
+        Err(RunError::NotStarted(status)) => {
+            program::check(sandbox, root, name)
+                .map_err(|reason| no_program(&what, name, &reason))?;
+            Err(refused(what, &RunError::NotStarted(status)))
+        }
+        Err(error @ RunError::Killed(_)) => match group.memory_kill() {
+            Some(exceeded) => {
+                killed(exceeded);
+                Ok(exit_code::KILLED)
             }
+            None => Err(refused(what, &error)),
         },
         Err(error) => Err(refused(what, &error)),
+    }
+}
+
+/// Whether a program is found by looking at the root file system alone: what is mounted over it may
+/// hold it, too, also behind a symlink.
+fn is_in_root(request: &Request, name: &OsStr) -> bool {
+    let own = ["/proc", "/dev"];
+    let is_own = |path: &Path| own.iter().any(|own| path.starts_with(own));
+    request.mounts.is_empty() && request.temporary.is_empty() && !is_own(Path::new(name))
+}
+
+/// That a program cannot be started, and why.
+fn no_program(what: &str, name: &OsStr, reason: &ProgramError) -> Failure {
+    let code = match reason {
+        ProgramError::NotFound(_) | ProgramError::NoInterpreter(_) => exit_code::NOT_FOUND,
+        ProgramError::Directory | ProgramError::NotExecutable => exit_code::NOT_EXECUTABLE,
+    };
+    let failure = Failure::new(what, reason.to_string()).exiting(code);
+    match name.as_encoded_bytes().starts_with(b"-") {
+        true => failure.hinted("options of ohoci stand before the image"),
+        false => failure,
     }
 }
 

@@ -1,6 +1,7 @@
 //! From what was asked for to a sandbox that can be started.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::arguments::{Request, RootChoice};
@@ -11,7 +12,7 @@ use ohoci_compose::read::this_machine;
 use ohoci_image::image_config::ImageConfig;
 use ohoci_sandbox::{
     Bind, Calls, HOST_NAME, Network, Process, RemovedDirectory, Root, RootError, Sandbox, User,
-    local_hosts, root::cleaned,
+    UserError, local_hosts, root::cleaned,
 };
 use ohoci_unpack::unpack_image;
 
@@ -33,7 +34,17 @@ pub(super) struct Prepared {
 pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prepared, Failure> {
     let mut volumes = Vec::new();
     let (process, root, unpacked) = match &request.root {
-        RootChoice::Directory(path) => (Process::default(), open(path)?, None),
+        RootChoice::Directory(path) => {
+            let root = open(path)?;
+            root.lock(!request.read_only).map_err(|in_use| {
+                Failure::new(
+                    format!("cannot use {} as a root file system", path.display()),
+                    format!("{in_use}, and what one changes the other would start with"),
+                )
+                .hinted("wait for its end, or use a copy; with --read-only several can run in one")
+            })?;
+            (Process::default(), root, None)
+        }
         RootChoice::Image(reference, platform) => {
             let image = unpack_image(
                 &context.resolver,
@@ -78,18 +89,20 @@ pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prep
     let mut binds = names(request.network, context, &root)?;
     for mount in &request.mounts {
         let source = fs_err::canonicalize(&mount.source).map_err(|error| {
-            Failure::new(
-                format!("cannot mount {}", mount.source.display()),
-                error.to_string(),
-            )
+            let why = match error.kind() {
+                io::ErrorKind::NotFound => "there is no such file or directory".to_owned(),
+                io::ErrorKind::PermissionDenied => "it may not be looked at".to_owned(),
+                _ => error.to_string(),
+            };
+            Failure::new(format!("cannot mount {}", mount.source.display()), why)
         })?;
+        let destination = if source.is_dir() {
+            root.directory(&mount.destination)
+        } else {
+            root.file(&mount.destination)
+        };
         binds.push(Bind {
-            destination: if source.is_dir() {
-                root.directory(&mount.destination)
-            } else {
-                root.file(&mount.destination)
-            }
-            .map_err(made)?,
+            destination: destination.map_err(made)?,
             source,
             writable: mount.writable,
         });
@@ -185,7 +198,13 @@ fn user(request: &Request, process: &Process, root: &Root) -> Result<User, Failu
             .map_err(|error| Failure::new(what(), error.to_string()))
     };
     User::find(wanted, &list("/etc/passwd")?, &list("/etc/group")?).map_err(|error| {
-        Failure::new(what(), error.to_string()).hinted("name it by its number with --user")
+        let failure = Failure::new(what(), error.to_string());
+        match error {
+            UserError::Number(_) => failure.hinted("--user names another"),
+            UserError::User(_) | UserError::Group(_) => {
+                failure.hinted("name it by its number with --user")
+            }
+        }
     })
 }
 

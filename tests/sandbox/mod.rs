@@ -7,3 +7,4 @@ mod mount_points;
 mod private_directories;
 mod scene;
 mod seccomp;
+mod shared_roots;

@@ -30,6 +30,7 @@ use super::remove::others_can_reach;
 use super::report::{REPORT, Report, Step};
 use super::seccomp;
 use super::staging::{PrepareError, Staging, Use};
+use super::words;
 use checks::mount_point;
 
 /// The numbers under which bubblewrap finds what it is handed.
@@ -125,6 +126,9 @@ impl Launch {
     /// The same in the calling thread, which has to last.
     fn start_here(mut self) -> Result<Started, PrepareError> {
         self.check_streams()?;
+        // Where bubblewrap mounts less there are fewer.
+        let most = options(&self.sandbox, Mounts::Left, self.temporary_size()).len();
+        words::check(&self.command, &self.sandbox.environment, most)?;
         let user = HostUser::find().map_err(|error| PrepareError {
             hint: Some(NoHostUser::HINT),
             ..PrepareError::new("start a sandbox", io::Error::other(error))

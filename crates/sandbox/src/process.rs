@@ -24,17 +24,25 @@ pub struct Process {
 
 /// A field of a config that is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{field}` of the image config is not {expected}")]
-pub struct ProcessError {
-    field: &'static str,
-    expected: &'static str,
+pub enum ProcessError {
+    /// It has another type.
+    #[error("`{field}` of the image config is not {expected}")]
+    Type {
+        /// Which.
+        field: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// No program can be given such a text.
+    #[error("`{0}` of the image config has a NUL in it: {1:?}")]
+    Nul(&'static str, String),
 }
 
 impl Process {
     /// Reads a config (image-spec `config.md`, "Properties").
     ///
     /// # Errors
-    /// When a field has another type than it should.
+    /// When a field has another type than it should, or a NUL in it.
     pub fn of(config: &ImageConfig) -> Result<Self, ProcessError> {
         let field = |name: &str| {
             let inner = config.document().object().get("config")?;
@@ -42,25 +50,27 @@ impl Process {
         };
         let text = |name: &'static str| match field(name) {
             None => Ok(String::new()),
-            Some(Value::String(text)) => Ok(text.clone()),
-            Some(_) => Err(ProcessError {
+            Some(Value::String(text)) => without_nul(name, text).map(|()| text.clone()),
+            Some(_) => Err(ProcessError::Type {
                 field: name,
                 expected: "text",
             }),
         };
         let list = |name: &'static str| match field(name) {
             None => Ok(Vec::new()),
-            Some(value) => value
-                .as_array()
-                .and_then(|list| {
+            Some(value) => {
+                let words = value.as_array().and_then(|list| {
                     list.iter()
                         .map(|word| word.as_str().map(str::to_owned))
                         .collect::<Option<Vec<String>>>()
-                })
-                .ok_or(ProcessError {
+                });
+                let words = words.ok_or(ProcessError::Type {
                     field: name,
                     expected: "a list of texts",
-                }),
+                })?;
+                words.iter().try_for_each(|word| without_nul(name, word))?;
+                Ok(words)
+            }
         };
         let words =
             |name| list(name).map(|list| list.into_iter().map(OsString::from).collect::<Vec<_>>());
@@ -106,7 +116,6 @@ impl Process {
             // A name without a value sets nothing, and without a name nothing can be set.
             if let Some((name, value)) = entry.split_once('=')
                 && env::is_name(name)
-                && !value.contains('\0')
             {
                 env::set(&mut list, name, value, case);
             }
@@ -127,6 +136,13 @@ impl Process {
             .filter_map(|entry| entry.split_once('='))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect()
+    }
+}
+
+fn without_nul(field: &'static str, text: &str) -> Result<(), ProcessError> {
+    match text.contains('\0') {
+        true => Err(ProcessError::Nul(field, text.chars().take(80).collect())),
+        false => Ok(()),
     }
 }
 
@@ -194,6 +210,11 @@ mod tests {
             json!({"WorkingDir": []}),
         ] {
             assert!(process(&config).is_err(), "{config}");
+        }
+        for field in ["Entrypoint", "Cmd", "Env"] {
+            let error = process(&json!({field: ["A=1", "B=\0"]})).unwrap_err();
+            let expected = format!("`{field}` of the image config has a NUL in it: \"B=\\0\"");
+            assert_eq!(error.to_string(), expected);
         }
         assert_eq!(process(&json!({})).unwrap(), Process::default());
     }

@@ -5,7 +5,10 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, mkdirat, openat};
+use rustix::fs::{
+    FlockOperation, Mode, OFlags, ResolveFlags, flock, fstat, major, minor, mkdirat, openat,
+    readlinkat,
+};
 use rustix::io::Errno;
 
 use ohoci_layer::beneath;
@@ -29,6 +32,17 @@ pub enum Found {
     Program,
     /// Anything else.
     Other,
+}
+
+/// A root file system that another process uses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is running in it", match .holder {
+    Some(number) => format!("process {number}"),
+    None => "another process".to_owned(),
+})]
+pub struct InUse {
+    /// Its number, where the kernel tells it.
+    pub holder: Option<u32>,
 }
 
 /// Something in a root could not be read or made.
@@ -64,6 +78,32 @@ impl Root {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Keeps others from writing to it by another of these, and where it `is_written`, from reading
+    /// it, too, as long as this lasts. Where its file system has no locks, this does nothing.
+    ///
+    /// # Errors
+    /// When another has it already.
+    pub fn lock(&self, is_written: bool) -> Result<(), InUse> {
+        let operation = match is_written {
+            true => FlockOperation::NonBlockingLockExclusive,
+            false => FlockOperation::NonBlockingLockShared,
+        };
+        match flock(&self.directory, operation) {
+            Err(Errno::WOULDBLOCK) => Err(InUse {
+                holder: self.holder(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Who holds the lock.
+    fn holder(&self) -> Option<u32> {
+        let stat = fstat(&self.directory).ok()?;
+        let (device, inode) = (stat.st_dev, stat.st_ino);
+        let file = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
+        holder(&fs_err::read_to_string("/proc/locks").ok()?, &file)
     }
 
     /// What stands at a path; `None` when there is nothing, or nothing that can be reached.
@@ -112,7 +152,8 @@ impl Root {
     /// # Errors
     /// When it cannot be made, or something else is there.
     pub fn directory(&self, path: &Path) -> Result<PathBuf, RootError> {
-        let fail = |errno: Errno| self.error("make directory", path, errno.into());
+        let failed = |error: io::Error| self.error("make directory", path, error);
+        let fail = |errno: Errno| failed(errno.into());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let mut above = self.resolve(Path::new("/"), flags).map_err(fail)?;
         let mut so_far = PathBuf::from("/");
@@ -122,8 +163,10 @@ impl Root {
             };
             so_far.push(name);
             above = match self.resolve(&so_far, flags) {
-                Err(Errno::NOENT) => mkdirat(&above, name, Mode::from_raw_mode(0o755))
-                    .and_then(|()| self.resolve(&so_far, flags)),
+                Err(Errno::NOENT) => match mkdirat(&above, name, Mode::from_raw_mode(0o755)) {
+                    Err(Errno::EXIST) => return Err(failed(dangling(&above, name, &so_far))),
+                    made => made.and_then(|()| self.resolve(&so_far, flags)),
+                },
                 opened => opened,
             }
             .map_err(fail)?;
@@ -142,10 +185,16 @@ impl Root {
         let fail = |errno: Errno| self.error("make file", &path, errno.into());
         let file = match self.resolve(&path, OFlags::PATH) {
             Err(Errno::NOENT) => {
-                self.directory(path.parent().unwrap_or(Path::new("/")))?;
+                let above = self.directory(path.parent().unwrap_or(Path::new("/")))?;
                 let flags = OFlags::WRONLY | OFlags::CREATE;
-                self.resolve_with(&path, flags, Mode::from_raw_mode(0o644))
-                    .map_err(fail)?
+                match self.resolve_with(&path, flags, Mode::from_raw_mode(0o644)) {
+                    Err(Errno::NOENT) => {
+                        let above = self.resolve(&above, OFlags::PATH).map_err(fail)?;
+                        let name = path.file_name().unwrap_or_default();
+                        return Err(self.error("make file", &path, dangling(&above, name, &path)));
+                    }
+                    made => made.map_err(fail)?,
+                }
             }
             found => found.map_err(fail)?,
         };
@@ -184,6 +233,29 @@ impl Root {
             error,
         }
     }
+}
+
+/// Why nothing can be made at a path where nothing was found, and yet something is.
+fn dangling(above: &OwnedFd, name: &OsStr, path: &Path) -> io::Error {
+    match readlinkat(above, name, Vec::new()) {
+        Ok(target) => io::Error::other(format!(
+            "{} is a symlink to {}, which is not there",
+            path.display(),
+            target.to_string_lossy()
+        )),
+        Err(_) => Errno::EXIST.into(),
+    }
+}
+
+/// Who has a file locked as a whole, by the lines of `/proc/locks` (proc_locks(5)).
+fn holder(locks: &str, file: &str) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        match words.as_slice() {
+            [_, "FLOCK", _, _, holder, found, ..] if *found == file => holder.parse().ok(),
+            _ => None,
+        }
+    })
 }
 
 /// A path from the root, without `.` and `..`, which are taken away as text as Docker does.
@@ -253,6 +325,42 @@ mod tests {
         assert!(root.directory(Path::new("/real/c/file")).is_err());
         assert!(root.file(Path::new("/real/c")).is_err());
         assert_eq!(fs_err::read_dir(outside.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn symlinks_to_nothing_are_named() {
+        let (_outside, inside, root) = scene();
+        fs_err::os::unix::fs::symlink("/gone/x", inside.path().join("link")).unwrap();
+        for error in [
+            root.directory(Path::new("/link/below")).unwrap_err(),
+            root.directory(Path::new("/link")).unwrap_err(),
+            root.file(Path::new("/link")).unwrap_err(),
+        ] {
+            let said = error.to_string();
+            assert!(
+                said.contains("/link is a symlink to /gone/x, which is not there"),
+                "{said}"
+            );
+        }
+        assert!(!inside.path().join("gone").exists());
+    }
+
+    #[test]
+    fn a_root_that_is_written_is_nobody_elses() {
+        let (_outside, inside, root) = scene();
+        let other = || Root::open(inside.path()).unwrap();
+        root.lock(false).unwrap();
+        other().lock(false).unwrap();
+        assert!(other().lock(true).is_err());
+        drop(root);
+        let writer = other();
+        writer.lock(true).unwrap();
+        let refused = other().lock(false).unwrap_err();
+        assert_eq!(refused.holder, Some(std::process::id()));
+        assert_eq!(
+            refused.to_string(),
+            format!("process {} is running in it", std::process::id())
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use super::launch::Launch;
 use super::launched::Launched;
 use super::limits::{Exceeded, LimitGroup};
 use super::overlay::{Overlay, Tools, Workspace};
+use super::set_up::SharedRoot;
 use super::staging::PrepareError;
 use super::streams::{self, Passed, Streams};
 
@@ -61,6 +63,9 @@ pub enum RunError {
         "bwrap could not set up the sandbox or start the program ({0}); what it wrote to standard error says why"
     )]
     NotStarted(ExitStatus),
+    /// Something outside of it killed what the program runs in.
+    #[error("something on this machine has killed the sandbox ({0})")]
+    Killed(ExitStatus),
     /// Something before that failed.
     #[error(transparent)]
     Unprepared(#[from] PrepareError),
@@ -83,7 +88,7 @@ impl RunError {
             Self::Missing => Some("install it: on Debian and Ubuntu, the package bubblewrap"),
             Self::Denied(_) => Some(denial::HINT),
             Self::Unprepared(error) => error.hint,
-            Self::NotStarted(_) | Self::Io { .. } => None,
+            Self::NotStarted(_) | Self::Killed(_) | Self::Io { .. } => None,
         }
     }
 
@@ -190,6 +195,10 @@ impl Bubblewrap {
     ) -> Result<(Running, Passed), RunError> {
         let failed = RunError::io("start bwrap");
         let prepared = streams::prepare(streams).map_err(&failed)?;
+        let shared = match self.overlay {
+            Some(_) => None,
+            None => SharedRoot::find(&sandbox.root),
+        };
         let launched = Launch {
             bubblewrap: self.program.clone(),
             sandbox: sandbox.clone(),
@@ -206,8 +215,10 @@ impl Bubblewrap {
         let mut running = Running {
             launched,
             limits: self.limits.clone(),
+            shared,
             status: None,
             had_namespaces: false,
+            has_begun: false,
         };
         if let Some(status) = running.launched.status.take() {
             let status = pipe::Receiver::from_owned_fd(status.into()).map_err(&failed)?;
@@ -230,9 +241,13 @@ async fn overrun(limits: Option<&LimitGroup>) -> Exceeded {
 struct Running {
     launched: Launched,
     limits: Option<Arc<LimitGroup>>,
+    /// The root file system, where others could write to it.
+    shared: Option<SharedRoot>,
     status: Option<Lines<BufReader<pipe::Receiver>>>,
     /// Whether it came as far as to start a process in namespaces of its own.
     had_namespaces: bool,
+    /// Whether the program could begin.
+    has_begun: bool,
 }
 
 impl Running {
@@ -275,6 +290,10 @@ impl Running {
                 if let Some(limits) = &self.limits {
                     limits.is_written_by(self.launched.first_number);
                 }
+                if let (Some(shared), Some(first)) = (&self.shared, self.launched.first_number) {
+                    shared.is_set_up(first).await?;
+                }
+                self.has_begun = true;
                 // It cannot end before it is watched, or another process might have its number.
                 self.launched.open_gate();
             }
@@ -293,6 +312,7 @@ impl Running {
         Ok(Gone {
             status: self.launched.end()?,
             had_namespaces: self.had_namespaces,
+            has_begun: self.has_begun,
         })
     }
 }
@@ -302,12 +322,25 @@ struct Gone {
     status: ExitStatus,
     /// Whether it came as far as to start a process in namespaces of its own.
     had_namespaces: bool,
+    /// Whether the program could begin.
+    has_begun: bool,
 }
+
+impl Gone {
+    /// Whether a signal ended it, or the process in it that all others end with.
+    fn was_killed(&self) -> bool {
+        self.status.signal().is_some() || self.status.code() == Some(KILLED)
+    }
+}
+
+/// How what waits for a process ends when that was killed: 128 and the signal's number.
+const KILLED: i32 = 128 + 9;
 
 /// Why nothing ran.
 fn refusal(gone: &Gone) -> RunError {
     match denial::reason() {
         Some(reason) if !gone.had_namespaces => RunError::Denied(reason),
+        _ if gone.has_begun && gone.was_killed() => RunError::Killed(gone.status),
         _ => RunError::NotStarted(gone.status),
     }
 }

@@ -15,12 +15,18 @@ pub struct User {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
     /// `/etc/passwd` has no such name.
-    #[error("there is no user {0} in its /etc/passwd")]
+    #[error("there is no user {0:?} in its /etc/passwd")]
     User(String),
     /// `/etc/group` has no such name.
-    #[error("there is no group {0} in its /etc/group")]
+    #[error("there is no group {0:?} in its /etc/group")]
     Group(String),
+    /// It is a number that no user or group of a sandbox can have.
+    #[error("{0} is no number of a user or group: the highest is {HIGHEST}")]
+    Number(u32),
 }
+
+/// The highest number that bubblewrap takes.
+const HIGHEST: u32 = 0x7fff_ffff;
 
 impl User {
     /// Finds who is meant by `USER[:GROUP]`, by name or number, as Docker does (moby `user`
@@ -75,7 +81,10 @@ impl User {
                 .or_else(|| group.parse().ok())
                 .ok_or_else(|| UserError::Group(group.to_owned()))?;
         }
-        Ok(user)
+        match [user.id, user.group].into_iter().find(|id| *id > HIGHEST) {
+            Some(id) => Err(UserError::Number(id)),
+            None => Ok(user),
+        }
     }
 }
 
@@ -124,6 +133,13 @@ mod tests {
         for wanted in ["nobody", "user:nogroup", "bad", "-1", "4294967296"] {
             assert!(User::find(wanted, USERS, GROUPS).is_err(), "{wanted}");
         }
+        for wanted in ["4294967295", "2147483648", "0:4294967295"] {
+            let error = User::find(wanted, USERS, GROUPS).unwrap_err();
+            assert!(matches!(error, UserError::Number(_)), "{wanted}");
+        }
+        assert_eq!(User::find("2147483647", USERS, GROUPS).unwrap().id, HIGHEST);
+        let error = User::find("a\nb", USERS, GROUPS).unwrap_err().to_string();
+        assert!(!error.contains('\n'), "{error}");
     }
 
     #[test]
