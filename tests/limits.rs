@@ -203,10 +203,58 @@ fn memory_is_limited_and_the_limit_is_named() {
             outcome.stderr.ends_with(whole)
                 || outcome
                     .stderr
-                    .contains("holds for what each process has for itself"),
+                    .contains("only by looking ten times a second"),
             "{}",
             outcome.stderr
         );
+    });
+}
+
+/// A program of this machine that holds memory which belongs to no process.
+const SHARED: &str = r#"
+$what = shift;
+if ($what eq "memfd") {
+    $name = "x";
+    $number = syscall(319, $name, 0);
+    open($file, "+>&=", $number) or die "open: $!";
+    for (1 .. 300) { syswrite($file, "x" x 1048576) == 1048576 or die "write: $!" }
+} else {
+    # Many processes, none of which has much.
+    for (1 .. 10) { if (fork() == 0) { $mine = "x" x 30000000; sleep 60; exit } }
+}
+sleep 60;
+print "survived
+";
+"#;
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn memory_that_is_shared_or_many_processes_have_counts() {
+    as_each_user(|scene| {
+        let root = scene.ohoci.work().join("root");
+        for directory in ["usr", "lib", "lib64"] {
+            fs_err::create_dir_all(root.join(directory)).unwrap();
+        }
+        fs_err::write(root.join("opt/program"), SHARED).unwrap();
+        for what in ["memfd", "processes"] {
+            let flags = [
+                "--memory",
+                "150M",
+                "--timeout",
+                "50",
+                "--mount",
+                "/usr:/usr:ro",
+                "--mount",
+                "/lib:/lib:ro",
+                "--mount",
+                "/lib64:/lib64:ro",
+            ];
+            let script = format!("/usr/bin/perl /opt/program {what}");
+            let outcome = scene.run(&flags, ROOT, &script).exits(137);
+            assert_eq!(outcome.stdout, "");
+            let said = "memory limit of 150 MiB was reached (--memory raises it)";
+            assert!(outcome.stderr.contains(said), "{what}: {}", outcome.stderr);
+        }
     });
 }
 

@@ -193,20 +193,20 @@ fn what_cannot_be_run_has_codes_of_its_own() {
 fn more_than_a_program_can_be_given_is_refused_in_words() {
     let scene = Scene::new(image());
     let big = format!("BIG={}", "x".repeat(100_000));
-    let fits = scene.run(&["--env", &big, "oci:image", "true"]);
+    let fits = scene.run(&["--env", &big, "oci:image", "env"]);
     fits.exits(0);
     let many: Vec<String> = (0..3100)
         .map(|number| format!("--env=V{number}="))
         .collect();
     let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
-    many.extend(["oci:image", "true"]);
+    many.extend(["oci:image", "env"]);
     let outcome = scene.run(&many).exits(125);
     let (said, why) = ("pass on 310", "variables beside the rest");
     assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
     assert!(outcome.stderr.contains(why), "{}", outcome.stderr);
 
     let long = image().set("Env", json!([format!("BIG={}", "x".repeat(200_000))]));
-    let outcome = Scene::new(long).run(&["oci:image", "true"]).exits(125);
+    let outcome = Scene::new(long).run(&["oci:image", "env"]).exits(125);
     let said = "pass on the variable BIG: it has 200004 bytes";
     assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
 

@@ -39,7 +39,7 @@ pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prep
             root.lock(!request.read_only).map_err(|in_use| {
                 Failure::new(
                     format!("cannot use {} as a root file system", path.display()),
-                    format!("{in_use}, and what one changes the other would start with"),
+                    format!("{in_use}; what that writes meanwhile, this one would start from"),
                 )
                 .hinted("wait for its end, or use a copy; with --read-only several can run in one")
             })?;

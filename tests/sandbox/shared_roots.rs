@@ -1,7 +1,7 @@
 //! A root file system that more than one program can write to.
 
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Stdio};
 
 use super::scene::Scene;

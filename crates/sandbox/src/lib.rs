@@ -16,6 +16,8 @@ pub(crate) mod launch;
 mod launched;
 pub mod limits;
 mod memory_kills;
+mod memory_use;
+mod mount_table;
 mod mounting;
 mod open_files;
 pub mod overlay;

@@ -4,13 +4,15 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit};
 
 use super::cgroup::{Controller, Controllers};
 use super::control_group;
 use super::memory_kills::MemoryKills;
+use super::memory_use;
 use super::usage::Written;
 
 /// How many processes of a run are not its own: the one that waits for all others, and bubblewrap.
@@ -139,6 +141,8 @@ pub struct LimitGroup {
     directories: Vec<PathBuf>,
     kills: MemoryKills,
     written: Option<Arc<Written>>,
+    /// The first process of what runs now, 0 where nothing does.
+    first: Arc<AtomicI32>,
 }
 
 impl Limiter {
@@ -197,7 +201,7 @@ impl Limiter {
     pub fn shortcomings(&self, of: &Limits) -> Vec<&'static str> {
         let mut all = Vec::new();
         if of.memory.is_some() && self.memory() != Enforced::Whole {
-            all.push("the limit on memory holds for what each process has for itself, not for what processes share or for a whole run");
+            all.push("the limit on memory is held for each process by the kernel, but for the whole run only by looking ten times a second");
         }
         if of.processes.is_some() && self.processes() != Enforced::Whole {
             all.push("the limit on processes is not enforced");
@@ -237,6 +241,7 @@ impl Limiter {
             directories,
             kills,
             written: written.map(Arc::new),
+            first: Arc::new(AtomicI32::new(0)),
             limiter: Arc::clone(self),
         })
     }
@@ -320,15 +325,51 @@ impl LimitGroup {
         self.limiter.limits.memory.map(|memory| (memory / 2).max(1))
     }
 
-    /// Whose nameless files count as written, too: those of a process and of what it starts.
+    /// Whose nameless files count as written, too, and whose memory counts: those of a process and of
+    /// what it starts.
     pub(super) fn is_written_by(&self, first: Option<Pid>) {
+        self.first.store(Pid::as_raw(first), Ordering::Relaxed);
         if let Some(written) = &self.written {
             written.is_written_by(first);
         }
     }
 
-    /// Waits until the run has written more than it may; forever, where that is not watched.
+    /// Waits until the run has written more than it may, or takes more memory than it may where it has
+    /// no control group; forever, where that is not watched.
     pub async fn overrun(&self) -> Exceeded {
+        tokio::select! {
+            exceeded = self.written_too_much() => exceeded,
+            exceeded = self.takes_too_much() => exceeded,
+        }
+    }
+
+    async fn takes_too_much(&self) -> Exceeded {
+        let is_counted = self.limiter.controllers.has(Controller::Memory);
+        let Some(limit) = self.limiter.limits.memory.filter(|_| !is_counted) else {
+            return std::future::pending().await;
+        };
+        let mut pause = Written::PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            let Some(first) = Pid::from_raw(self.first.load(Ordering::Relaxed)) else {
+                continue;
+            };
+            let looked = tokio::task::spawn_blocking(move || {
+                let started = Instant::now();
+                let taken = memory_use::of_processes(first, limit);
+                (taken, started.elapsed())
+            });
+            match looked.await {
+                Ok((taken, _)) if taken > limit => return Exceeded::Memory(limit),
+                // A tenth of a processor's time at most.
+                Ok((_, elapsed)) => pause = Written::PAUSE.max(elapsed.saturating_mul(10)),
+                // The runtime is about to end.
+                Err(_) => return std::future::pending().await,
+            }
+        }
+    }
+
+    async fn written_too_much(&self) -> Exceeded {
         let Some(written) = &self.written else {
             return std::future::pending().await;
         };

@@ -51,7 +51,7 @@ pub(super) fn of_processes(first: Pid) -> Nameless {
 
 /// A process and those that it started, those that they started, and so on. The kernel gives processes
 /// whose parent has ended to the first of their namespace.
-fn with_descendants(first: i32) -> Vec<i32> {
+pub(super) fn with_descendants(first: i32) -> Vec<i32> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     for entry in processes {

@@ -11,6 +11,7 @@ use rustix::process::Pid;
 use tokio::time::{Instant, sleep};
 
 use super::covers::{Cover, covers};
+use super::mount_table::Mount;
 use super::remove::is_private;
 use super::staging::PrepareError;
 
@@ -100,44 +101,6 @@ fn with_children(first: Pid) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A line of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)).
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Mount {
-    number: u64,
-    /// The mount that it is mounted on.
-    on: u64,
-    /// Where, seen from the process's root.
-    point: String,
-    /// The kind of the file system.
-    kind: String,
-}
-
-impl Mount {
-    /// All that a process sees, given its directory below `/proc`.
-    fn all_of(process: &Path) -> io::Result<Vec<Self>> {
-        let text = fs_err::read(process.join("mountinfo"))?;
-        let text = String::from_utf8_lossy(&text);
-        Ok(text.lines().filter_map(Self::parse).collect())
-    }
-
-    fn parse(line: &str) -> Option<Self> {
-        let (mount, file_system) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ');
-        Some(Self {
-            number: fields.next()?.parse().ok()?,
-            on: fields.next()?.parse().ok()?,
-            point: unescaped(fields.nth(2)?),
-            kind: file_system.split(' ').next()?.to_owned(),
-        })
-    }
-}
-
-/// The kernel writes white space and backslashes as three octal digits.
-fn unescaped(text: &str) -> String {
-    let spaces = text.replace("\\040", " ").replace("\\011", "\t");
-    spaces.replace("\\012", "\n").replace("\\134", "\\")
-}
-
 /// Whether `/proc` and `/dev` are the sandbox's own, at their places, and what is to be covered in
 /// `/proc` is covered: whoever moves a directory while bubblewrap mounts on it moves what is mounted.
 fn is_as_described(mounts: &[Mount], covers: &[Cover]) -> bool {
@@ -173,19 +136,6 @@ mod tests {
 
     fn mounts(text: &str) -> Vec<Mount> {
         text.lines().filter_map(Mount::parse).collect()
-    }
-
-    #[test]
-    fn lines_are_read() {
-        let mounts = mounts(LINES);
-        assert_eq!(mounts.len(), 5);
-        let expected = Mount {
-            number: 14,
-            on: 10,
-            point: "/a b".to_owned(),
-            kind: "ext4".to_owned(),
-        };
-        assert_eq!(mounts.last(), Some(&expected));
     }
 
     #[test]
