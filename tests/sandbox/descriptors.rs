@@ -111,3 +111,19 @@ fn input_that_nobody_reads_and_output_that_nobody_takes_hold_nothing_up() {
     let outcome = Outcome::of(&mut command);
     assert_ne!(outcome.code, Some(0));
 }
+
+#[test]
+fn what_a_program_leaves_of_a_file_the_next_one_reads() {
+    let scene = Scene::new();
+    let path = scene.ohoci.write("work/list", "one\ntwo\nthree\n");
+    let file = std::fs::File::open(path).unwrap();
+    let run = |script: &str| {
+        let mut command = scene.command(&[], script);
+        command.stdin(Stdio::from(file.try_clone().unwrap()));
+        Outcome::of(&mut command).exits(0).stdout
+    };
+    assert_eq!(run("true"), "");
+    assert_eq!(run("dd bs=1 count=4 2>/dev/null"), "one\n");
+    assert_eq!(run("cat"), "two\nthree\n");
+    assert_eq!(run("cat"), "");
+}

@@ -128,10 +128,10 @@ fn a_patch_to_what_git_refuses_is_applied_by_nothing() {
 
 /// What an evaluation's script tries, with what is to be seen of it.
 const ATTACK: &str = r#"set +x
-echo "rights: $(grep -hE '^(NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\n\t')"
-echo "descriptors: $(ls /proc/self/fd | tr '\n' ' ')"
-for file in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /proc/1/oom_score_adj /eval.sh; do
-  (: >> $file) 2> /dev/null && [ $file != /proc/1/oom_score_adj ] && echo "escaped: $file"
+echo "rights: $(busybox grep -hE '^(NoNewPrivs|Seccomp):' /proc/self/status | busybox tr -d '\n\t')"
+echo "descriptors: $(busybox ls /proc/self/fd | busybox tr '\n' ' ')"
+for file in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /eval.sh; do
+  (: >> $file) 2> /dev/null && echo "escaped: $file"
 done
 busybox mknod /device c 1 5 2> /dev/null && echo "escaped: a device"
 busybox mount -t tmpfs none /mnt 2> /dev/null && echo "escaped: a mount"
@@ -139,8 +139,8 @@ busybox unshare -r true 2> /dev/null && echo "escaped: a namespace"
 busybox rm -f /eval.sh 2> /dev/null && echo "escaped: the script"
 kill -0 OUTSIDE 2> /dev/null && echo "escaped: a signal"
 (: > "ELSEWHERE/made") 2> /dev/null && echo "escaped: a file"
-ln -sfn ELSEWHERE /over; ln -sfn ELSEWHERE /tmp/over; ln -sfn ELSEWHERE/log /test_output.txt
-(sleep 600; : > ELSEWHERE/late) > /dev/null 2>&1 &
+busybox ln -sfn ELSEWHERE /over; busybox ln -sfn ELSEWHERE /tmp/over; busybox ln -sfn ELSEWHERE/log /test_output.txt
+(busybox sleep 600; : > ELSEWHERE/late) > /dev/null 2>&1 &
 echo "tried"
 set -x
 bash run_tests.sh"#;

@@ -30,6 +30,7 @@ pub mod run;
 pub mod seccomp;
 mod set_up;
 mod staging;
+mod standard_input;
 mod streams;
 mod usage;
 pub mod user;

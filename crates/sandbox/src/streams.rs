@@ -8,10 +8,11 @@
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FileType, Stat, fstat, major, minor};
 use rustix::io::Errno;
+
+use super::standard_input::Input;
 
 /// Where the program reads and writes.
 pub enum Streams {
@@ -41,7 +42,8 @@ pub(super) struct Prepared {
 /// What is to be passed on while a program runs.
 pub(super) struct Passing {
     outputs: Vec<Output>,
-    input: Option<(File, io::PipeWriter)>,
+    /// A file, and the pipe that a program reads it from.
+    input: Option<(File, io::PipeWriter, PipeReader)>,
 }
 
 /// What comes from a program.
@@ -63,8 +65,7 @@ enum Failing {
 /// What passes on while a program runs, until it has ended.
 pub(super) struct Passed {
     outputs: Vec<tokio::task::JoinHandle<io::Result<()>>>,
-    /// What reading standard input failed with.
-    unread: Arc<Mutex<Option<io::Error>>>,
+    input: Option<Input>,
 }
 
 /// Makes the streams of a program.
@@ -108,7 +109,7 @@ fn own() -> io::Result<Prepared> {
         false => {
             let (reader, writer) = io::pipe()?;
             let own = rustix::stdio::stdin().try_clone_to_owned()?;
-            passing.input = Some((own.into(), writer));
+            passing.input = Some((own.into(), writer, reader.try_clone()?));
             Some(reader.into())
         }
     };
@@ -171,30 +172,14 @@ fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
 impl Passing {
     /// Begins to pass on.
     pub(super) fn start(self) -> io::Result<Passed> {
-        let unread = Arc::new(Mutex::new(None));
-        if let Some((mut from, mut to)) = self.input {
-            let failed = Arc::clone(&unread);
-            // Nothing waits for it: it ends with the program, which then reads no more, unless the
-            // file is one that never has anything to read.
-            let pass = move || {
-                let result = io::copy(&mut from, &mut to);
-                if let Some(error) = result
-                    .err()
-                    .filter(|e| e.kind() != io::ErrorKind::BrokenPipe)
-                {
-                    *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                }
-            };
-            std::thread::Builder::new()
-                .name("standard-input".to_owned())
-                .spawn(pass)?;
-        }
+        let input = self.input;
+        let input = input.map(|(from, to, reader)| Input::start(from, to, reader));
         let outputs = self.outputs.into_iter();
         Ok(Passed {
             outputs: outputs
                 .map(|output| tokio::task::spawn_blocking(move || output.pass_on()))
                 .collect(),
-            unread,
+            input: input.transpose()?,
         })
     }
 }
@@ -212,10 +197,9 @@ impl Passed {
             let done = output.await.map_err(io::Error::other).and_then(|done| done);
             result = result.and(done.map_err(failed));
         }
-        let unread = self.unread.lock();
-        let unread = unread.unwrap_or_else(PoisonError::into_inner).take();
-        match unread {
-            Some(error) => result.and(Err(("read standard input", error))),
+        let failed = |error| ("read standard input", error);
+        match self.input.map(Input::end) {
+            Some(input) => result.and(input.map_err(failed)),
             None => result,
         }
     }
