@@ -8,12 +8,15 @@ mod choices;
 pub mod compose;
 pub mod context;
 pub mod copy;
+pub mod delete;
 pub mod deps;
+pub mod digest;
 pub mod exit_code;
 pub mod failure;
 pub mod inspect;
 pub mod limits;
 pub mod login;
+pub mod ls;
 pub mod outdated;
 pub mod output;
 mod password;
@@ -62,6 +65,9 @@ enum Command {
     Compose(Box<compose::Arguments>),
     Batch(Box<batch::Arguments>),
     Inspect(inspect::Arguments),
+    Digest(digest::Arguments),
+    Ls(ls::Arguments),
+    Delete(delete::Arguments),
     Outdated(outdated::Arguments),
     Rebase(rebase::Arguments),
     Verify(verify::Arguments),
@@ -144,6 +150,9 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Compose(arguments) => Box::pin(compose::run(&arguments, &registry)).await,
         Command::Batch(arguments) => Box::pin(batch::run(&arguments, &registry)).await,
         Command::Inspect(arguments) => Box::pin(inspect::run(&arguments, &registry)).await,
+        Command::Digest(arguments) => Box::pin(digest::run(&arguments, &registry)).await,
+        Command::Ls(arguments) => Box::pin(ls::run(&arguments, &registry)).await,
+        Command::Delete(arguments) => Box::pin(delete::run(&arguments, &registry)).await,
         Command::Outdated(arguments) => Box::pin(outdated::run(&arguments, &registry)).await,
         Command::Rebase(arguments) => Box::pin(rebase::run(&arguments, &registry)).await,
         Command::Verify(arguments) => Box::pin(verify::run(&arguments, &registry)).await,

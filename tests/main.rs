@@ -50,6 +50,8 @@ mod messages;
 #[cfg(test)]
 mod named;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod oci_client;
 #[cfg(test)]
 mod odd_images;

@@ -49,6 +49,7 @@ pub mod flatten;
 pub mod inspect;
 pub mod job;
 pub mod local;
+pub mod names;
 mod partly;
 pub mod plan;
 pub mod read;

@@ -179,6 +179,40 @@ impl Repository {
             .map_err(|error| error.during(what))
     }
 
+    /// Deletes a tag, or a manifest with all tags that name it; says whether it was there. Blobs stay
+    /// until the registry collects garbage.
+    ///
+    /// # Errors
+    /// When the registry refuses: many delete nothing, and some manifests only, no tags.
+    pub async fn delete_manifest(&self, pointer: &Pointer) -> Result<bool, Error> {
+        let what = || format!("cannot delete {}", self.named(pointer));
+        self.delete(pointer)
+            .await
+            .map_err(|error| error.during(what))
+    }
+
+    async fn delete(&self, pointer: &Pointer) -> Result<bool, Error> {
+        let endpoint = self.endpoint()?;
+        let url = endpoint.url(&format!("manifests/{pointer}"))?;
+        let call = endpoint.write(Method::DELETE, url);
+        let reply = self.transport().send(&endpoint.host, call).await?;
+        match reply.status().as_u16() {
+            200..=299 => {
+                reply.drain().await;
+                Ok(true)
+            }
+            404 => {
+                let (error, body) = reply.into_error_and_body().await;
+                // A repository that is not there has no manifests; anything else is no answer to this.
+                match body.has(&["MANIFEST_UNKNOWN", "NAME_UNKNOWN"]) {
+                    true => Ok(false),
+                    false => Err(error),
+                }
+            }
+            _ => Err(reply.into_error().await),
+        }
+    }
+
     async fn put(&self, pointer: &Pointer, manifest: &Manifest) -> Result<PutReceipt, Error> {
         let endpoint = self.endpoint()?;
         let kind = HeaderValue::from_str(manifest.media_type()).map_err(|_| {
