@@ -32,6 +32,11 @@ impl Progress {
         Arc::new(Self { bar })
     }
 
+    /// Takes the bar away while something else is written to stderr.
+    pub(crate) fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
     /// Removes the bar.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::lock::current;
-use super::{fetcher, hosts, images, indexes, npm_registries, recipe};
+use super::{failures, recipe, session};
 use crate::arguments::{Format, RegistryArguments};
 use crate::context::Context;
 use crate::exit_code;
@@ -13,7 +12,6 @@ use crate::failure::Failure;
 use crate::output;
 use crate::progress::Progress;
 use crate::size::bytes;
-use ohoci_deps::fetching::{self, Missing, PackageSources};
 use ohoci_deps::recipe::Recipe;
 use ohoci_image::Platform;
 
@@ -46,26 +44,14 @@ pub(super) async fn run(
     }
     let recipe = recipe(&arguments.recipe)?;
     let platforms = platforms(&arguments.platform, &recipe)?;
-    let lock = current(&recipe)?;
+    let lock =
+        ohoci_deps::current(&recipe).map_err(|error| failures::current_lock(&recipe, &error))?;
     let context = Context::open(registry)?;
     let progress = Progress::start();
-    let fetched = fetching::fetch(
-        &recipe,
-        &lock,
-        &recipe.lock_path(),
-        &platforms,
-        &fetcher(&context, registry, &progress),
-        PackageSources {
-            hosts: &hosts(&context),
-            configured: context.config.mirrors(),
-            python: &indexes(&context),
-            images: images(&context),
-            npm: &npm_registries(&context, &lock).await,
-        },
-    )
-    .await;
+    let session = session(&context, &progress);
+    let fetched = session.fetch(&recipe, &lock, &platforms).await;
     progress.end();
-    let fetched = fetched.map_err(|missing| missing_files(&recipe, &missing))?;
+    let fetched = fetched.map_err(|error| failures::missing(&recipe, &error))?;
     match arguments.format {
         Format::Json => output::json(&fetched)?,
         Format::Text => output::note(&format!(
@@ -99,23 +85,4 @@ pub(super) fn platforms(asked: &[String], recipe: &Recipe) -> Result<Vec<Platfor
         )))
     });
     platforms.collect()
-}
-
-/// Says which files could not be had, and what can be done about it.
-pub(super) fn missing_files(recipe: &Recipe, missing: &Missing) -> Failure {
-    let what = format!(
-        "cannot download what {} names",
-        recipe.lock_path().display()
-    );
-    let why = missing.to_string();
-    let failure = Failure::new(what, why);
-    if !missing.is_gone() {
-        return failure;
-    }
-    failure.hinted(format!(
-        "mirrors keep no old versions. Lock anew with `ohoci deps lock {}`; or name an archive of \
-         snapshots in `debian-snapshots` below [mirrors] in ohoci.toml; or use a cache that still \
-         has the files, with --cache-dir; or take a deps image that is built already",
-        recipe.source.path().display()
-    ))
 }

@@ -1,9 +1,47 @@
 //! Turns packages into the layers of a prefix such as `/openhands` that works on any base.
 //!
+//! [`lock()`](lock()) resolves a recipe and writes its lock; [`build()`](build()) makes an image of it, from the lock
+//! to what is pushed:
+//!
+//! ```no_run
+//! use std::num::NonZeroUsize;
+//! use ohoci_deps::recipe::{Recipe, Selection};
+//! use ohoci_deps::{Build, BuildObserver, NewLock, Session, build};
+//! use ohoci_image::media_type::Compression;
+//! use ohoci_sandbox::{Limiter, Limits};
+//!
+//! #[derive(Debug)]
+//! struct Quiet;
+//! impl BuildObserver for Quiet {
+//!     fn locked(&self, _: &NewLock) {}
+//!     fn limited(&self, _: &Limiter) {}
+//! }
+//!
+//! # async fn example(session: &Session<'_>) -> Result<(), Box<dyn std::error::Error>> {
+//! let recipe = Recipe::load("layers/minimal.toml")?;
+//! let job = Build {
+//!     recipe: &recipe,
+//!     selection: Selection::default(),
+//!     platforms: recipe.platforms.clone(),
+//!     push: vec!["registry.example/openhands/deps:1.2".parse()?],
+//!     locked: true,
+//!     offline: false,
+//!     attach_sbom: false,
+//!     compression: Compression::Gzip,
+//!     created: None,
+//!     threads: NonZeroUsize::MIN,
+//!     limits: Limits::default(),
+//! };
+//! let built = build(&job, session, &Quiet).await?;
+//! println!("{}", built.report.digest);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The rooms, from the bottom up:
 //!
 //! * [`recipe`]: what a person asks for.
-//! * [`lock`]: what that came to: names, versions, sizes, digests; no hosts.
+//! * [`mod@lock`]: what that came to: names, versions, sizes, digests; no hosts.
 //! * [`deb822`]: the stanzas that Debian's indexes, control files and sources are made of.
 //! * [`hosts`]: where this machine's package managers find their mirrors.
 //! * [`fetch`]: locked files into the cache.
@@ -21,6 +59,9 @@
 //! * [`rootfs`]: the same, for a system of its own.
 //! * [`bytecode`]: Python modules of such trees, compiled.
 //! * [`sbom`]: bills of materials from a lock.
+//! * [`session`]: what all of that is done with.
+//! * [`locked`]: a recipe's lock as a file.
+//! * [`mod@build`]: all of it, in one call.
 //! * [`built`], [`packages`], [`comparison`]: deps images read back, whose files are whose, and what
 //!   changed between two.
 //!
@@ -30,6 +71,7 @@
 pub mod archive;
 pub mod assemble;
 pub mod audit;
+pub mod build;
 pub mod built;
 pub mod bytecode;
 pub mod comparison;
@@ -40,6 +82,7 @@ pub mod fetch;
 pub mod fetching;
 pub mod hosts;
 pub mod lock;
+pub mod locked;
 pub mod locking;
 pub mod npm;
 pub mod packages;
@@ -49,3 +92,8 @@ pub mod recipe;
 pub mod relocate;
 pub mod rootfs;
 pub mod sbom;
+pub mod session;
+
+pub use build::{Build, BuildError, BuildObserver, Built, build};
+pub use locked::{LockError, NewLock, current, lock};
+pub use session::Session;

@@ -63,6 +63,12 @@ impl Cache {
         }
     }
 
+    /// Whether it is one that remembers nothing.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.state.root.is_none()
+    }
+
     /// The first thing that went wrong, if anything did: worth one warning to the person.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {

@@ -5,7 +5,6 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::request::Request;
-use crate::arguments::RegistryArguments;
 use crate::context::Context;
 use crate::deps::rootfs;
 use crate::failure::Failure;
@@ -75,7 +74,6 @@ pub(super) async fn planned(request: &Request, context: &Context) -> Result<Plan
 pub(super) async fn built(
     request: &Request,
     context: &Context,
-    registry: &RegistryArguments,
     tools: &Tools,
 ) -> Result<BuiltBase, Failure> {
     if let Some(text) = &request.base_image {
@@ -85,7 +83,7 @@ pub(super) async fn built(
         return Err(Failure::usage("no base is given")
             .hinted("--base-image REF, or --base-recipe FILE such as layers/swebench-base.toml"));
     };
-    match assembled(path, request, context, registry, tools).await? {
+    match assembled(path, request, context, tools).await? {
         Ok(reference) => {
             let base = Base::open(&context.resolver, &reference, None).await?;
             Ok(BuiltBase::There(Box::new(base)))
@@ -108,27 +106,18 @@ async fn assembled(
     path: &Path,
     request: &Request,
     context: &Context,
-    registry: &RegistryArguments,
     tools: &Tools,
 ) -> Result<Result<Reference, BuildError>, Failure> {
     let recipe = rootfs::read(path)?;
     let platform = platform(&recipe)?;
-    let lock = rootfs::lock(&recipe, request.offline, registry).await?;
+    let lock = rootfs::lock(&recipe, request.offline, context).await?;
     let base = AssembledBase::new(&recipe, &lock, platform, &request.packing, &bases(context));
     if let Some(reference) = base.found() {
         return Ok(Ok(reference));
     }
     let (packages, _) = size(&recipe, &lock, &base.platform);
     output::note(&format!("base: assembling {packages} packages"));
-    let files = rootfs::files(
-        &recipe,
-        &lock,
-        &base.platform,
-        request.offline,
-        context,
-        registry,
-    )
-    .await?;
+    let files = rootfs::files(&recipe, &lock, &base.platform, request.offline, context).await?;
     let log = match log(request, &lock, &base) {
         Ok(log) => log,
         Err(error) => return Ok(Err(error)),

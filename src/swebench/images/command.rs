@@ -58,7 +58,7 @@ pub(crate) async fn run(
             false => exit_code::DONE,
         });
     }
-    let building = request.build(instances, context, registry, &Console);
+    let building = request.build(instances, context, &Console);
     let report = Box::pin(building).await?;
     finish(arguments, &report)
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::base::{self, BuiltBase, PlannedBase};
 use super::report_text;
-use crate::arguments::RegistryArguments;
 use crate::compose::epoch;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -122,7 +121,6 @@ impl Request {
         &self,
         instances: Instances<'_>,
         context: Context,
-        registry: &RegistryArguments,
         observer: &dyn Observer,
     ) -> Result<Report, Failure> {
         let git = git(&context)?;
@@ -133,7 +131,7 @@ impl Request {
                 .hinted("on Debian and Ubuntu, the packages bubblewrap, util-linux and mount have what it takes")
         })?;
         self.limits.tell(tools.limiter());
-        let base = match Box::pin(base::built(self, &context, registry, &tools)).await? {
+        let base = match Box::pin(base::built(self, &context, &tools)).await? {
             BuiltBase::There(base) => *base,
             BuiltBase::Failed(error) => {
                 report_text::tell("base", &error);

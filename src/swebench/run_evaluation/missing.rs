@@ -161,7 +161,7 @@ pub(super) async fn build_and_evaluate(
         patches: None,
     };
     let context = Context::open(registry)?;
-    let building = request.build(instances, context, registry, &watching);
+    let building = request.build(instances, context, &watching);
     if request.destinations.iter().any(Destination::is_archive) {
         // An archive is written once, when all of its images are built.
         Box::pin(building).await?;

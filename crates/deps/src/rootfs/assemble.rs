@@ -43,7 +43,7 @@ pub struct Preinst {
 ///
 /// # Errors
 /// See [`RootFsError`].
-pub fn assemble(
+pub(super) fn assemble(
     recipe: &Recipe,
     lock: &Lock,
     platform: &Platform,

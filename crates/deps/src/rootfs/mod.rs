@@ -6,9 +6,11 @@
 mod assemble;
 mod database;
 mod error;
+mod files;
 mod order;
 mod tree;
 mod triggers;
 
-pub use assemble::{Preinst, RootFiles, assemble};
+pub use assemble::{Preinst, RootFiles};
 pub use error::RootFsError;
+pub use files::{FilesError, files};

@@ -3,9 +3,11 @@
 //! Pure and without clock, host or randomness: the same lock gives the same documents.
 
 mod cyclonedx;
+mod documents;
 mod spdx;
 
 pub use cyclonedx::cyclonedx;
+pub use documents::documents;
 pub use spdx::spdx;
 
 use std::collections::BTreeMap;

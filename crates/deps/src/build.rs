@@ -1,0 +1,313 @@
+//! From a recipe to an image of its layers: locked, downloaded, assembled, looked over, packed and
+//! pushed.
+
+mod compiled;
+mod error;
+
+pub use error::BuildError;
+
+use std::fmt::Debug;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::assemble::{Assembled, assemble, merged};
+use super::audit::Audit;
+use super::fetch::Fetcher;
+use super::lock::{Lock, LockedFile};
+use super::locked::{self, NewLock};
+use super::recipe::{Recipe, Selection};
+use super::sbom;
+use super::session::Session;
+use ohoci_compose::Event;
+use ohoci_compose::attach::{self, Attached, attach};
+use ohoci_compose::compose::compose;
+use ohoci_compose::job::Job;
+use ohoci_compose::local::{LocalLayer, pack_error};
+use ohoci_compose::read::Choice;
+use ohoci_compose::report::{ComposeReport, Cost};
+use ohoci_image::config_patch::ConfigPatch;
+use ohoci_image::media_type::Compression;
+use ohoci_image::referrer::Artifact;
+use ohoci_image::timestamp::Timestamp;
+use ohoci_image::{Platform, Reference, annotation};
+use ohoci_layer::pack::{PackOptions, pack_tree};
+use ohoci_sandbox::{Limiter, Limits};
+
+/// What is built of a recipe, and where it goes.
+#[derive(Clone, Debug)]
+pub struct Build<'a> {
+    /// The recipe, all of it: its lock is that of all its features.
+    pub recipe: &'a Recipe,
+    /// The features that are built.
+    pub selection: Selection,
+    /// The platforms that it is built for, which are the recipe's.
+    pub platforms: Vec<Platform>,
+    /// Where the image is pushed.
+    pub push: Vec<Reference>,
+    /// Fail when the lock is not that of the recipe, rather than make it first.
+    pub locked: bool,
+    /// Use no network for packages: all of them are in the cache. Makes no lock either.
+    pub offline: bool,
+    /// Attach bills of materials to the image of each platform.
+    pub attach_sbom: bool,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// The time that everything in the image has, in seconds since 1970.
+    pub created: Option<i64>,
+    /// Threads that read packages and compress. They have no influence on the result.
+    pub threads: NonZeroUsize,
+    /// Of what runs, which is the interpreter that compiles modules.
+    pub limits: Limits,
+}
+
+/// Is told what a build does besides moving bytes.
+pub trait BuildObserver: Debug + Send + Sync {
+    /// The recipe had no lock of its own: this one was made and written.
+    fn locked(&self, lock: &NewLock);
+    /// Something is about to run, within these limits.
+    fn limited(&self, limiter: &Limiter);
+}
+
+/// What a build came to.
+#[derive(Debug)]
+pub struct Built {
+    /// What was built of the recipe.
+    pub recipe: Recipe,
+    /// What it was built from.
+    pub lock: Lock,
+    /// Its layers, for each platform.
+    pub platforms: Vec<BuiltPlatform>,
+    /// Where the image is, and how it came there.
+    pub report: ComposeReport,
+    /// The bills of materials that were attached.
+    pub attached: Vec<Attached>,
+}
+
+impl Built {
+    /// Its bills of materials: an SPDX and a CycloneDX document for each platform.
+    #[must_use]
+    pub fn bills_of_materials(&self) -> Vec<(Platform, Artifact)> {
+        let platforms = self.platforms.iter().map(|one| &one.platform);
+        sbom::documents(&self.recipe, &self.lock, platforms)
+    }
+}
+
+/// The layers of one platform.
+#[derive(Debug)]
+pub struct BuiltPlatform {
+    /// The platform.
+    pub platform: Platform,
+    /// What an audit of them found: no errors.
+    pub audit: Audit,
+    /// How many files were edited to work below the prefix.
+    pub edits: usize,
+    /// The layers, lowest first.
+    pub layers: Vec<PackedFeature>,
+}
+
+/// A feature's layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackedFeature {
+    /// The feature.
+    pub feature: String,
+    /// The digest of the blob.
+    pub digest: String,
+    /// The blob's size in bytes.
+    pub size: u64,
+    /// The size of the tar in bytes.
+    pub uncompressed_size: u64,
+    /// How many entries it has.
+    pub entries: u64,
+}
+
+/// Builds a recipe's layers from its lock and pushes them as an image: one for one platform, an index
+/// for several. The same lock gives the same digest. Nothing of what is packed runs, but for the
+/// interpreter where the recipe asks for compiled modules.
+///
+/// Needs a runtime with several threads; see [`tokio::task::block_in_place`].
+///
+/// # Errors
+/// See [`BuildError`].
+pub async fn build(
+    build: &Build<'_>,
+    session: &Session<'_>,
+    observer: &dyn BuildObserver,
+) -> Result<Built, BuildError> {
+    let whole = build.recipe;
+    if whole.rootfs().is_some() {
+        return Err(BuildError::System);
+    }
+    let recipe = whole.clone().selected(&build.selection)?;
+    if build.attach_sbom {
+        build.push.iter().try_for_each(attach::check)?;
+    }
+    let compiling = compiled::platform(&recipe, &build.platforms)?;
+    let lock = lock(build, session, observer).await?;
+    let fetcher = session.fetcher();
+    if !build.offline {
+        let needed: Vec<Platform> = build.platforms.iter().chain(&compiling).cloned().collect();
+        session
+            .fetch_with(&fetcher, &recipe, &lock, &needed)
+            .await?;
+    }
+    let work = Work {
+        build,
+        recipe: &recipe,
+        lock: &lock,
+        fetcher: &fetcher,
+        session,
+        observer,
+    };
+    let (platforms, layers) = work.platforms(compiling.as_ref()).await?;
+    let job = job(build, &recipe, layers, session);
+    let report = Box::pin(compose(&job, session.resolver, &session.observer)).await?;
+    let mut built = Built {
+        recipe,
+        lock,
+        platforms,
+        report,
+        attached: Vec::new(),
+    };
+    if build.attach_sbom {
+        let job = attach::Job {
+            image: built.report.digest.clone(),
+            places: build.push.clone(),
+            artifacts: built.bills_of_materials(),
+        };
+        built.attached = attach(&job, session.resolver, &session.observer).await?;
+        let statistics = session.resolver.client.statistics();
+        built.report.cost = Cost::new(&statistics, Duration::ZERO);
+    }
+    Ok(built)
+}
+
+/// The lock of the recipe, which is made where there is none, unless that must not be.
+async fn lock(
+    build: &Build<'_>,
+    session: &Session<'_>,
+    observer: &dyn BuildObserver,
+) -> Result<Lock, BuildError> {
+    match locked::current(build.recipe) {
+        Err(_) if !build.locked && !build.offline => {
+            let made = Box::pin(locked::lock(build.recipe, &[], session)).await?;
+            observer.locked(&made);
+            Ok(made.lock)
+        }
+        found => Ok(found?),
+    }
+}
+
+/// A build whose packages are there.
+struct Work<'a> {
+    build: &'a Build<'a>,
+    recipe: &'a Recipe,
+    lock: &'a Lock,
+    fetcher: &'a Fetcher,
+    session: &'a Session<'a>,
+    observer: &'a dyn BuildObserver,
+}
+
+impl Work<'_> {
+    /// The layers of all platforms. `compiling` is the platform whose programs compile modules, when
+    /// it is not among them.
+    async fn platforms(
+        &self,
+        compiling: Option<&Platform>,
+    ) -> Result<(Vec<BuiltPlatform>, Vec<LocalLayer>), BuildError> {
+        let here = compiling.map(|platform| self.assembled(platform));
+        let here = here.transpose()?;
+        let mut built = Vec::new();
+        let mut layers = Vec::new();
+        for platform in &self.build.platforms {
+            let mut assembled = self.assembled(platform)?;
+            if !assembled.audit.passed() {
+                return Err(BuildError::Audit {
+                    platform: Box::new(platform.clone()),
+                    audit: Box::new(assembled.audit),
+                });
+            }
+            let here = here.as_ref().filter(|_| !compiled::runs_here(platform));
+            self.compile(&mut assembled, here).await?;
+            let (one, local) = tokio::task::block_in_place(|| self.packed(assembled))?;
+            built.push(one);
+            layers.extend(local);
+        }
+        Ok((built, layers))
+    }
+
+    fn assembled(&self, platform: &Platform) -> Result<Assembled, BuildError> {
+        self.step(format!("assembling {platform}"));
+        let cached = |file: &LockedFile| self.fetcher.cached(file);
+        let (work_dir, threads) = (self.session.work_dir, self.build.threads.get());
+        let assembled = tokio::task::block_in_place(|| {
+            assemble(self.recipe, self.lock, platform, &cached, work_dir, threads)
+        });
+        Ok(assembled?)
+    }
+
+    /// Packs the layers of one platform.
+    fn packed(&self, assembled: Assembled) -> Result<(BuiltPlatform, Vec<LocalLayer>), BuildError> {
+        let platform = assembled.platform;
+        self.step(format!("packing {platform}"));
+        let options = PackOptions {
+            compression: self.build.compression,
+            mtime: self.build.created.unwrap_or_default(),
+            threads: self.build.threads,
+            ..PackOptions::default()
+        };
+        let mut edits = 0;
+        let mut layers = Vec::new();
+        let mut local = Vec::new();
+        for layer in assembled.layers {
+            edits += layer.edits.len();
+            let created_by = format!("ohoci deps build: {}", layer.feature);
+            let packed = pack_tree(layer.tree, created_by, &options, self.session.work_dir)
+                .map_err(|error| pack_error(&error))?;
+            layers.push(PackedFeature {
+                feature: layer.feature.clone(),
+                digest: packed.descriptor.digest.to_string(),
+                size: packed.descriptor.size,
+                uncompressed_size: packed.uncompressed_size,
+                entries: packed.entries,
+            });
+            local.push(LocalLayer {
+                directories: Vec::new(),
+                platform: Some(platform.clone()),
+                ..LocalLayer::packed(layer.feature, packed)?
+            });
+        }
+        let built = BuiltPlatform {
+            platform,
+            audit: assembled.audit,
+            edits,
+            layers,
+        };
+        Ok((built, local))
+    }
+
+    fn step(&self, what: String) {
+        self.session.observer.event(&Event::Step(what));
+    }
+}
+
+fn job(build: &Build<'_>, recipe: &Recipe, layers: Vec<LocalLayer>, session: &Session<'_>) -> Job {
+    let patches = recipe.features.iter().map(|feature| &feature.patch);
+    let patch = merged(patches.chain([&recipe.patch]));
+    // A patch is lists and strings: nothing that JSON could not hold.
+    let text = serde_json::to_string(&patch).unwrap_or_default();
+    let created = build.created.map(Timestamp::from_epoch);
+    Job {
+        layers,
+        push: build.push.clone(),
+        choice: Choice::Platforms(build.platforms.clone()),
+        patch: ConfigPatch {
+            labels: [(annotation::PATCH.to_owned(), Some(text))].into(),
+            ..ConfigPatch::default()
+        },
+        created: created.map(|created| created.to_string()),
+        ..Job::on(Reference::Scratch, session.work_dir.to_owned())
+    }
+}
