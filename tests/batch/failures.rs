@@ -70,6 +70,23 @@ fn what_failed_is_told_apart_by_the_exit_code_and_can_be_tried_alone() {
 }
 
 #[test]
+fn what_is_wrong_on_this_machine_is_not_tried_again() {
+    let scene = Scene::direct(1);
+    let host = "127.0.0.1:1";
+    let table = format!("[registry.\"{host}\"]\nca = [\"missing.pem\"]\n");
+    scene.ohoci.write("config/ohoci/config.toml", table);
+    scene.ohoci.write("work/bases", format!("{host}/base:1"));
+    scene.run(&scene.to("out"), &[]).exits(1);
+    let records = scene.records();
+    let [record] = records.as_slice() else {
+        panic!("{records:#?}");
+    };
+    let why = record["error"].as_str().unwrap();
+    assert!(why.contains("missing.pem"), "{why}");
+    assert_eq!(record["attempt_count"], json!(1), "{record:#}");
+}
+
+#[test]
 fn a_run_ends_early_when_asked_to() {
     let scene = Scene::direct(4);
     let arguments = with_a_missing_base(&scene);

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// The kinds of failure that callers tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub struct Error {
     what: String,
     why: String,
     hint: Option<String>,
+    come_back_in: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -46,6 +48,7 @@ impl Error {
             what: what.into(),
             why: why.into(),
             hint: None,
+            come_back_in: None,
             source: None,
         }
     }
@@ -54,6 +57,13 @@ impl Error {
     #[must_use]
     pub fn hinted(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds how long the registry wants to be left alone, which is longer than anybody waits.
+    #[must_use]
+    pub(crate) fn put_off(mut self, wait: Option<Duration>) -> Self {
+        self.come_back_in = wait;
         self
     }
 
@@ -92,6 +102,13 @@ impl Error {
     #[must_use]
     pub fn why(&self) -> &str {
         &self.why
+    }
+
+    /// How long the registry wants to be left alone, when it said so and that is too long to wait
+    /// for.
+    #[must_use]
+    pub fn come_back_in(&self) -> Option<Duration> {
+        self.come_back_in
     }
 
     /// What may help.

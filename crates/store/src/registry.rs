@@ -548,10 +548,14 @@ impl From<ohoci_registry::Error> for Error {
             ohoci_registry::ErrorKind::Corrupt => ErrorKind::Corrupt,
             ohoci_registry::ErrorKind::Unsupported => ErrorKind::Unsupported,
             ohoci_registry::ErrorKind::Incomplete => ErrorKind::Incomplete,
-            _ => ErrorKind::Server,
+            ohoci_registry::ErrorKind::Io => ErrorKind::Io,
+            ohoci_registry::ErrorKind::RateLimited | ohoci_registry::ErrorKind::Server => {
+                ErrorKind::Server
+            }
         };
         let hint = error.hint().map(str::to_owned);
-        let wrapped = Self::new(kind, error.what().to_owned(), error.why().to_owned());
+        let wrapped = Self::new(kind, error.what().to_owned(), error.why().to_owned())
+            .put_off(error.come_back_in());
         match hint {
             Some(hint) => wrapped.hinted(hint),
             None => wrapped,

@@ -1,6 +1,5 @@
 //! Runs many compose jobs: fair between hosts, as many at once as the registries take.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -177,9 +176,8 @@ async fn one(
 /// What a registry says that wants to be left alone for longer than anybody waits: the images that
 /// are left would only be told the same.
 fn put_off(error: &Error) -> Option<String> {
-    let refusal = error.source()?.downcast_ref::<ohoci_registry::Error>()?;
-    refusal.come_back_in()?;
-    let hint = refusal.hint().unwrap_or_default();
+    error.come_back_in()?;
+    let hint = error.hint().unwrap_or_default();
     Some(format!("{error}; {hint}, with --resume"))
 }
 
