@@ -149,11 +149,10 @@ impl Order {
 }
 
 impl Builder {
-    /// A builder on a base.
+    /// A builder on a base. Files in its images have the modes that the process' umask leaves: for the
+    /// same bytes on every machine, the program that builds sets it to 022.
     #[must_use]
     pub fn new(settings: Settings, base: Base, resolver: Arc<Resolver>) -> Self {
-        // What is written here must not depend on who writes it.
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         let wheels = settings.cache_dir.as_ref();
         let wheels = wheels.map(|directory| directory.join("pip-wheels").join(base.digest.hex()));
         let pip = settings.pip.with_wheels(wheels.as_deref());
