@@ -14,11 +14,11 @@ use ohoci_compose::resolver::Resolver;
 use ohoci_config::{
     Config, ConfigError, Environment, HostCertificates, certificate_roots, certificates_for,
 };
+use ohoci_http::RetryPolicy;
 use ohoci_layer::limits::UnpackLimits;
 use ohoci_registry::credentials::ConfiguredCredentials;
 use ohoci_registry::{
-    Client, Credential, CredentialError, CredentialSource, HostSettings, Mirror, RetryPolicy,
-    Settings,
+    Client, Credential, CredentialError, CredentialSource, HostSettings, Mirror, Settings,
 };
 use ohoci_sandbox::RemovedDirectory;
 use ohoci_store::cache::Cache;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use ohoci_http::RetryPolicy;
 use ohoci_image::media_type::OCI_MANIFEST;
 use ohoci_registry::{
-    Client, Credential, ErrorKind, HostSettings, RateLimit, Repository, RetryPolicy, Settings,
+    Client, Credential, ErrorKind, HostSettings, RateLimit, Repository, Settings,
 };
 use tokio::net::TcpListener;
 

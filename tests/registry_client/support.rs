@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ohoci_http::RetryPolicy;
 use ohoci_image::{Descriptor, Digest, Manifest, Pointer, media_type};
 use ohoci_registry::{
-    Client, Credential, CredentialError, CredentialSource, HostSettings, Repository, RetryPolicy,
-    Settings,
+    Client, Credential, CredentialError, CredentialSource, HostSettings, Repository, Settings,
 };
 
 /// One credential for everything.

@@ -14,8 +14,8 @@ use super::recipe::Recipe;
 use ohoci_compose::Observer;
 use ohoci_compose::resolver::Resolver;
 use ohoci_config::{Environment, PackageMirrors};
+use ohoci_http::RetryPolicy;
 use ohoci_image::Platform;
-use ohoci_registry::RetryPolicy;
 use ohoci_store::cache::Cache;
 
 /// Where the machine's package managers are set up.

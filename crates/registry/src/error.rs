@@ -6,6 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ohoci_http::TransportError;
+
 /// The kinds of failure that callers tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -167,6 +169,21 @@ impl Error {
         match error.downcast::<Self>() {
             Ok(inner) => inner,
             Err(error) => Self::new(ErrorKind::Io, error.to_string()).caused_by(error),
+        }
+    }
+}
+
+impl From<TransportError> for Error {
+    fn from(error: TransportError) -> Self {
+        let kind = match error {
+            TransportError::Proxy { .. } => ErrorKind::Unsupported,
+            _ => ErrorKind::Io,
+        };
+        let hint = error.hint();
+        let failure = Self::new(kind, error.to_string()).caused_by(error);
+        match hint {
+            Some(hint) => failure.hinted(hint),
+            None => failure,
         }
     }
 }

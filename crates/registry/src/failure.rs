@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use reqwest::{StatusCode, Url};
 
-use super::address::RefusedAddress;
 use super::error::{Error, ErrorKind};
 use super::error_body::ErrorBody;
-use super::http::chain;
-use super::pace::{self, TooSlow};
+use ohoci_http::address::RefusedAddress;
+use ohoci_http::chain;
+use ohoci_http::pace::{self, TooSlow};
 
 /// A request that got no answer.
 #[derive(Debug)]

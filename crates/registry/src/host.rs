@@ -8,17 +8,16 @@ use reqwest::Url;
 use reqwest::header::WWW_AUTHENTICATE;
 use tokio::time::Instant;
 
-use super::address::AddressScope;
 use super::challenge::{self, Challenge};
 use super::error::{Error, ErrorKind};
-use super::http::TransportSettings;
 use super::loopback;
 use super::pacing::Pacing;
 use super::reply::Reply;
-use super::retry::is_transient;
 use super::scope::{Scope, ScopeSet};
 use super::settings::HostSettings;
 use super::token::TokenCache;
+use ohoci_http::retry::is_transient;
+use ohoci_http::{AddressScope, TransportSettings};
 use ohoci_image::Digest;
 use ohoci_image::reference::DOCKER_HUB;
 
@@ -115,7 +114,7 @@ impl Host {
         let base = if is_plain { plain } else { secure };
         Ok(Self {
             name: name.to_owned(),
-            transport_settings: TransportSettings::own(&base, &settings),
+            transport_settings: TransportSettings::own(&base, &settings.tls()),
             pacing: Pacing::new(settings.requests_per_second, settings.concurrency),
             tokens: TokenCache::default(),
             discovery: tokio::sync::Mutex::default(),

@@ -5,7 +5,7 @@
 //!   can be done with a repository, one endpoint of distribution-spec each.
 //! * `transport`: one logical request: patience, pace, proof. `exchange`: one request on the wire.
 //! * `host`: what is known about one registry. `challenge`, `scope`, `token`: authentication.
-//! * `address`, `http`: where we may be sent, and how connections are made.
+//! * `ohoci_http`, the crate: where we may be sent, and how connections are made.
 
 pub mod authenticate;
 pub mod blobs;
@@ -18,7 +18,6 @@ pub mod manifests;
 pub mod mount;
 pub mod referrers;
 pub mod repository;
-pub mod retry;
 pub mod scope;
 pub mod session;
 pub mod settings;
@@ -26,25 +25,20 @@ pub mod statistics;
 pub mod tags;
 pub mod upload;
 
-pub mod address;
 mod challenge;
 mod download;
 mod error_body;
-pub mod exchange;
+mod exchange;
 mod failure;
 mod host;
-pub mod http;
 mod link;
 mod loopback;
-pub mod pace;
 mod pacing;
-mod proxy;
 mod reply;
 mod retry_after;
 mod sent;
 mod token;
 mod transport;
-mod trust;
 mod warning;
 
 pub use body::{Body, ByteStream};
@@ -56,7 +50,6 @@ pub use error::{Error, ErrorKind};
 pub use manifests::{ManifestHead, PutReceipt};
 pub use mount::MountOutcome;
 pub use repository::Repository;
-pub use retry::RetryPolicy;
 pub use scope::Scope;
 pub use session::UploadSession;
 pub use settings::{HostSettings, Mirror, Settings};

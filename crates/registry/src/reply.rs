@@ -9,10 +9,10 @@ use reqwest::{StatusCode, Url};
 use super::error::{Error, ErrorKind};
 use super::error_body::{ErrorBody, MAX_ERROR_BODY};
 use super::failure::{Failure, Shown, authority, refusal};
-use super::pace::{Pace, TooSlow};
 use super::pacing::Permit;
 use super::sent::Sent;
 use super::statistics::Counters;
+use ohoci_http::{Pace, TooSlow};
 
 /// How long the reason of a refusal is waited for.
 const MOST_FOR_A_REASON: Duration = Duration::from_secs(60);

@@ -6,10 +6,11 @@ use reqwest::header::{HeaderName, LOCATION, RANGE};
 use reqwest::{Method, Url};
 
 use super::error::{Error, ErrorKind};
-use super::exchange::{redacted, resolve};
+use super::exchange::resolve;
 use super::reply::Reply;
 use super::repository::Repository;
 use super::transport::RetryLimit;
+use ohoci_http::redacted;
 use ohoci_image::Digest;
 
 /// The smallest chunk that a registry takes, but for the last.

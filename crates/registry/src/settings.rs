@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::credential::{CredentialSource, NoCredentials};
-use super::retry::RetryPolicy;
+use ohoci_http::{RetryPolicy, TlsSettings};
 
 /// How a client is set up.
 #[derive(Clone)]
@@ -69,6 +69,18 @@ pub struct HostSettings {
     pub single_post: Option<bool>,
     /// Send no more bytes of a blob than this with one request.
     pub chunk_size: Option<u64>,
+}
+
+impl HostSettings {
+    /// What is set about TLS.
+    pub(crate) fn tls(&self) -> TlsSettings {
+        let own = self.certificate_authorities.iter();
+        TlsSettings {
+            authorities: own.chain(&self.shared_authorities).cloned().collect(),
+            identity: self.client_certificate.clone(),
+            unverified: self.skip_tls_verify,
+        }
+    }
 }
 
 /// Another registry that serves the same content.

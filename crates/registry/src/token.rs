@@ -202,8 +202,7 @@ impl Transport {
 fn check_realm(host: &Host, realm: &Url) -> Result<(), Error> {
     let same_host = realm.host() == host.base().host();
     let local = |url: &Url| {
-        super::address::AddressScope::of_literal(url)
-            == Some(super::address::AddressScope::Loopback)
+        ohoci_http::AddressScope::of_literal(url) == Some(ohoci_http::AddressScope::Loopback)
     };
     let both_local = local(realm) && local(host.base());
     let fine = match realm.scheme() {

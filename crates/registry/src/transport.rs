@@ -14,16 +14,16 @@ use super::credential::{Credential, CredentialError, CredentialSource};
 use super::error::{Error, ErrorKind};
 use super::failure::{Failure, Shown};
 use super::host::{Authentication, Host};
-use super::http::ClientPool;
 use super::pacing::Lane;
 use super::reply::{Reply, Whole};
-use super::retry::{RetryPolicy, is_transient};
 use super::retry_after;
 use super::scope::ScopeSet;
 use super::settings::Settings;
 use super::statistics::Counters;
 use super::token::{Token, basic_of, bearer};
 use super::warning::Warnings;
+use ohoci_http::retry::is_transient;
+use ohoci_http::{ClientPool, RetryPolicy};
 
 /// Most times that one request is sent with other credentials.
 const MAX_AUTHENTICATIONS: usize = 5;

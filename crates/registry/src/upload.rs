@@ -15,9 +15,9 @@ use super::manifests::content_digest;
 use super::pacing::Lane;
 use super::reply::Reply;
 use super::repository::{Endpoint, Repository};
-use super::retry::is_transient;
 use super::session::{UploadSession, received, with_digest};
 use super::transport::{Payload, RetryLimit};
+use ohoci_http::retry::is_transient;
 use ohoci_image::{Descriptor, Digest};
 
 /// How much goes into one chunk, in bytes, and how much where more is refused: some registries want

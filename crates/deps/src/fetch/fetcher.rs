@@ -13,10 +13,8 @@ use super::request::{Http, RequestError};
 use crate::hosts::Mirror;
 use crate::lock::LockedFile;
 use ohoci_compose::{Event, Observer};
+use ohoci_http::{Pace, RetryPolicy, TooSlow, chain};
 use ohoci_image::digest::Algorithm;
-use ohoci_registry::RetryPolicy;
-use ohoci_registry::http::chain;
-use ohoci_registry::pace::{Pace, TooSlow};
 use ohoci_store::cache::Cache;
 use ohoci_store::staged::StagedFile;
 

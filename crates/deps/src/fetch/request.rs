@@ -9,11 +9,9 @@ use url::Url;
 
 use super::error::FetchErrorKind;
 use crate::hosts::{Login, Mirror};
-use ohoci_registry::address::AddressScope;
-use ohoci_registry::exchange::redacted;
-use ohoci_registry::http::{ClientPool, TransportSettings, chain};
-use ohoci_registry::pace::Pace;
-use ohoci_registry::{HostSettings, RetryPolicy};
+use ohoci_http::{
+    AddressScope, ClientPool, Pace, RetryPolicy, TlsSettings, TransportSettings, chain, redacted,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Indexes of packages are many times as large as a registry's documents.
@@ -119,7 +117,7 @@ impl Http {
         from: u64,
         accept: Option<&str>,
     ) -> Result<Response, RequestError> {
-        let settings = HostSettings::default();
+        let settings = TlsSettings::default();
         let at_home = same_host(url, &mirror.base);
         let transport_settings = if at_home {
             TransportSettings::own(url, &settings)
@@ -134,7 +132,7 @@ impl Http {
         let client = self
             .pool
             .get(&transport_settings)
-            .map_err(|error| RequestError::new(FetchErrorKind::Local, error.why()))?;
+            .map_err(|error| RequestError::new(FetchErrorKind::Local, error.to_string()))?;
         let mut request = client.get(url.clone());
         match &mirror.login {
             Some(Login::Password { user, password }) if at_home => {

@@ -13,9 +13,8 @@ use super::configuration::{Indexes, shown};
 use super::name::PackageName;
 use super::page;
 use super::wheel_name::sdist_name;
+use ohoci_http::{Pace, RetryPolicy};
 use ohoci_image::Digest;
-use ohoci_registry::RetryPolicy;
-use ohoci_registry::pace::Pace;
 
 /// The largest page that is read, in bytes.
 const MAX_PAGE: u64 = 256 << 20;

@@ -4,7 +4,7 @@
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
-use super::error::{Error, ErrorKind};
+use super::error::TransportError;
 
 /// Variables that name proxies, for one scheme or for both, as the HTTP client reads them: the
 /// first spelling that is set counts.
@@ -82,7 +82,7 @@ impl Proxies {
     /// # Errors
     /// When a variable names one for it that is no URL, or of a kind that cannot be used: the
     /// client would pass it over and ask directly.
-    pub(crate) fn of(&self, url: &Url) -> Result<Option<String>, Error> {
+    pub(crate) fn of(&self, url: &Url) -> Result<Option<String>, TransportError> {
         let Ok(target) = url.as_str().parse() else {
             return Ok(None);
         };
@@ -125,21 +125,19 @@ impl Setting {
         self.url()?.host_str().map(str::to_owned)
     }
 
-    fn unusable(&self, why: &str) -> Error {
-        let why = format!("${} {why}", self.variable);
-        Error::new(ErrorKind::Unsupported, why).hinted(format!(
-            "it is to be like http://proxy.example:3128; `unset {}` goes without a proxy",
-            self.variable
-        ))
+    fn unusable(&self, why: impl Into<String>) -> TransportError {
+        TransportError::Proxy {
+            variable: self.variable,
+            why: why.into(),
+        }
     }
 
-    fn check(&self) -> Result<(), Error> {
-        let fail = |why: &str| self.unusable(why);
+    fn check(&self) -> Result<(), TransportError> {
         match self.url() {
-            None => Err(fail("is no URL of a proxy")),
-            Some(url) if !matches!(url.scheme(), "http" | "https") => Err(fail(&format!(
+            None => Err(self.unusable("is no URL of a proxy")),
+            Some(url) if !matches!(url.scheme(), "http" | "https") => Err(self.unusable(format!(
                 "names a proxy of the kind {}, which ohoci cannot use",
-                super::error_body::printable(url.scheme())
+                url.scheme()
             ))),
             Some(_) => Ok(()),
         }
@@ -157,7 +155,7 @@ mod tests {
         };
         Proxies::read(lookup)
             .of(&url.parse().unwrap())
-            .map_err(|error| error.why().to_owned())
+            .map_err(|error| error.to_string())
     }
 
     #[test]

@@ -9,10 +9,20 @@ use reqwest::{Certificate, Identity, Url};
 use rustls::pki_types::CertificateDer;
 
 use super::address::{AddressScope, GuardedResolver};
-use super::error::{Error, ErrorKind};
+use super::error::TransportError;
 use super::proxy::Proxies;
-use super::settings::HostSettings;
 use super::trust::{Trust, unusable};
+
+/// What is set about TLS with one host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// PEM files of certificate authorities to trust besides the system's.
+    pub authorities: Vec<PathBuf>,
+    /// PEM files of a client certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Do not verify the server's certificate.
+    pub unverified: bool,
+}
 
 /// Everything that makes two connections different.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,44 +35,40 @@ pub struct TransportSettings {
     pub identity: Option<(PathBuf, PathBuf)>,
     /// Do not verify certificates.
     pub unverified: bool,
-    /// Resolve names only to what a registry with this reach may send its clients to.
+    /// Resolve names only to what a server with this scope may send its clients to.
     pub guard: Option<AddressScope>,
     /// Go past any proxy.
     pub direct: bool,
 }
 
 impl TransportSettings {
-    /// How to talk to a registry.
-    pub fn own(url: &Url, settings: &HostSettings) -> Self {
+    /// How to talk to a host.
+    #[must_use]
+    pub fn own(url: &Url, tls: &TlsSettings) -> Self {
         let plain = url.scheme() == "http";
+        let tls = if plain {
+            TlsSettings::default()
+        } else {
+            tls.clone()
+        };
         Self {
             plain,
-            authorities: if plain {
-                Vec::new()
-            } else {
-                let own = settings.certificate_authorities.iter();
-                own.chain(&settings.shared_authorities).cloned().collect()
-            },
-            identity: settings.client_certificate.clone().filter(|_| !plain),
-            unverified: settings.skip_tls_verify && !plain,
+            authorities: tls.authorities,
+            identity: tls.identity,
+            unverified: tls.unverified,
             guard: None,
             direct: AddressScope::of_literal(url) == Some(AddressScope::Loopback),
         }
     }
 
-    /// How to talk to another host that a registry of reach `from` names. The registry's private
+    /// How to talk to another host that a server of scope `from` names. The server's private
     /// authorities count there too; its client certificate is not shown.
-    pub fn foreign(
-        url: &Url,
-        settings: &HostSettings,
-        registry: &HostSettings,
-        from: AddressScope,
-    ) -> Self {
-        let mut transport_settings = Self::own(url, settings);
+    #[must_use]
+    pub fn foreign(url: &Url, tls: &TlsSettings, server: &TlsSettings, from: AddressScope) -> Self {
+        let mut transport_settings = Self::own(url, tls);
         transport_settings.guard = Some(from);
         if !transport_settings.plain {
-            let authorities = registry.certificate_authorities.iter();
-            for authority in authorities.chain(&registry.shared_authorities) {
+            for authority in &server.authorities {
                 if !transport_settings.authorities.contains(authority) {
                     transport_settings.authorities.push(authority.clone());
                 }
@@ -72,7 +78,7 @@ impl TransportSettings {
     }
 }
 
-/// HTTP clients, one for each transport_settings, built when first needed.
+/// HTTP clients, one for each [`TransportSettings`], built when first needed.
 #[derive(Debug)]
 pub struct ClientPool {
     user_agent: String,
@@ -85,6 +91,7 @@ pub struct ClientPool {
 
 impl ClientPool {
     /// A pool without clients.
+    #[must_use]
     pub fn new(user_agent: String, connect_timeout: Duration) -> Self {
         let proxies = Proxies::read(|name| std::env::var(name).ok());
         Self {
@@ -105,15 +112,21 @@ impl ClientPool {
         &self,
         transport_settings: &TransportSettings,
         url: &Url,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<Option<String>, TransportError> {
         if transport_settings.direct {
             return Ok(None);
         }
         self.proxies.of(url)
     }
 
-    /// The client for a transport_settings.
-    pub fn get(&self, transport_settings: &TransportSettings) -> Result<reqwest::Client, Error> {
+    /// The client for these settings.
+    ///
+    /// # Errors
+    /// When a certificate file cannot be read or used.
+    pub fn get(
+        &self,
+        transport_settings: &TransportSettings,
+    ) -> Result<reqwest::Client, TransportError> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(transport_settings) {
             return Ok(client.clone());
@@ -123,7 +136,10 @@ impl ClientPool {
         Ok(client)
     }
 
-    fn build(&self, transport_settings: &TransportSettings) -> Result<reqwest::Client, Error> {
+    fn build(
+        &self,
+        transport_settings: &TransportSettings,
+    ) -> Result<reqwest::Client, TransportError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(&self.user_agent)
             .connect_timeout(self.connect_timeout)
@@ -163,13 +179,7 @@ impl ClientPool {
             };
             builder = builder.tls_backend_preconfigured(trust.client_config()?);
         }
-        builder.build().map_err(|error| {
-            Error::new(
-                ErrorKind::Io,
-                format!("the TLS settings cannot be used: {}", chain(&error)),
-            )
-            .caused_by(error)
-        })
+        builder.build().map_err(TransportError::tls)
     }
 
     /// The system's roots (or those of `SSL_CERT_FILE`), or Mozilla's where there are none: many
@@ -189,29 +199,12 @@ impl ClientPool {
     }
 }
 
-fn read_identity(certificate: &PathBuf, key: &PathBuf) -> Result<Identity, Error> {
-    let mut pem = fs_err::read(key).map_err(Error::from_io)?;
+fn read_identity(certificate: &PathBuf, key: &PathBuf) -> Result<Identity, TransportError> {
+    let mut pem = fs_err::read(key).map_err(TransportError::Unreadable)?;
     pem.push(b'\n');
-    pem.extend(fs_err::read(certificate).map_err(Error::from_io)?);
+    pem.extend(fs_err::read(certificate).map_err(TransportError::Unreadable)?);
     Identity::from_pem(&pem)
         .map_err(|_| unusable(certificate, "it and its key are no PEM certificate and key"))
-}
-
-/// An error and everything that caused it, without repetitions.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = String::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&words);
-        }
-        next = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -219,10 +212,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_client_per_manner() {
+    fn connections_of_the_same_settings_share_a_client() {
         let pool = ClientPool::new("t".to_owned(), Duration::from_secs(1));
         let url = "http://127.0.0.1:1/".parse().unwrap();
-        let transport_settings = TransportSettings::own(&url, &HostSettings::default());
+        let transport_settings = TransportSettings::own(&url, &TlsSettings::default());
         assert!(transport_settings.direct && transport_settings.plain);
         pool.get(&transport_settings).unwrap();
         pool.get(&transport_settings).unwrap();
@@ -232,16 +225,19 @@ mod tests {
     #[test]
     fn a_broken_authority_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let settings = HostSettings {
-            certificate_authorities: vec![file.path().to_owned()],
-            ..HostSettings::default()
+        let settings = TlsSettings {
+            authorities: vec![file.path().to_owned()],
+            ..TlsSettings::default()
         };
         let url = "https://registry.example/".parse().unwrap();
         let pool = ClientPool::new("t".to_owned(), Duration::from_secs(1));
         let error = pool
             .get(&TransportSettings::own(&url, &settings))
             .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Io);
-        assert!(error.why().contains(&file.path().display().to_string()));
+        let TransportError::Certificate { path, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(path, file.path());
+        assert!(error.to_string().starts_with(&path.display().to_string()));
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::retry::RetryPolicy;
 
 /// Where to set the limits of this file, for hints.
-pub(crate) const HINT: &str =
+pub const HINT: &str =
     "on a slow connection, raise the limits in [network] of your ohoci/config.toml";
 
 /// The pace of one body.
@@ -41,6 +41,7 @@ pub enum TooSlow {
 
 impl Pace {
     /// The pace that a policy demands.
+    #[must_use]
     pub fn of(policy: &RetryPolicy) -> Self {
         Self {
             idle: policy.idle_timeout,
@@ -56,6 +57,9 @@ impl Pace {
     ///
     /// Only waiting counts: whoever reads slowly does not make the sender slow. A single piece that
     /// takes its time is none too slow; those that follow it are.
+    ///
+    /// # Errors
+    /// When it is too slow.
     pub async fn next<E>(
         &mut self,
         piece: impl Future<Output = Result<Option<Bytes>, E>>,

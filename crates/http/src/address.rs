@@ -26,7 +26,8 @@ pub enum AddressScope {
 
 impl AddressScope {
     /// The reach of an address.
-    pub(crate) fn of(address: IpAddr) -> Self {
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(v4) => Self::of_v4(v4),
             IpAddr::V6(v6) => match embedded(v6) {
@@ -77,6 +78,7 @@ impl AddressScope {
     }
 
     /// The reach of a URL's host as far as it can be told without asking a name server.
+    #[must_use]
     pub fn of_literal(url: &Url) -> Option<Self> {
         match url.host()? {
             Host::Ipv4(address) => Some(Self::of(address.into())),
@@ -86,6 +88,7 @@ impl AddressScope {
     }
 
     /// Whether a registry with this reach may send its clients to `target` on another host.
+    #[must_use]
     pub fn may_send_to(self, target: Self) -> bool {
         match target {
             Self::Public => true,
@@ -124,7 +127,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 /// Checking here, and not before the request, leaves no moment in which a name could change its
 /// address.
 #[derive(Debug)]
-pub struct GuardedResolver {
+pub(crate) struct GuardedResolver {
     from: AddressScope,
     /// Names that the person chose: the proxies'.
     trusted: Arc<[String]>,
@@ -132,7 +135,7 @@ pub struct GuardedResolver {
 
 impl GuardedResolver {
     /// A resolver for what a registry of reach `from` asks for.
-    pub fn new(from: AddressScope, trusted: Arc<[String]>) -> Self {
+    pub(crate) fn new(from: AddressScope, trusted: Arc<[String]>) -> Self {
         Self { from, trusted }
     }
 }

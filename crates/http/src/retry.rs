@@ -51,7 +51,8 @@ impl RetryPolicy {
     /// The wait after failed attempt number `attempt` (from 1), with full jitter: uniformly
     /// between nothing and an exponentially growing bound, so that a fleet does not retry in
     /// lockstep. `random` is in 0..1.
-    pub(crate) fn delay(&self, attempt: u32, random: f64) -> Duration {
+    #[must_use]
+    pub fn delay(&self, attempt: u32, random: f64) -> Duration {
         let doubled = self.first_delay.saturating_mul(
             1_u32
                 .checked_shl(attempt.saturating_sub(1))
@@ -63,13 +64,15 @@ impl RetryPolicy {
     }
 
     /// The same with an own random number.
-    pub(crate) fn jittered(&self, attempt: u32) -> Duration {
+    #[must_use]
+    pub fn jittered(&self, attempt: u32) -> Duration {
         self.delay(attempt, fastrand::f64())
     }
 }
 
 /// Whether an answer says that the same request may succeed later.
-pub(crate) fn is_transient(status: StatusCode) -> bool {
+#[must_use]
+pub fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 

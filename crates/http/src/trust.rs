@@ -18,7 +18,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
-use super::error::{Error, ErrorKind};
+use super::error::TransportError;
 
 /// What a client trusts besides the system's roots, and what it shows.
 #[derive(Debug)]
@@ -36,11 +36,7 @@ impl Trust<'_> {
     ///
     /// # Errors
     /// When a file cannot be read or used.
-    pub(crate) fn client_config(&self) -> Result<ClientConfig, Error> {
-        let fail = |error: &dyn std::fmt::Display| {
-            let why = format!("the TLS settings cannot be used: {error}");
-            Error::new(ErrorKind::Io, why)
-        };
+    pub(crate) fn client_config(&self) -> Result<ClientConfig, TransportError> {
         let mut own = Vec::new();
         for path in self.authorities {
             own.extend(read_certificates(path)?);
@@ -51,10 +47,10 @@ impl Trust<'_> {
         let inner =
             WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
                 .build()
-                .map_err(|error| fail(&error))?;
+                .map_err(TransportError::tls)?;
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| fail(&error))?
+            .map_err(TransportError::tls)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(OrAsGiven { inner, own }));
         let mut config = match self.identity {
@@ -68,7 +64,7 @@ impl Trust<'_> {
                 })?;
                 builder
                     .with_client_auth_cert(chain, key)
-                    .map_err(|error| fail(&error))?
+                    .map_err(TransportError::tls)?
             }
         };
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -76,8 +72,8 @@ impl Trust<'_> {
     }
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let pem = fs_err::read(path).map_err(Error::from_io)?;
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TransportError> {
+    let pem = fs_err::read(path).map_err(TransportError::Unreadable)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
@@ -85,9 +81,11 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error>
     }
 }
 
-pub(crate) fn unusable(path: &Path, why: &str) -> Error {
-    Error::new(ErrorKind::Io, format!("{}: {why}", path.display()))
-        .hinted("check the certificate files in ohoci's configuration")
+pub(crate) fn unusable(path: &Path, why: &'static str) -> TransportError {
+    TransportError::Certificate {
+        path: path.to_owned(),
+        why,
+    }
 }
 
 /// Takes what webpki takes, and a server's certificate that is byte for byte one of those given.

@@ -1,0 +1,34 @@
+//! How connections to registries and mirrors are made: which certificates count, which proxy is gone
+//! through, where a server may send us, how slowly a body may come, how often something is tried.
+//!
+//! ```
+//! use std::time::Duration;
+//! use ohoci_http::{ClientPool, TlsSettings, TransportSettings};
+//!
+//! let pool = ClientPool::new("ohoci/1".to_owned(), Duration::from_secs(15));
+//! let url = "https://registry.example/v2/".parse()?;
+//! let client = pool.get(&TransportSettings::own(&url, &TlsSettings::default()))?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! * [`pool`]: clients by what makes their connections different. `trust`, `proxy`: certificates and
+//!   proxies.
+//! * [`address`]: where a server may send us.
+//! * [`pace`], [`retry`]: patience.
+//! * [`shown`]: URLs and errors as they may be shown.
+
+pub mod address;
+pub mod error;
+pub mod pace;
+pub mod pool;
+mod proxy;
+pub mod retry;
+pub mod shown;
+mod trust;
+
+pub use address::AddressScope;
+pub use error::TransportError;
+pub use pace::{Pace, TooSlow};
+pub use pool::{ClientPool, TlsSettings, TransportSettings};
+pub use retry::RetryPolicy;
+pub use shown::{chain, redacted};
