@@ -35,7 +35,7 @@ async fn an_image_survives_the_way_through_every_kind_of_place() {
         }
         assert_eq!(names_in(&at("new")), ["second.tar"]);
         for place in ["first", "last"] {
-            std::fs::remove_dir_all(at(place)).unwrap();
+            fs_err::remove_dir_all(at(place)).unwrap();
         }
     }
 }
@@ -55,7 +55,7 @@ async fn archives_depend_on_their_images_only() {
         put(&*target_two, &images[1], &["b:1"]).await;
         put(&*target_two, &images[0], &["a:1"]).await;
         target_two.finish().await.unwrap();
-        let read = |path: &Path| std::fs::read(path).unwrap();
+        let read = |path: &Path| fs_err::read(path).unwrap();
         assert!(read(&one) == read(&two), "{kind}");
         for (name, image) in [
             ("a:1", &images[0]),
@@ -118,11 +118,11 @@ async fn an_archive_is_replaced_but_reported_names_stay() {
         let new = target(kind, &path);
         let reported = new.current(&Pointer::Tag("a:1".into())).await.unwrap();
         assert!(reported.is_some(), "{kind}");
-        let before = std::fs::read(&path).unwrap();
+        let before = fs_err::read(&path).unwrap();
         let (descriptor, bytes) = &ordinary("c").blobs[0];
         new.place_blob(&offer(descriptor, bytes)).await.unwrap();
         new.finish().await.unwrap();
-        assert!(before == std::fs::read(&path).unwrap(), "{kind}");
+        assert!(before == fs_err::read(&path).unwrap(), "{kind}");
         put(&*new, &ordinary("c"), &["c:1"]).await;
         new.finish().await.unwrap();
         assert_eq!(names_in(directory.path()), ["x.tar"]);
@@ -139,7 +139,7 @@ async fn an_archive_is_replaced_but_reported_names_stay() {
         assert_eq!(config_of(&kept), config_of(&ordinary("a").manifest));
         assert_eq!(names_in(directory.path()), ["x.tar"]);
 
-        std::fs::write(&path, "no archive at all").unwrap();
+        fs_err::write(&path, "no archive at all").unwrap();
         write(kind, &path, &ordinary("d"), &["d:1"]).await;
         source(kind, &path, "d:1").await.root().await.unwrap();
     }

@@ -83,7 +83,7 @@ impl ByHand {
     }
 
     async fn refused(&self, members: &[(&str, &[u8])]) -> ohoci_store::Error {
-        std::fs::write(self.path(), tar_of(members)).unwrap();
+        fs_err::write(self.path(), tar_of(members)).unwrap();
         refusal("docker-archive", &self.path(), "").await
     }
 }
@@ -139,7 +139,7 @@ async fn hostile_docker_archives_are_refused() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 
     let whole = tar_of(&[list, ("c.json", config), layer]);
-    std::fs::write(by_hand.path(), &whole[..whole.len() - 60_000]).unwrap();
+    fs_err::write(by_hand.path(), &whole[..whole.len() - 60_000]).unwrap();
     let error = refusal("docker-archive", &by_hand.path(), "").await;
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(
@@ -167,7 +167,7 @@ async fn a_plain_layer_with_other_content_is_found_when_it_is_read() {
         ("c.json", &by_hand.image.config),
         ("l.tar", &diff),
     ]);
-    std::fs::write(by_hand.path(), tar).unwrap();
+    fs_err::write(by_hand.path(), tar).unwrap();
     let source = source("docker-archive", &by_hand.path(), "docker.io/library/a:1").await;
     source.root().await.unwrap();
     assert!(content(&*source, &by_hand.image.blobs[0].0).await.is_err());
@@ -190,7 +190,7 @@ async fn layers_may_be_links_as_old_docker_saved_them() {
     builder
         .append_link(&mut header, "a/layer.tar", "../b/layer.tar")
         .unwrap();
-    std::fs::write(by_hand.path(), builder.into_inner().unwrap()).unwrap();
+    fs_err::write(by_hand.path(), builder.into_inner().unwrap()).unwrap();
     let source = source("docker-archive", &by_hand.path(), "").await;
     let root = source.root().await.unwrap();
     assert_eq!(config_of(&root), config_of(&by_hand.image.manifest));
@@ -233,7 +233,7 @@ async fn the_layout_in_a_docker_archive_is_preferred_when_it_is_whole() {
         ("manifest.json", list.as_bytes()),
         ("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#),
     ];
-    std::fs::write(&path, tar_of(&members)).unwrap();
+    fs_err::write(&path, tar_of(&members)).unwrap();
     let root = source("docker-archive", &path, "")
         .await
         .root()
@@ -245,7 +245,7 @@ async fn the_layout_in_a_docker_archive_is_preferred_when_it_is_whole() {
         .into_iter()
         .filter(|(name, _)| *name != names[2])
         .collect();
-    std::fs::write(&path, tar_of(&without)).unwrap();
+    fs_err::write(&path, tar_of(&without)).unwrap();
     let source = source("docker-archive", &path, "").await;
     let root = source.root().await.unwrap();
     assert_ne!(root.bytes(), manifest);

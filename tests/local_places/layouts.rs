@@ -106,7 +106,7 @@ async fn damage_in_a_layout_is_found_when_it_is_read() {
     let layer = &image.blobs[1].0;
     let mut bytes = image.blobs[1].1.to_vec();
     bytes[40_000] ^= 1;
-    std::fs::write(layout.blob_path(&layer.digest), &bytes).unwrap();
+    fs_err::write(layout.blob_path(&layer.digest), &bytes).unwrap();
     let source = source("oci", &path, "a").await;
     let error = content(&*source, layer).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
@@ -114,10 +114,10 @@ async fn damage_in_a_layout_is_found_when_it_is_read() {
     let mut negative = layout.index().unwrap().to_bytes().to_vec();
     let text = String::from_utf8(negative.clone()).unwrap();
     negative = text.replacen("\"size\":", "\"size\":-", 1).into_bytes();
-    std::fs::write(path.join("index.json"), negative).unwrap();
+    fs_err::write(path.join("index.json"), negative).unwrap();
     assert_eq!(refusal("oci", &path, "a").await.kind(), ErrorKind::Corrupt);
-    std::fs::write(path.join("index.json"), text).unwrap();
-    std::fs::remove_file(layout.blob_path(image.manifest.digest())).unwrap();
+    fs_err::write(path.join("index.json"), text).unwrap();
+    fs_err::remove_file(layout.blob_path(image.manifest.digest())).unwrap();
     assert_eq!(refusal("oci", &path, "a").await.kind(), ErrorKind::NotFound);
     let target = LayoutTarget::new(&path);
     let current = target.current(&Pointer::Tag("a".into())).await.unwrap();

@@ -180,7 +180,7 @@ pub(crate) fn config_of(manifest: &Manifest) -> Digest {
 
 /// Whether nothing unfinished lies in a directory.
 pub(crate) fn names_in(directory: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(directory)
+    let mut names: Vec<String> = fs_err::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();

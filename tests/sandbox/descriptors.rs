@@ -33,7 +33,7 @@ fn only_the_standard_streams_reach_the_program() {
 fn a_directory_as_standard_input_is_refused() {
     let scene = Scene::new();
     let mut command = scene.command(&[], "ls /proc/self/fd/0/");
-    command.stdin(std::fs::File::open("/").unwrap());
+    command.stdin(fs_err::File::open("/").unwrap().into_parts().0);
     let outcome = Outcome::of(&mut command).exits(125);
     assert_eq!(outcome.stdout, "");
     assert!(
@@ -57,7 +57,7 @@ fn with_files(scene: &Scene, script: &str, input: &[u8], output: &[u8]) -> (Outc
     let append = append.into_parts().0;
     let mut command = scene.command(&[], script);
     command
-        .stdin(std::fs::File::open(input).unwrap())
+        .stdin(fs_err::File::open(input).unwrap().into_parts().0)
         .stdout(append.try_clone().unwrap())
         .stderr(append);
     let outcome = Outcome::of(&mut command);
@@ -116,7 +116,7 @@ fn input_that_nobody_reads_and_output_that_nobody_takes_hold_nothing_up() {
 fn what_a_program_leaves_of_a_file_the_next_one_reads() {
     let scene = Scene::new();
     let path = scene.ohoci.write("work/list", "one\ntwo\nthree\n");
-    let file = std::fs::File::open(path).unwrap();
+    let file = fs_err::File::open(path).unwrap().into_parts().0;
     let run = |script: &str| {
         let mut command = scene.command(&[], script);
         command.stdin(Stdio::from(file.try_clone().unwrap()));

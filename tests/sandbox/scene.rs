@@ -72,7 +72,7 @@ impl Scene {
 /// The numbers of the processes whose command line has this word in it.
 pub(super) fn processes(word: &str) -> Vec<u32> {
     let has = |pid: &u32| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = fs_err::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line).contains(word)
     };
     fs_err::read_dir("/proc")

@@ -28,7 +28,7 @@ impl Docker {
             .map_err(|error| format!("docker, the client: {error}"))?;
         let home = TempDir::new().unwrap();
         let log = home.path().join("log");
-        let file = std::fs::File::create(&log).unwrap();
+        let file = fs_err::File::create(&log).unwrap().into_parts().0;
         let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
         let daemon = Command::new("dockerd")
             .args(["--data-root", &path("data"), "--exec-root", &path("exec")])

@@ -2,10 +2,10 @@
 //! directories finds them.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::OwnedFd;
 
+use fs_err as fs;
 use rustix::fs::{
     AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags, fstat, memfd_create, openat, statat, statfs,
 };

@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_told() {
-        let directory = File::open("/").unwrap();
+        let directory = fs_err::File::open("/").unwrap().into_parts().0;
         let (mut program, writer) = io::pipe().unwrap();
         let own = program.try_clone().unwrap();
         let input = Input::start(directory, writer, own).unwrap();

@@ -1,5 +1,10 @@
 //! Debian packages, sound and unsound.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "headers are made here, with a size that is known"
+)]
+
 use std::io::Write as _;
 
 /// A package in the making.
