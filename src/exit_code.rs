@@ -18,7 +18,7 @@ pub const SANDBOX_FAILED: u8 = 125;
 pub const NOT_EXECUTABLE: u8 = 126;
 /// `run`: there is no such program, as shells report it.
 pub const NOT_FOUND: u8 = 127;
-/// `run`: the program wrote more than it may: 128 + SIGKILL, as shells report what is killed.
+/// `run`: the program wrote or took more than it may: 128 + SIGKILL, as shells report what is killed.
 pub const KILLED: u8 = 137;
 /// Interrupted by Ctrl-C: 128 + SIGINT, as shells report it.
 pub const INTERRUPTED: u8 = 130;

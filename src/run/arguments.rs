@@ -23,8 +23,8 @@ use ohoci_sandbox::{Bind, Network, root};
 /// sees nothing of this machine but what --mount shows it. Needs bubblewrap (`bwrap`).
 ///
 /// Ends with the program's exit code; 124 when its time was over, 125 when ohoci failed, 126 when
-/// the program cannot be executed, 127 when it is not there, 137 when it wrote more than it may
-/// (--disk, --inodes).
+/// the program cannot be executed, 127 when it is not there, 137 when it wrote or took more
+/// than it may (--disk, --inodes, --memory).
 #[derive(Args, Clone, Debug)]
 #[command(
     override_usage = "ohoci run [OPTIONS] IMAGE [--] [CMD]...\n       ohoci run [OPTIONS] --rootfs DIR [--] CMD..."

@@ -49,7 +49,11 @@ impl SharedRoot {
     pub(super) async fn is_set_up(&self, first: Pid) -> Result<(), PrepareError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            for process in with_children(first) {
+            // Where the kernel does not tell, nothing can be looked at.
+            let Some(processes) = with_children(first) else {
+                return Ok(());
+            };
+            for process in processes {
                 // Only when all is mounted bubblewrap makes it its root. What cannot be looked at has
                 // ended, or is not for us to look at.
                 if identity(&process.join("root")).is_ok_and(|found| found == self.identity)
@@ -90,15 +94,16 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((found.dev(), found.ino()))
 }
 
-/// The directories below `/proc` of a process and of those that it started.
-fn with_children(first: Pid) -> Vec<PathBuf> {
+/// The directories below `/proc` of a process and of those that it started. None where it is gone, or
+/// the kernel was built without telling that (`CONFIG_PROC_CHILDREN`).
+fn with_children(first: Pid) -> Option<Vec<PathBuf>> {
     let first = first.as_raw_nonzero();
     let children = fs_err::read_to_string(format!("/proc/{first}/task/{first}/children"));
-    let children = children.unwrap_or_default();
-    std::iter::once(first.to_string())
+    let children = children.ok()?;
+    let all = std::iter::once(first.to_string())
         .chain(children.split_whitespace().map(str::to_owned))
-        .map(|number| Path::new("/proc").join(number))
-        .collect()
+        .map(|number| Path::new("/proc").join(number));
+    Some(all.collect())
 }
 
 /// Whether `/proc` and `/dev` are the sandbox's own, at their places, and what is to be covered in
