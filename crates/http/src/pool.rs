@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::{Certificate, Identity, Url};
 use rustls::pki_types::CertificateDer;
 
@@ -127,7 +128,7 @@ impl ClientPool {
         &self,
         transport_settings: &TransportSettings,
     ) -> Result<reqwest::Client, TransportError> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients.lock();
         if let Some(client) = clients.get(transport_settings) {
             return Ok(client.clone());
         }
@@ -219,7 +220,7 @@ mod tests {
         assert!(transport_settings.direct && transport_settings.plain);
         pool.get(&transport_settings).unwrap();
         pool.get(&transport_settings).unwrap();
-        assert_eq!(pool.clients.lock().unwrap().len(), 1);
+        assert_eq!(pool.clients.lock().len(), 1);
     }
 
     #[test]

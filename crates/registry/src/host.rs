@@ -1,9 +1,9 @@
 //! One registry: where its API is, and what has been learned about it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use reqwest::Url;
 use reqwest::header::WWW_AUTHENTICATE;
 use tokio::time::Instant;
@@ -194,18 +194,12 @@ impl Host {
 
     /// How the registry wants to be convinced, as far as is known.
     pub(crate) fn authentication(&self) -> Authentication {
-        self.authentication
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.authentication.lock().clone()
     }
 
     /// Learns from an answer, and returns the scopes that it names.
     pub(crate) fn learn(&self, reply: &Reply) -> ScopeSet {
-        let mut known = self
-            .authentication
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.authentication.lock();
         let refused = reply.status().as_u16() == 401;
         if !refused && *known == Authentication::Unknown && !is_transient(reply.status()) {
             *known = Authentication::Open;
@@ -244,10 +238,7 @@ impl Host {
 
     /// Notes scopes that will be needed.
     pub(crate) fn announce(&self, scopes: impl IntoIterator<Item = Scope>) {
-        let mut announced = self
-            .announced
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut announced = self.announced.lock();
         for scope in scopes {
             announced.insert(scope);
         }
@@ -259,10 +250,7 @@ impl Host {
         if self.facts().one_token_for_all == Some(false) {
             return None;
         }
-        let announced = self
-            .announced
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let announced = self.announced.lock();
         if wanted.is_empty() || !announced.covers(wanted) {
             return None;
         }
@@ -283,8 +271,8 @@ impl Host {
         (joined != *wanted).then_some(joined)
     }
 
-    fn facts(&self) -> std::sync::MutexGuard<'_, Facts> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock()
     }
 
     /// Remembers that tokens for several announced scopes are of no use here.

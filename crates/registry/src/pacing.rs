@@ -1,8 +1,9 @@
 //! How many requests one host gets, at once and per second.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -90,21 +91,18 @@ impl Pacing {
         let Some(until) = Instant::now().checked_add(duration) else {
             return;
         };
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock();
         next.pause = next.pause.max(Some(until));
     }
 
     fn pause(&self) -> Option<Instant> {
-        self.next
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pause
+        self.next.lock().pause
     }
 
     /// Takes the next free moment at the rate given.
     fn reserve(&self, now: Instant) -> Option<Instant> {
         let interval = self.interval?;
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = self.next.lock();
         let slot = next.slot.map_or(now, |slot| slot.max(now));
         next.slot = slot.checked_add(interval);
         Some(slot)

@@ -1,8 +1,9 @@
 //! Counting what goes over the wire.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use reqwest::Method;
 use serde::Serialize;
 
@@ -70,7 +71,7 @@ pub(crate) struct Counters(Arc<Mutex<Statistics>>);
 
 impl Counters {
     fn with<T>(&self, change: impl FnOnce(&mut Statistics) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.0.lock())
     }
 
     /// One more request.

@@ -1,12 +1,13 @@
 //! Tokens: asking a token server, and keeping what it gave (distribution, `docs/spec/auth`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::Value;
@@ -63,7 +64,7 @@ impl Token {
 impl TokenCache {
     /// A token that permits at least `scopes` and lives a little longer.
     pub(crate) fn find(&self, scopes: &ScopeSet, credential: &Credential) -> Option<Token> {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens.lock();
         let now = Instant::now();
         tokens.retain(|token| token.renew_at > now);
         tokens
@@ -76,15 +77,11 @@ impl TokenCache {
     pub(crate) fn forget(&self, token: &Token) {
         self.tokens
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
             .retain(|kept| kept.secret != token.secret);
     }
 
     fn keep(&self, token: Token) {
-        self.tokens
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(token);
+        self.tokens.lock().push(token);
     }
 
     fn flight(&self, scopes: &ScopeSet, credential: &Credential) -> (String, Arc<Flight>) {
@@ -96,14 +93,14 @@ impl TokenCache {
         let mut names: Vec<String> = scopes.iter().map(|scope| scope.to_string()).collect();
         names.sort();
         let key = format!("{who} {}", names.join(" "));
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.flights.lock();
         let flight = Arc::clone(flights.entry(key.clone()).or_default());
         (key, flight)
     }
 
     /// Drops the record of a flight that nobody else waits for.
     fn land(&self, key: &str, flight: Arc<Flight>) {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.flights.lock();
         drop(flight);
         if flights.get(key).is_some_and(|f| Arc::strong_count(f) == 1) {
             flights.remove(key);

@@ -1,11 +1,12 @@
 //! Sending one logical request: patience, pacing, authentication.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 
@@ -151,7 +152,7 @@ impl Transport {
 
     /// What is known about a host.
     pub(crate) fn host(&self, name: &str) -> Result<Arc<Host>, Error> {
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.hosts.lock();
         if let Some(host) = hosts.get(name) {
             return Ok(Arc::clone(host));
         }

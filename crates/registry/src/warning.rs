@@ -1,7 +1,8 @@
 //! Warnings that registries send along (distribution-spec, "Warnings").
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, WARNING};
 
 use super::error_body::printable;
@@ -23,7 +24,7 @@ impl Warnings {
                 continue;
             };
             let line = format!("{host}: {text}");
-            let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut list = self.0.lock();
             if list.len() < MOST && !list.contains(&line) {
                 list.push(line);
             }
@@ -32,7 +33,7 @@ impl Warnings {
 
     /// Takes a warning of the client's own.
     pub(crate) fn note(&self, line: String) {
-        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = self.0.lock();
         if list.len() < MOST && !list.contains(&line) {
             list.push(line);
         }
@@ -40,10 +41,7 @@ impl Warnings {
 
     /// All of them, in the order in which they first came.
     pub(crate) fn all(&self) -> Vec<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().clone()
     }
 }
 

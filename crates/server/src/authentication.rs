@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
+use parking_lot::{Mutex, MutexGuard};
 use rustix::rand::GetRandomFlags;
 use tokio::sync::Semaphore;
 
@@ -132,7 +133,7 @@ impl Authentication {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Digest, bool>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 

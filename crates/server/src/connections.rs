@@ -1,9 +1,10 @@
 //! The open connections: what each waits for, which one has waited too long, which makes room.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// How long a connection may wait for its client.
@@ -95,7 +96,7 @@ impl Connections {
             }),
             closing: Notify::new(),
         });
-        let mut live = lock(&self.live);
+        let mut live = self.live.lock();
         let id = live.next;
         live.next = id.wrapping_add(1);
         live.by_id.insert(id, Arc::clone(&connection));
@@ -108,7 +109,7 @@ impl Connections {
 
     /// Closes the connection that has waited longest without a request in it; whether there is one.
     pub(super) fn make_room(&self) -> bool {
-        let mut live = lock(&self.live);
+        let mut live = self.live.lock();
         let waiting = live.by_id.iter().filter_map(|(id, connection)| {
             let state = connection.state();
             (state.phase != Phase::Request).then_some((state.since, *id))
@@ -124,7 +125,7 @@ impl Connections {
 
     /// Closes the connections that wait for a first or a next request, of which nothing has come.
     pub(super) fn close_waiting(&self) {
-        for connection in lock(&self.live).by_id.values() {
+        for connection in self.live.lock().by_id.values() {
             if matches!(connection.state().phase, Phase::New | Phase::Idle) {
                 connection.closing.notify_one();
             }
@@ -137,7 +138,7 @@ impl Connections {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            for connection in lock(&self.live).by_id.values() {
+            for connection in self.live.lock().by_id.values() {
                 if connection.is_overdue(&self.deadlines) {
                     connection.closing.notify_one();
                 }
@@ -160,7 +161,7 @@ impl Connection {
 
     /// Bytes have come.
     pub(super) fn received(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         match state.phase {
             // The time runs from the beginning: a handshake is part of the first head.
             Phase::New => state.phase = Phase::Head,
@@ -174,7 +175,7 @@ impl Connection {
 
     /// The client has taken some of what was sent, or (`false`) there was no room for more.
     pub(super) fn sent(&self, some: bool) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.stalled = if some {
             None
         } else {
@@ -183,13 +184,13 @@ impl Connection {
     }
 
     fn enter(&self, phase: Phase) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.phase = phase;
         state.since = Instant::now();
     }
 
     fn state(&self) -> State {
-        *lock(&self.state)
+        *self.state.lock()
     }
 
     fn is_overdue(&self, deadlines: &Deadlines) -> bool {
@@ -213,7 +214,7 @@ impl Listed {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        lock(&self.connections.live).by_id.remove(&self.id);
+        self.connections.live.lock().by_id.remove(&self.id);
     }
 }
 
@@ -221,10 +222,6 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.enter(Phase::Idle);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -250,10 +247,10 @@ mod tests {
         let second = connections.list();
         second.connection().received();
         assert!(connections.make_room());
-        assert!(!lock(&connections.live).by_id.contains_key(&first.id));
+        assert!(!connections.live.lock().by_id.contains_key(&first.id));
         assert!(connections.make_room());
         assert!(!connections.make_room());
-        assert!(lock(&connections.live).by_id.contains_key(&busy.id));
+        assert!(connections.live.lock().by_id.contains_key(&busy.id));
     }
 
     #[test]

@@ -7,9 +7,10 @@
 //! they are there, so they are copied over from the old file.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 use tempfile::TempDir;
 
 use ohoci_image::media_type::is_document;
@@ -72,7 +73,7 @@ impl Collection {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// What has been collected, if anything.

@@ -6,11 +6,12 @@
 mod knowledge;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
@@ -264,7 +265,7 @@ impl RegistryTarget {
     async fn mount(&self, offer: &Offer) -> Result<Mounting, Error> {
         let digest = &offer.descriptor.digest;
         let mut mounting = Mounting::default();
-        let early = lock(&self.mounts).remove(digest);
+        let early = self.mounts.lock().remove(digest);
         let tried = early.as_ref().map(|early| early.from.clone());
         if let Some(EarlyMount { from, task }) = early
             && let Ok(outcome) = task.await
@@ -306,18 +307,18 @@ impl RegistryTarget {
 
     /// Takes a session opened by `prepare`, if there is one and it opened.
     async fn take_prepared(&self) -> Option<UploadSession> {
-        let task = lock(&self.prepared).pop_front()?;
+        let task = self.prepared.lock().pop_front()?;
         task.await.ok()?.ok()
     }
 
     /// Cancels what was begun and is not needed. No image may be under way.
     pub async fn close(&self) {
-        while !lock(&self.prepared).is_empty() {
+        while !self.prepared.lock().is_empty() {
             if let Some(unused) = self.take_prepared().await {
                 self.repository.cancel(unused).await;
             }
         }
-        let unused: Vec<EarlyMount> = lock(&self.mounts).drain().map(|(_, early)| early).collect();
+        let unused: Vec<EarlyMount> = self.mounts.lock().drain().map(|(_, early)| early).collect();
         for early in unused {
             if let Ok(Ok(MountOutcome::Session(session))) = early.task.await {
                 self.repository.cancel(session).await;
@@ -332,7 +333,7 @@ impl RegistryTarget {
     }
 
     fn flight(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
-        Arc::clone(lock(&self.flights).entry(digest.clone()).or_default())
+        Arc::clone(self.flights.lock().entry(digest.clone()).or_default())
     }
 
     fn would_upload(&self, descriptor: &Descriptor, why: &[String]) -> Error {
@@ -384,18 +385,18 @@ impl Target for RegistryTarget {
     async fn prepare(&self) {
         let repository = self.repository.clone();
         let opening = tokio::spawn(async move { repository.open_upload().await });
-        lock(&self.prepared).push_back(opening);
+        self.prepared.lock().push_back(opening);
     }
 
     fn prepare_mount(&self, digest: &Digest, from: &Origin) {
         if from.host != self.host
             || from.repository == self.name
             || self.knows(digest)
-            || lock(&self.flights).contains_key(digest)
+            || self.flights.lock().contains_key(digest)
         {
             return;
         }
-        lock(&self.mounts).entry(digest.clone()).or_insert_with(|| {
+        self.mounts.lock().entry(digest.clone()).or_insert_with(|| {
             let (repository, digest, name) = (
                 self.repository.clone(),
                 digest.clone(),
@@ -532,11 +533,6 @@ impl Target for RegistryTarget {
     async fn finish(&self) -> Result<(), Error> {
         Ok(())
     }
-}
-
-/// What is behind a lock is changed in single steps, so a panic elsewhere leaves it whole.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl From<ohoci_registry::Error> for Error {

@@ -1,9 +1,9 @@
 //! Reads a feature's packages side by side.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
 
 use super::AssembleError;
 use crate::debian::deb::{self, Deb, Expected};
@@ -32,9 +32,7 @@ pub(crate) fn read(
                 break;
             };
             let read = one(package, file, architecture, cached, spool_dir);
-            done.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push((at, read));
+            done.lock().push((at, read));
         }
     };
     std::thread::scope(|scope| {
@@ -43,7 +41,7 @@ pub(crate) fn read(
         }
         work();
     });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut done = done.into_inner();
     done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, read)| read).collect()
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::{BytecodeError, Job};
 use ohoci_layer::{Directory, LayerPath, Rules, Tree};
@@ -152,14 +154,14 @@ struct Said {
 
 impl Said {
     fn text(&self) -> String {
-        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.bytes.lock();
         String::from_utf8_lossy(&bytes).trim().to_owned()
     }
 }
 
 impl Write for Said {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = self.bytes.lock();
         bytes.extend_from_slice(piece);
         let surplus = bytes.len().saturating_sub(SAID);
         bytes.drain(..surplus);

@@ -8,9 +8,10 @@ use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
@@ -98,7 +99,7 @@ impl Helpers {
     /// When the helper cannot be run, fails, takes too long, or says nothing that makes sense.
     pub(super) async fn get(&self, helper: &Helper, server: &str) -> Answer {
         let cell = {
-            let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut answers = self.answers.lock();
             let question = (helper.name.clone(), server.to_owned());
             Arc::clone(answers.entry(question).or_default())
         };

@@ -2,9 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
 
 use ohoci_image::{Algorithm, Digest, Manifest, Pointer, manifest};
 
@@ -84,7 +84,7 @@ impl Repository {
                 .replace(&marker, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         }
         if files::size(&self.path.join("index.json"))?.is_none() {
-            let _written = lock(&self.written);
+            let _written = self.written.lock();
             let text = self.read(Index::text);
             self.staging
                 .replace(&self.path.join("index.json"), text.as_bytes())?;
@@ -94,7 +94,7 @@ impl Repository {
 
     /// Looks at the index.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.read();
         look(&state.index)
     }
 
@@ -102,18 +102,18 @@ impl Repository {
     /// gives `None`.
     fn write<T>(&self, change: impl FnOnce(&mut Index) -> Option<T>) -> io::Result<Option<T>> {
         let (result, mine) = {
-            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state.write();
             let Some(result) = change(&mut state.index) else {
                 return Ok(None);
             };
             state.change += 1;
             (result, state.change)
         };
-        let mut written = lock(&self.written);
+        let mut written = self.written.lock();
         // Whoever held the lock before may have written this change along with its own.
         if *written < mine {
             let (text, latest) = {
-                let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+                let state = self.state.read();
                 (state.index.text(), state.change)
             };
             self.staging
@@ -174,7 +174,7 @@ impl Repository {
         facts: Facts,
         tags: &[String],
     ) -> io::Result<()> {
-        let _shared = self.removal.read().unwrap_or_else(PoisonError::into_inner);
+        let _shared = self.removal.read();
         let place = self.place(digest)?;
         if read_manifest(&place)?.is_none_or(|there| there != bytes) {
             self.staging.replace(&place, bytes)?;
@@ -188,7 +188,7 @@ impl Repository {
 
     /// Takes a tag away, or a manifest with all its tags; whether it was there.
     pub(crate) fn delete(&self, pointer: &Pointer) -> io::Result<bool> {
-        let _alone = self.removal.write().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.removal.write();
         let gone = self.write(|index| {
             let gone = match pointer {
                 Pointer::Tag(tag) => index.remove_tag(tag),
@@ -212,10 +212,6 @@ impl Repository {
             Err(error) => Err(error),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where a layout has a blob (image-spec `image-layout.md`).

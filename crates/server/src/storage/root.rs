@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use fs_err::File;
+use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 
 use crate::name::RepositoryName;
@@ -97,13 +98,13 @@ impl Storage {
 
     /// Names of the repositories, in order.
     pub(crate) fn names(&self) -> Vec<RepositoryName> {
-        lock(&self.names).iter().cloned().collect()
+        self.names.lock().iter().cloned().collect()
     }
 
     /// A repository; `None` when there is none of that name.
     pub(crate) fn find(&self, name: &RepositoryName) -> io::Result<Option<Arc<Repository>>> {
-        let slot = lock(&self.open).get(name).map(Arc::clone);
-        if let Some(repository) = slot.and_then(|slot| lock(&slot.0).clone()) {
+        let slot = self.open.lock().get(name).map(Arc::clone);
+        if let Some(repository) = slot.and_then(|slot| slot.0.lock().clone()) {
             return Ok(Some(repository));
         }
         if files::size(&name.directory(&self.root).join("index.json"))?.is_none() {
@@ -118,8 +119,8 @@ impl Storage {
     }
 
     fn open_repository(&self, name: &RepositoryName, furnish: bool) -> io::Result<Arc<Repository>> {
-        let slot = Arc::clone(lock(&self.open).entry(name.clone()).or_default());
-        let mut held = lock(&slot.0);
+        let slot = Arc::clone(self.open.lock().entry(name.clone()).or_default());
+        let mut held = slot.0.lock();
         if let Some(repository) = held.as_ref() {
             return Ok(Arc::clone(repository));
         }
@@ -127,7 +128,7 @@ impl Storage {
         if furnish {
             repository.furnish()?;
         }
-        lock(&self.names).insert(name.clone());
+        self.names.lock().insert(name.clone());
         let repository = Arc::new(repository);
         *held = Some(Arc::clone(&repository));
         Ok(repository)
@@ -171,10 +172,6 @@ impl Storage {
     ) -> io::Result<Option<Arc<Session>>> {
         self.sessions.start(name, algorithm)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Finds the layouts below a directory whose paths are names of repositories.

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fs_err::File;
 use fs_err::os::unix::fs::FileExt as _;
+use parking_lot::Mutex;
 
 use crate::name::RepositoryName;
 use ohoci_image::{Algorithm, Digest, Hasher};
@@ -166,12 +167,12 @@ impl Session {
 
     /// Something was just done with it.
     pub(crate) fn touch(&self) {
-        *lock(&self.touched) = Instant::now();
+        *self.touched.lock() = Instant::now();
     }
 
     /// How long nothing has been done with it.
     fn still(&self) -> Duration {
-        lock(&self.touched).elapsed()
+        self.touched.lock().elapsed()
     }
 }
 
@@ -223,7 +224,7 @@ impl Sessions {
             touched: Mutex::new(Instant::now()),
             sink: Arc::new(tokio::sync::Mutex::new(sink)),
         });
-        let mut live = lock(&self.live);
+        let mut live = self.live.lock();
         if live.len() >= self.limit && !make_room(&mut live) {
             return Ok(None);
         }
@@ -233,7 +234,7 @@ impl Sessions {
 
     /// The upload of that name into that repository.
     pub(crate) fn find(&self, repository: &RepositoryName, id: &str) -> Option<Arc<Session>> {
-        let session = Arc::clone(lock(&self.live).get(id)?);
+        let session = Arc::clone(self.live.lock().get(id)?);
         if session.repository != *repository {
             return None;
         }
@@ -243,12 +244,12 @@ impl Sessions {
 
     /// Ends an upload; its file goes with the last request that uses it.
     pub(crate) fn end(&self, session: &Session) {
-        lock(&self.live).remove(&session.id);
+        self.live.lock().remove(&session.id);
     }
 
     /// Ends the uploads that nobody has touched for too long.
     pub(crate) fn sweep(&self) {
-        let mut live = lock(&self.live);
+        let mut live = self.live.lock();
         live.retain(|_, session| {
             let idle = if session.size() == 0 {
                 self.idle_limits.empty
@@ -272,10 +273,6 @@ fn make_room(live: &mut HashMap<String, Arc<Session>>) -> bool {
         return false;
     };
     live.remove(&id).is_some()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A random UUID (RFC 9562, version 4).
@@ -335,11 +332,11 @@ mod tests {
         let Some(earlier) = Instant::now().checked_sub(YOUNG) else {
             return;
         };
-        *lock(&second.touched) = earlier;
+        *second.touched.lock() = earlier;
         let mut sink = Arc::clone(&first.sink).try_lock_owned().unwrap();
         sink.append(b"a").unwrap();
         drop(sink);
-        *lock(&first.touched) = earlier;
+        *first.touched.lock() = earlier;
         assert!(start().is_some());
         assert!(sessions.find(&name, second.id()).is_none());
         assert!(sessions.find(&name, first.id()).is_some());

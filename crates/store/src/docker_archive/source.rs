@@ -10,10 +10,11 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use crate::layout::target::blocking;
@@ -97,7 +98,7 @@ impl Archive {
     /// The image, looked for on first use. Compressed layers are read for that: only their content
     /// tells their digest.
     fn image(&self) -> Result<Arc<Image>, Error> {
-        let mut known = self.image.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.image.lock();
         if let Some(image) = &*known {
             return Ok(image.clone());
         }

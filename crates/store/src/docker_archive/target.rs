@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use crate::archive::{Collection, copy, refuse_upload};
@@ -66,7 +66,7 @@ impl DockerArchiveTarget {
     }
 
     fn images(&self) -> MutexGuard<'_, Vec<Image>> {
-        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+        self.images.lock()
     }
 
     /// What a name stands for in the file as it is.

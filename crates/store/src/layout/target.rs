@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -137,7 +138,7 @@ impl LayoutTarget {
     }
 
     fn unnamed(&self) -> MutexGuard<'_, Unnamed> {
-        self.unnamed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unnamed.lock()
     }
 }
 

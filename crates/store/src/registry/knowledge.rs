@@ -8,7 +8,9 @@
 //! registry is dropped.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::Error;
 use crate::cache::Cache;
@@ -49,7 +51,7 @@ impl Knowledge {
 
     /// Whether the blob is there, as far as is known without asking.
     pub(super) fn knows(&self, digest: &Digest) -> bool {
-        self.repository.holds(digest) || lock(&self.remembered).contains_key(digest)
+        self.repository.holds(digest) || self.remembered.lock().contains_key(digest)
     }
 
     /// Notes what this run has seen to be there.
@@ -68,7 +70,7 @@ impl Knowledge {
         let relied_on: Vec<&Descriptor> = blobs.iter().filter(unseen).copied().collect();
         // The last of the oldest: upper layers are those that fewest images have.
         let weakest = {
-            let remembered = lock(&self.remembered);
+            let remembered = self.remembered.lock();
             let age = |blob: &&&Descriptor| remembered.get(&blob.digest).copied().unwrap_or(0);
             relied_on.iter().rev().min_by_key(age).copied()
         };
@@ -121,18 +123,18 @@ impl Knowledge {
 
     /// Forgets everything: the registry says that something of it is not so.
     pub(super) fn forget(&self) {
-        *lock(&self.lied) = true;
+        *self.lied.lock() = true;
         self.repository.forget_held();
         self.forget_remembered();
     }
 
     /// Whether what the registry says to have done is better checked.
     pub(super) fn is_doubtful(&self) -> bool {
-        *lock(&self.lied)
+        *self.lied.lock()
     }
 
     fn forget_remembered(&self) {
-        lock(&self.remembered).clear();
+        self.remembered.lock().clear();
         if let Some(registry) = &self.registry {
             self.cache.forget_registry(registry);
         }
@@ -185,9 +187,4 @@ pub(super) fn layers_proven_by(manifest: &Manifest) -> impl Iterator<Item = &Dig
         .iter()
         .filter(|layer| media_type::layer_kind(&layer.media_type) != media_type::LayerKind::Foreign)
         .map(|layer| &layer.digest)
-}
-
-/// What is behind a lock is changed in single steps, so a panic elsewhere leaves it whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
