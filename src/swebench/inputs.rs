@@ -110,6 +110,9 @@ pub(super) fn catalogue(own: Option<&Path>) -> Result<Catalogue, Failure> {
                 format!("cannot use {}", path.display()),
                 format!("it is no table of repositories: {error}"),
             )
+            .hinted(
+                "{\"repositories\": {\"OWNER/NAME\": [{\"versions\": [\"1.0\"], \"python\": \"3.9\", \"install\": …, \"test_cmd\": …}]}}",
+            )
         })?;
         catalogue.extend(own);
     }

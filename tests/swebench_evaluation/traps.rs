@@ -364,3 +364,32 @@ fn what_nobody_can_grade_is_told_before_it_is_run() {
     assert!(run.stderr.contains(said), "{}", run.stderr);
     assert!(!scene.has_file("gold", "test_output.txt"));
 }
+
+#[test]
+fn paths_that_begin_elsewhere_are_told() {
+    let scene = Scene::new();
+    scene.dataset(&[scene.row()]);
+    let why = |patch: &str| {
+        scene.predictions(&[(ID, patch)]);
+        let found = outcome(&scene, "preds.jsonl", &[]);
+        assert_eq!(found["status"], "patch_failed", "{found}");
+        found["why"].as_str().unwrap().to_owned()
+    };
+    let said = why(&GOLD.replace("/greet.sh", "/testbed/greet.sh"));
+    assert!(
+        said.contains("there is no such file, but greet.sh"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_script_with_windows_line_ends_is_not_run() {
+    let scene = Scene::new();
+    let mut row = scene.row();
+    let script = row["eval_script"].as_str().unwrap().replace('\n', "\r\n");
+    row["eval_script"] = json!(script);
+    scene.dataset(&[row]);
+    let run = scene.run("gold", &[]).exits(3);
+    assert!(run.stderr.contains("end in CRLF"), "{}", run.stderr);
+    assert!(!scene.has_file("gold", "test_output.txt"));
+}

@@ -49,6 +49,8 @@ struct File<'a> {
     old: &'a str,
     new: &'a str,
     is_binary: bool,
+    /// Whether its paths have no `a/` and `b/` in front.
+    is_bare: bool,
     hunks: Vec<Hunk<'a>>,
     /// What is wrong with how it is written.
     flaw: Option<(usize, String)>,
@@ -86,6 +88,11 @@ pub fn diagnose(patch: &str, read: &dyn Fn(&str) -> Content) -> Vec<Problem> {
         return whole("it is no patch: no line names a file that it changes");
     }
     let mut problems: Vec<Problem> = files.iter().flat_map(|file| of_file(file, read)).collect();
+    if problems.is_empty() && files.iter().all(|file| file.is_bare) {
+        return whole(
+            "its paths have no a/ and b/ in front, as `git diff --no-prefix` writes them; their first folder is taken for that",
+        );
+    }
     if problems.is_empty() && !patch.ends_with('\n') {
         return whole("its last line does not end");
     }
@@ -110,7 +117,7 @@ fn of_file(file: &File<'_>, read: &dyn Fn(&str) -> Content) -> Vec<Problem> {
     let content = match (read(name), is_new) {
         (Content::Missing, true) => return problems,
         (Content::Missing, false) => {
-            problems.push(problem(None, "there is no such file".to_owned(), None));
+            problems.push(problem(None, missing(name, read), None));
             return problems;
         }
         (Content::Bytes(bytes), true) => {
@@ -142,6 +149,20 @@ fn of_file(file: &File<'_>, read: &dyn Fn(&str) -> Content) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Why a file is not there: perhaps it is under a part of the name that the patch has for it.
+fn missing(name: &str, read: &dyn Fn(&str) -> Content) -> String {
+    let mut rest = name.trim_start_matches('/');
+    while let Some((_, below)) = rest.split_once('/') {
+        rest = below;
+        if !rest.is_empty() && read(rest) != Content::Missing {
+            return format!(
+                "there is no such file, but {rest}: paths of a patch begin at the repository"
+            );
+        }
+    }
+    "there is no such file".to_owned()
 }
 
 fn of_hunk(hunk: &Hunk<'_>, lines: &[&str]) -> Option<(String, Option<Nearest>)> {
@@ -259,6 +280,7 @@ fn parse(patch: &str) -> Vec<File<'_>> {
             files.push(File {
                 old: inside(old),
                 new: inside(new),
+                is_bare: is_bare(old) && is_bare(new),
                 ..File::default()
             });
         } else if let Some(name) = line.strip_prefix("--- ")
@@ -266,13 +288,16 @@ fn parse(patch: &str) -> Vec<File<'_>> {
         {
             lines.next();
             let names = (inside(name), inside(new));
+            let is_bare = is_bare(name) && is_bare(new);
             match files.last_mut() {
                 Some(file) if file.hunks.is_empty() && file.flaw.is_none() => {
                     (file.old, file.new) = names;
+                    file.is_bare = is_bare;
                 }
                 _ => files.push(File {
                     old: names.0,
                     new: names.1,
+                    is_bare,
                     ..File::default()
                 }),
             }
@@ -293,6 +318,14 @@ fn parse(patch: &str) -> Vec<File<'_>> {
         }
     }
     files
+}
+
+/// Whether a path stands without what git puts in front.
+fn is_bare(name: &str) -> bool {
+    let name = name.trim_start_matches('"');
+    !["a/", "b/", NOTHING]
+        .iter()
+        .any(|begin| name.starts_with(begin))
 }
 
 /// A file's name in the tree.
@@ -458,6 +491,18 @@ mod tests {
             (
                 "diff --git a/a.txt b/a.txt\nBinary files a/a.txt and b/a.txt differ\n".to_owned(),
                 "a.txt: it is binary, and the patch does not hold its content",
+            ),
+            (
+                hunk("testbed/a.txt", "@@ -1,2 +1,2 @@\n-x\n+y\n z\n"),
+                "testbed/a.txt: there is no such file, but a.txt: paths of a patch begin at the repository",
+            ),
+            (
+                "--- /testbed/a.txt\n+++ /testbed/a.txt\n@@ -1,2 +1,2 @@\n-x\n+y\n z\n".to_owned(),
+                "/testbed/a.txt: there is no such file, but a.txt: paths of a patch begin at the repository",
+            ),
+            (
+                "--- a.txt\n+++ a.txt\n@@ -1,2 +1,2 @@\n-one\n+1\n two\n".to_owned(),
+                "the patch: its paths have no a/ and b/ in front, as `git diff --no-prefix` writes them; their first folder is taken for that",
             ),
             (
                 "fix it\n".to_owned(),

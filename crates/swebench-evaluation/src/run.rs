@@ -96,13 +96,25 @@ fn script(row: &Row, catalogue: &Catalogue) -> Result<String, String> {
     if row.eval_script.is_some() {
         return eval_script::of_row(row).map_err(|error| error.to_string());
     }
+    if let Some(foreign) = row.foreign {
+        return Err(format!("the row has no eval_script: {foreign}"));
+    }
     let version = row.version.as_deref().unwrap_or_default();
-    let specs = catalogue.specs(&row.repo, version).ok_or_else(|| {
-        format!(
-            "the row has no eval_script, and nothing is known of {} {version}",
+    let known = row.specs.as_ref();
+    let specs = known
+        .or_else(|| catalogue.specs(&row.repo, version))
+        .ok_or_else(|| {
+            format!(
+                "the row has no eval_script, and nothing is known of {} {version}",
+                row.repo
+            )
+        })?;
+    if specs.test_cmd.trim().is_empty() {
+        return Err(format!(
+            "what is known of {} {version} has no test_cmd",
             row.repo
-        )
-    })?;
+        ));
+    }
     let script = eval_script::from_patch(row, &specs.steps()).map_err(|error| error.to_string())?;
     Ok(eval_script::version_5(&script))
 }

@@ -195,8 +195,15 @@ impl Sandboxed {
             }),
             Err(error @ RunError::NotStarted(_)) => {
                 let output = output.trim();
+                let other = match output.contains("Exec format error") {
+                    true => format!(
+                        " (the image's programs are not for this machine's architecture, {})",
+                        std::env::consts::ARCH
+                    ),
+                    false => String::new(),
+                };
                 Err(SandboxError::Io(io::Error::other(format!(
-                    "{error}: {output}"
+                    "{error}: {output}{other}"
                 ))))
             }
             Err(error) => Err(error.into()),

@@ -1,6 +1,6 @@
 //! How many bytes levels hold that are not built yet, and how that is known.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::checkout::STEPS;
 use crate::estimate::Estimate;
 use crate::git::Git;
 use crate::kept::KeptLayer;
-use crate::repository::{RepoSource, at_hand};
+use crate::repository::{RepoSource, at_hand, has_url};
 use crate::sizes::Sized;
 use ohoci_store::cache::Cache;
 
@@ -82,6 +82,8 @@ pub struct LayerPlan {
 pub(crate) struct Forecast {
     cache: Arc<Cache>,
     repositories: HashMap<String, Estimate>,
+    /// Repositories that no place has.
+    pub(crate) missing: BTreeSet<String>,
 }
 
 impl Forecast {
@@ -104,20 +106,34 @@ impl Forecast {
             }
         }
         let look = |repository: &str, commit: &str| {
-            let found = at_hand(git, sources, repository, commit, clones)?;
-            Some((repository.to_owned(), Estimate::of(&found, commit).ok()?))
+            let found = at_hand(git, sources, repository, commit, clones);
+            let is_missing = found.is_none() && !has_url(sources, repository);
+            let estimate = found.and_then(|found| Estimate::of(&found, commit).ok());
+            (repository.to_owned(), is_missing, estimate)
         };
-        let repositories = std::thread::scope(|scope| {
+        let looked: Vec<_> = std::thread::scope(|scope| {
             let looks: Vec<_> = commits
                 .iter()
                 .map(|(repository, commit)| scope.spawn(|| look(repository, commit)))
                 .collect();
-            let found = looks.into_iter().filter_map(|look| look.join().ok()?);
+            let found = looks.into_iter().filter_map(|look| look.join().ok());
             found.collect()
         });
+        let mut missing = BTreeSet::new();
+        let mut repositories = HashMap::new();
+        for (repository, is_missing, estimate) in looked {
+            // Without any place, nobody said yet where repositories come from.
+            if is_missing && !sources.is_empty() {
+                missing.insert(repository.clone());
+            }
+            if let Some(estimate) = estimate {
+                repositories.insert(repository, estimate);
+            }
+        }
         Self {
             cache,
             repositories,
+            missing,
         }
     }
 

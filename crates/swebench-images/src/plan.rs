@@ -13,6 +13,7 @@ use crate::Builder;
 use crate::git::Git;
 use crate::repository::RepoSource;
 use ohoci_store::cache::Cache;
+use ohoci_swebench::setup_script::pre_install;
 
 /// What a plan is made from.
 #[derive(Debug)]
@@ -54,6 +55,10 @@ pub struct Plan {
     pub instances: Vec<InstancePlan>,
     /// conda packages that nothing brings, and the instances that need them.
     pub unavailable: BTreeMap<String, BTreeSet<String>>,
+    /// Packages of the system that the base has to have, and the instances that need them.
+    pub system_packages: BTreeMap<String, BTreeSet<String>>,
+    /// Repositories that none of the places has.
+    pub missing_repositories: BTreeSet<String>,
 }
 
 /// All layers of a level, each once.
@@ -143,6 +148,7 @@ impl Plan {
         let mut instances = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut unavailable: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut system_packages: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for planned in images {
             instances.push(InstancePlan {
                 instance_id: planned.instance_id.clone(),
@@ -158,6 +164,10 @@ impl Plan {
             let (Ok(order), Some(image)) = (&planned.order, &planned.environment_image) else {
                 continue;
             };
+            for package in pre_install(&order.specs).system_packages {
+                let needing = system_packages.entry(package).or_default();
+                needing.insert(planned.instance_id.clone());
+            }
             let lock = &order.environment.lock;
             let at = *places.entry(image.clone()).or_insert_with(|| {
                 let lines = lock.steps.iter().flat_map(|step| step.requirements.lines());
@@ -198,6 +208,8 @@ impl Plan {
             environments,
             instances,
             unavailable,
+            system_packages,
+            missing_repositories: forecast.missing,
         }
     }
 }

@@ -77,7 +77,11 @@ pub fn plan(rows: Vec<Row>, wanted: &Wanted<'_>) -> Vec<PlannedImage> {
         let version = row.version.clone().unwrap_or_default();
         let key = (
             format!("{} {version}", row.repo),
-            frozen.map_or_else(|| commit.unwrap_or_default(), str::to_owned),
+            match (&row.specs, frozen) {
+                (Some(_), _) => row.instance_id.clone(),
+                (None, Some(frozen)) => frozen.to_owned(),
+                (None, None) => commit.unwrap_or_default(),
+            },
         );
         let environment = known.entry(key).or_insert_with(|| {
             Builder::environment_of(&row, catalogue, wanted.git, wanted.sources, wanted.clones)

@@ -419,6 +419,16 @@ pub fn at_hand(
         })
 }
 
+/// Whether a repository may come from a URL, which is not asked before it is needed.
+#[must_use]
+pub fn has_url(sources: &[RepoSource], repository: &str) -> bool {
+    let mut sources = sources.iter();
+    sources.any(|source| {
+        let is_ours = source.only.as_deref().is_none_or(|only| only == repository);
+        is_ours && matches!(source.place, Place::Url(_))
+    })
+}
+
 /// Where the clone of a URL is.
 fn clone_of(url: &str, clones: &Path) -> PathBuf {
     clones.join(format!("{}.git", hex(&Sha256::digest(url))))

@@ -121,11 +121,14 @@ pub enum EnvironmentError {
     },
 }
 
-/// The specs of a row.
+/// The specs of a row: its own, or the table's.
 ///
 /// # Errors
 /// When the row has no version, or one that the table does not know.
-pub fn specs<'a>(row: &Row, catalogue: &'a Catalogue) -> Result<&'a Specs, EnvironmentError> {
+pub fn specs<'a>(row: &'a Row, catalogue: &'a Catalogue) -> Result<&'a Specs, EnvironmentError> {
+    if let Some(specs) = &row.specs {
+        return Ok(specs);
+    }
     let version = row.version.as_deref();
     let version = version.ok_or(EnvironmentError::Field("version"))?;
     catalogue

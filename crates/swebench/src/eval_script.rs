@@ -39,12 +39,25 @@ pub struct Steps {
 
 /// Why a row has no script.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("instance {instance_id} has no field `{field}`, from which its evaluation script is made")]
-pub struct EvalScriptError {
-    /// The instance.
-    pub instance_id: String,
-    /// The field.
-    pub field: &'static str,
+pub enum EvalScriptError {
+    /// A field is missing.
+    #[error(
+        "instance {instance_id} has no field `{field}`, from which its evaluation script is made"
+    )]
+    Missing {
+        /// The instance.
+        instance_id: String,
+        /// The field.
+        field: &'static str,
+    },
+    /// Its lines end as Windows has them, which no shell runs.
+    #[error(
+        "the lines of the `eval_script` of {instance_id} end in CRLF, which no shell runs; save the dataset with LF"
+    )]
+    Crlf {
+        /// The instance.
+        instance_id: String,
+    },
 }
 
 /// The script of a row that holds one, as version 5 runs it.
@@ -53,10 +66,21 @@ pub struct EvalScriptError {
 ///
 /// When the row holds none; [`from_patch`] makes it then.
 pub fn of_row(row: &Row) -> Result<String, EvalScriptError> {
-    let script = row.eval_script.as_deref().ok_or_else(|| EvalScriptError {
-        instance_id: row.instance_id.clone(),
-        field: "eval_script",
-    })?;
+    let instance_id = || row.instance_id.clone();
+    let script = row
+        .eval_script
+        .as_deref()
+        .ok_or_else(|| EvalScriptError::Missing {
+            instance_id: instance_id(),
+            field: "eval_script",
+        })?;
+    // A patch within it may well have such lines.
+    let first = strip(script).split('\n').next().unwrap_or_default();
+    if first.ends_with('\r') {
+        return Err(EvalScriptError::Crlf {
+            instance_id: instance_id(),
+        });
+    }
     Ok(version_5(script))
 }
 
@@ -92,7 +116,7 @@ pub fn version_5(script: &str) -> String {
 ///
 /// When the row has no `base_commit` or no `test_patch`.
 pub fn from_patch(row: &Row, steps: &Steps) -> Result<String, EvalScriptError> {
-    let missing = |field| EvalScriptError {
+    let missing = |field| EvalScriptError::Missing {
         instance_id: row.instance_id.clone(),
         field,
     };
@@ -256,6 +280,20 @@ mod tests {
     use super::*;
 
     const PATCH: &str = "diff --git a/tests/a b/c.py b/tests/a b/c.py\n--- a/tests/a b/c.py\n+++ b/tests/a b/c.py\n@@ -1,3 +1,2 @@ def x\n a\n--- a/no\n b\ndiff --git a/tests/new.py b/tests/new.py\nnew file mode 100644\n--- /dev/null\n+++ b/tests/new.py\n@@ -0,0 +1 @@\n+x\n\\ No newline at end of file\ndiff --git a/tests/old.txt b/tests/moved.txt\nsimilarity index 100%\nrename from tests/old.txt\nrename to tests/moved.txt\n";
+
+    #[test]
+    fn a_script_with_windows_line_ends_is_refused() {
+        let row = |script: &str| {
+            let row =
+                serde_json::json!([{"instance_id": "a", "repo": "x/y", "eval_script": script}]);
+            Row::from_json(row.to_string().as_bytes())
+                .unwrap()
+                .remove(0)
+        };
+        let error = of_row(&row("#!/bin/bash\r\ntrue\r\n")).unwrap_err();
+        assert!(error.to_string().contains("CRLF"), "{error}");
+        assert!(of_row(&row("#!/bin/bash\ngit apply <<'E'\n+x\r\nE\n")).is_ok());
+    }
 
     #[test]
     fn files_are_told_from_what_looks_like_them() {

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::json_text;
 use super::log_parser::{Instance, LogParser, NoParser};
 use super::names::{self, NameError};
+use super::specs::Specs;
 
 /// How tests that a log does not name are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +67,51 @@ pub struct Row {
     pub missing_tests: Option<MissingTests>,
     /// How tests are counted that a log does not name.
     pub eval_type: EvalType,
+    /// How the instance's version is installed and tested, where the row says it (SWE-rebench's
+    /// `install_config`).
+    pub specs: Option<Specs>,
+    /// The dataset of a kind that has a harness of its own, which the row is of.
+    pub foreign: Option<Foreign>,
 }
+
+/// Datasets whose rows are not evaluated as SWE-bench's are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// The dataset's name.
+    pub dataset: &'static str,
+    /// The field that it is known by.
+    pub field: &'static str,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { dataset, field } = self;
+        write!(
+            f,
+            "it is a row of {dataset} (field `{field}`), which has a harness of its own"
+        )
+    }
+}
+
+/// Fields that only rows of such datasets have.
+const FOREIGN: [Foreign; 4] = [
+    Foreign {
+        dataset: "SWE-bench-Live",
+        field: "test_cmds",
+    },
+    Foreign {
+        dataset: "SWE-bench Pro",
+        field: "selected_test_files_to_run",
+    },
+    Foreign {
+        dataset: "Multi-SWE-bench",
+        field: "fix_patch",
+    },
+    Foreign {
+        dataset: "R2E-Gym",
+        field: "expected_output_json",
+    },
+];
 
 /// The fields that name tests.
 const TESTS: [&str; 2] = ["FAIL_TO_PASS", "PASS_TO_PASS"];
@@ -133,7 +178,7 @@ pub enum RowError {
         problem: FieldProblem,
     },
     /// A row does not say by which tests it is graded.
-    #[error("instance {instance}: field `{field}` is missing, so nothing can be graded{}", .other.as_ref().map(|other| format!("; there is a field `{other}`, whose name upstream does not know")).unwrap_or_default())]
+    #[error("instance {instance}: field `{field}` is missing, so nothing can be graded{}{}", .foreign.map(|foreign| format!("; {foreign}")).unwrap_or_default(), .other.as_ref().map(|other| format!("; there is a field `{other}`, whose name upstream does not know")).unwrap_or_default())]
     NoTests {
         /// The instance.
         instance: String,
@@ -141,6 +186,8 @@ pub enum RowError {
         field: &'static str,
         /// A field that only its case tells from that.
         other: Option<String>,
+        /// The dataset whose row it is.
+        foreign: Option<Foreign>,
     },
     /// Instances were asked for that are not there.
     #[error("the dataset has no instance {}", .0.join(", "))]
@@ -162,6 +209,9 @@ pub enum FieldProblem {
     /// It has a value that no version knows.
     #[error("is {0:?}; known are `pass_and_fail` and `fail_only`")]
     Unknown(String),
+    /// It does not say how a repository is installed.
+    #[error("does not say how the repository is installed and tested: {0}")]
+    Config(#[source] serde_json::Error),
     /// It cannot name a file.
     #[error("{0}")]
     Name(#[from] NameError),
@@ -236,6 +286,15 @@ impl Row {
             None if FAIL_ONLY.contains(&repo.as_str()) => EvalType::FailOnly,
             None => EvalType::PassAndFail,
         };
+        let config = install_config(row).map_err(fail("install_config"))?;
+        let own_parser = || config.get("log_parser").and_then(Value::as_str);
+        let specs = match config.is_empty() {
+            true => None,
+            false => Some(
+                serde_json::from_value(Value::Object(config.clone()))
+                    .map_err(|error| fail("install_config")(FieldProblem::Config(error)))?,
+            ),
+        };
         Ok(Self {
             base_commit: optional("base_commit")?,
             patch: optional("patch")?,
@@ -245,9 +304,13 @@ impl Row {
             fail_to_pass: tests(TESTS[0])?,
             pass_to_pass: tests(TESTS[1])?,
             missing_tests: missing_tests(row),
-            image: optional("image")?,
+            image: optional("image")?.or(optional("docker_image")?),
             eval_script: optional("eval_script")?,
-            log_parser: optional("log_parser")?,
+            log_parser: optional("log_parser")?.or_else(|| own_parser().map(str::to_owned)),
+            specs,
+            foreign: FOREIGN
+                .into_iter()
+                .find(|foreign| row.contains_key(foreign.field)),
             eval_type,
             instance_id,
             repo,
@@ -286,6 +349,7 @@ pub fn check_graded(rows: &[Row]) -> Result<(), RowError> {
             instance: row.instance_id.clone(),
             field: missing.field,
             other: missing.other.clone(),
+            foreign: row.foreign,
         }),
     }
 }
@@ -333,6 +397,24 @@ fn text(row: &Map<String, Value>, field: &str) -> Result<Option<String>, FieldPr
     }
 }
 
+/// SWE-rebench's `install_config`: an object, or its JSON as text; empty where it is missing. What is
+/// null in it is not said.
+fn install_config(row: &Map<String, Value>) -> Result<Map<String, Value>, FieldProblem> {
+    let mut config = match row.get("install_config") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(config)) => config.clone(),
+        Some(Value::String(text)) => serde_json::from_str(text).map_err(FieldProblem::Config)?,
+        Some(_) => return Err(FieldProblem::NoText),
+    };
+    config.retain(|_, value| !value.is_null());
+    // Some say several commands.
+    if let Some(Value::Array(commands)) = config.get("test_cmd") {
+        let commands: Vec<&str> = commands.iter().filter_map(Value::as_str).collect();
+        config.insert("test_cmd".to_owned(), commands.join(" && ").into());
+    }
+    Ok(config)
+}
+
 /// A list of tests, or its JSON as text; empty where it is missing, which [`check_graded`] refuses.
 fn names_of_tests(row: &Map<String, Value>, field: &str) -> Result<Vec<String>, FieldProblem> {
     let names = |list: &Value| serde_json::from_value(list.clone()).ok();
@@ -373,6 +455,32 @@ mod tests {
                 Some(words) => assert!(said.unwrap_err().contains(words), "{tests}"),
             }
         }
+    }
+
+    #[test]
+    fn a_row_may_say_itself_how_it_is_tested() {
+        let line = r#"{"instance_id":"a__b-1","repo":"a/b","FAIL_TO_PASS":[],"PASS_TO_PASS":[],"docker_image":"x/y:1","install_config":{"python":"3.9","install":"pip install -e .","packages":null,"pip_packages":["pytest"],"test_cmd":"pytest -rA","log_parser":"parse_log_pytest"}}"#;
+        let row = Row::from_json_lines(line.as_bytes()).unwrap().remove(0);
+        let specs = row.specs.as_ref().unwrap();
+        assert_eq!(specs.steps().test, "pytest -rA");
+        assert_eq!(row.image.as_deref(), Some("x/y:1"));
+        assert_eq!(row.log_parser.as_deref(), Some("parse_log_pytest"));
+        let wrong = line.replace("\"3.9\"", "[]");
+        let error = Row::from_json_lines(wrong.as_bytes())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("line 1: field `install_config` does not say how"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn rows_of_datasets_with_a_harness_of_their_own_are_named() {
+        let line = r#"{"instance_id":"a","repo":"a/b","selected_test_files_to_run":"[]","fail_to_pass":"['t']"}"#;
+        let rows = Row::from_json_lines(line.as_bytes()).unwrap();
+        let error = check_graded(&rows).unwrap_err().to_string();
+        assert!(error.contains("a row of SWE-bench Pro"), "{error}");
     }
 
     const OLD: &str = r#"{"instance_id":"pallets__flask-1","repo":"pallets/flask","base_commit":"c0ffee","patch":"p","test_patch":"t","version":"2.3","FAIL_TO_PASS":"[\"a\"]","PASS_TO_PASS":"[]"}"#;

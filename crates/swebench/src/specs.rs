@@ -45,8 +45,11 @@ impl Specs {
 
 /// The table: repositories, their versions, and where they list their requirements.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Catalogue {
+    /// Where it is from, for people.
+    #[serde(rename = "source")]
+    _source: Option<String>,
     requirements: BTreeMap<String, Vec<String>>,
     environments: BTreeMap<String, Vec<String>>,
     repositories: BTreeMap<String, Vec<Group>>,
@@ -137,6 +140,16 @@ mod tests {
         );
         assert_eq!(catalogue.specs("pallets/flask", "0.1"), None);
         assert!(!catalogue.knows("a/b"));
+    }
+
+    #[test]
+    fn a_table_in_upstreams_own_shape_is_not_taken_for_an_empty_one() {
+        let upstreams = r#"{"pallets/flask":{"2.3":{"python":"3.11","test_cmd":"pytest"}}}"#;
+        let error = Catalogue::parse(upstreams.as_bytes()).unwrap_err();
+        assert!(
+            error.to_string().contains("unknown field `pallets/flask`"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(
         long,
         value_name = "REF",
-        required_unless_present_any = ["dry_run", "base_recipe"],
+        required_unless_present_any = ["dry_run", "base_recipe", "tasks"],
         alias = "base_image"
     )]
     pub base_image: Option<String>,
@@ -73,7 +73,7 @@ pub struct Arguments {
 
     /// Where images go: a registry with or without a path, oci:DIR, oci-archive:FILE,
     /// docker-archive:FILE or dir:DIR (root directories); repeatable
-    #[arg(long, value_name = "PLACE", required_unless_present = "dry_run")]
+    #[arg(long, value_name = "PLACE", required_unless_present_any = ["dry_run", "tasks"])]
     pub push: Vec<String>,
 
     /// The namespace in images' names; '' for none [default: as the row's `image` says, else

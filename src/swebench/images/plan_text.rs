@@ -66,6 +66,10 @@ pub(super) fn text(plan: &Plan) -> String {
         let _ = writeln!(text, "refused, {count} instances: {why}");
     }
     tell_unavailable(plan, &mut text);
+    tell_system_packages(plan, &mut text);
+    for repository in &plan.missing_repositories {
+        let _ = writeln!(text, "no --repo-source has {repository}");
+    }
     for level in &plan.levels {
         let _ = writeln!(text, "{}", level_text(level));
     }
@@ -76,6 +80,21 @@ pub(super) fn text(plan: &Plan) -> String {
         );
     }
     text
+}
+
+/// Names what the base has to bring, which nothing installs later.
+fn tell_system_packages(plan: &Plan, text: &mut String) {
+    if plan.system_packages.is_empty() {
+        return;
+    }
+    let concerned: BTreeSet<&String> = plan.system_packages.values().flatten().collect();
+    let packages: Vec<&str> = plan.system_packages.keys().map(String::as_str).collect();
+    let _ = writeln!(
+        text,
+        "{} instances need packages of the system, which the base has to bring: {}",
+        concerned.len(),
+        packages.join(", ")
+    );
 }
 
 /// Names each conda package that nothing brings, who needs it, and the way out.
