@@ -5,6 +5,8 @@
 //!
 //! ```no_run
 //! use std::num::NonZeroUsize;
+//! use std::path::Path;
+//!
 //! use ohoci_deps::recipe::{Recipe, Selection};
 //! use ohoci_deps::{Build, BuildObserver, NewLock, Session, build};
 //! use ohoci_image::media_type::Compression;
@@ -18,7 +20,7 @@
 //! }
 //!
 //! # async fn example(session: &Session<'_>) -> Result<(), Box<dyn std::error::Error>> {
-//! let recipe = Recipe::load("layers/minimal.toml")?;
+//! let recipe = Recipe::load(Path::new("layers/minimal.toml"))?;
 //! let job = Build {
 //!     recipe: &recipe,
 //!     selection: Selection::default(),
