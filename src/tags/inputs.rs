@@ -18,6 +18,27 @@ use ohoci_image::label::Position;
 use ohoci_openhands::tags::bench::{Benchmark, Phase};
 use ohoci_openhands::tags::{Scheme, bench, content, v0, v1};
 
+/// How much an agent-server image holds, as upstream's build script has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FlavorName {
+    /// Everything
+    Default,
+    /// Less of it
+    Slim,
+    /// The server alone
+    Minimal,
+}
+
+impl From<FlavorName> for v1::Flavor {
+    fn from(name: FlavorName) -> Self {
+        match name {
+            FlavorName::Default => Self::Default,
+            FlavorName::Slim => Self::Slim,
+            FlavorName::Minimal => Self::Minimal,
+        }
+    }
+}
+
 /// Who names the images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -105,6 +126,10 @@ pub struct SchemeArguments {
     /// The architecture of an image for one platform, such as `amd64`
     #[arg(long, value_name = "ARCH", help_heading = "Scheme v1")]
     pub arch: Option<String>,
+
+    /// How much the image holds [default: default]
+    #[arg(long, value_enum, value_name = "FLAVOR", help_heading = "Scheme v1")]
+    pub image_flavor: Option<FlavorName>,
 
     /// Leave out the tag that names the base
     #[arg(long, help_heading = "Scheme v1")]
@@ -212,7 +237,7 @@ impl SchemeArguments {
 
     fn refuse_misplaced(&self) -> Result<(), Failure> {
         use SchemeName::{Bench, Content, V0, V1};
-        let given: [(&str, bool, &[SchemeName]); 19] = [
+        let given: [(&str, bool, &[SchemeName]); 20] = [
             ("--version", self.version.is_some(), &[V0]),
             ("--source", self.source.is_some(), &[V0]),
             ("--no-browser", self.no_browser, &[V0]),
@@ -223,6 +248,7 @@ impl SchemeArguments {
             ("--ref", self.git_ref.is_some(), &[V1]),
             ("--sdk-version", self.sdk_version.is_some(), &[V1]),
             ("--arch", self.arch.is_some(), &[V1]),
+            ("--image-flavor", self.image_flavor.is_some(), &[V1]),
             ("--no-base-tag", self.no_base_tag, &[V1]),
             ("--versioned-tag", self.versioned_tag, &[V1]),
             ("--benchmark", self.benchmark.is_some(), &[Bench]),
@@ -295,6 +321,9 @@ impl SchemeArguments {
                 .target
                 .clone()
                 .unwrap_or_else(|| v1::DEFAULT_TARGET.to_owned()),
+            flavor: self
+                .image_flavor
+                .map_or(v1::Flavor::Default, v1::Flavor::from),
             base_tag: !self.no_base_tag,
             versioned_tags: self.versioned_tag,
         })

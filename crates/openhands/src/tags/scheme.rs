@@ -77,6 +77,7 @@ mod tests {
             sdk_version: v1::UNKNOWN.to_owned(),
             arch: None,
             target: v1::DEFAULT_TARGET.to_owned(),
+            flavor: v1::Flavor::Default,
             base_tag: false,
             versioned_tags: false,
         }
@@ -130,6 +131,11 @@ mod tests {
             sdk_version in anything(),
             arch in prop::option::of(anything()),
             target in anything(),
+            flavor in prop::sample::select(vec![
+                v1::Flavor::Default,
+                v1::Flavor::Slim,
+                v1::Flavor::Minimal,
+            ]),
             base_tag in any::<bool>(),
         ) -> v1::Inputs {
             v1::Inputs {
@@ -139,6 +145,7 @@ mod tests {
                 sdk_version,
                 arch,
                 target,
+                flavor,
                 base_tag,
                 versioned_tags: true,
             }

@@ -1,7 +1,7 @@
 //! Tags of agent-server images, as the software-agent-sdk makes them.
 //!
-//! Source: `openhands-agent-server/openhands/agent_server/docker/build.py` of the SDK, August 2026
-//! (1.43.1).
+//! Source: `openhands-agent-server/openhands/agent_server/docker/build.py` of the SDK, November 2026
+//! (1.58.2). Tags without a flavor are those of 1.43.1, too.
 
 use super::hash::sha256_prefix;
 use super::legal::legal;
@@ -27,6 +27,32 @@ pub const TARGETS: [&str; 7] = [
     "builder",
 ];
 
+/// How much an image holds; upstream's `--image-flavor`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flavor {
+    /// Leaves no mark in tags.
+    #[default]
+    Default,
+    /// `-slim`
+    Slim,
+    /// `-minimal`
+    Minimal,
+}
+
+impl Flavor {
+    /// What the flavor adds behind a variant's name or a base's.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Default => "",
+            Self::Slim => "-slim",
+            Self::Minimal => "-minimal",
+        }
+    }
+}
+
+/// The target that [`Flavor::Minimal`] names already.
+const MINIMAL_TARGET: &str = "binary-minimal";
+
 /// The longest slug of a base.
 const SLUG_LENGTH: usize = 64;
 
@@ -45,6 +71,8 @@ pub struct Inputs {
     pub arch: Option<String>,
     /// The target: one of [`TARGETS`].
     pub target: String,
+    /// How much the image holds.
+    pub flavor: Flavor,
     /// Whether the tag that names the base is wanted; upstream sets it unless told otherwise.
     pub base_tag: bool,
     /// Whether the tags of a release are wanted.
@@ -58,8 +86,10 @@ impl Inputs {
     /// When the tag that names the base is wanted and the base is empty, or when no tag is wanted.
     pub fn tags(&self, base: &str) -> Result<Vec<String>, TagError> {
         let short = short_sha(&self.sha);
+        let flavor = self.flavor.suffix();
         let mut tags = Vec::new();
         for custom in self.custom_tags() {
+            let custom = format!("{custom}{flavor}");
             tags.push(format!("{short}-{custom}"));
             tags.push(format!("{}-{custom}", self.sha));
             tags.extend(branch_tag(&self.git_ref).map(|branch| format!("{branch}-{custom}")));
@@ -68,7 +98,7 @@ impl Inputs {
             if base.is_empty() {
                 return Err(TagError::NoBase);
             }
-            tags.push(format!("{short}-{}", base_slug(base, SLUG_LENGTH)));
+            tags.push(format!("{short}-{}{flavor}", base_slug(base, SLUG_LENGTH)));
         }
         if self.versioned_tags {
             tags.extend(self.versioned_tags());
@@ -77,7 +107,10 @@ impl Inputs {
             return Err(TagError::NothingWanted);
         }
         let arch = suffix(self.arch.as_deref().unwrap_or_default());
-        let target = target_suffix(&self.target);
+        let target = match self.flavor {
+            Flavor::Minimal if self.target == MINIMAL_TARGET => String::new(),
+            _ => target_suffix(&self.target),
+        };
         Ok(tags
             .iter()
             .map(|tag| legal(&format!("{tag}{arch}{target}")))
@@ -90,11 +123,12 @@ impl Inputs {
         let releases = release_tag_source(&self.git_ref, &self.sdk_version)
             .map(release_tag_aliases)
             .unwrap_or_default();
+        let flavor = self.flavor.suffix();
         self.custom_tags()
             .flat_map(|custom| {
                 releases
                     .iter()
-                    .map(move |release| format!("{release}-{custom}"))
+                    .map(move |release| format!("{release}-{custom}{flavor}"))
             })
             .collect()
     }

@@ -144,6 +144,7 @@ fn inputs(custom: &[&str]) -> Inputs {
         sdk_version: UNKNOWN.to_owned(),
         arch: None,
         target: DEFAULT_TARGET.to_owned(),
+        flavor: Flavor::Default,
         base_tag: false,
         versioned_tags: false,
     }
@@ -233,6 +234,45 @@ fn all_tags_come_in_upstreams_order() {
             "1.2.0-python-amd64-source-minimal",
         ]
     );
+}
+
+/// Computed by running upstream's code (1.58.2).
+#[test]
+fn flavors_are_upstreams() {
+    let everything = Inputs {
+        git_ref: "refs/heads/main".to_owned(),
+        sdk_version: "1.2.0".to_owned(),
+        base_tag: true,
+        versioned_tags: true,
+        arch: Some("amd64".to_owned()),
+        ..inputs(&["python"])
+    };
+    for (flavor, target, end) in [
+        (Flavor::Slim, "binary", "-slim-amd64"),
+        (Flavor::Slim, "source-minimal", "-slim-amd64-source-minimal"),
+        (Flavor::Minimal, "binary-minimal", "-minimal-amd64"),
+        (Flavor::Minimal, "source", "-minimal-amd64-source"),
+        (Flavor::Default, "binary-minimal", "-amd64-binary-minimal"),
+    ] {
+        let inputs = Inputs {
+            flavor,
+            target: target.to_owned(),
+            ..everything.clone()
+        };
+        let starts = [
+            "abc1234-python",
+            "abc1234567890-python",
+            "main-python",
+            "abc1234-python_tag_3.13",
+            "1-python",
+            "1.2-python",
+            "1.2.0-python",
+        ];
+        assert_eq!(
+            inputs.tags("python:3.13").unwrap(),
+            starts.map(|start| format!("{start}{end}"))
+        );
+    }
 }
 
 #[test]
