@@ -19,30 +19,30 @@ pub enum Format {
 #[command(next_help_heading = "Registry options")]
 pub struct RegistryArguments {
     /// Read credentials from this file only (Docker's or containers' format)
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, hide_short_help = true)]
     pub authfile: Option<PathBuf>,
 
     /// Speak plain HTTP with this registry (loopback needs no flag); repeatable
-    #[arg(long, value_name = "HOST", global = true)]
+    #[arg(long, value_name = "HOST", global = true, hide_short_help = true)]
     pub plain_http: Vec<String>,
 
     /// Trust the certificates in this PEM file as well: authorities', or a registry's own;
     /// repeatable
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, hide_short_help = true)]
     pub ca_file: Vec<PathBuf>,
 
     /// Take whatever certificate this registry shows. Whoever is in between can read and change
     /// everything, passwords included: for tests; repeatable
-    #[arg(long, value_name = "HOST", global = true)]
+    #[arg(long, value_name = "HOST", global = true, hide_short_help = true)]
     pub skip_tls_verify: Vec<String>,
 
     /// Keep documents and what is known of registries here
     /// [default: $XDG_CACHE_HOME/ohoci]
-    #[arg(long, value_name = "DIR", env = ohoci_config::environment::OHOCI_CACHE_DIR.name, global = true)]
+    #[arg(long, value_name = "DIR", env = ohoci_config::environment::OHOCI_CACHE_DIR.name, global = true, hide_short_help = true)]
     pub cache_dir: Option<PathBuf>,
 
     /// Neither read nor write the cache
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     pub no_cache: bool,
 
     /// Show every request on stderr

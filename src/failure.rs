@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::colour::{Colour, Paint};
 use super::exit_code;
 use super::printable;
 use ohoci_image::reference::ReferenceError;
@@ -54,16 +55,28 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", quoted(&self.what))?;
+impl Failure {
+    /// What is shown: what failed, why, what may help; painted as clap paints its own.
+    pub(crate) fn shown(&self, paint: Paint) -> String {
+        let mut text = format!(
+            "{} {}",
+            paint.word("error:", Colour::Red),
+            quoted(&self.what)
+        );
         if let Some(why) = &self.why {
-            write!(f, "\n  {}", quoted(why))?;
+            text.push_str(&format!("\n  {}", quoted(why)));
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {}", quoted(hint))?;
+            let word = paint.word("hint:", Colour::Green);
+            text.push_str(&format!("\n{word} {}", quoted(hint)));
         }
-        Ok(())
+        text
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown(Paint::PLAIN))
     }
 }
 
@@ -100,6 +113,15 @@ mod tests {
         assert_eq!(
             failure.to_string(),
             "error: cannot read \u{fffd}[2Jx\n  it says\n  hint: do this\u{fffd}\u{fffd}A\nhint: ask\u{fffd}"
+        );
+    }
+
+    #[test]
+    fn only_our_own_words_are_painted() {
+        let failure = Failure::new("a", "b").hinted("\u{1b}[31mc");
+        assert_eq!(
+            failure.shown(Paint::ALWAYS),
+            "\u{1b}[1;31merror:\u{1b}[0m a\n  b\n\u{1b}[32mhint:\u{1b}[0m \u{fffd}[31mc"
         );
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 
 use clap::Args;
 
@@ -14,11 +15,13 @@ use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
 use super::{output, printable, size};
-use ohoci_compose::inspect::{self, ImageInspection, Inspection, RawDocument};
+use ohoci_compose::inspect::{self, ImageInspection, Inspection, RawDocument, Runtime};
 use ohoci_image::Role;
-use ohoci_image::{Platform, Reference};
+use ohoci_image::{Digest, Platform, Reference, annotation};
 
 /// Show what an image consists of: index, manifests, layers with sizes, and what they are from.
+///
+/// On a terminal, digests of blobs and long labels are shortened.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The image: a registry reference, oci:DIR[:TAG], oci-archive:FILE[:TAG] or
@@ -66,7 +69,12 @@ pub(super) async fn run(
         let inspection = inspect::inspect(resolver, &reference, platform.as_ref()).await?;
         match arguments.format {
             Format::Json => output::json(&inspection)?,
-            Format::Text => output::result(&tree(&inspection))?,
+            Format::Text => {
+                let view = View {
+                    short: std::io::stdout().is_terminal(),
+                };
+                output::result(&view.tree(&inspection))?;
+            }
         }
     }
     context.show_server_warnings();
@@ -77,121 +85,163 @@ fn raw(document: &RawDocument) -> Result<(), Failure> {
     output::document(&document.0)
 }
 
-/// The inspection as a tree.
-fn tree(inspection: &Inspection) -> String {
-    let mut text = format!("{}\n{}", inspection.reference, inspection.digest);
-    if !inspection.index {
-        for image in &inspection.images {
-            push_image(&mut text, image, "");
-        }
-        return text;
-    }
-    let _ = write!(
-        text,
-        "\nindex  {}  {}",
-        inspection.media_type,
-        size::bytes(inspection.size)
-    );
-    let count = inspection.images.len() + inspection.others.len();
-    for (at, image) in inspection.images.iter().enumerate() {
-        let last = at + 1 == count;
-        let _ = write!(
-            text,
-            "\n{} {}  {}",
-            if last { "└─" } else { "├─" },
-            printable::line(image.platform.as_deref().unwrap_or("artifact")),
-            image.digest
-        );
-        push_image(&mut text, image, if last { "   " } else { "│  " });
-    }
-    for (at, other) in inspection.others.iter().enumerate() {
-        let last = inspection.images.len() + at + 1 == count;
-        let _ = write!(
-            text,
-            "\n{} {}  {}  {}",
-            if last { "└─" } else { "├─" },
-            other.kind,
-            other.blob.digest,
-            size::bytes(other.blob.size)
-        );
-    }
-    text
+/// How an inspection is shown.
+#[derive(Clone, Copy, Debug)]
+struct View {
+    /// Whether digests of blobs and labels are shortened, as for a terminal.
+    short: bool,
 }
 
-fn push_image(text: &mut String, image: &ImageInspection, indent: &str) {
-    let mut line = |name: &str, value: &str| {
-        let _ = write!(text, "\n{indent}{name:<10} {}", printable::line(value));
-    };
-    line(
-        "manifest",
-        &format!("{}  {}", image.media_type, size::bytes(image.size)),
-    );
-    if indent.is_empty()
-        && let Some(platform) = &image.platform
-    {
-        line("platform", platform);
-    }
-    if let Some(created) = &image.created {
-        line("created", created);
-    }
-    if let Some(base) = &image.base {
-        line("base", &source(base));
-    }
-    if let Some(intent) = &image.intent {
-        for deps in &intent.deps {
-            line("deps", &source(deps));
+impl View {
+    /// The inspection as a tree.
+    fn tree(self, inspection: &Inspection) -> String {
+        let mut text = format!("{}\n{}", inspection.reference, inspection.digest);
+        if !inspection.index {
+            for image in &inspection.images {
+                self.push_image(&mut text, image, "");
+            }
+            return text;
         }
-    }
-    for (name, value) in [
-        ("entrypoint", &image.runtime.entrypoint),
-        ("cmd", &image.runtime.cmd),
-    ] {
-        if let Some(value) = value {
-            line(name, &value.to_string());
-        }
-    }
-    for (name, value) in [
-        ("user", &image.runtime.user),
-        ("workdir", &image.runtime.working_dir),
-    ] {
-        if let Some(value) = value {
-            line(name, value);
-        }
-    }
-    line(
-        "config",
-        &format!(
-            "{}  {}",
-            image.config.digest,
-            size::bytes(image.config.size)
-        ),
-    );
-    line(
-        "layers",
-        &format!("{}, {}", image.layers.len(), size::bytes(image.layers_size)),
-    );
-    let count = image.layers.len();
-    for (at, layer) in image.layers.iter().enumerate() {
         let _ = write!(
             text,
-            "\n{indent}{} {:<5} {:>9}  {}",
-            if at + 1 == count { "└─" } else { "├─" },
-            origin(layer.origin),
-            size::bytes(layer.blob.size),
-            layer.blob.digest
+            "\nindex  {}  {}",
+            inspection.media_type,
+            size::bytes(inspection.size)
         );
-        if let Some(created_by) = &layer.created_by {
-            let _ = write!(text, "  {}", shortened(created_by));
+        let count = inspection.images.len() + inspection.others.len();
+        for (at, image) in inspection.images.iter().enumerate() {
+            let last = at + 1 == count;
+            let _ = write!(
+                text,
+                "\n{} {}  {}",
+                if last { "└─" } else { "├─" },
+                printable::line(image.platform.as_deref().unwrap_or("artifact")),
+                image.digest
+            );
+            self.push_image(&mut text, image, if last { "   " } else { "│  " });
+        }
+        for (at, other) in inspection.others.iter().enumerate() {
+            let last = inspection.images.len() + at + 1 == count;
+            let _ = write!(
+                text,
+                "\n{} {}  {}  {}",
+                if last { "└─" } else { "├─" },
+                other.kind,
+                self.digest(&other.blob.digest),
+                size::bytes(other.blob.size)
+            );
+        }
+        text
+    }
+
+    fn push_image(self, text: &mut String, image: &ImageInspection, indent: &str) {
+        let mut line = |name: &str, value: &str| {
+            let _ = write!(text, "\n{indent}{name:<10} {}", printable::line(value));
+        };
+        line(
+            "manifest",
+            &format!("{}  {}", image.media_type, size::bytes(image.size)),
+        );
+        if indent.is_empty()
+            && let Some(platform) = &image.platform
+        {
+            line("platform", platform);
+        }
+        if let Some(created) = &image.created {
+            line("created", created);
+        }
+        if let Some(base) = &image.base {
+            line("base", &self.source(base));
+        }
+        if let Some(intent) = &image.intent {
+            for deps in &intent.deps {
+                line("deps", &self.source(deps));
+            }
+        }
+        self.push_runtime(&image.runtime, &mut line);
+        line(
+            "config",
+            &format!(
+                "{}  {}",
+                self.digest(&image.config.digest),
+                size::bytes(image.config.size)
+            ),
+        );
+        line(
+            "layers",
+            &format!("{}, {}", image.layers.len(), size::bytes(image.layers_size)),
+        );
+        let count = image.layers.len();
+        for (at, layer) in image.layers.iter().enumerate() {
+            let _ = write!(
+                text,
+                "\n{indent}{} {:<5} {:>9}  {}",
+                if at + 1 == count { "└─" } else { "├─" },
+                origin(layer.origin),
+                size::bytes(layer.blob.size),
+                self.digest(&layer.blob.digest)
+            );
+            if let Some(created_by) = &layer.created_by {
+                let _ = write!(text, "  {}", shortened(created_by));
+            }
         }
     }
-}
 
-fn source(source: &ohoci_image::label::Source) -> String {
-    match (&source.name, &source.digest) {
-        (Some(name), Some(digest)) => format!("{name}  {digest}"),
-        (Some(name), None) => name.clone(),
-        (None, Some(digest)) => digest.to_string(),
-        (None, None) => "unknown".to_owned(),
+    /// What a container starts with: a line for each word that the config has to say.
+    fn push_runtime(self, runtime: &Runtime, line: &mut impl FnMut(&str, &str)) {
+        for (name, value) in [("entrypoint", &runtime.entrypoint), ("cmd", &runtime.cmd)] {
+            if let Some(value) = value {
+                line(name, &value.to_string());
+            }
+        }
+        for (name, value) in [
+            ("user", &runtime.user),
+            ("workdir", &runtime.working_dir),
+            ("signal", &runtime.stop_signal),
+        ] {
+            if let Some(value) = value {
+                line(name, value);
+            }
+        }
+        for (name, values) in [
+            ("env", &runtime.env),
+            ("port", &runtime.ports),
+            ("volume", &runtime.volumes),
+        ] {
+            for value in values {
+                line(name, value);
+            }
+        }
+        for (key, value) in &runtime.labels {
+            // The record of how the image is made stands above, as its base and deps.
+            if key == annotation::INTENT {
+                continue;
+            }
+            let value = if self.short {
+                shortened(value)
+            } else {
+                value.clone()
+            };
+            line("label", &format!("{key}={value}"));
+        }
+    }
+
+    fn source(self, source: &ohoci_image::label::Source) -> String {
+        match (&source.name, &source.digest) {
+            (Some(name), Some(digest)) => format!("{name}  {}", self.digest(digest)),
+            (Some(name), None) => name.clone(),
+            (None, Some(digest)) => self.digest(digest),
+            (None, None) => "unknown".to_owned(),
+        }
+    }
+
+    /// A digest; with its algorithm also where it is shortened, so that it is known for what it is.
+    fn digest(self, digest: &Digest) -> String {
+        let whole = digest.to_string();
+        match whole.split_once(':') {
+            Some((algorithm, _)) if self.short => format!("{algorithm}:{}", digest.short()),
+            _ => whole,
+        }
     }
 }
 
@@ -218,5 +268,13 @@ mod tests {
     fn history_lines_are_short_and_harmless() {
         assert_eq!(shortened("a\n  b\u{1b}[31m"), "a b\u{fffd}[31m");
         assert_eq!(shortened(&"x".repeat(100)).chars().count(), 60);
+    }
+
+    #[test]
+    fn digests_are_shortened_for_terminals_alone() {
+        let digest = Digest::of(b"");
+        let shown = |short| View { short }.digest(&digest);
+        assert_eq!(shown(false), digest.to_string());
+        assert_eq!(shown(true), "sha256:e3b0c44298fc");
     }
 }

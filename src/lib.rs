@@ -5,18 +5,22 @@ pub mod arguments;
 pub mod batch;
 pub mod check;
 mod choices;
+mod colour;
 pub mod compose;
 pub mod context;
 pub mod copy;
 pub mod delete;
 pub mod deps;
 pub mod digest;
+mod examples;
 pub mod exit_code;
 pub mod failure;
+mod habits;
 pub mod inspect;
 pub mod limits;
 pub mod login;
 pub mod ls;
+pub mod manual;
 pub mod outdated;
 pub mod output;
 mod password;
@@ -35,7 +39,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use arguments::RegistryArguments;
 use failure::Failure;
@@ -86,6 +90,8 @@ enum Command {
     Registry(RegistryCommand),
     Login(login::LoginArguments),
     Logout(login::LogoutArguments),
+    Completions(manual::CompletionsArguments),
+    Man(manual::ManArguments),
 }
 
 #[derive(Subcommand, Debug)]
@@ -93,18 +99,36 @@ enum RegistryCommand {
     Serve(serve::Arguments),
 }
 
-/// The command line as data, from which reference documentation is generated.
+/// The command line as data, with examples: what is parsed, and what reference documentation and man
+/// pages are made of.
 #[must_use]
 pub fn command() -> clap::Command {
-    Cli::command()
+    with_examples(Cli::command(), "")
+}
+
+/// A command and those below it, with the examples of each behind its help; `path` names it below
+/// `ohoci`.
+fn with_examples(command: clap::Command, path: &str) -> clap::Command {
+    let lines = examples::of(path);
+    let command = if lines.is_empty() {
+        command
+    } else {
+        command.after_help(format!("Examples:\n  {}", lines.join("\n  ")))
+    };
+    command.mut_subcommands(|inner| {
+        let path = format!("{path} {}", inner.get_name());
+        with_examples(inner, path.trim_start())
+    })
 }
 
 /// Runs one command line and says how the process ends.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words = swebench::run_evaluation::words::rewritten(arguments);
-    let cli = match Cli::try_parse_from(words) {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let parsed = command().try_get_matches_from(&words);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => return output::usage(&error),
+        Err(error) => return output::usage(&habits::amended(error, &words)),
     };
     output::start_log(cli.registry.verbose);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -165,6 +189,8 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Registry(RegistryCommand::Serve(arguments)) => serve::run(&arguments).await,
         Command::Login(arguments) => Box::pin(login::login(&arguments, &registry)).await,
         Command::Logout(arguments) => Box::pin(login::logout(&arguments, &registry)).await,
+        Command::Completions(arguments) => manual::completions(&arguments),
+        Command::Man(arguments) => manual::man(&arguments),
     }
 }
 

@@ -7,6 +7,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::colour::{Colour, Paint};
 use super::exit_code;
 use super::failure::Failure;
 use super::printable;
@@ -39,6 +40,14 @@ pub(crate) fn document(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// Writes text of our own to stdout, byte for byte.
+///
+/// # Errors
+/// As [`result`].
+pub(crate) fn plain(text: &[u8]) -> Result<(), Failure> {
+    written(&mut io::stdout().lock(), text)
+}
+
 /// Writes all of it, to the end of every buffer.
 fn written(stdout: &mut impl Write, bytes: &[u8]) -> Result<(), Failure> {
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -60,7 +69,12 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
 
 /// Tells the person something that is no result.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", printable::lines(text));
+    unfiltered(&printable::lines(text));
+}
+
+/// Writes to stderr what has been made harmless already.
+fn unfiltered(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Asks for input on the same line.
@@ -71,12 +85,13 @@ pub(crate) fn prompt(text: &str) {
 
 /// Tells the person something that deserves a second look.
 pub(crate) fn warning(text: &str) {
-    note(&format!("warning: {}", printable::line(text)));
+    let word = Paint::on_stderr().word("warning:", Colour::Yellow);
+    unfiltered(&format!("{word} {}", printable::line(text)));
 }
 
 /// Shows a failure and says how the process ends.
 pub(crate) fn failure(failure: &Failure) -> ExitCode {
-    note(&failure.to_string());
+    unfiltered(&failure.shown(Paint::on_stderr()));
     ExitCode::from(failure.exit_code())
 }
 
@@ -104,7 +119,7 @@ pub(crate) fn start_log(verbose: bool) {
             .with(
                 tracing_subscriber::fmt::layer()
                     .with_writer(io::stderr)
-                    .with_ansi(is_watched())
+                    .with_ansi(Paint::on_stderr().is_on())
                     .without_time()
                     .with_level(false)
                     .with_target(false),

@@ -1,6 +1,6 @@
 //! `ohoci registry serve`: a small registry.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,9 +37,10 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 
-    /// Address to listen on; port 0 takes a free one
+    /// Address to listen on: IP:PORT, HOST:PORT, or :PORT for every IPv4 address of this machine;
+    /// port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
-    pub listen: SocketAddr,
+    pub listen: String,
 
     /// Speak HTTPS with this certificate (PEM, followed by those that lead to its authority)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -72,6 +73,7 @@ pub struct Arguments {
 
 /// Runs the command; ends only by a signal.
 pub(super) async fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    let listen = address(&arguments.listen)?;
     ohoci_server::raise_descriptor_limit();
     let temporary;
     let storage = match &arguments.dir {
@@ -88,7 +90,8 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8, Failure> {
             temporary.path().to_owned()
         }
     };
-    let server = Server::bind(options(arguments, storage)).map_err(|error| cannot_serve(&error))?;
+    let server =
+        Server::bind(options(arguments, listen, storage)).map_err(|error| cannot_serve(&error))?;
     // Who has read the address may send a signal.
     let mut signals = Signals::take();
     for warning in warnings(arguments, &server) {
@@ -115,10 +118,10 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8, Failure> {
     }
 }
 
-fn options(arguments: &Arguments, storage: PathBuf) -> Options {
+fn options(arguments: &Arguments, listen: SocketAddr, storage: PathBuf) -> Options {
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let mut options = Options::new(arguments.listen, storage);
+    let mut options = Options::new(listen, storage);
     options.tls = arguments
         .tls_cert
         .clone()
@@ -133,6 +136,37 @@ fn options(arguments: &Arguments, storage: PathBuf) -> Options {
     options.upload_sweep = options.upload_sweep.min(shortest / 4);
     options.notice = Some(Arc::new(output::warning));
     options
+}
+
+/// The address that `--listen` means. Of a name's addresses the IPv4 one counts: that is what
+/// clients of `localhost` try on every machine.
+fn address(text: &str) -> Result<SocketAddr, Failure> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let wrong = |why: &str| {
+        Failure::usage(format!("--listen {text}: {why}"))
+            .hinted("--listen 127.0.0.1:5000, localhost:0 or :5000")
+    };
+    let (host, port) = text
+        .rsplit_once(':')
+        .ok_or_else(|| wrong("it has no port"))?;
+    let port: u16 = port
+        .parse()
+        .map_err(|_| wrong("what stands behind the colon is no port"))?;
+    if host.is_empty() {
+        return Ok((Ipv4Addr::UNSPECIFIED, port).into());
+    }
+    let found: Vec<SocketAddr> = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| wrong(&error.to_string()))?
+        .collect();
+    found
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or(found.first())
+        .copied()
+        .ok_or_else(|| wrong("the name has no address"))
 }
 
 /// What whoever starts such a server should think about once more.
@@ -200,5 +234,26 @@ fn cannot_serve(error: &ServeError) -> Failure {
         },
         ServeError::Descriptors { .. } => failure.hinted("ulimit -n 1024"),
         ServeError::Storage { .. } => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_as_people_write_them() {
+        for (text, meant) in [
+            ("127.0.0.1:5000", "127.0.0.1:5000"),
+            ("[::1]:0", "[::1]:0"),
+            (":5000", "0.0.0.0:5000"),
+            ("localhost:0", "127.0.0.1:0"),
+        ] {
+            assert_eq!(address(text).unwrap().to_string(), meant);
+        }
+        for wrong in ["5000", "localhost", "localhost:http", ":65536", ":"] {
+            let said = address(wrong).unwrap_err().to_string();
+            assert!(said.contains("hint: --listen"), "{said}");
+        }
     }
 }

@@ -64,6 +64,44 @@ fn an_image_is_shown_with_what_it_starts_and_every_layer() {
     "#);
 }
 
+#[test]
+fn settings_have_a_line_each() {
+    let ohoci = Ohoci::new();
+    bare(Family::Oci, vec![layer("etc/base")])
+        .set("Env", json!(["PATH=/usr/bin:/bin", "LANG=C.UTF-8"]))
+        .set("ExposedPorts", json!({"8080/tcp": {}, "53/udp": {}}))
+        .set("Volumes", json!({"/data": {}}))
+        .set("StopSignal", json!("SIGINT"))
+        .set("Labels", json!({"b": "2", "a": "x".repeat(90)}))
+        .build()
+        .write_layout(&ohoci.work().join("layout"), "1");
+    let text = ohoci.run(["inspect", "oci:layout:1"]).exits(0).stdout;
+    let long = format!("label      a={}", "x".repeat(90));
+    let at = text.find("signal     SIGINT").unwrap();
+    let settings: Vec<&str> = text[at..].lines().take(8).collect();
+    assert_eq!(
+        settings,
+        [
+            "signal     SIGINT",
+            "env        PATH=/usr/bin:/bin",
+            "env        LANG=C.UTF-8",
+            "port       53/udp",
+            "port       8080/tcp",
+            "volume     /data",
+            &long,
+            "label      b=2",
+        ]
+    );
+    let report = ohoci
+        .run(["inspect", "--format", "json", "oci:layout:1"])
+        .exits(0)
+        .json();
+    let runtime = &report["images"][0]["runtime"];
+    assert_eq!(runtime["env"][1], "LANG=C.UTF-8");
+    assert_eq!(runtime["ports"], json!(["53/udp", "8080/tcp"]));
+    assert_eq!(runtime["labels"]["b"], "2");
+}
+
 /// Two images, one of them attested, and an artifact.
 fn index() -> Index {
     let amd64 = base().build();

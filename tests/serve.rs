@@ -20,8 +20,8 @@ fn peer(serving: &Serving) -> Peer {
 
 #[test]
 fn it_prints_its_address_and_ends_well_by_either_signal() {
-    for signal in [Signal::TERM, Signal::INT] {
-        let serving = Serving::start(&Ohoci::new(), &["--listen", "127.0.0.1:0"]);
+    for (signal, address) in [(Signal::TERM, "127.0.0.1:0"), (Signal::INT, "localhost:0")] {
+        let serving = Serving::start(&Ohoci::new(), &["--listen", address]);
         assert_ne!(serving.address.port(), 0);
         serving.terminate(signal);
     }

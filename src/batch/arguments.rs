@@ -97,7 +97,12 @@ pub struct Arguments {
     #[command(flatten)]
     pub compose: compose::CommonArguments,
 
-    /// How the summary is written to stdout
-    #[arg(long, value_enum, default_value_t)]
+    /// Read what each image is made of and say what would be done; send only GET and HEAD, and write
+    /// no journal
+    #[arg(long, help_heading = "Output")]
+    pub dry_run: bool,
+
+    /// How the summary is written to stdout; as JSON with the digest of every image
+    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
     pub format: Format,
 }

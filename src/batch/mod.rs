@@ -31,12 +31,15 @@ pub(super) async fn run(
         HashMap::new()
     };
     let (items, done) = remaining(items, &before, arguments.retry_failed);
-    let journal = if arguments.resume || arguments.retry_failed {
-        Journal::open(&arguments.journal)?
-    } else {
-        Journal::begin(&arguments.journal)?
+    let journal = match (
+        arguments.dry_run,
+        arguments.resume || arguments.retry_failed,
+    ) {
+        (true, _) => None,
+        (false, true) => Some(Journal::open(&arguments.journal)?),
+        (false, false) => Some(Journal::begin(&arguments.journal)?),
     };
-    let watch = watch::Watch::start(items.len(), &journal, &context.resolver.client);
+    let watch = watch::Watch::start(items.len(), journal.as_ref(), &context.resolver.client);
     let outcome = batch::run(
         items,
         Options {
@@ -48,6 +51,7 @@ pub(super) async fn run(
                 arguments.max_failures
             },
             verify_targets: arguments.verify_targets,
+            dry_run: arguments.dry_run,
         },
         &context.resolver,
         &watch,
@@ -66,6 +70,7 @@ pub(super) async fn run(
     })?;
     match arguments.format {
         Format::Json => output::json(&summary)?,
+        Format::Text if arguments.dry_run => output::result(&text::plan(&summary))?,
         Format::Text => output::result(&text::summary(&summary))?,
     }
     Ok(

@@ -1,9 +1,10 @@
 //! Progress of a batch: one bar for a person, one journal line per image.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::failure::Failure;
 use crate::{output, size};
@@ -12,32 +13,56 @@ use ohoci_image::timestamp::Timestamp;
 use ohoci_registry::Client;
 use ohoci_store::Error;
 
+/// The bar, how it goes and what moves; why no more run at once, as far as there is room for it.
+const TEMPLATE: &str = "{bar:10} {pos}/{len} eta {eta}{outcomes}{pace}{bytes_up} {wide_msg}";
+
+/// How often the line is drawn anew, whether or not an image ended.
+const TICK: Duration = Duration::from_millis(250);
+
 /// Shows the bar where somebody watches, and writes the journal.
 pub(super) struct Watch<'a> {
     bar: ProgressBar,
-    journal: &'a Journal,
-    client: &'a Client,
-    started: Instant,
-    counts: Mutex<Counts>,
+    journal: Option<&'a Journal>,
+    shown: Arc<Mutex<Shown>>,
+    trouble: Mutex<Option<Error>>,
 }
 
-#[derive(Default)]
-struct Counts {
-    built: usize,
-    skipped: usize,
+/// What the line says of the images.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shown {
     failed: usize,
-    trouble: Option<Error>,
+    skipped: usize,
+    under_way: usize,
+    limit: usize,
+}
+
+impl Shown {
+    /// What is out of the ordinary among the images that ended.
+    fn outcomes(self) -> String {
+        let mut text = String::new();
+        for (count, word) in [(self.skipped, "there"), (self.failed, "failed")] {
+            if count > 0 {
+                text.push_str(&format!(", {count} {word}"));
+            }
+        }
+        text
+    }
+
+    /// How many are under way, and how many may be.
+    fn pace(self) -> String {
+        format!(", {}/{} at once", self.under_way, self.limit)
+    }
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn start(images: usize, journal: &'a Journal, client: &'a Client) -> Self {
+    pub(super) fn start(images: usize, journal: Option<&'a Journal>, client: &Client) -> Self {
+        let shown = Arc::new(Mutex::new(Shown::default()));
         let bar = if output::is_watched() {
             let bar = ProgressBar::new(images as u64);
-            if let Ok(style) =
-                ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} eta {eta}  {msg}")
-            {
+            if let Some(style) = style(&shown, client) {
                 bar.set_style(style);
             }
+            bar.enable_steady_tick(TICK);
             bar
         } else {
             ProgressBar::hidden()
@@ -45,61 +70,67 @@ impl<'a> Watch<'a> {
         Self {
             bar,
             journal,
-            client,
-            started: Instant::now(),
-            counts: Mutex::default(),
+            shown,
+            trouble: Mutex::default(),
         }
     }
 
     /// Removes the bar; fails when the journal could not be written.
     pub(super) fn end(self) -> Result<(), Failure> {
         self.bar.finish_and_clear();
-        let counts = self
-            .counts
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        match counts.trouble {
+        match locked(&self.trouble).take() {
             Some(error) => Err(error.into()),
             None => Ok(()),
         }
     }
 }
 
+/// The bar's style, whose words are read anew each time that it is drawn: bytes move long before an
+/// image ends.
+fn style(shown: &Arc<Mutex<Shown>>, client: &Client) -> Option<ProgressStyle> {
+    let (outcomes, pace) = (Arc::clone(shown), Arc::clone(shown));
+    let client = client.clone();
+    let style = ProgressStyle::with_template(TEMPLATE).ok()?;
+    Some(
+        style
+            .with_key("outcomes", move |_: &ProgressState, w: &mut dyn Write| {
+                let _ = w.write_str(&locked(&outcomes).outcomes());
+            })
+            .with_key("pace", move |_: &ProgressState, w: &mut dyn Write| {
+                let _ = w.write_str(&locked(&pace).pace());
+            })
+            .with_key("bytes_up", move |_: &ProgressState, w: &mut dyn Write| {
+                let _ = write!(w, ", {} up", size::bytes(client.statistics().bytes_up));
+            }),
+    )
+}
+
+fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Watcher for Watch<'_> {
     fn ended(&self, record: &Record) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match record.status {
-            RecordStatus::Built => counts.built += 1,
-            RecordStatus::SkippedRemoteExists => counts.skipped += 1,
+            RecordStatus::Built => {}
+            RecordStatus::SkippedRemoteExists => locked(&self.shown).skipped += 1,
             RecordStatus::Failed => {
-                counts.failed += 1;
+                locked(&self.shown).failed += 1;
                 let error = record.error.as_deref().unwrap_or("unknown");
                 self.bar
                     .suspend(|| output::note(&format!("failed: {}: {error}", record.base_image)));
             }
         }
-        if let Err(error) = self.journal.append(record) {
-            counts.trouble.get_or_insert(error);
+        if let Some(Err(error)) = self.journal.map(|journal| journal.append(record)) {
+            locked(&self.trouble).get_or_insert(error);
         }
         self.bar.inc(1);
     }
 
     fn pace(&self, under_way: usize, limit: usize, reason: &str) {
-        if self.bar.is_hidden() {
-            return;
-        }
-        let statistics = self.client.statistics();
-        #[expect(clippy::cast_precision_loss, reason = "a rate with one decimal")]
-        let rate = statistics.total() as f64 / self.started.elapsed().as_secs_f64().max(0.001);
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        self.bar.set_message(format!(
-            "{} pushed, {} there, {} failed; {under_way} of {limit} at once ({reason}); \
-             {rate:.1} requests/s, {} up",
-            counts.built,
-            counts.skipped,
-            counts.failed,
-            size::bytes(statistics.bytes_up)
-        ));
+        let mut shown = locked(&self.shown);
+        (shown.under_way, shown.limit) = (under_way, limit);
+        self.bar.set_message(format!("({reason})"));
     }
 
     fn now(&self) -> String {
@@ -111,5 +142,27 @@ impl Watcher for Watch<'_> {
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
         Timestamp::from_epoch(i64::try_from(now).unwrap_or_default()).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_fits_a_terminal_of_eighty_columns() {
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+        let shown = Shown {
+            failed: 12,
+            skipped: 345,
+            under_way: 32,
+            limit: 32,
+        };
+        let words = format!(
+            " 1234/2294 eta 59m{}{}, 999.9 MB up",
+            shown.outcomes(),
+            shown.pace()
+        );
+        assert!(10 + words.len() <= 80, "{words}");
     }
 }

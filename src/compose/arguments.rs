@@ -24,9 +24,11 @@ use ohoci_image::media_type::Compression;
 /// Prints the digest reference of the result.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Base image: [docker://]REGISTRY/NAME[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG],
+    /// Base image, or scratch
+    ///
+    /// [docker://]REGISTRY/NAME[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG],
     /// docker-archive:FILE[:NAME] or scratch
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", help_heading = "Base and layers")]
     pub base: Option<String>,
 
     /// What is put on the base, and where the result goes.
@@ -34,97 +36,144 @@ pub struct Arguments {
     pub common: CommonArguments,
 
     /// Print the plan and the config's changes; send only GET and HEAD
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
 
     /// How the result is written to stdout
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        help_heading = "Output",
+        hide_short_help = true
+    )]
     pub format: Format,
 
     /// Print requests, bytes and time on stderr at the end
-    #[arg(long)]
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
     pub stats: bool,
 }
 
 /// What is put on a base, and where the result goes: what `compose` and `batch` share.
 #[derive(Args, Clone, Debug, Default)]
 pub struct CommonArguments {
-    /// Append the layers of this image and apply the config patch that it carries; repeatable
-    #[arg(long, value_name = "REF")]
+    /// Append the layers and settings of this image; repeatable
+    ///
+    /// Its settings are the config patch that it carries
+    #[arg(long, value_name = "REF", help_heading = "Base and layers")]
     pub deps: Vec<String>,
 
     /// Take only this path out of the deps images (for images that hold more than their prefix):
     /// it is flattened into one layer, once
-    #[arg(long, value_name = "PATH", requires = "deps")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        requires = "deps",
+        help_heading = "Base and layers",
+        hide_short_help = true
+    )]
     pub deps_path: Option<String>,
 
-    /// Append a layer packed from a tar (plain, gzip, zstd) or a directory; it lands in DEST
-    /// (default /); repeatable
-    #[arg(long, value_name = "PATH[:DEST]")]
+    /// Append a layer packed from a tar or a directory; repeatable
+    ///
+    /// The tar may be plain, gzip or zstd; it lands in DEST (default /)
+    #[arg(long, value_name = "PATH[:DEST]", help_heading = "Base and layers")]
     pub layer: Vec<String>,
 
     /// Append the project's source as a layer of its own below /openhands/code: all of DIR but
     /// hidden directories, `__pycache__` and `*.pyc`. With --tag-scheme v0: what the source tag is
     /// a hash of, and images under the source, lock and versioned tags are used again
-    #[arg(long, value_name = "DIR")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Base and layers",
+        hide_short_help = true
+    )]
     pub code: Option<PathBuf>,
 
-    /// Add the paths and settings that OpenHands' launchers take for granted, as a tiny layer and in
-    /// the config; other flags override its settings. Without a value it is that of the deps' server
+    /// Add the paths and settings that OpenHands' launchers take for granted
+    ///
+    /// They come as a tiny layer and in the config; other flags override its settings. Without a value it is that of the deps' server
     #[arg(
         long,
         value_enum,
         value_name = "CONTRACT",
         requires = "deps",
         num_args = 0..=1,
-        default_missing_value = "auto"
+        default_missing_value = "auto",
+        help_heading = "Base and layers"
     )]
     pub contract: Option<ContractArgument>,
 
     /// How layers from directories and plain tars are compressed
-    #[arg(long, value_parser = choices::compression(), default_value = "gzip")]
+    #[arg(long, value_parser = choices::compression(), default_value = "gzip", help_heading = "Base and layers", hide_short_help = true)]
     pub compression: Compression,
 
     /// Where the result goes; repeatable for more tags and more places
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", help_heading = "Targets")]
     pub push: Vec<String>,
 
     /// Name results by a scheme of `ohoci tags`; --push then names repositories without tags
-    #[arg(long, value_enum, value_name = "SCHEME", hide_possible_values = false)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "SCHEME",
+        hide_possible_values = false,
+        help_heading = "Targets",
+        hide_short_help = true
+    )]
     pub tag_scheme: Option<SchemeName>,
 
     /// What the scheme's tags depend on: a flag of `ohoci tags` without its dashes, such as
     /// sha=abc1234 or no-browser; repeatable
-    #[arg(long, value_name = "KEY[=VALUE]", requires = "tag_scheme")]
+    #[arg(
+        long,
+        value_name = "KEY[=VALUE]",
+        requires = "tag_scheme",
+        help_heading = "Targets",
+        hide_short_help = true
+    )]
     pub tag_input: Vec<String>,
 
     /// Compose for this platform (os/arch[/variant]); repeatable, several make an index
-    #[arg(long, value_name = "PLATFORM")]
+    #[arg(long, value_name = "PLATFORM", help_heading = "Platforms")]
     pub platform: Vec<String>,
 
     /// Compose for every platform of the base: index in, index out
-    #[arg(long, conflicts_with = "platform")]
+    #[arg(long, conflicts_with = "platform", help_heading = "Platforms")]
     pub all_platforms: bool,
 
     /// Where added layers go [default: top]
-    #[arg(long, value_parser = choices::position())]
+    #[arg(long, value_parser = choices::position(), help_heading = "Base and layers", hide_short_help = true)]
     pub position: Option<Position>,
 
     /// What to do when a target reference exists [default: replace]
-    #[arg(long, value_parser = choices::if_exists())]
+    #[arg(long, value_parser = choices::if_exists(), help_heading = "Targets", hide_short_help = true)]
     pub if_exists: Option<IfExists>,
 
-    /// Give the base what it lacks, as a tiny layer of links to the deps' tools: auto, none, or a
-    /// list of sh, bash, env, users, tmp, certificates. Reads the headers of the base's layers, once
-    #[arg(long, value_name = "auto|none|LIST", default_value = "none")]
+    /// Give the base what it lacks, as a tiny layer of links to the deps' tools
+    ///
+    /// auto, none, or a list of sh, bash, env, users, tmp, certificates. Reads the headers of the
+    /// base's layers, once
+    #[arg(
+        long,
+        value_name = "auto|none|LIST",
+        default_value = "none",
+        help_heading = "Base and layers"
+    )]
     pub fit: String,
 
     /// Fail, with the reason, rather than move layer bytes
-    #[arg(long)]
+    #[arg(long, help_heading = "Targets", hide_short_help = true)]
     pub no_upload: bool,
 
     /// Refuse images of more layers than this, up to 500 [default: 127, as many as Docker mounts]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        help_heading = "Targets",
+        hide_short_help = true
+    )]
     pub max_layers: Option<usize>,
 
     /// Config changes.
@@ -136,26 +185,28 @@ pub struct CommonArguments {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Config options")]
 pub struct PatchArguments {
-    /// Set an environment variable; ${VAR}, ${VAR:-word} and ${VAR:+word} read the base's
-    /// environment; repeatable
+    /// Set an environment variable; repeatable
+    ///
+    /// ${VAR}, ${VAR:-word} and ${VAR:+word} read the base's environment
     #[arg(long, short, value_name = "KEY=VALUE")]
     pub env: Vec<String>,
 
     /// Remove an environment variable; repeatable
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", hide_short_help = true)]
     pub unset_env: Vec<String>,
 
-    /// Set the entrypoint: a JSON array, or one program; '' removes it. Clears the base's Cmd, as
-    /// a Dockerfile does
+    /// Set the entrypoint: a JSON array, or one program; '' removes it
+    ///
+    /// Clears the base's Cmd, as a Dockerfile does
     #[arg(long, value_name = "JSON|PROGRAM")]
     pub entrypoint: Option<String>,
 
     /// Keep the base's Cmd although the entrypoint is set
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub keep_cmd: bool,
 
     /// Set the command: a JSON array, or one word; '' removes it
-    #[arg(long, value_name = "JSON|WORD")]
+    #[arg(long, value_name = "JSON|WORD", hide_short_help = true)]
     pub cmd: Option<String>,
 
     /// Set the user: NAME|UID[:GROUP|GID]
@@ -163,7 +214,7 @@ pub struct PatchArguments {
     pub user: Option<String>,
 
     /// Set the working directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub workdir: Option<String>,
 
     /// Set a label; repeatable
@@ -171,18 +222,18 @@ pub struct PatchArguments {
     pub label: Vec<String>,
 
     /// Set a manifest annotation; makes the image an OCI image; repeatable
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", hide_short_help = true)]
     pub annotation: Vec<String>,
 
     /// Declare a port: PORT[/tcp|udp|sctp]; repeatable
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", hide_short_help = true)]
     pub expose: Vec<String>,
 
     /// Declare a volume; repeatable
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", hide_short_help = true)]
     pub volume: Vec<String>,
 
     /// Set the signal that stops the container
-    #[arg(long, value_name = "SIGNAL")]
+    #[arg(long, value_name = "SIGNAL", hide_short_help = true)]
     pub stop_signal: Option<String>,
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
+use crate::habits;
 use crate::limits::LimitArguments;
 use ohoci_image::{Platform, Reference, env};
 use ohoci_sandbox::{Bind, Network, root};
@@ -200,9 +201,10 @@ impl Arguments {
         };
         let image = image.to_string_lossy();
         if image.starts_with('-') {
-            return Err(Failure::usage(format!("there is no flag {image}")).hinted(
+            let hint = habits::flag("run", &image).unwrap_or(
                 "flags are listed by ohoci run --help; those of the program come after it",
-            ));
+            );
+            return Err(Failure::usage(format!("there is no flag {image}")).hinted(hint));
         }
         let platform = match &self.platform {
             None => None,

@@ -135,6 +135,9 @@ fn the_report_is_one_page_that_names_the_shared_layers() {
         assert!(row.contains("3 images"), "{row}");
     }
     assert!(page.contains("swebench/missing"));
+    for digest in scene.tags("out").into_iter().flatten() {
+        assert!(page.contains(&format!("title=\"{digest}\"")), "{digest}");
+    }
 }
 
 #[test]

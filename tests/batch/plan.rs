@@ -171,6 +171,55 @@ fn without_push_the_projects_target_counts() {
 }
 
 #[test]
+fn a_dry_run_says_what_would_be_made_and_changes_nothing() {
+    let scene = Scene::direct(2);
+    let arguments = scene.arguments("out");
+    let outcome = scene.run(&arguments, &["--dry-run"]).exits(0);
+    for base in &scene.bases {
+        let line = format!(
+            "make   {}  →  {}/out:{}\n",
+            scene.reference(base),
+            scene.host,
+            base.name
+        );
+        assert!(outcome.stdout.contains(&line), "{}", outcome.stdout);
+    }
+    assert!(
+        outcome.stdout.contains("images    2 (2 to make,"),
+        "{}",
+        outcome.stdout
+    );
+    assert_eq!(scene.tags("out"), [None, None]);
+    assert!(!scene.ohoci.work().join("ohoci-batch.jsonl").exists());
+
+    let planned = scene.summary(&arguments, &["--dry-run"]);
+    let methods: Vec<&String> = planned["requests"].as_object().unwrap().keys().collect();
+    assert!(
+        methods
+            .iter()
+            .all(|method| ["GET", "HEAD"].contains(&method.as_str())),
+        "{methods:?}"
+    );
+    let made = scene.summary(&arguments, &[]);
+    for (before, after) in planned["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(made["results"].as_array().unwrap())
+    {
+        assert_eq!(before["digest"], after["digest"]);
+        assert_eq!(before["references"], after["references"]);
+    }
+    let digests: Vec<Option<String>> = made["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| result["digest"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(digests, scene.tags("out"));
+}
+
+#[test]
 fn a_record_has_the_fields_of_openhands_build_output() {
     let scene = Scene::direct(2);
     let arguments = scene.arguments("out");

@@ -1,18 +1,22 @@
 //! `cargo xtask dist`: what is given to users.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use crate::command::{self, output, root, target};
-use crate::{generate, release, sbom};
+use crate::{release, sbom};
 
 /// Files of the repository that go along.
-const FILES: [&str; 3] = ["CHANGELOG.md", "LICENSE", "README.md"];
+const FILES: [&str; 4] = ["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md"];
 
 /// The bill of materials; the ending is the one that the format's own tools look for.
 const SBOM: &str = "ohoci.cdx.json";
+
+/// Directories that go along: the pages that the readme links to, and what those link to.
+const DIRECTORIES: [&str; 2] = ["docs", "layers"];
 
 /// Builds the binary and packs it with its documentation and its bill of materials into
 /// `target/dist`.
@@ -31,12 +35,24 @@ pub(crate) fn run() -> Result<()> {
         fs_err::remove_dir_all(&directory)?;
     }
     fs_err::create_dir_all(&directory)?;
-    fs_err::copy(binary, directory.join("ohoci"))?;
+    fs_err::copy(&binary, directory.join("ohoci"))?;
     for file in FILES {
         fs_err::copy(root().join(file), directory.join(file))?;
     }
+    for name in DIRECTORIES {
+        let files = output(
+            Command::new("git")
+                .args(["ls-files", "-z", name])
+                .current_dir(root()),
+        )?;
+        for file in files.split_terminator('\0') {
+            let to = directory.join(file);
+            fs_err::create_dir_all(to.parent().context("a file without a directory")?)?;
+            fs_err::copy(root().join(file), to)?;
+        }
+    }
     fs_err::write(directory.join(SBOM), sbom::document()?)?;
-    generate::docs(&["extras", &directory.display().to_string()])?;
+    extras(&binary, &directory)?;
 
     let archive = dist.join(format!("{name}.tar.gz"));
     let mut tar = Command::new("tar");
@@ -65,5 +81,25 @@ pub(crate) fn run() -> Result<()> {
         format!("{hash}  {name}.tar.gz\n"),
     )?;
     println!("{}", archive.display());
+    Ok(())
+}
+
+/// Man pages and shell completions, as the program itself writes them.
+fn extras(binary: &Path, directory: &Path) -> Result<()> {
+    command::run(
+        Command::new(binary)
+            .args(["man", "--dir"])
+            .arg(directory.join("man")),
+    )?;
+    let completions = directory.join("completions");
+    fs_err::create_dir_all(&completions)?;
+    for (shell, file) in [
+        ("bash", "ohoci.bash"),
+        ("fish", "ohoci.fish"),
+        ("zsh", "_ohoci"),
+    ] {
+        let text = output(Command::new(binary).args(["completions", shell]))?;
+        fs_err::write(completions.join(file), text)?;
+    }
     Ok(())
 }

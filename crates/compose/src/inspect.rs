@@ -1,5 +1,7 @@
 //! Looks at an image: what it consists of and what it was made from.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -76,6 +78,16 @@ pub struct Runtime {
     pub user: Option<String>,
     /// `WorkingDir`.
     pub working_dir: Option<String>,
+    /// `Env`, each `NAME=VALUE`.
+    pub env: Vec<String>,
+    /// `ExposedPorts`, each `PORT/PROTOCOL`.
+    pub ports: Vec<String>,
+    /// `Volumes`, paths.
+    pub volumes: Vec<String>,
+    /// `StopSignal`.
+    pub stop_signal: Option<String>,
+    /// `Labels`; what is no text is left out.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A blob.
@@ -338,7 +350,26 @@ fn runtime(config: &serde_json::Map<String, Value>) -> Runtime {
         cmd: value("Cmd"),
         user: text("User"),
         working_dir: text("WorkingDir"),
+        env: texts(inner.and_then(|inner| inner.get("Env"))),
+        ports: keys(inner.and_then(|inner| inner.get("ExposedPorts"))),
+        volumes: keys(inner.and_then(|inner| inner.get("Volumes"))),
+        stop_signal: text("StopSignal"),
+        labels: ohoci_image::descriptor::string_map(inner.and_then(|inner| inner.get("Labels"))),
     }
+}
+
+/// The texts of a list, as they stand.
+fn texts(list: Option<&Value>) -> Vec<String> {
+    let list = list.and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// The names in a set that is written as an object, in order.
+fn keys(set: Option<&Value>) -> Vec<String> {
+    let set = set.and_then(Value::as_object).into_iter().flatten();
+    let mut names: Vec<String> = set.map(|(name, _)| name.clone()).collect();
+    names.sort_unstable();
+    names
 }
 
 /// What made each layer, when the history has exactly one entry for each.

@@ -1,16 +1,13 @@
 //! Describes the command line of ohoci: `docs reference` prints Markdown, `docs environment` the
-//! table of environment variables, `docs extras DIR` writes man pages and shell completions.
+//! table of environment variables.
 
 #![expect(
     clippy::print_stdout,
     reason = "the reference is what this program prints"
 )]
 
-use std::path::Path;
-
 use anyhow::{Result, bail};
 use clap::Command;
-use clap_complete::Shell;
 
 /// Wide enough for help texts, narrow enough for a page.
 const WIDTH: usize = 100;
@@ -31,8 +28,7 @@ fn main() -> Result<()> {
             print!("{}", environment());
             Ok(())
         }
-        ["extras", directory] => extras(Path::new(directory)),
-        _ => bail!("usage: docs reference | docs environment | docs extras DIR"),
+        _ => bail!("usage: docs reference | docs environment"),
     }
 }
 
@@ -66,16 +62,4 @@ fn section(command: &mut Command, level: usize, text: &mut String) {
     for inner in command.get_subcommands_mut().filter(shown) {
         section(inner, level + 1, text);
     }
-}
-
-fn extras(directory: &Path) -> Result<()> {
-    let man = directory.join("man");
-    let completions = directory.join("completions");
-    fs_err::create_dir_all(&man)?;
-    fs_err::create_dir_all(&completions)?;
-    clap_mangen::generate_to(ohoci::command(), man)?;
-    for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
-        clap_complete::generate_to(shell, &mut ohoci::command(), "ohoci", &completions)?;
-    }
-    Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::record::Record;
-use super::summary::{SharedLayer, Summary, shared_layers};
+use super::record::{Record, RecordStatus};
+use super::summary::{SharedLayer, Summary, seconds, shared_layers};
 use ohoci_image::Role;
 
 /// How many shared layers have a row of their own; the others are added up.
@@ -32,8 +32,9 @@ font-size:.85rem;padding:.1rem 0}.row code{color:var(--soft)}\
 .row span{text-align:right;font-variant-numeric:tabular-nums}.key i{display:inline-block;\
 width:.8rem;height:.8rem;border-radius:.2rem;margin:0 .3rem 0 1rem;vertical-align:-.1rem}\
 table{border-collapse:separate;border-spacing:0;border-radius:.5rem;width:100%;background:var(--paper);border:1px solid var(--line)}\
-td{text-align:left;padding:.35rem .8rem;border-top:1px solid var(--line);vertical-align:top;\
-overflow-wrap:anywhere}td:first-child{width:45%}tr:first-child td{border-top:0}svg{width:100%;height:9rem;background:var(--paper);\
+td,th{text-align:left;padding:.35rem .8rem;border-top:1px solid var(--line);vertical-align:top;\
+overflow-wrap:anywhere}th{border-top:0;color:var(--soft);font-weight:normal;font-size:.85rem}\
+.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}svg{width:100%;background:var(--paper);\
 border:1px solid var(--line);border-radius:.5rem}svg rect{fill:var(--base)}\
 svg text{fill:var(--soft);font-size:11px}";
 
@@ -48,25 +49,31 @@ pub fn html(records: &[Record], summary: &Summary) -> String {
         summary.total + summary.left
     );
     tiles(&mut page, summary);
-    table(&mut page, "Failed", &summary.failures);
-    table(&mut page, "Not started", &summary.not_started);
+    failed(&mut page, summary);
+    let not_started = summary
+        .not_started
+        .iter()
+        .map(|(base, why)| vec![Cell::Name(base.clone()), Cell::Text(why.clone())]);
+    table(
+        &mut page,
+        "Not started",
+        &["base", "why"],
+        not_started.collect(),
+    );
     map(&mut page, &shared_layers(records), summary);
     times(&mut page, records);
-    let slowest: Vec<(String, String)> = summary
-        .slowest
-        .iter()
-        .map(|(base, time)| (base.clone(), format!("{time:.2} s")))
-        .collect();
-    table(&mut page, "Slowest", &slowest);
+    images(&mut page, summary);
     page.push_str("</main></body></html>\n");
     page
 }
 
 fn tiles(page: &mut String, summary: &Summary) {
     page.push_str("<div class=\"tiles\">");
+    let good = |count: usize| if count > 0 { "good" } else { "" };
     let bad = |count: usize| if count > 0 { "bad" } else { "" };
+    let whole = seconds(summary.cost.elapsed_ms);
     for (class, value, name) in [
-        ("good", summary.built.to_string(), "pushed"),
+        (good(summary.built), summary.built.to_string(), "pushed"),
         ("", summary.skipped.to_string(), "already there"),
         (bad(summary.failed), summary.failed.to_string(), "failed"),
         (bad(summary.left), summary.left.to_string(), "not started"),
@@ -74,6 +81,7 @@ fn tiles(page: &mut String, summary: &Summary) {
         ("", summary.cost.total_requests().to_string(), "requests"),
         ("", bytes(summary.cost.bytes_up), "sent"),
         ("", bytes(summary.cost.bytes_down), "received"),
+        ("", format!("{whole:.2} s"), "for all"),
         (
             "",
             format!("{:.2} s", summary.median_seconds),
@@ -189,9 +197,7 @@ fn times(page: &mut String, records: &[Record]) {
         }
     }
     let most = counts.iter().copied().max().unwrap_or(1).max(1);
-    page.push_str(
-        "<h2>How long images took</h2>\n<svg viewBox=\"0 0 840 150\" preserveAspectRatio=\"none\">",
-    );
+    page.push_str("<h2>How long images took</h2>\n<svg viewBox=\"0 0 840 150\">");
     for (at, count) in counts.iter().enumerate() {
         let height = count * 110 / most;
         let _ = write!(
@@ -208,20 +214,103 @@ fn times(page: &mut String, records: &[Record]) {
     );
 }
 
-fn table(page: &mut String, title: &str, rows: &[(String, String)]) {
+/// What stands in a column.
+enum Cell {
+    /// A reference or digest, in letters of one width.
+    Name(String),
+    /// What is shown of a digest, and all of it where the pointer rests.
+    Short(String, String),
+    /// Words.
+    Text(String),
+    /// A number, to the right.
+    Number(String),
+}
+
+fn failed(page: &mut String, summary: &Summary) {
+    let rows = summary.results.iter().filter_map(|image| {
+        let why = image.error.clone()?;
+        Some(vec![
+            Cell::Name(image.base.clone()),
+            Cell::Text(why),
+            Cell::Text(image.hint.clone().unwrap_or_default()),
+            Cell::Number(image.attempts.to_string()),
+        ])
+    });
+    table(
+        page,
+        "Failed",
+        &["base", "why", "what may help", "tries"],
+        rows.collect(),
+    );
+}
+
+/// Every image that is in place: what it is called, and by which digest it is found again.
+fn images(page: &mut String, summary: &Summary) {
+    let rows = summary.results.iter().filter_map(|image| {
+        let state = match image.status {
+            RecordStatus::Built => "pushed",
+            RecordStatus::SkippedRemoteExists => "already there",
+            RecordStatus::Failed => return None,
+        };
+        let digest = match &image.digest {
+            Some(digest) => Cell::Short(digest.short().to_owned(), digest.to_string()),
+            None => Cell::Text(String::new()),
+        };
+        Some(vec![
+            Cell::Name(image.base.clone()),
+            Cell::Name(image.references.join(" ")),
+            digest,
+            Cell::Text(state.to_owned()),
+            Cell::Number(bytes(image.layer_bytes)),
+            Cell::Number(image.attempts.to_string()),
+            Cell::Number(format!("{:.2} s", image.seconds)),
+        ])
+    });
+    table(
+        page,
+        "Images",
+        &[
+            "base", "result", "digest", "state", "layers", "tries", "time",
+        ],
+        rows.collect(),
+    );
+}
+
+fn table(page: &mut String, title: &str, columns: &[&str], rows: Vec<Vec<Cell>>) {
     if rows.is_empty() {
         return;
     }
-    let _ = write!(page, "<h2>{title}</h2>\n<table>");
-    for (base, what) in rows {
-        let _ = write!(
-            page,
-            "<tr><td><code>{}</code></td><td>{}</td></tr>",
-            escape(base),
-            escape(what)
-        );
+    let _ = write!(page, "<h2>{title}</h2>\n<table><thead><tr>");
+    // A column's head stands over its numbers.
+    let first = rows.first().map(Vec::as_slice).unwrap_or_default();
+    for (name, cell) in columns.iter().zip(first) {
+        let class = match cell {
+            Cell::Number(_) => " class=\"number\"",
+            _ => "",
+        };
+        let _ = write!(page, "<th{class}>{name}</th>");
     }
-    page.push_str("</table>\n");
+    page.push_str("</tr></thead><tbody>\n");
+    for row in rows {
+        page.push_str("<tr>");
+        for cell in row {
+            let _ = match cell {
+                Cell::Name(text) => write!(page, "<td><code>{}</code></td>", escape(&text)),
+                Cell::Short(text, whole) => write!(
+                    page,
+                    "<td><code title=\"{}\">{}</code></td>",
+                    escape(&whole),
+                    escape(&text)
+                ),
+                Cell::Text(text) => write!(page, "<td>{}</td>", escape(&text)),
+                Cell::Number(text) => {
+                    write!(page, "<td class=\"number\">{}</td>", escape(&text))
+                }
+            };
+        }
+        page.push_str("</tr>\n");
+    }
+    page.push_str("</tbody></table>\n");
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a width in percent")]

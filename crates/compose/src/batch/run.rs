@@ -40,6 +40,8 @@ pub struct Options {
     /// Ask of each image that is likely there already whether its tag still names it, instead of
     /// listing a repository's tags once.
     pub verify_targets: bool,
+    /// Read and plan, and send nothing that changes anything.
+    pub dry_run: bool,
 }
 
 /// Is told how a batch goes.
@@ -108,7 +110,7 @@ pub async fn run(
                 started_at,
                 spent,
             };
-            under_way.push(one(this, resolver, &observer));
+            under_way.push(one(this, options.dry_run, resolver, &observer));
         }
         watcher.pace(under_way.len(), pace.limit(), pace.reason());
         let Some((mut this, result, took)) = under_way.next().await else {
@@ -161,12 +163,16 @@ pub async fn run(
 
 async fn one(
     this: Try,
+    dry_run: bool,
     resolver: &Resolver,
     observer: &Arc<dyn Observer>,
 ) -> (Try, Result<crate::report::ComposeReport, Error>, Duration) {
     let started = Instant::now();
     let result = async {
-        let job = this.item.work.job(resolver).await?;
+        let mut job = this.item.work.job(resolver).await?;
+        if dry_run {
+            Arc::make_mut(&mut job).dry_run = true;
+        }
         Box::pin(compose(&job, resolver, observer)).await
     }
     .await;

@@ -13,6 +13,47 @@ use ohoci_image::Role;
 /// How many of the slowest are named.
 const SLOWEST: usize = 5;
 
+/// How an image ended, and what there is of it now.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageResult {
+    /// The base as it was asked for.
+    pub base: String,
+    /// How it ended.
+    pub status: RecordStatus,
+    /// The references that name the result.
+    pub references: Vec<String>,
+    /// Digest of the result.
+    pub digest: Option<Digest>,
+    /// Sum of its layers' sizes in bytes, as stored.
+    pub layer_bytes: u64,
+    /// How many times it was tried.
+    pub attempts: u32,
+    /// Time of all tries, in seconds.
+    pub seconds: f64,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What may help when it failed.
+    pub hint: Option<String>,
+}
+
+impl From<&Record> for ImageResult {
+    fn from(record: &Record) -> Self {
+        let sizes = record.layers.iter().map(|layer| layer.size);
+        Self {
+            base: record.base_image.clone(),
+            status: record.status,
+            references: record.tags.clone(),
+            digest: record.digest.clone(),
+            layer_bytes: sizes.fold(0, u64::saturating_add),
+            attempts: record.attempt_count,
+            seconds: record.duration_seconds,
+            error: record.error.clone(),
+            hint: record.hint.clone(),
+        }
+    }
+}
+
 /// The numbers of a batch.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,6 +84,8 @@ pub struct Summary {
     pub layer_bytes: u64,
     /// Bytes of all layers, each blob counted once.
     pub unique_layer_bytes: u64,
+    /// Every image that ended, by the name of its base.
+    pub results: Vec<ImageResult>,
     /// Requests, bytes and time of this run.
     #[serde(flatten)]
     pub cost: Cost,
@@ -99,6 +142,8 @@ impl Summary {
         let mean = times.iter().map(|(_, time)| time).sum::<f64>() / times.len().max(1) as f64;
         times.truncate(SLOWEST);
         let shared = shared_layers(records);
+        let mut results: Vec<ImageResult> = records.iter().map(ImageResult::from).collect();
+        results.sort_by(|a, b| (&a.base, &a.references).cmp(&(&b.base, &b.references)));
         Self {
             total: records.len(),
             built: count(RecordStatus::Built),
@@ -120,6 +165,7 @@ impl Summary {
             unique_layer_bytes: shared
                 .iter()
                 .fold(0, |sum: u64, layer| sum.saturating_add(layer.size)),
+            results,
             cost,
         }
     }
@@ -176,7 +222,7 @@ impl Summary {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "one decimal of it is shown")]
-fn seconds(milliseconds: u64) -> f64 {
+pub(super) fn seconds(milliseconds: u64) -> f64 {
     milliseconds as f64 / 1000.0
 }
 

@@ -116,7 +116,10 @@ pub async fn tagged(
     repository: &RegistryReference,
 ) -> Result<Vec<Reference>, Error> {
     let (host, name) = (repository.host(), repository.repository());
-    let tags = resolver.client.repository(host, name).tags().await?;
+    let mut tags = resolver.client.repository(host, name).tags().await?;
+    // Some registries list tags in the order of a map.
+    tags.sort_unstable();
+    tags.dedup();
     Ok(tags
         .iter()
         .filter_map(|tag| RegistryReference::new(host, name, Some(tag), None).ok())
