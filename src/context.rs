@@ -18,7 +18,8 @@ use ohoci_http::RetryPolicy;
 use ohoci_layer::limits::UnpackLimits;
 use ohoci_registry::credentials::ConfiguredCredentials;
 use ohoci_registry::{
-    Client, Credential, CredentialError, CredentialSource, HostSettings, Mirror, Settings,
+    Client, Credential, CredentialError, CredentialSource, HostSettings, Mirror, NoTokenMemory,
+    Settings, TokenMemory,
 };
 use ohoci_sandbox::RemovedDirectory;
 use ohoci_store::cache::Cache;
@@ -52,7 +53,8 @@ impl Context {
         ));
         let hosts = host_settings(arguments, &environment, &config)?;
         keep_limits(&environment, &config)?;
-        let client = client(hosts, credentials, policy(&config))?;
+        let token_memory: Arc<dyn TokenMemory> = Arc::clone(&cache) as _;
+        let client = client(hosts, credentials, token_memory, policy(&config))?;
         let work = RemovedDirectory::create().map_err(|error| {
             Failure::new("cannot make a temporary directory", error.to_string())
                 .hinted("set TMPDIR to a directory that can be written")
@@ -75,7 +77,13 @@ impl Context {
         let environment = Environment::of_process();
         let config = Config::load(&environment, Path::new("."))?;
         let hosts = host_settings(arguments, &environment, &config)?;
-        client(hosts, Arc::new(OneCredential(credential)), policy(&config))
+        client(
+            hosts,
+            Arc::new(OneCredential(credential)),
+            // Whether the registry takes the credential is what is asked.
+            Arc::new(NoTokenMemory),
+            policy(&config),
+        )
     }
 
     /// Shows what the registries said between the lines.
@@ -99,11 +107,13 @@ impl CredentialSource for OneCredential {
 fn client(
     hosts: HostLookup,
     credentials: Arc<dyn CredentialSource>,
+    token_memory: Arc<dyn TokenMemory>,
     retry: RetryPolicy,
 ) -> Result<Client, Failure> {
     Client::new(Settings {
         hosts,
         credentials,
+        token_memory,
         user_agent: concat!("ohoci/", env!("CARGO_PKG_VERSION")).to_owned(),
         retry,
     })

@@ -1,6 +1,6 @@
 //! `ohoci copy`: an image from any kind of place to any other.
 
-use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,6 +10,7 @@ use super::compose;
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
+use super::guess;
 use super::output;
 use super::progress::Progress;
 use ohoci_compose::Observer;
@@ -19,7 +20,7 @@ use ohoci_compose::copy::{Job, copy};
 ///
 /// An index is copied with everything that it lists. Digests stay what they are, except that
 /// Docker manifests become OCI manifests in OCI layouts and archives, whose readers take no others.
-/// Prints the digest reference of the copy.
+/// Prints the digest reference of the copy, one line for each place.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// What to copy
@@ -43,6 +44,10 @@ pub struct Arguments {
     #[arg(long)]
     pub no_upload: bool,
 
+    /// Write the digest of the copy to this file
+    #[arg(long, value_name = "FILE")]
+    pub digest_file: Option<PathBuf>,
+
     /// How the result is written to stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -57,6 +62,13 @@ pub(super) async fn run(
     arguments: &Arguments,
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
+    let typed = std::iter::once(&arguments.from).chain(&arguments.to);
+    let copied = Box::pin(copied(arguments, registry)).await;
+    copied.map_err(|failure| guess::meant(failure, typed))
+}
+
+async fn copied(arguments: &Arguments, registry: &RegistryArguments) -> Result<u8, Failure> {
+    let context = Context::open(registry)?;
     let job = Job {
         from: arguments.from.parse()?,
         to: arguments
@@ -73,8 +85,8 @@ pub(super) async fn run(
         },
         no_upload: arguments.no_upload,
         referrers: arguments.referrers,
+        work_dir: context.work_dir.clone(),
     };
-    let context = Context::open(registry)?;
     let progress = Progress::start();
     let observer: Arc<dyn Observer> = Arc::clone(&progress) as _;
     let outcome = Box::pin(copy(&job, &context.resolver, &observer)).await;
@@ -85,12 +97,15 @@ pub(super) async fn run(
     for warning in &report.warnings {
         output::warning(warning);
     }
-    if arguments.format == Format::Text && std::io::stderr().is_terminal() {
+    if let Some(path) = &arguments.digest_file {
+        output::digest_file(path, &report.digest)?;
+    }
+    if arguments.format == Format::Text {
         report.made.iter().for_each(|made| output::note(made));
     }
     match arguments.format {
         Format::Json => output::json(&report)?,
-        Format::Text => output::result(&report.reference)?,
+        Format::Text => output::references(&report.references)?,
     }
     if arguments.stats {
         output::note(&compose::cost(&report.cost));

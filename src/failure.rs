@@ -43,6 +43,15 @@ impl Failure {
         self
     }
 
+    /// Adds what may help as well.
+    pub(crate) fn also_hinted(mut self, hint: &str) -> Self {
+        self.hint = Some(match self.hint.take() {
+            Some(first) => format!("{first}\n{hint}"),
+            None => hint.to_owned(),
+        });
+        self
+    }
+
     /// The same failure with another exit code.
     pub(crate) fn exiting(mut self, exit_code: u8) -> Self {
         self.exit_code = exit_code;

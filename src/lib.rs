@@ -15,6 +15,7 @@ pub mod digest;
 mod examples;
 pub mod exit_code;
 pub mod failure;
+mod guess;
 mod habits;
 pub mod inspect;
 pub mod limits;

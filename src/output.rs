@@ -1,6 +1,7 @@
 //! Where text leaves the process: results to stdout, everything for people to stderr.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use tracing_subscriber::filter::Targets;
@@ -11,6 +12,7 @@ use super::colour::{Colour, Paint};
 use super::exit_code;
 use super::failure::Failure;
 use super::printable;
+use ohoci_image::Digest;
 
 /// Writes a result to stdout. A reader that has gone away, such as `head`, has what it wanted: that
 /// is no error, and the exit code stays that of the work.
@@ -19,6 +21,38 @@ use super::printable;
 /// When stdout takes no more, as on a full disk.
 pub(crate) fn result(text: &str) -> Result<(), Failure> {
     print(&printable::lines(text))
+}
+
+/// Writes references to stdout, each once, in their order.
+///
+/// # Errors
+/// As [`result`].
+pub(crate) fn references<'a>(
+    references: impl IntoIterator<Item = &'a String>,
+) -> Result<(), Failure> {
+    let mut lines: Vec<&str> = Vec::new();
+    for reference in references {
+        if !lines.contains(&reference.as_str()) {
+            lines.push(reference);
+        }
+    }
+    match lines.as_slice() {
+        [] => Ok(()),
+        lines => result(&lines.join("\n")),
+    }
+}
+
+/// Writes a digest, and nothing else, to a file that somebody named.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn digest_file(path: &Path, digest: &Digest) -> Result<(), Failure> {
+    fs_err::write(path, digest.to_string()).map_err(|error| {
+        Failure::new(
+            "cannot write the digest, though the image is there",
+            error.to_string(),
+        )
+    })
 }
 
 fn print(text: &str) -> Result<(), Failure> {

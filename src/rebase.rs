@@ -5,6 +5,7 @@
     reason = "these comments are help texts, where brackets mark what may be left out"
 )]
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
@@ -13,9 +14,9 @@ use super::arguments::{Format, RegistryArguments};
 use super::compose::{View, run_job};
 use super::context::Context;
 use super::failure::Failure;
-use super::{output, printable};
+use super::output;
 use ohoci_compose::job::Job;
-use ohoci_compose::recompose::{BaseChoice, DepsChoice, Rebase, rebase_job_and_losses};
+use ohoci_compose::recompose::{BaseChoice, DepsChoice, Rebase, dropped_warning, rebase_job};
 use ohoci_image::Reference;
 
 /// Make a composed image anew on what its base and deps are now, or on others.
@@ -59,6 +60,10 @@ pub struct Arguments {
     #[arg(long)]
     pub dry_run: bool,
 
+    /// Write the digest of the result to this file
+    #[arg(long, value_name = "FILE")]
+    pub digest_file: Option<PathBuf>,
+
     /// How the result is written to stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -78,6 +83,8 @@ pub(super) async fn run(
     let view = View {
         format: arguments.format,
         stats: arguments.stats,
+        digest_file: arguments.digest_file.as_deref(),
+        names_tags: false,
     };
     let job = Box::pin(job(arguments, &context));
     Box::pin(run_job(&context, job, view, started)).await
@@ -114,13 +121,9 @@ async fn job(arguments: &Arguments, context: &Context) -> Result<Job, Failure> {
             .resolver
             .announce(&[], &targets.iter().collect::<Vec<_>>());
     }
-    let (mut job, dropped) = rebase_job_and_losses(&asked, &context.resolver).await?;
-    if !dropped.is_empty() {
-        output::warning(&format!(
-            "others than ohoci changed {reference}, and this is dropped: {}; give it to `ohoci \
-             compose` to keep it",
-            printable::line(&dropped.join("; "))
-        ));
+    let (mut job, dropped) = rebase_job(&asked, &context.resolver).await?;
+    if let Some(warning) = dropped_warning(&reference, &dropped) {
+        output::warning(&warning);
     }
     if !push.is_empty() {
         job.push = push;

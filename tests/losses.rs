@@ -141,15 +141,34 @@ fn what_others_changed_in_a_composed_image_is_named_when_it_is_made_anew() {
     manifest["config"]["size"] = json!(config.len());
     bench.peer.put_blob("app", &config);
     let bytes = manifest.to_string().into_bytes();
-    bench
-        .peer
-        .put_manifest("app", "1", &made.media_type, &bytes);
+    let change = || {
+        bench
+            .peer
+            .put_manifest("app", "1", &made.media_type, &bytes);
+    };
+    change();
     let outcome = bench.run(&["rebase", "@/app:1"]).exits(0);
     assert!(
         outcome.stderr.contains("config.User") && outcome.stderr.contains("somebody"),
         "{}",
         outcome.stderr
     );
+    change();
+    bench
+        .ohoci
+        .write("work/images", format!("{}/app:1\n", bench.host));
+    let outcome = bench.run(&["batch", "--rebase", "images", "--verify-targets"]);
+    let outcome = outcome.exits(0);
+    assert!(
+        outcome.stderr.contains("config.User") && outcome.stderr.contains("somebody"),
+        "{}",
+        outcome.stderr
+    );
+    let journal = bench.ohoci.work().join("ohoci-batch.jsonl");
+    let record: Value =
+        serde_json::from_str(fs_err::read_to_string(journal).unwrap().trim()).unwrap();
+    let warning = record["warning"].as_str().unwrap();
+    assert!(warning.contains("config.User"), "{warning}");
 }
 
 #[test]

@@ -565,7 +565,7 @@ fn new_deps_for_a_remembered_image_cost_three_requests() {
                 remembered: true,
                 work_dir: bench.ohoci.work(),
             };
-            let job = rebase_job(&asked, &resolver).await.unwrap();
+            let (job, _) = rebase_job(&asked, &resolver).await.unwrap();
             compose::compose(&job, &resolver, &observer).await.unwrap();
         });
         take(&relay)

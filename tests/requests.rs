@@ -349,6 +349,112 @@ fn to_another_registry_each_layer_is_asked_for_and_streamed_once() {
 }
 
 #[test]
+fn to_several_targets_elsewhere_each_layer_is_read_once() {
+    let scene = Scene::new();
+    let far = OhociRegistry::start();
+    let targets = [
+        format!("{}/one:1", far.host()),
+        format!("{}/two:1", far.host()),
+    ];
+    let layers = |read: &[String]| {
+        let is_layer = |line: &&String| line.contains("<lower>") || line.contains("<upper>");
+        read.iter().filter(is_layer).cloned().collect::<Vec<_>>()
+    };
+    let once = ["GET base/blobs/<lower>", "GET base/blobs/<upper>"];
+    let (report, read) = scene.run(&[
+        "--base",
+        "@/base:1",
+        "--env",
+        "A=1",
+        "--push",
+        &targets[0],
+        "--push",
+        &targets[1],
+        "--push",
+        "oci:layout:1",
+    ]);
+    assert_eq!(layers(&read), once);
+    assert_eq!(report["targets"].as_array().unwrap().len(), 3);
+    for repository in ["one", "two"] {
+        for layer in &scene.base.layers {
+            assert!(
+                far.peer().blob(repository, &layer.digest).is_some(),
+                "{repository}"
+            );
+        }
+    }
+    take(&scene.relay);
+    let base = format!("{}/base:1", scene.bench.host);
+    let copies = ["c1", "c2"].map(|name| format!("{}/{name}:1", far.host()));
+    let outcome = scene
+        .bench
+        .ohoci
+        .run(["copy", &base, &copies[0], &copies[1], "oci:copied:1"]);
+    let outcome = outcome.exits(0);
+    assert_eq!(layers(&scene.words().sorted(&take(&scene.relay))), once);
+    let digest = &scene.base.digest;
+    assert_eq!(
+        outcome.stdout,
+        format!(
+            "{0}/c1@{digest}\n{0}/c2@{digest}\noci:copied:1\n",
+            far.host()
+        )
+    );
+}
+
+#[test]
+fn where_tokens_are_given_out_is_remembered_and_found_out_anew_when_it_moves() {
+    let first = TokenServer::start(Behaviour::default());
+    let registry = DebianRegistry::with_tokens(&first);
+    let relay = Relay::start(registry.address(), Duration::ZERO).unwrap();
+    let token = first.token_for(&["base", "app"]);
+    let bench = Workbench::new(
+        &relay.address().to_string(),
+        registry.peer(Access::Token(token)),
+    );
+    bench.ohoci.log_in(&bench.host, USER, PASSWORD);
+    bench.push_layers("base", 2);
+    let run = |variable: &str| {
+        bench.composed(&["--base", "@/base:1", "--env", variable, "--push", "@/app:1"]);
+        let exchanges = relay.take_traffic().exchanges;
+        exchanges
+            .iter()
+            .filter(|exchange| exchange.status == 401)
+            .count()
+    };
+    assert_eq!(run("A=1"), 1, "cold, the registry says where");
+    first.take_requests();
+    assert_eq!(run("A=2"), 0, "then it is known");
+    assert_eq!(first.take_requests().len(), 1);
+
+    // What is remembered leads nowhere by now.
+    let facts = bench.ohoci.work().join("../cache/ohoci/facts");
+    let mut rewritten = 0;
+    for shard in fs_err::read_dir(facts).unwrap() {
+        let path = shard.unwrap().path();
+        let files: Vec<_> = match path.is_dir() {
+            true => fs_err::read_dir(&path)
+                .unwrap()
+                .map(|file| file.unwrap().path())
+                .collect(),
+            false => vec![path],
+        };
+        for file in files {
+            let text = fs_err::read_to_string(&file).unwrap();
+            if text.contains("token-server") {
+                let elsewhere = format!("http://{}/nowhere", relay.address());
+                fs_err::write(&file, text.replace(&first.realm(), &elsewhere)).unwrap();
+                rewritten += 1;
+            }
+        }
+    }
+    assert_eq!(rewritten, 1);
+    // The wrong place answers 404 in the registry's stead, and the registry is asked.
+    assert_eq!(run("A=3"), 1);
+    assert_eq!(run("A=4"), 0);
+}
+
+#[test]
 fn one_401_and_one_token_are_enough_for_a_registry_that_honours_several_scopes() {
     let server = TokenServer::start(Behaviour::default());
     let registry = DebianRegistry::with_tokens(&server);

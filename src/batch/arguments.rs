@@ -36,7 +36,7 @@ pub struct Arguments {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["plan", "PatchArguments", "deps_path", "layer", "contract", "code", "compression",
+        conflicts_with_all = ["plan", "PatchArguments", "deps_path", "layer", "chown", "exclude", "exclude_from", "contract", "code", "compression",
             "tag_scheme", "platform", "all_platforms", "position", "if_exists", "fit"]
     )]
     pub rebase: Option<PathBuf>,

@@ -121,6 +121,9 @@ impl Watcher for Watch<'_> {
                     .suspend(|| output::note(&format!("failed: {}: {error}", record.base_image)));
             }
         }
+        if let Some(warning) = &record.warning {
+            self.bar.suspend(|| output::warning(warning));
+        }
         if let Some(Err(error)) = self.journal.map(|journal| journal.append(record)) {
             locked(&self.trouble).get_or_insert(error);
         }

@@ -16,12 +16,13 @@ use crate::tags::SchemeName;
 use ohoci_compose::job::IfExists;
 use ohoci_image::label::Position;
 use ohoci_image::media_type::Compression;
+use ohoci_layer::owner::Owner;
 
 /// Put ready-made layers on a base image.
 ///
 /// Reads the base's manifest and config, appends layers that already exist, patches the config,
 /// and pushes two small documents. Layers that are in the target registry are mounted, not moved.
-/// Prints the digest reference of the result.
+/// Prints the digest reference of the result, one line for each place.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// Base image, or scratch
@@ -38,6 +39,15 @@ pub struct Arguments {
     /// Print the plan and the config's changes; send only GET and HEAD
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
+
+    /// Write the digest of the result to this file
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Output",
+        hide_short_help = true
+    )]
+    pub digest_file: Option<PathBuf>,
 
     /// How the result is written to stdout
     #[arg(
@@ -74,11 +84,48 @@ pub struct CommonArguments {
     )]
     pub deps_path: Option<String>,
 
-    /// Append a layer packed from a tar or a directory; repeatable
+    /// Append a layer packed from a tar, a directory or another file; repeatable
     ///
-    /// The tar may be plain, gzip or zstd; it lands in DEST (default /)
-    #[arg(long, value_name = "PATH[:DEST]", help_heading = "Base and layers")]
+    /// The tar may be plain, gzip or zstd, and - reads it from stdin; it lands in DEST (default /), as
+    /// a directory does. Another file becomes DEST, or goes into it where DEST ends with a slash
+    #[arg(
+        long,
+        value_name = "PATH[:DEST]",
+        help_heading = "Base and layers",
+        allow_hyphen_values = true
+    )]
     pub layer: Vec<String>,
+
+    /// Give everything in the layers of --layer to this user and group, by number [default: root,
+    /// and whoever a tar names]
+    #[arg(
+        long,
+        value_name = "UID[:GID]",
+        help_heading = "Base and layers",
+        hide_short_help = true
+    )]
+    pub chown: Option<Owner>,
+
+    /// Leave out of the directories of --layer what fits this pattern, in the grammar of
+    /// `.dockerignore`: `**/node_modules`, `*.log`, `!important.log`; repeatable, the last that fits
+    /// counts
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        help_heading = "Base and layers",
+        hide_short_help = true
+    )]
+    pub exclude: Vec<String>,
+
+    /// Leave out what fits the patterns in this file, such as `.dockerignore`, which is not read
+    /// unless named; repeatable, and before --exclude
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Base and layers",
+        hide_short_help = true
+    )]
+    pub exclude_from: Vec<PathBuf>,
 
     /// Append the project's source as a layer of its own below /openhands/code: all of DIR but
     /// hidden directories, `__pycache__` and `*.pyc`. With --tag-scheme v0: what the source tag is

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::arguments::{Arguments, CommonArguments};
 use super::contract::{Contract, ContractArgument};
+use super::layers;
 use super::patch::{key_value, patch};
 use super::tagging::Tagging;
 use crate::context::Context;
@@ -291,18 +292,8 @@ async fn pack_all(
         mtime: created.unwrap_or_default(),
         ..PackOptions::default()
     };
-    let mut layers = Vec::new();
     let work_dir = &context.work_dir;
-    for text in sources {
-        let source = LayerSource::parse(text)
-            .map_err(|error| Failure::usage(format!("--layer {text}: {error}")))?;
-        let packed = local::pack_given(Given::new(source), options, work_dir.clone());
-        let (layer, notes) = packed.await?;
-        for note in &notes {
-            output::warning(&format!("--layer {text}: {note}"));
-        }
-        layers.push(layer);
-    }
+    let mut layers = layers::packed(sources, arguments, options, work_dir).await?;
     if let Some(contract) = contract {
         let fail = |why: String| Failure::new("cannot pack the contract's layer", why);
         let tree = contract.tree().map_err(|error| fail(error.to_string()))?;
@@ -321,8 +312,8 @@ async fn pack_all(
         let given = Given {
             name: "code".to_owned(),
             source,
-            keep: Some(Box::new(move |path, is_directory| {
-                is_code(path, is_directory, only_hashed)
+            wanted: Some(Box::new(move |path, is_directory| {
+                is_code(path, is_directory, only_hashed).into()
             })),
         };
         let (layer, notes) = local::pack_given(given, options, work_dir.clone()).await?;

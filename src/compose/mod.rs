@@ -3,11 +3,12 @@
 mod arguments;
 mod contract;
 mod job;
+mod layers;
 mod patch;
 mod tagging;
 mod text;
 
-use std::io::IsTerminal as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +22,7 @@ use super::arguments::{Format, RegistryArguments};
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
+use super::guess;
 use super::output;
 use super::progress::Progress;
 use ohoci_compose::Observer;
@@ -38,22 +40,32 @@ pub(super) async fn run(
     let view = View {
         format: arguments.format,
         stats: arguments.stats,
+        digest_file: arguments.digest_file.as_deref(),
+        names_tags: arguments.common.tag_scheme.is_some(),
     };
-    run_job(&context, job(arguments, &context), view, started).await
+    let typed = arguments.base.iter();
+    let typed = typed.chain(&arguments.common.deps);
+    let typed = typed.chain(&arguments.common.push);
+    let outcome = run_job(&context, job(arguments, &context), view, started).await;
+    outcome.map_err(|failure| guess::meant(failure, typed))
 }
 
 /// How the result of a job is shown.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct View {
+pub(super) struct View<'a> {
     pub(super) format: Format,
     pub(super) stats: bool,
+    /// Where the digest of the result is written.
+    pub(super) digest_file: Option<&'a Path>,
+    /// Whether the tags are ohoci's choice, and are to be said.
+    pub(super) names_tags: bool,
 }
 
 /// Makes a job, runs it and shows what came of it.
 pub(super) async fn run_job(
     context: &Context,
     job: impl Future<Output = Result<Job, Failure>>,
-    view: View,
+    view: View<'_>,
     started: Instant,
 ) -> Result<u8, Failure> {
     let progress = Progress::start();
@@ -73,9 +85,17 @@ pub(super) async fn run_job(
     for warning in &report.warnings {
         output::warning(warning);
     }
+    let is_done = !dry_run || report.status == Status::Skipped;
+    if let Some(path) = view.digest_file.filter(|_| is_done) {
+        output::digest_file(path, &report.digest)?;
+    }
     if view.format == Format::Text {
-        if std::io::stderr().is_terminal() {
-            report.made.iter().for_each(|made| output::note(made));
+        report.made.iter().for_each(|made| output::note(made));
+        if view.names_tags && is_done {
+            let targets = report.targets.iter();
+            for reference in targets.flat_map(|target| &target.references) {
+                output::note(&format!("tagged {reference}"));
+            }
         }
         for fitted in &report.fitted {
             output::note(&text::fitted(fitted));
@@ -83,13 +103,12 @@ pub(super) async fn run_job(
     }
     match view.format {
         Format::Json => output::json(&report)?,
-        Format::Text if dry_run && report.status != Status::Skipped => {
+        Format::Text if !is_done => {
             output::result(&text::plan(&report))?;
         }
         Format::Text => {
-            if let Some(reference) = &report.reference {
-                output::result(reference)?;
-            }
+            let targets = report.targets.iter().map(|target| &target.reference);
+            output::references(report.reference.iter().chain(targets))?;
         }
     }
     if view.stats {

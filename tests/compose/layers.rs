@@ -244,3 +244,180 @@ fn a_layer_that_cannot_be_packed_says_which_and_why() {
     }
     assert!(!ohoci.work().join("out").exists());
 }
+
+/// The members of the only layer of a layout's image: path, owner, group and mode.
+fn owners(ohoci: &Ohoci, layout: &str) -> Vec<(String, u64, u64, u32)> {
+    let found = manifest(ohoci, &format!("oci:{layout}:1"));
+    let hash = found["layers"][0]["digest"].as_str().unwrap();
+    let hash = hash.trim_start_matches("sha256:");
+    let path = ohoci.work().join(layout).join("blobs/sha256").join(hash);
+    let bytes = fs_err::read(path).unwrap();
+    let mut tar = tar::Archive::new(GzDecoder::new(bytes.as_slice()));
+    let entries = tar.entries().unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        let path = entry.path().unwrap().to_str().unwrap().to_owned();
+        let header = entry.header();
+        let owner = (header.uid().unwrap(), header.gid().unwrap());
+        (path, owner.0, owner.1, header.mode().unwrap())
+    });
+    entries.collect()
+}
+
+fn paths(ohoci: &Ohoci, layout: &str) -> Vec<String> {
+    let owners = owners(ohoci, layout).into_iter();
+    owners.map(|(path, ..)| path).collect()
+}
+
+#[test]
+fn one_file_becomes_its_destination_or_goes_into_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let ohoci = Ohoci::new();
+    let tool = ohoci.write("work/tool", "#!/bin/sh\n");
+    fs_err::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let compose = |layer: &str, layout: &str| {
+        let push = format!("oci:{layout}:1");
+        ohoci.run([
+            "compose", "--base", "scratch", "--layer", layer, "--push", &push,
+        ])
+    };
+    compose("tool:/usr/bin/it", "as").exits(0);
+    assert_eq!(
+        owners(&ohoci, "as"),
+        [("usr/bin/it".to_owned(), 0, 0, 0o755)]
+    );
+    compose("tool:/usr/bin/", "into").exits(0);
+    assert_eq!(paths(&ohoci, "into"), ["usr/bin/tool"]);
+    let refused = compose("tool", "nowhere").exits(1).stderr;
+    assert!(
+        refused.contains("no tar") && refused.contains("FILE:/PATH"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_tar_on_stdin_is_a_layer() {
+    let ohoci = Ohoci::new();
+    let nodes = [
+        ("share", Node::Directory),
+        ("share/file", Node::File(b"content".to_vec())),
+    ];
+    let layer = Layer::pack(&nodes, Compression::Gzip);
+    ohoci.write("work/layer.tgz", &layer.bytes);
+    let compose = |layer: &str, layout: &str| {
+        let mut command = ohoci.command();
+        let push = format!("oci:{layout}:1");
+        command.args([
+            "compose", "--base", "scratch", "--layer", layer, "--push", &push,
+        ]);
+        let file = fs_err::File::open(ohoci.work().join("layer.tgz")).unwrap();
+        command.stdin(file.into_parts().0);
+        crate::support::command::Outcome::of(&mut command)
+    };
+    compose("-", "root").exits(0);
+    let blob = manifest(&ohoci, "oci:root:1")["layers"][0]["digest"].clone();
+    assert_eq!(blob, json!(sha256(&layer.bytes)), "kept byte for byte");
+    compose("-:/opt", "below").exits(0);
+    assert_eq!(
+        paths(&ohoci, "below"),
+        ["opt/", "opt/share/", "opt/share/file"]
+    );
+    let twice = ohoci.run([
+        "compose", "--base", "scratch", "--layer", "-", "--layer", "-:/x", "--push", "oci:x:1",
+    ]);
+    assert!(twice.exits(2).stderr.contains("read once"));
+    let empty = ohoci.run([
+        "compose", "--base", "scratch", "--layer", "-", "--push", "oci:x:1",
+    ]);
+    assert!(empty.exits(1).stderr.contains("nothing came in"));
+}
+
+#[test]
+fn chown_gives_everything_in_layers_to_a_user() {
+    let ohoci = Ohoci::new();
+    ohoci.write("work/app/bin/run", "#!/bin/sh\n");
+    let base = [
+        "compose",
+        "--base",
+        "scratch",
+        "--push",
+        "oci:image:1",
+        "--layer",
+        "app:/srv",
+    ];
+    let chown = |owner: &'static str| ohoci.run(base.into_iter().chain(["--chown", owner]));
+    chown("10001:20").exits(0);
+    for (path, uid, gid, _) in owners(&ohoci, "image") {
+        assert_eq!((uid, gid), (10001, 20), "{path}");
+    }
+    let refused = chown("app").exits(2).stderr;
+    assert!(refused.contains("number"), "{refused}");
+}
+
+#[test]
+fn excludes_are_those_of_dockerignore_and_only_when_asked_for() {
+    let ohoci = Ohoci::new();
+    for path in [
+        ".dockerignore",
+        "README.md",
+        "NOTES.md",
+        "src/main.py",
+        "src/main.pyc",
+        "web/node_modules/a/index.js",
+        "web/node_modules/kept/index.js",
+        "web/app.js",
+    ] {
+        ohoci.write(format!("work/app/{path}"), "x");
+    }
+    let list = "# notes\n*.md\n!README.md\n**/*.pyc\r\n\n";
+    ohoci.write("work/app/.dockerignore", list);
+    let compose = |more: &[&str], layout: &str| {
+        let push = format!("oci:{layout}:1");
+        let base = [
+            "compose", "--base", "scratch", "--layer", "app:/app", "--push", &push,
+        ];
+        ohoci.run(base.into_iter().chain(more.iter().copied()))
+    };
+    compose(&[], "all").exits(0);
+    assert_eq!(paths(&ohoci, "all").len(), 14, "{:?}", paths(&ohoci, "all"));
+    compose(
+        &[
+            "--exclude-from",
+            "app/.dockerignore",
+            "--exclude",
+            "web/node_modules",
+            "--exclude",
+            "!web/node_modules/kept",
+        ],
+        "some",
+    )
+    .exits(0);
+    assert_eq!(
+        paths(&ohoci, "some"),
+        [
+            "app/",
+            "app/.dockerignore",
+            "app/README.md",
+            "app/src/",
+            "app/src/main.py",
+            "app/web/",
+            "app/web/app.js",
+            "app/web/node_modules/",
+            "app/web/node_modules/kept/",
+            "app/web/node_modules/kept/index.js",
+        ]
+    );
+    let refused = compose(&["--exclude", "[a"], "x").exits(2).stderr;
+    assert!(refused.contains("[a"), "{refused}");
+    let useless = ohoci.run([
+        "compose",
+        "--base",
+        "scratch",
+        "--env",
+        "A=1",
+        "--exclude",
+        "a",
+        "--push",
+        "oci:x:1",
+    ]);
+    assert!(useless.exits(2).stderr.contains("--exclude"));
+}

@@ -276,3 +276,94 @@ fn no_upload_fails_with_the_reason_where_bytes_would_move() {
         "@/base:2",
     ]);
 }
+
+#[test]
+fn every_place_is_a_line_of_stdout_and_the_digest_goes_into_a_file() {
+    let registry = OhociRegistry::start();
+    let bench = Workbench::new(&registry.host(), registry.peer());
+    bench.push_base("base", Family::Oci);
+    let compose = |more: &[&str]| {
+        let common = [
+            "--base",
+            "@/base:1",
+            "--env",
+            "A=1",
+            "--digest-file",
+            "digest",
+        ];
+        bench.compose(&[&common[..], more].concat())
+    };
+    compose(&["--push", "@/one:1", "--dry-run"]).exits(0);
+    let file = bench.ohoci.work().join("digest");
+    assert!(!file.exists(), "nothing was made");
+    let outcome = compose(&[
+        "--push",
+        "@/one:1",
+        "--push",
+        "@/one:2",
+        "--push",
+        "@/two:1",
+        "--push",
+        "oci:layout:1",
+    ])
+    .exits(0);
+    let digest = bench.pull("one", "1").digest;
+    assert_eq!(
+        outcome.stdout,
+        format!(
+            "{0}/one@{digest}\n{0}/two@{digest}\noci:layout:1\n",
+            bench.host
+        )
+    );
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), digest);
+    assert!(outcome.stderr.contains("layout"), "{}", outcome.stderr);
+}
+
+#[test]
+fn tags_that_ohoci_made_are_said() {
+    let registry = OhociRegistry::start();
+    let bench = Workbench::new(&registry.host(), registry.peer());
+    bench.push_base("base", Family::Oci);
+    let outcome = bench
+        .compose(&[
+            "--base",
+            "@/base:1",
+            "--env",
+            "A=1",
+            "--tag-scheme",
+            "content",
+            "--push",
+            "@/app",
+        ])
+        .exits(0);
+    let tag = outcome
+        .stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("tagged "));
+    let tag = tag.unwrap().rsplit_once(':').unwrap().1;
+    let digest = bench.pull("app", tag).digest;
+    assert_eq!(outcome.stdout, format!("{}/app@{digest}\n", bench.host));
+}
+
+#[test]
+fn what_leads_nowhere_is_guessed_from_what_is_here() {
+    let registry = OhociRegistry::start();
+    let bench = Workbench::new(&registry.host(), registry.peer());
+    bench.push_base("base", Family::Oci);
+    bench.composed(&[
+        "--base",
+        "@/base:1",
+        "--env",
+        "A=1",
+        "--push",
+        "oci:layout:1",
+    ]);
+    let refused = bench.run(&["copy", "./layout", "@/app:1"]);
+    assert!(refused.stderr.contains("hint: ") && refused.stderr.contains("oci:./layout"));
+    let refused = bench.compose(&["--base", "./layout", "--env", "A=1", "--push", "@/app:1"]);
+    assert!(
+        refused.stderr.contains("oci:./layout"),
+        "{}",
+        refused.stderr
+    );
+}

@@ -79,7 +79,14 @@ fn every_kind_of_place_is_copied_to_every_other() {
         for (target, as_skopeo_says) in &targets {
             let outcome = ohoci.run(["copy", source, target]).exits(0);
             let case = format!("{source} to {target}");
-            assert_eq!(outcome.stderr, "", "{case}");
+            let made = match target.strip_prefix("oci:") {
+                Some(layout) => {
+                    let layout = layout.trim_end_matches(":1");
+                    format!("oci:{layout} is new: the directory was made\n")
+                }
+                None => String::new(),
+            };
+            assert_eq!(outcome.stderr, made, "{case}");
             assert_eq!(document(&ohoci, "--config", target), image.config, "{case}");
             let manifest = document(&ohoci, "--manifest", target);
             assert_eq!(layers(&manifest), layers(&image.manifest), "{case}");
@@ -518,7 +525,11 @@ fn several_targets_all_get_the_image() {
             "oci:layout:y",
         ])
         .exits(0);
-    assert_eq!(outcome.stdout, format!("{host}/b@{}\n", image.digest));
+    let digest = &image.digest;
+    assert_eq!(
+        outcome.stdout,
+        format!("{host}/b@{digest}\n{host}/c@{digest}\noci:layout:x\n")
+    );
     for line in ["requests  ", "bytes     ", "time      "] {
         assert!(outcome.stderr.contains(line), "{}", outcome.stderr);
     }

@@ -52,6 +52,7 @@ pub(crate) fn client_with(credential: Credential, settings: HostSettings) -> Cli
         credentials: Arc::new(Always(credential)),
         user_agent: "ohoci/test".to_owned(),
         retry: impatient(),
+        ..Settings::default()
     })
     .unwrap()
 }

@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::attach;
 use super::execute::{self, Delivery};
+use super::one_download;
 use super::partly::partly;
 use super::plan::{self, Need};
 use super::read;
@@ -34,6 +36,8 @@ pub struct Job {
     pub no_upload: bool,
     /// Copy what is about the image as well: signatures, bills of materials.
     pub referrers: bool,
+    /// Where blobs are kept that go to several targets.
+    pub work_dir: PathBuf,
 }
 
 /// What a copy came to.
@@ -42,6 +46,8 @@ pub struct Job {
 pub struct CopyReport {
     /// Names the copy in the first target, by digest where the target can.
     pub reference: String,
+    /// Names it in each target.
+    pub references: Vec<String>,
     /// Digest of what was copied.
     pub digest: Digest,
     /// Its media type.
@@ -121,7 +127,8 @@ pub async fn copy(
         }
     }
     let with_tags = tagged.iter().map(|(_, manifest)| manifest);
-    let needs = needs(&source, manifests.iter().chain(&about).chain(with_tags));
+    let mut needs = needs(&source, manifests.iter().chain(&about).chain(with_tags));
+    one_download::share(&mut needs, destinations.len(), &job.work_dir);
     observer.event(&Event::Step(format!("copying {}", job.from)));
     let mut report: Option<CopyReport> = None;
     let mut pushed: Vec<String> = Vec::new();
@@ -151,8 +158,9 @@ pub async fn copy(
         .await
         .map_err(|error| partly(error, &pushed))?;
         pushed.extend(destination.references.iter().map(ToString::to_string));
-        report.get_or_insert_with(|| CopyReport {
+        let report = report.get_or_insert_with(|| CopyReport {
             reference: destination.result_reference(root.digest()),
+            references: Vec::new(),
             digest: root.digest().clone(),
             media_type: root.media_type().to_owned(),
             manifests: manifests.len(),
@@ -171,6 +179,8 @@ pub async fn copy(
             warnings: Vec::new(),
             cost: Cost::new(&resolver.client.statistics(), started.elapsed()),
         });
+        let reference = destination.result_reference(root.digest());
+        report.references.push(reference);
     }
     let mut report = report.ok_or_else(|| {
         Error::new(
@@ -403,6 +413,7 @@ mod tests {
             platform: None,
             no_upload: false,
             referrers: false,
+            work_dir: directory.path().to_owned(),
         };
         let observer: Arc<dyn Observer> = Arc::new(Unwatched);
         let report = copy(&job, &resolver, &observer).await.unwrap();

@@ -50,6 +50,7 @@ pub mod inspect;
 pub mod job;
 pub mod local;
 pub mod names;
+mod one_download;
 mod partly;
 pub mod plan;
 pub mod read;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 use ohoci_image::{Descriptor, Digest, Platform};
+use ohoci_layer::directory::Wanted;
 use ohoci_layer::pack::{self, PackError};
 use ohoci_layer::source::LayerSource;
 use ohoci_layer::{LayerFile, LayerPath, PackOptions, PackedLayer, Tree};
@@ -93,17 +94,17 @@ pub(super) fn kept(file: LayerFile, descriptor: &Descriptor) -> Result<Arc<dyn B
     })
 }
 
-/// A predicate of a path below a directory, and whether it is a directory.
-pub type Keep = dyn Fn(&LayerPath, bool) -> bool + Send + Sync;
+/// Says of a path below a directory, and of whether it is a directory, whether it is packed.
+pub type Selection = dyn Fn(&LayerPath, bool) -> Wanted + Send + Sync;
 
-/// A tar or directory of this machine that becomes a layer.
+/// A tar, directory or other file of this machine that becomes a layer.
 pub struct Given {
     /// What it is called in the image: nothing of where on this machine it lies.
     pub name: String,
     /// Where it is, and where it lands.
     pub source: LayerSource,
-    /// What of a directory is packed; `None` is all of it.
-    pub keep: Option<Box<Keep>>,
+    /// What of a directory is packed; `None` is all of it. Says nothing of a tar.
+    pub wanted: Option<Box<Selection>>,
 }
 
 impl fmt::Debug for Given {
@@ -122,7 +123,7 @@ impl Given {
         Self {
             name: bare_name(&source.path),
             source,
-            keep: None,
+            wanted: None,
         }
     }
 }
@@ -136,11 +137,17 @@ pub async fn pack_given(
     options: PackOptions,
     work_dir: PathBuf,
 ) -> Result<(LocalLayer, Vec<String>), Error> {
-    let Given { name, source, keep } = given;
+    let Given {
+        name,
+        source,
+        wanted,
+    } = given;
     // Reading, hashing and compressing keep a core busy; the network must not wait for them.
-    let packed = tokio::task::spawn_blocking(move || match &keep {
-        None => pack::pack(&source, &options, &work_dir),
-        Some(keep) => pack::pack_directory(&source, &options, &work_dir, keep.as_ref()),
+    let packed = tokio::task::spawn_blocking(move || match &wanted {
+        Some(wanted) if source.path.is_dir() => {
+            pack::pack_directory(&source, &options, &work_dir, wanted.as_ref())
+        }
+        _ => pack::pack(&source, &options, &work_dir),
     })
     .await
     .map_err(|error| Error::new(ErrorKind::Io, "cannot pack a layer", error.to_string()))?
@@ -163,6 +170,10 @@ pub fn pack_error(error: &PackError) -> Error {
     let what = format!("cannot make a layer of {}", error.subject());
     let refused = Error::new(ErrorKind::Io, what, error.why().to_owned());
     match error.io().map(io::Error::kind) {
+        None => match error.hint() {
+            Some(hint) => refused.hinted(hint),
+            None => refused,
+        },
         Some(io::ErrorKind::StorageFull) => refused.hinted(
             "packed layers are written to the temporary directory; set TMPDIR to a larger one",
         ),

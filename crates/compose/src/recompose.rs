@@ -7,5 +7,5 @@ pub mod recorded;
 pub mod verify;
 
 pub use outdated::{ImageState, InputState, Movement, State, outdated, tagged};
-pub use rebase::{BaseChoice, DepsChoice, Rebase, rebase_job, rebase_job_and_losses};
+pub use rebase::{BaseChoice, DepsChoice, Rebase, dropped_warning, rebase_job};
 pub use verify::{ImageDifference, MissingInput, Verdict, Verification, verify};

@@ -67,6 +67,9 @@ pub struct ComposeReport {
     pub changes: Vec<Change>,
     /// What deserves a second look.
     pub warnings: Vec<String>,
+    /// What making an image anew dropped; for whoever made the job, and no part of the JSON.
+    #[serde(skip)]
+    pub dropped: Option<String>,
     /// What an earlier image left to do, where one was looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reused: Option<Reused>,

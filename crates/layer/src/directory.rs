@@ -26,6 +26,26 @@ pub struct DirectoryTree {
     pub notes: Vec<String>,
 }
 
+/// Whether something of a directory becomes part of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// It does.
+    Yes,
+    /// It does not, and nothing below it is looked at.
+    No,
+    /// A directory, where something below it does.
+    ForContent,
+}
+
+impl From<bool> for Wanted {
+    fn from(is_wanted: bool) -> Self {
+        match is_wanted {
+            true => Self::Yes,
+            false => Self::No,
+        }
+    }
+}
+
 /// Why a directory cannot become a layer.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
@@ -54,22 +74,22 @@ pub enum DirectoryError {
 /// When something cannot be read, is a device, or has a name that a layer would take for a
 /// whiteout.
 pub fn read_directory(root: &Path, mtime: i64) -> Result<DirectoryTree, DirectoryError> {
-    read_directory_of(root, mtime, &|_, _| true)
+    read_directory_of(root, mtime, &|_, _| Wanted::Yes)
 }
 
-/// The same, of what `keep` says of a path, and of whether it is a directory. What is below a
-/// directory that is left out is not looked at.
+/// The same, of what `wanted` says of a path, and of whether it is a directory.
 ///
 /// # Errors
 /// As [`read_directory`].
 pub fn read_directory_of(
     root: &Path,
     mtime: i64,
-    keep: &dyn Fn(&LayerPath, bool) -> bool,
+    wanted: &dyn Fn(&LayerPath, bool) -> Wanted,
 ) -> Result<DirectoryTree, DirectoryError> {
     let opened = Arc::new(Directory::open(root)?);
     let mut tree = Tree::new();
     let mut notes = Vec::new();
+    let mut for_content = Vec::new();
     let mut inodes: HashMap<(u64, u64), LayerPath> = HashMap::new();
     let directory = |mode| Entry {
         mtime,
@@ -86,8 +106,10 @@ pub fn read_directory_of(
                 .and_then(|name| in_layer.join(&name))
                 .map_err(|error| unfit(&child, error.to_string()))?;
             let found = found(&opened, &below)?;
-            if !keep(&path, found.is_directory()) {
-                continue;
+            match wanted(&path, found.is_directory()) {
+                Wanted::Yes => {}
+                Wanted::ForContent if found.is_directory() => for_content.push(path.clone()),
+                Wanted::ForContent | Wanted::No => continue,
             }
             if whiteout::is_reserved(&path) {
                 return Err(unfit(
@@ -139,7 +161,39 @@ pub fn read_directory_of(
             put(&mut tree, &child, path, entry)?;
         }
     }
+    // From below, so that one that held only such directories goes, too.
+    for_content.sort_unstable();
+    for path in for_content.iter().rev() {
+        tree.remove_empty(path);
+    }
     Ok(DirectoryTree { tree, notes })
+}
+
+/// Reads a file as [`read_directory`] would, following symlinks to it.
+///
+/// # Errors
+/// When it cannot be read or is no regular file.
+pub fn read_file(path: &Path, mtime: i64) -> Result<Entry, DirectoryError> {
+    let real = fs_err::canonicalize(path)?;
+    let (Some(above), Some(name)) = (real.parent(), real.file_name()) else {
+        return Err(unfit(path, "it is no file"));
+    };
+    let directory = Arc::new(Directory::open(above)?);
+    let found = found(&directory, Path::new(name))?;
+    if !found.is_regular_file() {
+        return Err(unfit(path, "it is no regular file"));
+    }
+    let xattrs = capabilities(&directory, Path::new(name))?;
+    let content = Content::File {
+        path: PathBuf::from(name),
+        size: found.size,
+        directory,
+    };
+    Ok(Entry {
+        mtime,
+        xattrs,
+        ..Entry::new(Kind::File(content), found.mode)
+    })
 }
 
 fn found(directory: &Directory, path: &Path) -> io::Result<Found> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,14 +12,17 @@ use tempfile::TempPath;
 use super::blob::{Blob, Metered, Tee, descriptor};
 use super::compress::Settings;
 use super::decompress::Decompressor;
-use super::directory::{DirectoryError, read_directory_of};
+use super::directory::{DirectoryError, Wanted, read_directory_of, read_file};
 use super::entry::{Entry, Kind};
 use super::limits::{Budget, UnpackLimits};
+use super::owner::Owner;
 use super::path::LayerPath;
 use super::source::LayerSource;
+use super::tar_field::has_right_checksum;
 use super::tar_read::{Limits, Member, TarError, TarReader};
 use super::tar_write::{TarWriter, write_tree};
 use super::tree::{Rules, Tree};
+use super::whiteout;
 use ohoci_files::regular;
 use ohoci_image::media_type::Compression;
 use ohoci_image::{Descriptor, Digest};
@@ -37,6 +41,8 @@ pub struct PackOptions {
     pub threads: NonZeroUsize,
     /// How many bytes a layer may have when decompressed.
     pub limit: u64,
+    /// Who owns everything; `None` is root, and whoever a tar names.
+    pub owner: Option<Owner>,
 }
 
 impl Default for PackOptions {
@@ -48,6 +54,7 @@ impl Default for PackOptions {
             mtime: 0,
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             limit: UnpackLimits::of_process().bytes,
+            owner: None,
         }
     }
 }
@@ -136,6 +143,7 @@ impl LayerFile {
 pub struct PackError {
     subject: String,
     why: String,
+    hint: Option<&'static str>,
     #[source]
     io: Option<io::Error>,
 }
@@ -145,6 +153,7 @@ impl PackError {
         Self {
             subject: subject.into(),
             why: why.into(),
+            hint: None,
             io: None,
         }
     }
@@ -165,6 +174,12 @@ impl PackError {
         &self.why
     }
 
+    /// What may help.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        self.hint
+    }
+
     /// The system's error, when reading or writing failed; it tells a full disk.
     #[must_use]
     pub fn io(&self) -> Option<&io::Error> {
@@ -172,7 +187,8 @@ impl PackError {
     }
 }
 
-/// Makes a layer of a directory or a tar. What it is shows in its content, not in its name.
+/// Makes a layer of a directory, a tar or another file. What it is shows in its content, not in its
+/// name.
 ///
 /// A directory is packed reproducibly (see [`read_directory_of`] and [`write_tree`]); its own entry
 /// becomes that of the destination, and nothing is written for directories above the destination,
@@ -183,10 +199,12 @@ impl PackError {
 /// written anew, in its own order and with its own owners and dates, below that directory. Its
 /// entry for its root, if it has one, must then come first.
 ///
+/// A file that is no tar, given with a destination, is put there as it is.
+///
 /// New files are written into `out_dir`.
 ///
 /// # Errors
-/// When `source` is neither, is damaged, contradicts itself (a path twice, files below something
+/// When `source` is none of these, is damaged, contradicts itself (a path twice, files below something
 /// that is no directory, hard links to what is not there before them), or when reading or writing
 /// fails.
 pub fn pack(
@@ -198,7 +216,12 @@ pub fn pack(
     let fail = |error: io::Error| io_error(path.display().to_string(), error);
     let created_by = format!("ohoci: add layer at {}", source.destination);
     if fs_err::metadata(path).map_err(fail)?.is_dir() {
-        return pack_directory(source, options, out_dir, &|_, _| true);
+        return pack_directory(source, options, out_dir, &|_, _| Wanted::Yes);
+    }
+    let is_tar = is_tar(path).map_err(fail)?;
+    let has_place = source.into_destination || !source.destination.is_root();
+    if !is_tar && has_place {
+        return pack_file(source, options, out_dir);
     }
     let file = regular::open(path).map_err(fail)?;
     let metadata = file.metadata().map_err(fail)?;
@@ -208,7 +231,7 @@ pub fn pack(
         ..UnpackLimits::of_process()
     }));
     let input = Decompressor::within(input, &budget).map_err(fail)?;
-    let layer = if !source.destination.is_root() {
+    let layer = if !source.destination.is_root() || options.owner.is_some() {
         repack(input, &source.destination, &budget, options, out_dir)
     } else if input.compression() == Compression::None {
         compress_as_is(input, &budget, options, out_dir)
@@ -221,11 +244,100 @@ pub fn pack(
             ..layer
         }),
         Err(TarError::Io(error)) => Err(fail(error)),
-        Err(error) => Err(PackError::of(path, &error)),
+        Err(error) => Err(PackError {
+            hint: (!is_tar).then_some(
+                "a file that is no tar needs a place in the image: FILE:/PATH, or FILE:/DIRECTORY/",
+            ),
+            ..PackError::of(path, &error)
+        }),
     }
 }
 
-/// Makes a layer of what `keep` says of a directory, as [`pack`] does; it is asked of each path
+/// Whether a file begins as a tar does, compressed or not: with a header that has the right
+/// checksum, or with the zeros that end an empty one. What cannot be read so far, or is compressed
+/// as no layer can be but has a tar's name, counts as one: reading it says what is wrong.
+fn is_tar(path: &Path) -> io::Result<bool> {
+    let file = regular::open(path)?;
+    let mut start = Vec::new();
+    let input = match Decompressor::new(file, FIRST_BYTES) {
+        Ok(input) => input,
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(is_named_tar(path)),
+        Err(error) => return Err(error),
+    };
+    if input.take(FIRST_HEADER).read_to_end(&mut start).is_err() {
+        return Ok(true);
+    }
+    let mut header = tar::Header::new_old();
+    if start.len() != header.as_bytes().len() {
+        return Ok(false);
+    }
+    header.as_mut_bytes().copy_from_slice(&start);
+    Ok(start.iter().all(|byte| *byte == 0) || has_right_checksum(&header))
+}
+
+/// How much of a file is read to tell a tar, in bytes: a header.
+const FIRST_HEADER: u64 = 512;
+
+/// As much as decompressing that may bring at once.
+const FIRST_BYTES: u64 = 16 << 20;
+
+fn is_named_tar(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.to_ascii_lowercase();
+    let endings = [".tar", ".txz", ".tbz", ".tbz2", ".tlz4"];
+    name.contains(".tar.") || endings.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Makes a layer of one file.
+fn pack_file(
+    source: &LayerSource,
+    options: &PackOptions,
+    out_dir: &Path,
+) -> Result<PackedLayer, PackError> {
+    let path = &source.path;
+    let unfit = |why: String| PackError::new(path.display().to_string(), why);
+    let destination = if source.into_destination {
+        let name = path.file_name().unwrap_or_default();
+        let name = LayerPath::parse(name.as_bytes()).map_err(|error| unfit(error.to_string()))?;
+        source.destination.join(&name)
+    } else {
+        Ok(source.destination.clone())
+    };
+    let destination = destination.map_err(|error| unfit(error.to_string()))?;
+    if whiteout::is_reserved(&destination) {
+        return Err(unfit(
+            "a name that begins with `.wh.` would remove files instead of adding one".to_owned(),
+        ));
+    }
+    let entry = read_file(path, options.mtime).map_err(|error| match error {
+        DirectoryError::Io(error) => io_error(path.display().to_string(), error),
+        unfit => PackError::of(path, &unfit),
+    })?;
+    let mut tree = Tree::new();
+    let created_by = format!("ohoci: add file at {destination}");
+    tree.insert(destination, entry, Rules::Strict)
+        .map_err(|error| unfit(error.to_string()))?;
+    pack_given_tree(tree, path, created_by, options, out_dir)
+}
+
+/// Packs what was read of `path`.
+fn pack_given_tree(
+    mut tree: Tree,
+    path: &Path,
+    created_by: String,
+    options: &PackOptions,
+    out_dir: &Path,
+) -> Result<PackedLayer, PackError> {
+    if let Some(owner) = options.owner {
+        tree.give_to(owner);
+    }
+    pack_tree(tree, created_by, options, out_dir).map_err(|error| PackError {
+        subject: path.display().to_string(),
+        ..error
+    })
+}
+
+/// Makes a layer of what `wanted` says of a directory, as [`pack`] does; it is asked of each path
 /// below it, and whether that is a directory.
 ///
 /// # Errors
@@ -234,10 +346,10 @@ pub fn pack_directory(
     source: &LayerSource,
     options: &PackOptions,
     out_dir: &Path,
-    keep: &dyn Fn(&LayerPath, bool) -> bool,
+    wanted: &dyn Fn(&LayerPath, bool) -> Wanted,
 ) -> Result<PackedLayer, PackError> {
     let path = &source.path;
-    let found = read_directory_of(path, options.mtime, keep).map_err(|error| match error {
+    let found = read_directory_of(path, options.mtime, wanted).map_err(|error| match error {
         DirectoryError::Io(error) => io_error(path.display().to_string(), error),
         unfit => PackError::of(path, &unfit),
     })?;
@@ -246,10 +358,7 @@ pub fn pack_directory(
         .moved_below(&source.destination, options.mtime)
         .map_err(|error| PackError::of(path, &error))?;
     let created_by = format!("ohoci: add layer at {}", source.destination);
-    let mut layer = pack_tree(tree, created_by, options, out_dir).map_err(|error| PackError {
-        subject: path.display().to_string(),
-        ..error
-    })?;
+    let mut layer = pack_given_tree(tree, path, created_by, options, out_dir)?;
     layer.notes = found.notes;
     Ok(layer)
 }
@@ -284,6 +393,7 @@ fn io_error(subject: String, error: io::Error) -> PackError {
     PackError {
         subject,
         why: error.to_string(),
+        hint: None,
         io: Some(error),
     }
 }
@@ -407,9 +517,13 @@ fn repack(
     let mut validator = Validator::default();
     let mut writer = TarWriter::new(Blob::create(options.settings(), out_dir)?);
     while let Some(mut member) = reader.next_member()? {
-        if writer.entries() == 0 && !member.path.is_root() {
+        let has_own_entry = !destination.is_root();
+        if has_own_entry && writer.entries() == 0 && !member.path.is_root() {
+            let owner = options.owner.unwrap_or_default();
             let root = Entry {
                 mtime: options.mtime,
+                uid: owner.uid,
+                gid: owner.gid,
                 ..Entry::new(Kind::Directory, 0o755)
             };
             writer.append(destination, &root, &mut io::empty())?;
@@ -418,6 +532,13 @@ fn repack(
         }
         budget.take_entry(member.names())?;
         validator.check(&member)?;
+        if let Some(owner) = options.owner {
+            (member.entry.uid, member.entry.gid) = (owner.uid, owner.gid);
+        }
+        // The root of the image keeps its mode and owner.
+        if member.path.is_root() && destination.is_root() {
+            continue;
+        }
         let moved = |path: &LayerPath| {
             destination
                 .join(path)
@@ -433,8 +554,8 @@ fn repack(
     let mut above: BTreeSet<LayerPath> = destination
         .ancestors()
         .filter_map(|above| LayerPath::parse(above).ok())
+        .chain([destination.clone()])
         .collect();
-    above.insert(destination.clone());
     let below = directories(&validator.seen);
     above.extend(below.iter().filter_map(|path| destination.join(path).ok()));
     Ok(PackedLayer {

@@ -10,10 +10,14 @@ use super::whiteout;
 /// Something on disk that becomes a layer, and where its content goes in the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerSource {
-    /// A directory or a tar, compressed or not.
+    /// A directory, a tar, compressed or not, or another file.
     pub path: PathBuf,
-    /// The directory in the image that stands for the source's root.
+    /// The directory in the image that stands for the source's root; for a file that is no tar, its
+    /// path there, or the directory that it goes into.
     pub destination: LayerPath,
+    /// Whether a file that is no tar goes into the destination, under its own name: DEST ended with
+    /// a slash.
+    pub into_destination: bool,
 }
 
 /// Why `PATH[:DEST]` cannot be understood.
@@ -39,10 +43,7 @@ impl LayerSource {
             reason: reason.to_owned(),
         };
         if exists(text.as_bytes()) {
-            return Ok(Self {
-                path: text.into(),
-                destination: LayerPath::root(),
-            });
+            return Ok(Self::everywhere(text.into()));
         }
         let divided = |divider: &[u8]| {
             let bytes = text.as_bytes();
@@ -62,15 +63,13 @@ impl LayerSource {
             }
             return match text.as_bytes() {
                 b"" => Err(fail("it is empty")),
-                _ => Ok(Self {
-                    path: text.into(),
-                    destination: LayerPath::root(),
-                }),
+                _ => Ok(Self::everywhere(text.into())),
             };
         };
         if path.is_empty() {
             return Err(fail("there is no path before the colon"));
         }
+        let into_destination = destination.ends_with(b"/");
         let destination =
             LayerPath::parse(destination).map_err(|error| fail(&format!("the {error}")))?;
         if whiteout::is_reserved(&destination) {
@@ -79,7 +78,18 @@ impl LayerSource {
         Ok(Self {
             path: OsStr::from_bytes(path).into(),
             destination,
+            into_destination,
         })
+    }
+
+    /// What goes to `/`.
+    #[must_use]
+    pub fn everywhere(path: PathBuf) -> Self {
+        Self {
+            path,
+            destination: LayerPath::root(),
+            into_destination: false,
+        }
     }
 }
 

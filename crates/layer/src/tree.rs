@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound;
 
 use super::entry::{Content, Entry, Kind};
+use super::owner::Owner;
 use super::path::{LayerPath, PathError};
 
 /// How an entry that contradicts the tree is met.
@@ -120,6 +121,21 @@ impl<C> Tree<C> {
         }
         self.entries.insert(path, entry);
         Ok(())
+    }
+
+    /// Removes a directory that has nothing below it.
+    pub(crate) fn remove_empty(&mut self, path: &LayerPath) {
+        let is_directory = self.get(path).is_some_and(Entry::is_directory);
+        if is_directory && below(&self.entries, path).next().is_none() {
+            self.entries.remove(path);
+        }
+    }
+
+    /// Gives everything to an owner.
+    pub(crate) fn give_to(&mut self, owner: Owner) {
+        for entry in self.entries.values_mut() {
+            (entry.uid, entry.gid) = (owner.uid, owner.gid);
+        }
     }
 
     /// What stands at a path.

@@ -1,6 +1,8 @@
 //! One registry: where its API is, and what has been learned about it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -16,6 +18,7 @@ use super::reply::Reply;
 use super::scope::{Scope, ScopeSet};
 use super::settings::HostSettings;
 use super::token::TokenCache;
+use super::token_memory::{TokenMemory, TokenServer};
 use ohoci_http::retry::is_transient;
 use ohoci_http::{AddressScope, TransportSettings};
 use ohoci_image::Digest;
@@ -79,6 +82,9 @@ pub(crate) struct Host {
     /// Held while a list of referrers is read, extended and written.
     pub(crate) fallback_tags: tokio::sync::Mutex<()>,
     authentication: Mutex<Authentication>,
+    /// Whether that is what an earlier run was told, and no answer of this run has said it.
+    is_assumed: AtomicBool,
+    token_memory: Arc<dyn TokenMemory>,
     announced: Mutex<ScopeSet>,
     facts: Mutex<Facts>,
     address_scope: tokio::sync::OnceCell<AddressScope>,
@@ -86,7 +92,11 @@ pub(crate) struct Host {
 
 impl Host {
     /// The registry that stands as `name` in references.
-    pub(crate) fn new(name: &str, settings: HostSettings) -> Result<Self, Error> {
+    pub(crate) fn new(
+        name: &str,
+        settings: HostSettings,
+        token_memory: Arc<dyn TokenMemory>,
+    ) -> Result<Self, Error> {
         let host = if name == DOCKER_HUB {
             DOCKER_HUB_API
         } else {
@@ -112,6 +122,12 @@ impl Host {
                 && !tls_is_set_up
                 && (settings.shared_authorities.is_empty() || !loopback::speaks_tls(&plain)));
         let base = if is_plain { plain } else { secure };
+        let assumed = token_memory.recall(base.as_str()).and_then(|server| {
+            Some(Authentication::Bearer {
+                realm: base.join(&server.realm).ok()?,
+                service: server.service,
+            })
+        });
         Ok(Self {
             name: name.to_owned(),
             transport_settings: TransportSettings::own(&base, &settings.tls()),
@@ -119,7 +135,9 @@ impl Host {
             tokens: TokenCache::default(),
             discovery: tokio::sync::Mutex::default(),
             fallback_tags: tokio::sync::Mutex::default(),
-            authentication: Mutex::new(Authentication::Unknown),
+            is_assumed: AtomicBool::new(assumed.is_some()),
+            authentication: Mutex::new(assumed.unwrap_or(Authentication::Unknown)),
+            token_memory,
             announced: Mutex::default(),
             facts: Mutex::new(Facts {
                 single_post: settings.single_post,
@@ -197,6 +215,26 @@ impl Host {
         self.authentication.lock().clone()
     }
 
+    /// Whether [`authentication`](Self::authentication) is what an earlier run was told, and no
+    /// answer of this run has said it.
+    pub(crate) fn is_assumed(&self) -> bool {
+        self.is_assumed.load(Ordering::Relaxed)
+    }
+
+    /// Gives up what an earlier run was told, since it is of no use; `false` where an answer of this
+    /// run has said it.
+    pub(crate) fn give_up(&self, of_no_use: &Authentication) -> bool {
+        let mut known = self.authentication.lock();
+        if *known != *of_no_use {
+            return true;
+        }
+        let was_assumed = self.is_assumed.swap(false, Ordering::Relaxed);
+        if was_assumed {
+            *known = Authentication::Unknown;
+        }
+        was_assumed
+    }
+
     /// Learns from an answer, and returns the scopes that it names.
     pub(crate) fn learn(&self, reply: &Reply) -> ScopeSet {
         let mut known = self.authentication.lock();
@@ -225,12 +263,23 @@ impl Host {
                     let Ok(realm) = self.base.join(&realm) else {
                         continue;
                     };
-                    *known = Authentication::Bearer { realm, service };
+                    self.is_assumed.store(false, Ordering::Relaxed);
+                    let learned = Authentication::Bearer {
+                        realm: realm.clone(),
+                        service: service.clone(),
+                    };
+                    if *known != learned {
+                        let realm = realm.to_string();
+                        let server = TokenServer { realm, service };
+                        self.token_memory.remember(self.base.as_str(), &server);
+                        *known = learned;
+                    }
                     return scopes;
                 }
             }
         }
         if basic {
+            self.is_assumed.store(false, Ordering::Relaxed);
             *known = Authentication::Basic;
         }
         ScopeSet::default()
@@ -370,9 +419,10 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::token_memory::NoTokenMemory;
 
     fn host(name: &str, settings: HostSettings) -> Host {
-        Host::new(name, settings).unwrap()
+        Host::new(name, settings, Arc::new(NoTokenMemory)).unwrap()
     }
 
     #[test]
@@ -411,7 +461,9 @@ mod tests {
     #[test]
     fn no_name_leads_out_of_the_api() {
         for bad in ["a@b", "a/b", "a?b", "a#b", "", "a b"] {
-            assert!(Host::new(bad, HostSettings::default()).is_err(), "{bad}");
+            let memory = Arc::new(NoTokenMemory);
+            let host = Host::new(bad, HostSettings::default(), memory);
+            assert!(host.is_err(), "{bad}");
         }
         let host = host("registry.example", HostSettings::default());
         for bad in ["../x", "a/../../b", "a?b", "a#b", "a%2e", "a b"] {

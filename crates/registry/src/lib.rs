@@ -38,6 +38,7 @@ mod reply;
 mod retry_after;
 mod sent;
 mod token;
+mod token_memory;
 mod transport;
 mod warning;
 
@@ -54,3 +55,4 @@ pub use scope::Scope;
 pub use session::UploadSession;
 pub use settings::{HostSettings, Mirror, Settings};
 pub use statistics::{RateLimit, Statistics};
+pub use token_memory::{NoTokenMemory, TokenMemory, TokenServer};

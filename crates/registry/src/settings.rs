@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::credential::{CredentialSource, NoCredentials};
+use super::token_memory::{NoTokenMemory, TokenMemory};
 use ohoci_http::{RetryPolicy, TlsSettings};
 
 /// How a client is set up.
@@ -14,6 +15,8 @@ pub struct Settings {
     pub hosts: Arc<dyn Fn(&str) -> HostSettings + Send + Sync>,
     /// Where credentials come from.
     pub credentials: Arc<dyn CredentialSource>,
+    /// Where token servers are kept between runs.
+    pub token_memory: Arc<dyn TokenMemory>,
     /// The `User-Agent`, such as `ohoci/1.2.3`.
     pub user_agent: String,
     /// How long to wait and how often to try again.
@@ -25,6 +28,7 @@ impl Default for Settings {
         Self {
             hosts: Arc::new(|_| HostSettings::default()),
             credentials: Arc::new(NoCredentials),
+            token_memory: Arc::new(NoTokenMemory),
             user_agent: concat!("ohoci/", env!("CARGO_PKG_VERSION")).to_owned(),
             retry: RetryPolicy::default(),
         }
@@ -35,6 +39,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("credentials", &self.credentials)
+            .field("token_memory", &self.token_memory)
             .field("user_agent", &self.user_agent)
             .field("retry", &self.retry)
             .finish_non_exhaustive()

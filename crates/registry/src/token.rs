@@ -411,7 +411,9 @@ mod tests {
                 plain_http,
                 ..HostSettings::default()
             };
-            check_realm(&Host::new(host, settings).unwrap(), &realm.parse().unwrap()).is_ok()
+            let memory = std::sync::Arc::new(crate::token_memory::NoTokenMemory);
+            let host = Host::new(host, settings, memory).unwrap();
+            check_realm(&host, &realm.parse().unwrap()).is_ok()
         };
         assert!(check(
             "registry.example",

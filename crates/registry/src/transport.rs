@@ -156,7 +156,11 @@ impl Transport {
         if let Some(host) = hosts.get(name) {
             return Ok(Arc::clone(host));
         }
-        let host = Arc::new(Host::new(name, (self.settings.hosts)(name))?);
+        let host = Arc::new(Host::new(
+            name,
+            (self.settings.hosts)(name),
+            Arc::clone(&self.settings.token_memory),
+        )?);
         hosts.insert(name.to_owned(), Arc::clone(&host));
         Ok(host)
     }
@@ -282,9 +286,23 @@ impl Transport {
                 .await
                 .map_err(Failure::lasting)?;
             attempted.shown |= header.is_some();
+            let assumed = host.is_assumed().then(|| host.authentication());
             let mut reply = self.exchange(host, call, header).await?;
             let named = host.learn(&reply);
             drop(first);
+            if reply.status().as_u16() == 401
+                && assumed.is_some_and(|assumed| assumed != host.authentication())
+                && let Some((token, _)) = attempted.sent.take()
+            {
+                // The token was from where they were given out in an earlier run.
+                host.tokens.forget(&token);
+                attempted = Attempted {
+                    named,
+                    ..Attempted::default()
+                };
+                reply.drain().await;
+                continue;
+            }
             if reply.status().is_success() && attempted.joined_was_refused {
                 host.set_one_token_for_all(false);
             }
@@ -425,6 +443,19 @@ impl Transport {
                     tracing::debug!(%error, "asking for a token for less");
                     attempted.joined_was_refused |= attempted.joined && attempted.candidate == 0;
                     attempted.candidate += 1;
+                }
+                // Where tokens were given out in an earlier run, they are not any more: the
+                // registry says where.
+                Err(error)
+                    if host.give_up(&Authentication::Bearer {
+                        realm: realm.clone(),
+                        service: service.clone(),
+                    }) =>
+                {
+                    tracing::debug!(%error, "asking the registry where to get a token");
+                    attempted.candidates.clear();
+                    attempted.candidate = 0;
+                    return Ok(None);
                 }
                 Err(error) => return Err(error),
             }

@@ -154,12 +154,9 @@ fn pack(directory: &Path, paths: &[PathBuf], work_dir: &Path) -> Result<PackedLa
         let text = path.to_string();
         let path = Path::new(text.trim_start_matches('/'));
         let related = |wanted: &PathBuf| wanted.starts_with(path) || path.starts_with(wanted);
-        paths.iter().any(related)
+        paths.iter().any(related).into()
     };
-    let source = LayerSource {
-        path: directory.to_owned(),
-        destination: LayerPath::root(),
-    };
+    let source = LayerSource::everywhere(directory.to_owned());
     pack_directory(&source, &PackOptions::default(), work_dir, &wanted)
         .map_err(|error| error.to_string())
 }

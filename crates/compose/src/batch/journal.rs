@@ -155,6 +155,7 @@ mod tests {
             key: key.to_owned(),
             digest: None,
             hint: None,
+            warning: None,
             layers: Vec::new(),
         }
     }

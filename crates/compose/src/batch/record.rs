@@ -58,6 +58,9 @@ pub struct Record {
     /// What may help when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What the image lost: changes by others, which making it anew drops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// The result's layers, for the map of what is shared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<RecordLayer>,
@@ -100,6 +103,7 @@ impl Record {
         if self.tags.is_empty() {
             self.tags.extend(report.reference.clone());
         }
+        self.warning.clone_from(&report.dropped);
         self.digest = Some(report.digest.clone());
         self.layers = report
             .layers

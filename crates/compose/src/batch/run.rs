@@ -169,11 +169,13 @@ async fn one(
 ) -> (Try, Result<crate::report::ComposeReport, Error>, Duration) {
     let started = Instant::now();
     let result = async {
-        let mut job = this.item.work.job(resolver).await?;
+        let (mut job, dropped) = this.item.work.job(resolver).await?;
         if dry_run {
             Arc::make_mut(&mut job).dry_run = true;
         }
-        Box::pin(compose(&job, resolver, observer)).await
+        let mut report = Box::pin(compose(&job, resolver, observer)).await?;
+        report.dropped = dropped;
+        Ok(report)
     }
     .await;
     (this, result, started.elapsed())
@@ -220,6 +222,7 @@ fn record(
         key: this.item.key.clone(),
         digest: None,
         hint: None,
+        warning: None,
         layers: Vec::new(),
     };
     match result {

@@ -255,6 +255,7 @@ mod tests {
             key: base.to_owned(),
             digest: None,
             hint: None,
+            warning: None,
             layers: layers
                 .iter()
                 .map(|(content, size)| RecordLayer {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::job::Job;
-use crate::recompose::{BaseChoice, DepsChoice, Rebase, rebase_job};
+use crate::recompose::{BaseChoice, DepsChoice, Rebase, dropped_warning, rebase_job};
 use crate::resolver::Resolver;
 use ohoci_image::Reference;
 use ohoci_store::Error;
@@ -56,20 +56,22 @@ impl Work {
         }
     }
 
-    /// The job, once its turn has come.
+    /// The job, once its turn has come, and what is to be said of what it drops.
     ///
     /// # Errors
     /// As [`rebase_job`].
-    pub async fn job(&self, resolver: &Resolver) -> Result<Arc<Job>, Error> {
+    pub async fn job(&self, resolver: &Resolver) -> Result<(Arc<Job>, Option<String>), Error> {
         match self {
-            Self::Compose(job) => Ok(Arc::clone(job)),
+            Self::Compose(job) => Ok((Arc::clone(job), None)),
             Self::Rebase(work) => {
-                let job = rebase_job(&work.rebase, resolver).await?;
-                Ok(Arc::new(Job {
+                let (job, dropped) = rebase_job(&work.rebase, resolver).await?;
+                let warning = dropped_warning(&work.rebase.reference, &dropped);
+                let job = Job {
                     push: work.push.clone(),
                     no_upload: work.no_upload,
                     ..job
-                }))
+                };
+                Ok((Arc::new(job), warning))
             }
         }
     }

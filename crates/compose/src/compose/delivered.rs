@@ -123,6 +123,7 @@ impl Delivered<'_> {
                 .unwrap_or_default(),
             targets,
             warnings,
+            dropped: None,
             reused: opened.reused,
             made: destinations
                 .iter()

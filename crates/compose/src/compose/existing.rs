@@ -141,6 +141,7 @@ fn unread(
         targets,
         changes: Vec::new(),
         warnings: Vec::new(),
+        dropped: None,
         reused: None,
         made: Vec::new(),
         fitted: Vec::new(),

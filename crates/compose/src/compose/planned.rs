@@ -2,6 +2,7 @@
 
 use super::composed::Composed;
 use super::needs;
+use crate::one_download;
 use crate::plan::{self, Move};
 use ohoci_store::Error;
 
@@ -16,7 +17,10 @@ impl<'a> Composed<'a> {
     /// Decides.
     pub(super) fn plan(self) -> Result<Planned<'a>, Error> {
         let opened = &self.read.opened;
-        let needs = opened.run.resolver.with_pushed(needs::needs(&self));
+        let mut needs = needs::needs(&self);
+        let work_dir = &opened.run.job.work_dir;
+        one_download::share(&mut needs, opened.destinations.len(), work_dir);
+        let needs = opened.run.resolver.with_pushed(needs);
         let no_upload = opened.run.job.no_upload;
         let mut all = Vec::new();
         for destination in &opened.destinations {

@@ -52,29 +52,15 @@ pub struct Rebase {
     pub work_dir: PathBuf,
 }
 
-/// The compose job that makes the image anew. Its target is the image's own reference, where that
-/// can be pushed to, and none otherwise; everything about targets may be changed before it runs.
+/// The compose job that makes the image anew, and what that drops, since others put it there after
+/// ohoci composed the image: nothing where nobody did, and where the recorded inputs cannot be had to
+/// tell. The job's target is the image's own reference, where that can be pushed to, and none
+/// otherwise; everything about targets may be changed before it runs.
 ///
 /// # Errors
 /// When the image cannot be read, carries no record, or names something that only the machine
-/// that composed it had.
-pub async fn rebase_job(asked: &Rebase, resolver: &Resolver) -> Result<Job, Error> {
-    let recorded = recorded::read(resolver, &asked.reference, asked.remembered).await?;
-    for image in &recorded.images {
-        resolver.learn(&recorded.reference, &image.manifest);
-    }
-    job(&recorded, &asked.base, &asked.deps, &asked.work_dir)
-}
-
-/// The same, with what making the image anew drops, since others put it there after ohoci composed
-/// the image: none where nobody did, and where the recorded inputs cannot be had to tell.
-///
-/// # Errors
-/// As [`rebase_job`], and when an input that is there cannot be read.
-pub async fn rebase_job_and_losses(
-    asked: &Rebase,
-    resolver: &Resolver,
-) -> Result<(Job, Vec<String>), Error> {
+/// that composed it had; when an input that is there cannot be read.
+pub async fn rebase_job(asked: &Rebase, resolver: &Resolver) -> Result<(Job, Vec<String>), Error> {
     let recorded = recorded::read(resolver, &asked.reference, asked.remembered).await?;
     for image in &recorded.images {
         resolver.learn(&recorded.reference, &image.manifest);
@@ -84,7 +70,19 @@ pub async fn rebase_job_and_losses(
     Ok((job, lost))
 }
 
-/// The same, of an image that was read.
+/// What a person is told of what [`rebase_job`] found to be dropped, if anything.
+#[must_use]
+pub fn dropped_warning(reference: &Reference, dropped: &[String]) -> Option<String> {
+    (!dropped.is_empty()).then(|| {
+        format!(
+            "others than ohoci changed {reference}, and this is dropped: {}; give it to `ohoci \
+             compose` to keep it",
+            dropped.join("; ")
+        )
+    })
+}
+
+/// The job that makes an image anew that was read.
 ///
 /// # Errors
 /// When it carries no record, or names something that only the machine that composed it had.

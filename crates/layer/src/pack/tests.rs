@@ -19,6 +19,7 @@ fn at(path: &Path, destination: &str) -> LayerSource {
     LayerSource {
         path: path.to_owned(),
         destination: LayerPath::parse(destination.as_bytes()).unwrap(),
+        into_destination: destination.len() > 1 && destination.ends_with('/'),
     }
 }
 
@@ -248,6 +249,12 @@ fn what_a_runtime_could_trip_over_is_refused() {
                 &options(Compression::Gzip),
                 out.path(),
             );
+            let is_no_tar = ["empty", "zip", "this is no tar"].contains(&reason);
+            if is_no_tar && destination != "/" {
+                // Any file can be put somewhere.
+                assert_eq!(paths(&result.unwrap()), ["/opt"]);
+                continue;
+            }
             if reason == "zip" && compression != Compression::None {
                 assert!(result.is_err());
                 continue;
@@ -324,4 +331,124 @@ fn a_tree_from_memory_is_packed() {
     let made = "test".to_owned();
     let layer = pack_tree(tree, made, &PackOptions::default(), out.path()).unwrap();
     assert_eq!(paths(&layer), ["/greeting"]);
+}
+
+/// The members of a packed layer: path, owner and mode.
+fn owned_members(packed: &PackedLayer) -> Vec<(String, u32, u32, u32)> {
+    let file = fs_err::File::open(packed.file.path()).unwrap();
+    let input = Decompressor::new(file, 1 << 30).unwrap();
+    let mut reader = TarReader::new(input, Rules::Strict, Limits::of_budget());
+    let mut members = Vec::new();
+    while let Some(member) = reader.next_member().unwrap() {
+        let entry = &member.entry;
+        members.push((member.path.to_string(), entry.uid, entry.gid, entry.mode));
+    }
+    members
+}
+
+#[test]
+fn a_file_that_is_no_tar_goes_where_the_destination_says() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tool");
+    for content in ["", "#!/bin/sh\n", &"x".repeat(5000)] {
+        fs_err::write(&file, content).unwrap();
+        fs_err::set_permissions(&file, std::fs::Permissions::from_mode(0o750)).unwrap();
+        let link = directory.path().join("link");
+        let _ = fs_err::os::unix::fs::symlink("tool", &link);
+        for (given, destination, place) in [
+            (&file, "/usr/bin/it", "/usr/bin/it"),
+            (&file, "/usr/bin/", "/usr/bin/tool"),
+            (&link, "/usr/bin/", "/usr/bin/link"),
+        ] {
+            let source = at(given, destination);
+            let packed = pack(&source, &options(Compression::Gzip), directory.path()).unwrap();
+            // Nothing is said of the directories above, which are the base's.
+            assert_eq!(owned_members(&packed), [(place.to_owned(), 0, 0, 0o750)]);
+            assert_eq!(packed.created_by, format!("ohoci: add file at {place}"));
+            assert!(
+                packed
+                    .directories
+                    .iter()
+                    .any(|path| path.to_string() == "/usr/bin")
+            );
+        }
+        let nowhere = at(&file, "/");
+        let refused = pack(&nowhere, &options(Compression::Gzip), directory.path()).unwrap_err();
+        assert!(
+            refused
+                .hint()
+                .is_some_and(|hint| hint.contains("FILE:/PATH")),
+            "{refused}"
+        );
+    }
+    // What is compressed otherwise is still refused where it is meant as a tar.
+    let foreign = directory.path().join("layer.tar.xz");
+    fs_err::write(&foreign, b"\xfd7zXZ\0rest").unwrap();
+    let source = at(&foreign, "/opt");
+    let refused = pack(&source, &options(Compression::Gzip), directory.path()).unwrap_err();
+    assert!(refused.why().contains("xz"), "{refused}");
+}
+
+#[test]
+fn an_owner_owns_everything_that_is_packed() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("root");
+    fs_err::create_dir_all(root.join("bin")).unwrap();
+    fs_err::write(root.join("bin/tool"), "x").unwrap();
+    let owned = PackOptions {
+        owner: Some(Owner { uid: 7, gid: 8 }),
+        ..options(Compression::None)
+    };
+    let tar = directory.path().join("root.tar");
+    let packed = pack(
+        &at(&root, "/opt"),
+        &options(Compression::None),
+        directory.path(),
+    )
+    .unwrap();
+    fs_err::copy(packed.file.path(), &tar).unwrap();
+    for (given, destination, places) in [
+        (&root, "/opt", &["/opt", "/opt/bin", "/opt/bin/tool"][..]),
+        (&tar, "/", &["/opt", "/opt/bin", "/opt/bin/tool"]),
+        (
+            &tar,
+            "/x",
+            &["/x", "/x/opt", "/x/opt/bin", "/x/opt/bin/tool"],
+        ),
+    ] {
+        let packed = pack(&at(given, destination), &owned, directory.path()).unwrap();
+        let found = owned_members(&packed);
+        let paths: Vec<&str> = found.iter().map(|(path, ..)| path.as_str()).collect();
+        assert_eq!(paths, places);
+        assert!(
+            found.iter().all(|(_, uid, gid, _)| (*uid, *gid) == (7, 8)),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_directory_that_is_there_for_its_content_goes_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("root");
+    for path in ["a/b/kept", "a/c/left", "d/left"] {
+        fs_err::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+        fs_err::write(root.join(path), "x").unwrap();
+    }
+    let wanted = |path: &LayerPath, is_directory: bool| match is_directory {
+        true => Wanted::ForContent,
+        false => Wanted::from(path.name() == b"kept"),
+    };
+    let source = at(&root, "/");
+    let packed = pack_directory(
+        &source,
+        &options(Compression::Gzip),
+        directory.path(),
+        &wanted,
+    )
+    .unwrap();
+    let found = owned_members(&packed);
+    let paths: Vec<&str> = found.iter().map(|(path, ..)| path.as_str()).collect();
+    assert_eq!(paths, ["/a", "/a/b", "/a/b/kept"]);
 }

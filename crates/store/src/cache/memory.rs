@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::staged;
 use ohoci_image::Digest;
+use ohoci_registry::{TokenMemory, TokenServer};
 
 use super::{Cache, create, existing};
 
@@ -32,6 +33,26 @@ const COMPACT_AT: u64 = 4 << 20;
 
 /// How much of a log is read: its end, where the newest lines are.
 const MAX_LOG: u64 = 16 << 20;
+
+/// What the cache calls token servers.
+const TOKEN_SERVER: &str = "token-server";
+
+impl TokenMemory for Cache {
+    fn recall(&self, registry: &str) -> Option<TokenServer> {
+        let fact = self.fact(TOKEN_SERVER, registry)?;
+        is_recent(fact.get("at")?.as_u64()?, now()).then_some(())?;
+        let text = |name: &str| Some(fact.get(name)?.as_str()?.to_owned());
+        Some(TokenServer {
+            realm: text("realm")?,
+            service: text("service"),
+        })
+    }
+
+    fn remember(&self, registry: &str, server: &TokenServer) {
+        let fact = json!({"realm": server.realm, "service": server.service, "at": now()});
+        self.remember_fact(TOKEN_SERVER, registry, &fact);
+    }
+}
 
 impl Cache {
     /// Remembers which digest a tag was last seen to name. A tag can move, so this is good for
@@ -262,6 +283,23 @@ mod tests {
 
     fn digests(range: std::ops::Range<u32>) -> Vec<Digest> {
         range.map(|n| Digest::of(&n.to_be_bytes())).collect()
+    }
+
+    #[test]
+    fn token_servers_are_remembered_for_a_day() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(directory.path());
+        let server = TokenServer {
+            realm: "https://auth.example/token".to_owned(),
+            service: Some("registry.example".to_owned()),
+        };
+        let registry = "https://registry.example/";
+        cache.remember(registry, &server);
+        assert_eq!(cache.recall(registry), Some(server.clone()));
+        assert_eq!(cache.recall("http://registry.example/"), None);
+        let yesterday = json!({"realm": server.realm, "at": now() - TRUSTED_FOR.as_secs()});
+        cache.remember_fact(TOKEN_SERVER, registry, &yesterday);
+        assert_eq!(cache.recall(registry), None);
     }
 
     #[test]
