@@ -11,18 +11,26 @@ use clap::Args;
 use serde::Serialize;
 
 use super::arguments::{Format, RegistryArguments};
+use super::compose::ContractArgument;
 use super::context::Context;
 use super::failure::Failure;
 use super::{exit_code, output, printable};
-use ohoci_compose::check::{BaseCheck, State, check};
-use ohoci_compose::deps::Deps;
+use ohoci_compose::check::{BaseCheck, Looked, State, check};
 use ohoci_compose::read::{self, Choice};
-use ohoci_image::{Content, Platform, Reference};
+use ohoci_image::{Platform, Reference};
+use ohoci_openhands::contract::Contract;
+use ohoci_openhands::contract::check::points_of_composed;
 
-/// Say what will and what will not work on a base, and why.
+/// Say what will and what will not work on a base, or in an image, and why.
 ///
-/// Reads the headers of the base's layers, each once, and moves nothing. Exit code 4 says that the
-/// base will not do; what it only lacks, `compose --fit auto` adds.
+/// Looks at what would run, as a container runtime sees it: the program that starts, found by PATH,
+/// through links, by its interpreters and loaders; the user and the group; the working directory;
+/// the locale. Reads the layers, each once, and moves nothing. Exit code 4 says that the image will
+/// not do; what it only lacks is said with what mends it.
+///
+/// Does an image have what OpenHands needs to start:
+///
+///     ohoci check registry.example/image:1 --contract v1
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The base, or a composed image: a registry reference, oci:DIR[:TAG], oci-archive:FILE[:TAG] or
@@ -33,6 +41,17 @@ pub struct Arguments {
     /// A deps image that is to be put on it
     #[arg(long, value_name = "REF")]
     pub deps: Vec<String>,
+
+    /// Whether the image has what OpenHands' launchers need, or with --deps whether the deps image
+    /// brings it. Without a value that of the server which the deps image has
+    #[arg(
+        long,
+        value_enum,
+        value_name = "VERSION",
+        num_args = 0..=1,
+        default_missing_value = "auto"
+    )]
+    pub contract: Option<ContractArgument>,
 
     /// Only this platform of an index
     #[arg(long, value_name = "PLATFORM")]
@@ -60,8 +79,7 @@ pub(super) async fn run(
     let mut deps = Vec::new();
     for text in &arguments.deps {
         let reference: Reference = text.parse()?;
-        let image = context.resolver.deps(&reference).await?;
-        deps.push((text.clone(), platforms(&image).await?));
+        deps.push((text.clone(), context.resolver.deps(&reference).await?));
     }
     let choice = match &arguments.platform {
         Some(platform) => Choice::Platforms(vec![platform.clone()]),
@@ -72,8 +90,12 @@ pub(super) async fn run(
     for note in &found.notes {
         output::warning(note);
     }
-    let images = check(&found, &deps, &context.resolver.cache).await?;
+    let looked = check(&found, &deps, &context.resolver.cache).await?;
     context.show_server_warnings();
+    let images = looked
+        .into_iter()
+        .map(|looked| with_contract(looked, arguments.contract))
+        .collect::<Result<Vec<_>, _>>()?;
     let works = images.iter().all(BaseCheck::works);
     match arguments.format {
         Format::Json => output::json(&Report {
@@ -90,17 +112,39 @@ pub(super) async fn run(
     })
 }
 
-/// What a deps image is for.
-async fn platforms(deps: &Deps) -> Result<Vec<Platform>, Failure> {
-    if let Content::Image { .. } = deps.root.content() {
-        let image = deps.image_for(&read::this_machine()).await?;
-        return Ok(vec![image.config.platform().clone()]);
+/// Adds what a contract says of an image; of a composed image that of its server always counts.
+fn with_contract(
+    mut looked: Looked,
+    argument: Option<ContractArgument>,
+) -> Result<BaseCheck, Failure> {
+    let of_deps = || {
+        let mut deps = looked.deps.iter();
+        deps.find_map(|deps| Contract::of_deps(&deps.document))
+    };
+    let contract = match argument {
+        Some(ContractArgument::V0) => Some(Contract::V0),
+        Some(ContractArgument::V1) => Some(Contract::V1),
+        // What a deps image says of itself, it has to keep.
+        None => of_deps(),
+        Some(ContractArgument::Auto) if looked.is_composed => None,
+        Some(ContractArgument::Auto) => Some(of_deps().ok_or_else(|| {
+            Failure::usage("nothing says which contract the image is to keep")
+                .hinted("--contract v0 or --contract v1")
+        })?),
+    };
+    let mut points = Vec::new();
+    if looked.is_composed {
+        points.extend(points_of_composed(&looked));
     }
-    Ok(deps
-        .entries
-        .iter()
-        .filter_map(|child| child.descriptor.platform.clone())
-        .collect())
+    if let Some(contract) = contract {
+        for point in contract.points(&looked) {
+            if !points.contains(&point) {
+                points.push(point);
+            }
+        }
+    }
+    looked.check.points.extend(points);
+    Ok(looked.check)
 }
 
 fn text(images: &[BaseCheck]) -> String {
@@ -113,12 +157,16 @@ fn text(images: &[BaseCheck]) -> String {
                 State::Lacking => "lacks",
                 State::Wrong => "WRONG",
             };
-            let _ = writeln!(
+            let _ = write!(
                 text,
                 "  {state:<5}  {:<13}  {}",
                 point.name,
                 printable::line(&point.what)
             );
+            let _ = match &point.mend {
+                Some(mend) => writeln!(text, " [{mend}]"),
+                None => writeln!(text),
+            };
         }
         let lacking = image.points.iter().any(|p| p.state == State::Lacking);
         let _ = writeln!(
@@ -126,7 +174,7 @@ fn text(images: &[BaseCheck]) -> String {
             "  {}",
             match (image.works(), lacking) {
                 (false, _) => "will not work",
-                (true, true) => "works; --fit auto adds what is lacking",
+                (true, true) => "works, but for what is lacking",
                 (true, false) => "works",
             }
         );

@@ -8,6 +8,14 @@ use crate::support::workbench::Workbench;
 fn workbench() -> (OhociRegistry, Workbench) {
     let registry = OhociRegistry::start();
     let bench = Workbench::new(&registry.host(), registry.peer());
+    for file in [
+        "bin/oh-agent-server",
+        "poetry/oh/bin/python",
+        "micromamba/bin/micromamba",
+        "poetry/openhands-ai/bin/python",
+    ] {
+        bench.ohoci.write(format!("work/deps-files/{file}"), "x");
+    }
     bench.push_deps("@/deps:1");
     (registry, bench)
 }
@@ -112,6 +120,8 @@ fn version_1_has_the_agent_servers_paths_and_settings() {
     assert!(runtime["ExposedPorts"]["8000/tcp"].is_object());
     assert!(pulled.env().contains(&"OPENHANDS_BUILD_GIT_SHA=unknown"));
     assert!(pulled.env().contains(&"HOME=/home/openhands"));
+    // The terminal of the server fails where the base says C.
+    assert!(pulled.env().contains(&"LC_ALL=C.UTF-8"));
     let entries = entries(&bench.peer.blob("out", pulled.layers()[1]).unwrap());
     // No entry for `usr` and the like: it would override the base's.
     assert_eq!(

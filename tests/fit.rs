@@ -20,6 +20,14 @@ impl Scene {
     fn new() -> Self {
         let registry = OhociRegistry::start();
         let bench = Workbench::new(&registry.host(), registry.peer());
+        for file in [
+            "tools/bin/dash",
+            "tools/bin/bash",
+            "tools/bin/env",
+            "etc/ssl/certs/ca-certificates.crt",
+        ] {
+            bench.ohoci.write(format!("work/deps-files/{file}"), "x");
+        }
         bench.push_deps("@/deps:1");
         Self {
             _registry: registry,
@@ -65,6 +73,14 @@ impl Scene {
 
 fn file() -> Node {
     Node::File(b"x".to_vec())
+}
+
+/// Machine code that needs no loader.
+fn program() -> Node {
+    let mut bytes = vec![0; 64];
+    bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    bytes[18] = 62;
+    Node::Program(bytes)
 }
 
 fn link(target: &'static str) -> Node {
@@ -183,7 +199,7 @@ fn a_check_tells_what_is_lacking_from_what_is_wrong() {
     scene.base(
         "alpine",
         &[&[
-            ("bin/sh", file()),
+            ("bin/sh", program()),
             ("lib/ld-musl-x86_64.so.1", file()),
             ("tmp", Node::Directory),
         ]],

@@ -8,6 +8,8 @@ mod batch;
 #[cfg(test)]
 mod beneath;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod compose;
 #[cfg(test)]
 mod containers;

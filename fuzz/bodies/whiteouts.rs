@@ -35,7 +35,7 @@ pub(crate) fn run(data: &[u8]) -> bool {
         }
     }
     for path in ["/bin/sh", "/etc", "/", "/a/b/../c"] {
-        let _ = (all.has(path), all.leads_to_something(path), all.real(path));
+        let _ = (all.has(path), all.real(path));
     }
     let directory = tempfile::tempdir().expect("a directory");
     let open: Vec<_> = layers

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::arguments::{Arguments, CommonArguments};
-use super::contract::{Contract, ContractArgument};
+use super::contract::{Contract, ContractArgument, expect_server};
 use super::layers;
 use super::patch::{key_value, patch};
 use super::tagging::Tagging;
@@ -72,6 +72,9 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
     let mut patch = patch_over(defaults, patch(&arguments.patch)?)?;
     let contract = contract(arguments.contract, &deps, context).await?;
     if let Some(contract) = contract {
+        if arguments.layer.is_empty() {
+            expect_server(contract, &deps, context).await?;
+        }
         patch = merged([&contract.patch(), &patch]);
     }
     let annotations = annotations(arguments, defaults)?;

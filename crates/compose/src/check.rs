@@ -1,15 +1,21 @@
-//! Looks over a base, or a composed image, for what tools below a prefix need.
+//! Looks over a base, or a composed image, for what tools below a prefix need, and for what starts
+//! in it.
 
-mod contract;
+pub mod start;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::fit::{Detail, Listing, listing_of};
+use super::deps::Deps;
+use super::files::{Files, Lost};
+use super::fit::{Detail, files_of};
 use super::read::Found;
-use ohoci_image::{Platform, label};
+use ohoci_image::{Content, Platform, label};
 use ohoci_store::Error;
 use ohoci_store::cache::Cache;
+pub use start::{Programs, Start, User};
 
 /// What was found of one platform's image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,6 +35,9 @@ pub struct Point {
     pub state: State,
     /// In words.
     pub what: String,
+    /// What mends it, where something of ohoci does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
 }
 
 /// How something is.
@@ -43,6 +52,53 @@ pub enum State {
     Wrong,
 }
 
+/// One platform's image, with all that was looked at.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// What was found.
+    pub check: BaseCheck,
+    /// The platform.
+    pub platform: Platform,
+    /// What the image shows.
+    pub files: Files,
+    /// The `config` object of its config.
+    pub config: Map<String, Value>,
+    /// Whether ohoci put a deps image on it.
+    pub is_composed: bool,
+    /// The deps images that are to be put on it: the reference, the config, and what each shows.
+    pub deps: Vec<LookedDeps>,
+}
+
+/// A deps image, as one platform's image would get it.
+#[derive(Clone, Debug)]
+pub struct LookedDeps {
+    /// The reference.
+    pub reference: String,
+    /// Its config.
+    pub document: Map<String, Value>,
+    /// What it shows.
+    pub files: Files,
+}
+
+impl Point {
+    /// A point that nothing is known to mend.
+    pub fn new(name: &'static str, state: State, what: impl Into<String>) -> Self {
+        Self {
+            name,
+            state,
+            what: what.into(),
+            mend: None,
+        }
+    }
+
+    /// The same with what mends it.
+    #[must_use]
+    pub fn mended(mut self, by: impl Into<String>) -> Self {
+        self.mend = Some(by.into());
+        self
+    }
+}
+
 impl BaseCheck {
     /// Whether tools work on it.
     #[must_use]
@@ -51,95 +107,133 @@ impl BaseCheck {
     }
 }
 
-/// Looks over each image. `deps` are the names of deps images with what they are for.
+/// Looks over each image. `deps` are the references of deps images with what they hold.
 ///
 /// # Errors
 /// When a layer cannot be read.
 pub async fn check(
     found: &Found,
-    deps: &[(String, Vec<Platform>)],
+    deps: &[(String, Arc<Deps>)],
     cache: &Cache,
-) -> Result<Vec<BaseCheck>, Error> {
+) -> Result<Vec<Looked>, Error> {
     let mut checks = Vec::new();
     for image in &found.images {
-        let listing = listing_of(found.source.as_ref(), image, cache).await?;
-        let composed = label::intent(image.config.document().object())
+        let files = files_of(found.source.as_ref(), image, cache).await?;
+        let document = image.config.document().object();
+        let composed = label::intent(document)
             .ok()
             .flatten()
             .is_some_and(|intent| !intent.deps.is_empty());
         let platform = image.config.platform();
-        let mut points = points(platform, &listing, composed, deps);
-        if composed {
-            let config = image.config.document().object().get("config");
-            let empty = Map::new();
-            let config = config.and_then(Value::as_object).unwrap_or(&empty);
-            points.extend(contract::points(&listing, config));
-        }
-        checks.push(BaseCheck {
-            platform: platform.to_string(),
-            points,
+        let config = document.get("config").and_then(Value::as_object);
+        let config = config.cloned().unwrap_or_default();
+        let (architecture, deps) = architecture(platform, deps, cache).await?;
+        let mut points = vec![architecture];
+        points.extend(of_base(&files, composed, &deps));
+        points.extend(start::points(&files, document, &config, platform));
+        checks.push(Looked {
+            check: BaseCheck {
+                platform: platform.to_string(),
+                points,
+            },
+            platform: platform.clone(),
+            files,
+            config,
+            is_composed: composed,
+            deps,
         });
     }
     Ok(checks)
 }
 
-fn points(
-    platform: &Platform,
-    listing: &Listing,
-    composed: bool,
-    deps: &[(String, Vec<Platform>)],
-) -> Vec<Point> {
-    let mut points = vec![architecture(platform, deps), prefix(listing, composed)];
-    points.push(Point {
-        name: "C library",
-        state: State::Fine,
-        what: c_library(listing),
-    });
+fn of_base(files: &Files, composed: bool, deps: &[LookedDeps]) -> Vec<Point> {
+    let mut points = vec![prefix(files, composed)];
+    points.push(Point::new("C library", State::Fine, c_library(files)));
     for detail in Detail::ALL {
-        let there = detail.places().iter().find(|place| listing.has(place));
-        let (name, without) = words(detail);
-        points.push(match there {
-            Some(place) => Point {
-                name,
-                state: State::Fine,
-                what: (*place).to_owned(),
-            },
-            None => Point {
-                name,
-                state: State::Lacking,
-                what: without.to_owned(),
-            },
-        });
+        points.push(of_detail(files, detail, deps));
     }
     points
 }
 
-fn architecture(platform: &Platform, deps: &[(String, Vec<Platform>)]) -> Point {
-    let fits = |has: &Platform| has.os == platform.os && has.architecture == platform.architecture;
-    let name = "architecture";
-    if let Some((reference, has)) = deps.iter().find(|(_, has)| !has.iter().any(fits)) {
-        let has: Vec<String> = has.iter().map(ToString::to_string).collect();
-        return Point {
-            name,
-            state: State::Wrong,
-            what: format!("{reference} is for {}", has.join(", ")),
-        };
+fn of_detail(files: &Files, detail: Detail, deps: &[LookedDeps]) -> Point {
+    let (name, without) = words(detail);
+    let mut lost = None;
+    for place in detail.places() {
+        match files.follow(place) {
+            Ok(_) => return Point::new(name, State::Fine, *place),
+            Err(Lost::Missing(_)) => {}
+            Err(why) => {
+                lost.get_or_insert(why);
+            }
+        }
     }
-    let known =
-        platform.os == "linux" && ["amd64", "arm64"].contains(&platform.architecture.as_str());
-    Point {
-        name,
-        state: if known { State::Fine } else { State::Wrong },
-        what: if known {
-            platform.to_string()
-        } else {
-            format!("tools are made for linux/amd64 and linux/arm64, not for {platform}")
-        },
+    if let Some(lost) = lost {
+        return Point::new(name, State::Wrong, format!("leads nowhere: {lost}"));
+    }
+    let point = Point::new(name, State::Lacking, without);
+    match detail.target() {
+        Some(target) if !deps.is_empty() && !deps.iter().any(|one| one.files.has(target)) => {
+            let names: Vec<&str> = deps.iter().map(|one| one.reference.as_str()).collect();
+            let what = format!(
+                "{without}; --fit cannot add it, since {} has no {target}",
+                names.join(", ")
+            );
+            Point::new(name, State::Lacking, what)
+        }
+        _ => point.mended("compose --fit auto"),
     }
 }
 
-fn prefix(listing: &Listing, composed: bool) -> Point {
-    let there = listing.has("/openhands");
+/// Whether everything is for the same machine, and the deps images' parts that are.
+async fn architecture(
+    platform: &Platform,
+    deps: &[(String, Arc<Deps>)],
+    cache: &Cache,
+) -> Result<(Point, Vec<LookedDeps>), Error> {
+    let name = "architecture";
+    let fits = |has: &Platform| has.os == platform.os && has.architecture == platform.architecture;
+    let mut looked = Vec::new();
+    for (reference, one) in deps {
+        let has = platforms(one).await?;
+        if !has.iter().any(fits) {
+            let has: Vec<String> = has.iter().map(ToString::to_string).collect();
+            let what = format!("{reference} is for {}", has.join(", "));
+            return Ok((Point::new(name, State::Wrong, what), looked));
+        }
+        let image = one.image_for(platform).await?;
+        looked.push(LookedDeps {
+            reference: reference.clone(),
+            document: image.config.document().object().clone(),
+            files: files_of(one.source.as_ref(), &image, cache).await?,
+        });
+    }
+    let known =
+        platform.os == "linux" && ["amd64", "arm64"].contains(&platform.architecture.as_str());
+    let point = match known {
+        true => Point::new(name, State::Fine, platform.to_string()),
+        false => {
+            let what =
+                format!("tools are made for linux/amd64 and linux/arm64, not for {platform}");
+            Point::new(name, State::Wrong, what)
+        }
+    };
+    Ok((point, looked))
+}
+
+/// What a deps image is for.
+async fn platforms(deps: &Deps) -> Result<Vec<Platform>, Error> {
+    if let Content::Image { .. } = deps.root.content() {
+        let image = deps.image_for(&super::read::this_machine()).await?;
+        return Ok(vec![image.config.platform().clone()]);
+    }
+    let children = deps.entries.iter();
+    Ok(children
+        .filter_map(|child| child.descriptor.platform.clone())
+        .collect())
+}
+
+fn prefix(files: &Files, composed: bool) -> Point {
+    let there = !matches!(files.follow("/openhands"), Err(Lost::Missing(_)));
     let (state, what) = match (there, composed) {
         (false, _) => (State::Fine, "/openhands is free"),
         (true, true) => (State::Fine, "/openhands is that of a deps image"),
@@ -148,15 +242,11 @@ fn prefix(listing: &Listing, composed: bool) -> Point {
             "/openhands is there already, and not from a deps image: files would mix",
         ),
     };
-    Point {
-        name: "prefix",
-        state,
-        what: what.to_owned(),
-    }
+    Point::new("prefix", state, what)
 }
 
 /// Nothing below the prefix uses the base's; it is told for whoever installs more into the image.
-fn c_library(listing: &Listing) -> String {
+fn c_library(files: &Files) -> String {
     let directories = [
         "/lib",
         "/lib64",
@@ -167,7 +257,7 @@ fn c_library(listing: &Listing) -> String {
     ];
     let names: Vec<&str> = directories
         .iter()
-        .flat_map(|directory| listing.names_in(directory))
+        .flat_map(|directory| files.names_in(directory))
         .collect();
     let has = |start: &str| names.iter().any(|name| name.starts_with(start));
     if has("ld-musl-") {

@@ -13,6 +13,7 @@ mod planned;
 mod reading;
 mod reuse;
 mod run;
+mod tools;
 
 use std::sync::Arc;
 

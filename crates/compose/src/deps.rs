@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::fit;
 use super::flatten::{self, Flattened};
 use super::read::{self, Image, Said};
 use ohoci_image::index::{self, Child};
@@ -25,6 +26,8 @@ pub struct Deps {
     read: tokio::sync::Mutex<HashMap<Digest, Image>>,
     /// What was taken out of it, by image and path. Held while it is being done.
     flattened: tokio::sync::Mutex<HashMap<(Digest, String), Flattened>>,
+    /// Which of some paths an image does not have.
+    missing: tokio::sync::Mutex<HashMap<(Digest, String), Option<String>>>,
 }
 
 impl Deps {
@@ -45,6 +48,7 @@ impl Deps {
             name,
             read: tokio::sync::Mutex::default(),
             flattened: tokio::sync::Mutex::default(),
+            missing: tokio::sync::Mutex::default(),
         })
     }
 
@@ -101,6 +105,27 @@ impl Deps {
             platform = first.unwrap_or(platform);
         }
         self.image_for(&platform).await
+    }
+
+    /// The first of these paths that one of its images does not have. Of its layers no more is read
+    /// than it takes to find them, each once on one machine.
+    ///
+    /// # Errors
+    /// When a layer cannot be read.
+    pub async fn first_missing(
+        &self,
+        image: &Image,
+        paths: &[&str],
+        cache: &Cache,
+    ) -> Result<Option<String>, Error> {
+        let mut missing = self.missing.lock().await;
+        let key = (image.manifest.digest().clone(), paths.join(":"));
+        if let Some(known) = missing.get(&key) {
+            return Ok(known.clone());
+        }
+        let found = fit::first_missing(self.source.as_ref(), image, paths, cache).await?;
+        missing.insert(key, found.clone());
+        Ok(found)
     }
 
     /// What `path` finally holds in one of its images, as one layer. It is made once.

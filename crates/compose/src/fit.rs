@@ -12,8 +12,8 @@ use serde::Serialize;
 
 pub use detail::{Detail, Fit, FitError};
 pub use listing::Listing;
-pub(super) use read::known_listing;
-pub use read::listing_of;
+pub use read::{files_of, listing_of};
+pub(super) use read::{first_missing, known_listing};
 
 use super::local::LocalLayer;
 use super::read::Found;

@@ -44,6 +44,7 @@ pub mod compose;
 pub mod copy;
 pub mod deps;
 pub mod execute;
+pub mod files;
 pub mod fit;
 pub mod flatten;
 pub mod inspect;

@@ -8,6 +8,7 @@ use super::documents::{self, Made};
 use super::existing::Existing;
 use super::links;
 use super::reading::Read;
+use super::tools;
 use crate::fit::{self, Fit, Fitted};
 use crate::local::LocalLayer;
 use ohoci_image::{Digest, Reference};
@@ -82,6 +83,7 @@ impl<'a> Read<'a> {
             run.observer,
         )
         .await?;
+        tools::expect(run.job, &self.deps, &fitted, &run.resolver.cache).await?;
         local.extend(layers);
         Ok((local, fitted))
     }

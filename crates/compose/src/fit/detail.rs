@@ -70,6 +70,18 @@ impl Detail {
         }
     }
 
+    /// What of a deps image it becomes a link to; `None` where it is a file of its own.
+    #[must_use]
+    pub fn target(self) -> Option<&'static str> {
+        match self {
+            Self::Sh => Some("/openhands/tools/bin/dash"),
+            Self::Bash => Some("/openhands/tools/bin/bash"),
+            Self::Env => Some("/openhands/tools/bin/env"),
+            Self::Certificates => Some("/openhands/etc/ssl/certs/ca-certificates.crt"),
+            Self::Users | Self::Tmp => None,
+        }
+    }
+
     /// The places of which one is enough.
     #[must_use]
     pub fn places(self) -> &'static [&'static str] {

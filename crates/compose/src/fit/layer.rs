@@ -6,11 +6,6 @@ use ohoci_layer::path::PathError;
 use ohoci_layer::tree::TreeError;
 use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
 
-/// Where the tools of a deps image are.
-const TOOLS: &str = "/openhands/tools/bin";
-/// Where its certificates are.
-const BUNDLE: &str = "/openhands/etc/ssl/certs/ca-certificates.crt";
-
 const PASSWD: &str =
     "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n";
 const GROUP: &str = "root:x:0:\nnogroup:x:65534:\n";
@@ -34,10 +29,11 @@ pub(super) enum LayerError {
 pub(super) fn tree(details: &[Detail], base: &Listing) -> Result<Tree, LayerError> {
     let mut tree = Tree::new();
     for detail in details {
+        let target = detail.target().unwrap_or_default();
         match detail {
-            Detail::Sh => link(&mut tree, base, "/bin/sh", &format!("{TOOLS}/dash"))?,
-            Detail::Bash => link(&mut tree, base, "/bin/bash", &format!("{TOOLS}/bash"))?,
-            Detail::Env => link(&mut tree, base, "/usr/bin/env", &format!("{TOOLS}/env"))?,
+            Detail::Sh => link(&mut tree, base, "/bin/sh", target)?,
+            Detail::Bash => link(&mut tree, base, "/bin/bash", target)?,
+            Detail::Env => link(&mut tree, base, "/usr/bin/env", target)?,
             Detail::Users => {
                 file(&mut tree, base, "/etc/passwd", PASSWD)?;
                 if !base.has("/etc/group") {
@@ -53,7 +49,7 @@ pub(super) fn tree(details: &[Detail], base: &Listing) -> Result<Tree, LayerErro
                     &mut tree,
                     base,
                     "/etc/ssl/certs/ca-certificates.crt",
-                    BUNDLE,
+                    target,
                 )?;
             }
         }

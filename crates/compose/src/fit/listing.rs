@@ -136,15 +136,6 @@ impl Listing {
             .is_some_and(|path| self.entries.contains_key(&path) || self.has_below(&path))
     }
 
-    /// Whether an absolute path leads to something, where one that is a symlink itself is followed
-    /// as well. What a link in a directory that is not listed leads to counts as there.
-    #[must_use]
-    pub fn leads_to_something(&self, path: &str) -> bool {
-        let inside = self.real(&format!("{path}/x"));
-        inside.is_some_and(|inside| self.has(inside.strip_suffix("/x").unwrap_or(&inside)))
-            || self.has(path) && matches!(self.at(path), Some(Node::Link(target)) if !known(target))
-    }
-
     /// Where the symlink at a path leads to, from the root and without a slash in front; `None`
     /// when there is no symlink.
     #[must_use]
@@ -153,17 +144,6 @@ impl Listing {
             Node::Link(target) => Some(target),
             Node::Directory | Node::File => None,
         }
-    }
-
-    fn at(&self, path: &str) -> Option<&Node> {
-        self.entries.get(&self.real(path)?)
-    }
-
-    /// Puts something at a path, a link where there is a target.
-    #[cfg(test)]
-    pub(crate) fn put(&mut self, path: &str, target: Option<&str>) {
-        let node = target.map_or(Node::File, |target| Node::Link(target.to_owned()));
-        self.entries.insert(path.to_owned(), node);
     }
 
     /// Where an absolute path really is, from the root and without a slash in front: symlinks
@@ -236,12 +216,6 @@ fn is_below(path: &str, directory: &str) -> bool {
         || path
             .strip_prefix(directory)
             .is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// Whether a link's target would be listed if it were there.
-fn known(target: &str) -> bool {
-    let absolute = target.strip_prefix('/');
-    absolute.is_some_and(|path| matters(path, false))
 }
 
 /// Whether what stands at a path has to be known.

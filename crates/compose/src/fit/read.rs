@@ -1,22 +1,59 @@
-//! What an image has, from the headers of its layers, each read once.
+//! What an image has, from its layers, each read once.
 
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::listing::Listing;
+use crate::files::Files;
 use crate::read::Image;
 use ohoci_image::{Content, Descriptor, Digest};
 use ohoci_layer::decompress::Decompressor;
-use ohoci_layer::headers::read_headers_through;
 use ohoci_layer::limits::Budget;
-use ohoci_layer::{Hashed, WrongDiffId};
+use ohoci_layer::tar_read::{Limits, TarReader};
+use ohoci_layer::{Hashed, Rules, WrongDiffId};
 use ohoci_store::cache::Cache;
 use ohoci_store::{Error, ErrorKind, Source};
 
-/// What the cache calls listings; the number changes when equal layers give other listings.
-const FACT: &str = "listing-5";
+/// What a layer is looked at for, and is remembered of it.
+trait View: Default + Serialize + DeserializeOwned {
+    /// What the cache calls it; the number changes when equal layers give something else.
+    const FACT: &str;
+
+    /// The one of both that it is.
+    fn of(read: (Listing, Files)) -> Self;
+
+    /// Puts a layer on top.
+    fn put_on_top(&mut self, above: &Self);
+}
+
+impl View for Listing {
+    const FACT: &str = "listing-5";
+
+    fn of((listing, _): (Listing, Files)) -> Self {
+        listing
+    }
+
+    fn put_on_top(&mut self, above: &Self) {
+        self.add(above);
+    }
+}
+
+impl View for Files {
+    const FACT: &str = "files-1";
+
+    fn of((_, files): (Listing, Files)) -> Self {
+        files
+    }
+
+    fn put_on_top(&mut self, above: &Self) {
+        self.add(above);
+    }
+}
 
 /// What an image has, where that is known without reading a layer.
 #[must_use]
@@ -27,7 +64,7 @@ pub(crate) fn known_listing(image: &Image, cache: &Cache) -> Option<Listing> {
     let diff_ids = image.config.diff_ids();
     let mut all = Listing::default();
     for (layer, diff_id) in layers.iter().zip(diff_ids) {
-        let fact = cache.fact(FACT, &key(layer, diff_id))?;
+        let fact = cache.fact(Listing::FACT, &key(layer, diff_id))?;
         all.add(&serde_json::from_value(fact).ok()?);
     }
     (layers.len() == diff_ids.len()).then_some(all)
@@ -38,7 +75,7 @@ fn key(layer: &Descriptor, diff_id: &Digest) -> String {
     format!("{} {diff_id}", layer.digest)
 }
 
-/// What an image has. The headers of each layer are read once, ever, on one machine.
+/// What an image has at the paths that matter. Each layer is read once, ever, on one machine.
 ///
 /// # Errors
 /// When a layer cannot be read.
@@ -47,84 +84,132 @@ pub async fn listing_of(
     image: &Image,
     cache: &Cache,
 ) -> Result<Listing, Error> {
+    view_of(source, image, cache).await
+}
+
+/// All that an image shows. Each layer is read once, ever, on one machine.
+///
+/// # Errors
+/// When a layer cannot be read.
+pub async fn files_of(source: &dyn Source, image: &Image, cache: &Cache) -> Result<Files, Error> {
+    view_of(source, image, cache).await
+}
+
+/// The first of these paths that an image does not have. The smallest layers are read first, and no
+/// more than it takes to find them all.
+///
+/// # Errors
+/// When a layer cannot be read.
+pub(crate) async fn first_missing(
+    source: &dyn Source,
+    image: &Image,
+    paths: &[&str],
+    cache: &Cache,
+) -> Result<Option<String>, Error> {
+    let mut layers = layers_of(source, image)?;
+    layers.sort_by_key(|(at, layer, _)| (layer.size, *at));
+    let budget = Arc::new(Budget::of_process());
+    let mut read: Vec<(usize, Files)> = Vec::new();
+    for (at, layer, diff_id) in layers {
+        read.push((
+            at,
+            of_layer(source, (at, layer, diff_id), cache, Arc::clone(&budget)).await?,
+        ));
+        read.sort_by_key(|(at, _)| *at);
+        let mut all = Files::default();
+        read.iter().for_each(|(_, files)| all.add(files));
+        if paths.iter().all(|path| all.has(path)) {
+            return Ok(None);
+        }
+    }
+    let mut all = Files::default();
+    read.iter().for_each(|(_, files)| all.add(files));
+    let missing = paths.iter().find(|path| !all.has(path));
+    Ok(missing.map(|path| (*path).to_owned()))
+}
+
+/// The layers of an image with their numbers and diff IDs.
+fn layers_of<'a>(
+    source: &dyn Source,
+    image: &'a Image,
+) -> Result<Vec<(usize, &'a Descriptor, &'a Digest)>, Error> {
     let Content::Image { layers, .. } = image.manifest.content() else {
-        return Ok(Listing::default());
+        return Ok(Vec::new());
     };
     let diff_ids = image.config.diff_ids();
-    let refuse = |kind, why| {
-        let what = format!("cannot read the layers of {}", source.place());
-        Error::new(kind, what, why)
-    };
     if layers.len() != diff_ids.len() {
         let why = format!(
             "its manifest lists {} layers, but its config {} diff IDs",
             layers.len(),
             diff_ids.len()
         );
-        return Err(refuse(ErrorKind::Corrupt, why));
+        let what = format!("cannot read the layers of {}", source.place());
+        return Err(Error::new(ErrorKind::Corrupt, what, why));
     }
+    let both = layers.iter().zip(diff_ids).enumerate();
+    Ok(both
+        .map(|(at, (layer, diff_id))| (at, layer, diff_id))
+        .collect())
+}
+
+async fn view_of<V: View>(source: &dyn Source, image: &Image, cache: &Cache) -> Result<V, Error> {
     let budget = Arc::new(Budget::of_process());
-    let listings = layers
-        .iter()
-        .zip(diff_ids)
-        .map(|(layer, diff_id)| of_layer(source, layer, diff_id, cache, Arc::clone(&budget)));
-    let mut all = Listing::default();
-    for (at, read) in try_join_all(listings).await?.into_iter().enumerate() {
-        if let Err(wrong) = read.content {
-            return Err(refuse(
-                ErrorKind::Corrupt,
-                format!("layer {}: {wrong}", at + 1),
-            ));
-        }
-        all.add(&read.listing);
+    let views = layers_of(source, image)?
+        .into_iter()
+        .map(|layer| of_layer(source, layer, cache, Arc::clone(&budget)));
+    let mut all = V::default();
+    for view in try_join_all(views).await? {
+        all.put_on_top(&view);
     }
     Ok(all)
 }
 
-/// A layer that was read.
-struct ReadLayer {
-    listing: Listing,
-    /// Whether it is what its diff ID says.
-    content: Result<(), WrongDiffId>,
-}
-
-async fn of_layer(
+async fn of_layer<V: View>(
     source: &dyn Source,
-    layer: &Descriptor,
-    diff_id: &Digest,
+    (at, layer, diff_id): (usize, &Descriptor, &Digest),
     cache: &Cache,
     budget: Arc<Budget>,
-) -> Result<ReadLayer, Error> {
+) -> Result<V, Error> {
     let key = key(layer, diff_id);
-    let known = cache.fact(FACT, &key);
-    if let Some(listing) = known.and_then(|fact| serde_json::from_value(fact).ok()) {
-        return Ok(ReadLayer {
-            listing,
-            content: Ok(()),
-        });
+    let known = cache.fact(V::FACT, &key);
+    if let Some(view) = known.and_then(|fact| serde_json::from_value(fact).ok()) {
+        return Ok(view);
     }
     let what = || format!("cannot read layer {} of {}", layer.digest, source.place());
     let stream = source.blob(layer).open(0).await;
     let stream = stream.map_err(|error| Error::io(what(), error))?;
     let mut input = SyncIoBridge::new(StreamReader::new(stream));
     let expected = diff_id.clone();
-    let (members, content) = tokio::task::spawn_blocking(move || {
+    let (read, compared) = tokio::task::spawn_blocking(move || {
         let content = Decompressor::within(&mut input, &budget)?;
         let mut content = Hashed::new(content, Some(&expected));
-        let members = read_headers_through(&mut content, &budget)?;
+        let mut members = Vec::new();
+        let mut reader = TarReader::new(&mut content, Rules::Foreign, Limits::of_budget());
+        let files = Files::read(&mut reader, |member| {
+            budget.take_entry(member.names())?;
+            members.push(member.clone());
+            Ok(())
+        })?;
         let compared = content.compare(&expected)?;
         // The digest counts for all of it.
         std::io::copy(&mut input, &mut std::io::sink())?;
-        Ok::<_, ohoci_layer::tar_read::TarError>((members, compared))
+        let read = (Listing::of(&members), files);
+        Ok::<(_, Result<(), WrongDiffId>), ohoci_layer::tar_read::TarError>((read, compared))
     })
     .await
     .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
     .map_err(|error| Error::new(ErrorKind::Unsupported, what(), error.to_string()))?;
-    let listing = Listing::of(&members);
-    if content.is_ok() {
-        // Strings and lists: nothing that JSON could not hold.
-        let fact = serde_json::to_value(&listing).unwrap_or_default();
-        cache.remember_fact(FACT, &key, &fact);
+    if let Err(wrong) = compared {
+        let what = format!("cannot read the layers of {}", source.place());
+        let why = format!("layer {}: {wrong}", at + 1);
+        return Err(Error::new(ErrorKind::Corrupt, what, why));
     }
-    Ok(ReadLayer { listing, content })
+    // Strings and lists: nothing that JSON could not hold.
+    let fact = serde_json::to_value(&read.0).unwrap_or_default();
+    cache.remember_fact(Listing::FACT, &key, &fact);
+    if read.1.is_small() {
+        let fact = serde_json::to_value(&read.1).unwrap_or_default();
+        cache.remember_fact(Files::FACT, &key, &fact);
+    }
+    Ok(V::of(read))
 }

@@ -1,0 +1,181 @@
+//! The paths and settings that OpenHands' launchers take for granted, as a layer and a patch of the
+//! config.
+//!
+//! Source of v1: the paths in `openhands-workspace` of the software-agent-sdk and the config of its
+//! agent-server images (`openhands-agent-server/openhands/agent_server/docker/Dockerfile`). Of v0:
+//! `openhands/runtime/impl/docker/docker_runtime.py` and `utils/runtime_templates/Dockerfile.j2` of
+//! openhands-ai.
+
+pub mod check;
+
+use serde_json::{Map, Value};
+
+use ohoci_image::config_patch::ConfigPatch;
+use ohoci_image::label;
+use ohoci_layer::path::PathError;
+use ohoci_layer::tree::TreeError;
+use ohoci_layer::{Entry, Kind, LayerPath, Rules, Tree};
+
+/// Whose launchers an image is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contract {
+    /// The action execution server of openhands-ai: `/openhands/micromamba/bin/micromamba run -n
+    /// openhands poetry run python -m openhands.runtime.action_execution_server`, root,
+    /// `/openhands/code`, `/workspace`.
+    V0,
+    /// The agent server of the software-agent-sdk: `/agent-server/.venv/bin/python -m
+    /// openhands.agent_server`, `/usr/local/bin/openhands-agent-server`, user 10001, `/workspace`.
+    V1,
+}
+
+/// The label of a deps image, among those that it gives to what is composed with it, that says which
+/// contract its server belongs to.
+const LABEL: &str = "ohoci.contract";
+
+/// The user and group of upstream's images (V1).
+const USER: u32 = 10001;
+
+/// Why there is no layer.
+#[derive(Debug, thiserror::Error)]
+pub enum ContractError {
+    /// A path that cannot be in a layer.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A tree that contradicts itself.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+impl Contract {
+    /// The one that a deps image asks for, by its config.
+    #[must_use]
+    pub fn of_deps(config: &Map<String, Value>) -> Option<Self> {
+        let patch = label::patch(config).ok().flatten()?;
+        match patch.labels.get(LABEL)?.as_deref()? {
+            "v0" => Some(Self::V0),
+            "v1" => Some(Self::V1),
+            _ => None,
+        }
+    }
+
+    /// What of a deps image its paths lead to: the server.
+    #[must_use]
+    pub fn server(self) -> &'static [&'static str] {
+        match self {
+            Self::V0 => &[
+                "/openhands/micromamba/bin/micromamba",
+                "/openhands/poetry/openhands-ai/bin/python",
+            ],
+            Self::V1 => &[
+                "/openhands/bin/oh-agent-server",
+                "/openhands/poetry/oh/bin/python",
+            ],
+        }
+    }
+
+    /// What it is called where it is asked for.
+    #[must_use]
+    pub fn short_name(self) -> &'static str {
+        match self {
+            Self::V0 => "v0",
+            Self::V1 => "v1",
+        }
+    }
+
+    /// What its layer is called in an image's record.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V0 => "contract v0",
+            Self::V1 => "contract v1",
+        }
+    }
+
+    /// Its layer: links to what a deps image has below `/openhands`, and the workspace.
+    ///
+    /// # Errors
+    /// When a path or the tree is refused, which no contract's is.
+    pub fn tree(self) -> Result<Tree, ContractError> {
+        let mut tree = Tree::new();
+        let mut put = |path: &str, entry: Entry| -> Result<(), ContractError> {
+            let path = LayerPath::parse(path.as_bytes())?;
+            tree.insert(path, entry, Rules::Foreign)?;
+            Ok(())
+        };
+        let directory = |mode| Entry::new(Kind::Directory, mode);
+        let link = |target: &str| Entry::new(Kind::Symlink(target.as_bytes().to_vec()), 0o777);
+        match self {
+            Self::V0 => {
+                // Launchers start there, whether or not the project's source is in the image.
+                put("openhands/code", directory(0o755))?;
+                put("workspace", directory(0o777))?;
+            }
+            Self::V1 => {
+                // Whatever uid a launcher chooses can work there.
+                let workspace = Entry {
+                    uid: USER,
+                    gid: USER,
+                    ..directory(0o777)
+                };
+                put("agent-server", directory(0o755))?;
+                put("agent-server/.venv", link("/openhands/poetry/oh"))?;
+                put(
+                    "usr/local/bin/openhands-agent-server",
+                    link("/openhands/bin/oh-agent-server"),
+                )?;
+                put("home/openhands", workspace.clone())?;
+                put("workspace", workspace.clone())?;
+                put("workspace/project", workspace)?;
+            }
+        }
+        Ok(tree)
+    }
+
+    /// What it changes in the config, below what the flags say.
+    #[must_use]
+    pub fn patch(self) -> ConfigPatch {
+        let env = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter();
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            pairs.map(owned).collect()
+        };
+        let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
+        match self {
+            // Launchers give the whole command, so that entrypoint and command stay the base's.
+            Self::V0 => ConfigPatch {
+                // The server adds the user that it works as.
+                user: Some("0:0".to_owned()),
+                working_dir: Some("/openhands/code".to_owned()),
+                // Of upstream's, `EDITOR=code` is left out, which there is no program for.
+                env: env(&[
+                    ("LANG", "C.UTF-8"),
+                    ("LC_ALL", "C.UTF-8"),
+                    ("POETRY_VIRTUALENVS_PATH", "/openhands/poetry"),
+                    ("MAMBA_ROOT_PREFIX", "/openhands/micromamba"),
+                    ("OPENVSCODE_SERVER_ROOT", "/openhands/.openvscode-server"),
+                ]),
+                ..ConfigPatch::default()
+            },
+            Self::V1 => ConfigPatch {
+                entrypoint: Some(words(&[
+                    "/agent-server/.venv/bin/python",
+                    "-m",
+                    "openhands.agent_server",
+                ])),
+                user: Some(format!("{USER}:{USER}")),
+                working_dir: Some("/".to_owned()),
+                exposed_ports: ["8000/tcp".to_owned()].into(),
+                // Upstream's images say the home in /etc/passwd, which is the base's here.
+                env: env(&[
+                    ("HOME", "/home/openhands"),
+                    // The terminal fails with any other character set.
+                    ("LANG", "C.UTF-8"),
+                    ("LC_ALL", "C.UTF-8"),
+                    ("OPENHANDS_BUILD_GIT_SHA", "unknown"),
+                    ("OPENHANDS_BUILD_GIT_REF", "unknown"),
+                ]),
+                ..ConfigPatch::default()
+            },
+        }
+    }
+}
