@@ -425,6 +425,10 @@ const GIT: &[(&str, &str)] = &[
         "how names of bare repositories end",
     ),
     (
+        "crates/openhands/src/contract/check.rs",
+        "a program that is looked for in an image",
+    ),
+    (
         "crates/swebench/src/eval_script.rs",
         "upstream's script, which a row could hold as well",
     ),

@@ -9,6 +9,10 @@
     clippy::print_stdout,
     reason = "the comparison is what this program prints"
 )]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a developer's tool, whose indices are its own"
+)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
