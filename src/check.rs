@@ -27,10 +27,6 @@ use ohoci_openhands::contract::check::points_of_composed;
 /// through links, by its interpreters and loaders; the user and the group; the working directory;
 /// the locale. Reads the layers, each once, and moves nothing. Exit code 4 says that the image will
 /// not do; what it only lacks is said with what mends it.
-///
-/// Does an image have what OpenHands needs to start:
-///
-///     ohoci check registry.example/image:1 --contract v1
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The base, or a composed image: a registry reference, oci:DIR[:TAG], oci-archive:FILE[:TAG] or

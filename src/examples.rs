@@ -38,7 +38,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("verify", &["ohoci verify registry.example/runtime:1"]),
     (
         "check",
-        &["ohoci check alpine:3 --deps registry.example/deps:1"],
+        &[
+            "ohoci check alpine:3 --deps registry.example/deps:1",
+            "ohoci check registry.example/image:1 --contract v1",
+        ],
     ),
     (
         "copy",

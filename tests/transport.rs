@@ -287,7 +287,7 @@ fn a_mirror_that_is_down_is_passed_over() {
     let outcome = ohoci
         .run(["copy", &format!("{}/a:1", origin.host()), "oci:out:1"])
         .exits(0);
-    assert_eq!(outcome.stderr, "");
+    assert_eq!(outcome.stderr, "oci:out is new: the directory was made\n");
     assert!(!broken.requests().is_empty());
     ohoci.run(["inspect", "oci:out:1"]).exits(0);
 }

@@ -104,22 +104,17 @@ impl Head {
     }
 }
 
-/// Bytes of a file of which `read` are read already; nothing where they stand before the end of
-/// those, but not within them.
+/// Bytes of a file that was read up to the end of `read`, wherever they stand: before, behind or
+/// across that end.
 fn text_at(file: &mut impl Read, read: &[u8], offset: u64, length: u64) -> io::Result<Vec<u8>> {
     let at = usize::try_from(offset).unwrap_or(usize::MAX);
     let count = usize::try_from(length).unwrap_or(usize::MAX);
-    if let Some(end) = at.checked_add(count)
-        && let Some(found) = read.get(at..end)
-    {
-        return Ok(found.to_vec());
-    }
-    let Some(skip) = offset.checked_sub(read.len() as u64) else {
-        return Ok(Vec::new());
-    };
+    let mut found = read.get(at..).unwrap_or_default().to_vec();
+    found.truncate(count);
+    let skip = offset.saturating_sub(read.len() as u64);
     io::copy(&mut file.by_ref().take(skip), &mut io::sink())?;
-    let mut found = Vec::new();
-    file.by_ref().take(length).read_to_end(&mut found)?;
+    let rest = length.saturating_sub(found.len() as u64);
+    file.by_ref().take(rest).read_to_end(&mut found)?;
     Ok(found)
 }
 

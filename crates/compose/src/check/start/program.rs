@@ -369,7 +369,7 @@ mod tests {
             (
                 &[("x", "#!/bin/bash\n")],
                 &["/x"],
-                "started by /bin/bash, but /bin/bash is not",
+                "started by /bin/bash, but /bin is not there",
             ),
             (
                 &[("x", "#!/usr/bin/python3\r\n")],
