@@ -33,6 +33,8 @@ struct Entry {
     deleted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
 }
 
 /// Runs the command.
@@ -49,21 +51,25 @@ pub(super) async fn run(
     let context = Context::open(registry)?;
     let mut entries = Vec::new();
     for reference in &references {
-        let why = match names::delete(&context.resolver, reference).await {
-            Ok(true) => None,
-            Ok(false) => Some(format!("{reference} is not there")),
-            Err(error) => Some(refusal(&error.to_string(), &reference.pointer())),
+        let (why, hint) = match names::delete(&context.resolver, reference).await {
+            Ok(true) => (None, None),
+            Ok(false) => (Some(format!("{reference} is not there")), None),
+            Err(error) => (Some(error.to_string()), hint(&reference.pointer())),
         };
         if arguments.format == Format::Text {
             match &why {
                 None => output::result(&format!("deleted {reference}"))?,
                 Some(why) => output::note(&format!("error: {why}")),
             }
+            if let Some(hint) = hint {
+                output::note(&format!("hint: {hint}"));
+            }
         }
         entries.push(Entry {
             reference: reference.to_string(),
             deleted: why.is_none(),
             why,
+            hint,
         });
     }
     if arguments.format == Format::Json {
@@ -76,12 +82,13 @@ pub(super) async fn run(
     })
 }
 
-fn refusal(why: &str, pointer: &Pointer) -> String {
+/// What may help where a registry refuses.
+fn hint(pointer: &Pointer) -> Option<&'static str> {
     match pointer {
-        Pointer::Tag(_) => format!(
-            "{why}\nhint: a registry may delete by digest only (`ohoci digest` tells it), which takes all tags of it along"
+        Pointer::Tag(_) => Some(
+            "a registry may delete by digest only (`ohoci digest` tells it), which takes all tags of it along",
         ),
-        Pointer::Digest(_) => why.to_owned(),
+        Pointer::Digest(_) => None,
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Arguments {
 
     /// Of an index, the image for this platform
     #[arg(long, value_name = "PLATFORM")]
-    pub platform: Option<String>,
+    pub platform: Option<Platform>,
 
     /// How the result is written to stdout
     #[arg(long, value_enum, default_value_t)]
@@ -34,15 +34,8 @@ pub(super) async fn run(
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
     let reference: Reference = arguments.reference.parse()?;
-    let platform: Option<Platform> = match &arguments.platform {
-        None => None,
-        Some(text) => Some(
-            text.parse()
-                .map_err(|error| Failure::usage(format!("--platform: {error}")))?,
-        ),
-    };
     let context = Context::open(registry)?;
-    let digest = names::digest(&context.resolver, &reference, platform.as_ref()).await?;
+    let digest = names::digest(&context.resolver, &reference, arguments.platform.as_ref()).await?;
     match arguments.format {
         Format::Json => output::json(&serde_json::json!({
             "reference": reference.to_string(),

@@ -31,7 +31,7 @@ pub struct Arguments {
 
     /// Of an index, only the image for this platform
     #[arg(long, value_name = "PLATFORM")]
-    pub platform: Option<String>,
+    pub platform: Option<Platform>,
 
     /// Print the image's config, byte for byte
     #[arg(long, conflicts_with = "manifest")]
@@ -52,13 +52,7 @@ pub(super) async fn run(
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
     let reference: Reference = arguments.reference.parse()?;
-    let platform: Option<Platform> = match &arguments.platform {
-        None => None,
-        Some(text) => Some(
-            text.parse()
-                .map_err(|error| Failure::usage(format!("--platform: {error}")))?,
-        ),
-    };
+    let platform = &arguments.platform;
     let context = Context::open(registry)?;
     let resolver = &context.resolver;
     if arguments.config {

@@ -7,14 +7,13 @@ use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 
+use super::real_path::{MOST_LINKS, real_path, reversed};
 use head::Head;
 use ohoci_layer::entry::Kind;
 use ohoci_layer::path::printable;
 use ohoci_layer::tar_read::{Member, TarError, TarReader};
 use ohoci_layer::whiteout::Whiteout;
 
-/// Most symlinks on the way to something, as in Linux.
-const MOST_LINKS: usize = 40;
 /// Files whose text is kept.
 const TEXTS: [&str; 2] = ["etc/passwd", "etc/group"];
 /// Most bytes that are kept of one.
@@ -337,35 +336,10 @@ impl Files {
     /// Where a layer's entry really stands: symlinks among its directories are followed, one at its
     /// end is not, and what is not there yet is taken as it is written. `None` when they never end.
     fn real(&self, path: &str) -> Option<String> {
-        let mut names = reversed(path);
-        let mut done: Vec<String> = Vec::new();
-        let mut links = 0;
-        while let Some(name) = names.pop() {
-            match name.as_str() {
-                "." => continue,
-                ".." => {
-                    done.pop();
-                    continue;
-                }
-                _ => done.push(name),
-            }
-            if names.is_empty() {
-                break;
-            }
-            let file = self.entries.get(&done.join("/"));
-            if let Some(What::Link(target)) = file.map(|file| &file.what) {
-                links += 1;
-                if links > MOST_LINKS {
-                    return None;
-                }
-                done.pop();
-                if target.starts_with('/') {
-                    done.clear();
-                }
-                names.extend(reversed(target));
-            }
-        }
-        Some(done.join("/"))
+        real_path(path, |path| match &self.entries.get(path)?.what {
+            What::Link(target) => Some(target.as_str()),
+            _ => None,
+        })
     }
 
     /// The names of what stands in a directory, where an absolute path leads to one.
@@ -415,11 +389,6 @@ impl Files {
             (!who.may(file, 1)).then(|| format!("/{above}"))
         })
     }
-}
-
-fn reversed(path: &str) -> Vec<String> {
-    let names = path.split('/').filter(|name| !name.is_empty());
-    names.rev().map(str::to_owned).collect()
 }
 
 #[cfg(test)]

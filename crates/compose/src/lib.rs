@@ -55,6 +55,7 @@ mod one_download;
 mod partly;
 pub mod plan;
 pub mod read;
+mod real_path;
 pub mod recompose;
 mod referrers;
 pub mod report;

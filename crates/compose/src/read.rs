@@ -92,7 +92,7 @@ pub enum Choice {
     All,
 }
 
-/// The platform of this machine, for choosing where nobody said which.
+/// The platform of this machine: the choice where none was asked for.
 #[must_use]
 pub fn this_machine() -> Platform {
     let architecture = match std::env::consts::ARCH {

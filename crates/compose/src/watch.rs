@@ -27,7 +27,7 @@ pub trait Observer: Debug + Send + Sync {
     fn event(&self, event: &Event);
 }
 
-/// For when nobody watches.
+/// Ignores every event.
 #[derive(Debug)]
 pub struct Unwatched;
 

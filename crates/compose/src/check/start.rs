@@ -160,8 +160,8 @@ fn path(files: &Files, start: &Start) -> Point {
         let what = format!("none of its directories is there: {value:?}");
         Point::new(name, State::Wrong, what).mended(set_it)
     } else {
-        let what = "not set, and none of the directories that runtimes set is there";
-        Point::new(name, State::Fine, what)
+        let what = "not set, and none of the directories that runtimes search is there: no program is found by its name";
+        Point::new(name, State::Lacking, what)
     }
 }
 
@@ -262,7 +262,8 @@ mod tests {
         assert_eq!(of("/opt/bin:/usr/bin"), State::Fine);
         assert_eq!(of("/opt/bin"), State::Wrong);
         assert_eq!(of("/usr/bin:$PATH"), State::Lacking);
-        assert_eq!(state(&Files::default(), &json!({}), "PATH").0, State::Fine);
+        let unset = state(&Files::default(), &json!({}), "PATH").0;
+        assert_eq!(unset, State::Lacking);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use ohoci_store::{Error, ErrorKind};
 /// Where the tools are, without a slash in front.
 const TOOLS: &[u8] = b"openhands/tools/bin";
 
-/// Refuses to give bases links that lead nowhere. Where local layers bring the tools, or nothing but
-/// local layers is put on the base, nobody can tell before it is composed.
+/// Refuses to give bases links that lead nowhere. Nothing is refused where local layers bring
+/// the tools, or where only local layers are put on the base: their files are not known here.
 ///
 /// # Errors
 /// When no deps image has what a link leads to, or one cannot be read.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::real_path::real_path;
 use ohoci_layer::entry::Kind;
 use ohoci_layer::path::printable;
 use ohoci_layer::tar_read::Member;
@@ -37,8 +38,6 @@ const DIRECTORIES: [&str; 22] = [
 ];
 /// Directories of shared libraries in which only these beginnings of names matter.
 const LIBRARIES: [&str; 6] = ["ld-", "libc.", "libc-", "libnss", "ld64", "os-release"];
-/// Most symlinks on the way to something.
-const MOST_LINKS: usize = 40;
 
 /// What stands at the paths that matter, after all layers so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,45 +149,10 @@ impl Listing {
     /// among its directories are followed, one at its end is not. `None` when they never end.
     #[must_use]
     pub fn real(&self, path: &str) -> Option<String> {
-        let mut names: Vec<String> = path
-            .split('/')
-            .filter(|name| !name.is_empty())
-            .rev()
-            .map(str::to_owned)
-            .collect();
-        let mut done: Vec<String> = Vec::new();
-        let mut links = 0;
-        while let Some(name) = names.pop() {
-            match name.as_str() {
-                "." => continue,
-                ".." => {
-                    done.pop();
-                    continue;
-                }
-                _ => done.push(name),
-            }
-            if names.is_empty() {
-                break;
-            }
-            if let Some(Node::Link(target)) = self.entries.get(&done.join("/")) {
-                links += 1;
-                if links > MOST_LINKS {
-                    return None;
-                }
-                done.pop();
-                if target.starts_with('/') {
-                    done.clear();
-                }
-                names.extend(
-                    target
-                        .split('/')
-                        .filter(|name| !name.is_empty())
-                        .rev()
-                        .map(str::to_owned),
-                );
-            }
-        }
-        Some(done.join("/"))
+        real_path(path, |path| match self.entries.get(path)? {
+            Node::Link(target) => Some(target.as_str()),
+            Node::Directory | Node::File => None,
+        })
     }
 
     /// The names in a directory that matter, where it is followed through symlinks.

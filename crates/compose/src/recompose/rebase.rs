@@ -53,8 +53,8 @@ pub struct Rebase {
 }
 
 /// The compose job that makes the image anew, and what that drops, since others put it there after
-/// ohoci composed the image: nothing where nobody did, and where the recorded inputs cannot be had to
-/// tell. The job's target is the image's own reference, where that can be pushed to, and none
+/// ohoci composed the image. Nothing counts as dropped where no change was found, or where the recorded
+/// inputs can no longer be read. The job's target is the image's own reference, where that can be pushed to, and none
 /// otherwise; everything about targets may be changed before it runs.
 ///
 /// # Errors

@@ -100,7 +100,7 @@ fn check_kind(path: &LayerPath, entry: &Entry) -> Result<(), ArchiveError> {
         Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {
             fail(format!("a {} cannot be packed", entry.kind.noun()))
         }
-        // The sticky bit of a directory gives nobody a right.
+        // A sticky bit grants no rights.
         _ if entry.mode & 0o6000 != 0 => fail("it is setuid or setgid".to_owned()),
         _ => Ok(()),
     }
