@@ -14,6 +14,23 @@ pub enum Format {
     Json,
 }
 
+/// How the result of a command that makes an image is shown.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArguments {
+    /// Write the digest of the result to this file
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub digest_file: Option<PathBuf>,
+
+    /// How the result is written to stdout
+    #[arg(long, value_enum, default_value_t, hide_short_help = true)]
+    pub format: Format,
+
+    /// Print requests, bytes and time on stderr at the end
+    #[arg(long, hide_short_help = true)]
+    pub stats: bool,
+}
+
 /// Flags about registries and the local cache.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Registry options")]

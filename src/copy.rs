@@ -1,11 +1,10 @@
 //! `ohoci copy`: an image from any kind of place to any other.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 
-use super::arguments::{Format, RegistryArguments};
+use super::arguments::{Format, OutputArguments, RegistryArguments};
 use super::compose;
 use super::context::Context;
 use super::exit_code;
@@ -15,6 +14,7 @@ use super::output;
 use super::progress::Progress;
 use ohoci_compose::Observer;
 use ohoci_compose::copy::{Job, copy};
+use ohoci_image::Platform;
 
 /// Copy an image, whatever kind of place it lies in and goes to.
 ///
@@ -33,7 +33,7 @@ pub struct Arguments {
 
     /// Of an index, copy only the image for this platform
     #[arg(long, value_name = "PLATFORM")]
-    pub platform: Option<String>,
+    pub platform: Option<Platform>,
 
     /// Copy what is about the image as well: signatures, bills of materials and other manifests that
     /// name it, or an image that it lists, as their subject
@@ -44,17 +44,9 @@ pub struct Arguments {
     #[arg(long)]
     pub no_upload: bool,
 
-    /// Write the digest of the copy to this file
-    #[arg(long, value_name = "FILE")]
-    pub digest_file: Option<PathBuf>,
-
-    /// How the result is written to stdout
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-
-    /// Print requests, bytes and time on stderr at the end
-    #[arg(long)]
-    pub stats: bool,
+    /// How the result is shown.
+    #[command(flatten)]
+    pub output: OutputArguments,
 }
 
 /// Runs the command.
@@ -76,13 +68,7 @@ async fn copied(arguments: &Arguments, registry: &RegistryArguments) -> Result<u
             .iter()
             .map(|text| text.parse())
             .collect::<Result<_, _>>()?,
-        platform: match &arguments.platform {
-            None => None,
-            Some(text) => Some(
-                text.parse()
-                    .map_err(|error| Failure::usage(format!("--platform: {error}")))?,
-            ),
-        },
+        platform: arguments.platform.clone(),
         no_upload: arguments.no_upload,
         referrers: arguments.referrers,
         work_dir: context.work_dir.clone(),
@@ -97,17 +83,17 @@ async fn copied(arguments: &Arguments, registry: &RegistryArguments) -> Result<u
     for warning in &report.warnings {
         output::warning(warning);
     }
-    if let Some(path) = &arguments.digest_file {
+    if let Some(path) = &arguments.output.digest_file {
         output::digest_file(path, &report.digest)?;
     }
-    if arguments.format == Format::Text {
+    if arguments.output.format == Format::Text {
         report.made.iter().for_each(|made| output::note(made));
     }
-    match arguments.format {
+    match arguments.output.format {
         Format::Json => output::json(&report)?,
         Format::Text => output::references(&report.references)?,
     }
-    if arguments.stats {
+    if arguments.output.stats {
         output::note(&compose::cost(&report.cost));
     }
     Ok(exit_code::DONE)

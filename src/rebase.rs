@@ -5,12 +5,11 @@
     reason = "these comments are help texts, where brackets mark what may be left out"
 )]
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
 
-use super::arguments::{Format, RegistryArguments};
+use super::arguments::{OutputArguments, RegistryArguments};
 use super::compose::{View, run_job};
 use super::context::Context;
 use super::failure::Failure;
@@ -60,17 +59,9 @@ pub struct Arguments {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Write the digest of the result to this file
-    #[arg(long, value_name = "FILE")]
-    pub digest_file: Option<PathBuf>,
-
-    /// How the result is written to stdout
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-
-    /// Print requests, bytes and time on stderr at the end
-    #[arg(long)]
-    pub stats: bool,
+    /// How the result is shown.
+    #[command(flatten)]
+    pub output: OutputArguments,
 }
 
 /// Runs the command.
@@ -81,9 +72,9 @@ pub(super) async fn run(
     let started = Instant::now();
     let context = Context::open(registry)?;
     let view = View {
-        format: arguments.format,
-        stats: arguments.stats,
-        digest_file: arguments.digest_file.as_deref(),
+        format: arguments.output.format,
+        stats: arguments.output.stats,
+        digest_file: arguments.output.digest_file.as_deref(),
         names_tags: false,
     };
     let job = Box::pin(job(arguments, &context));

@@ -26,7 +26,13 @@ pub struct Arguments {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["CommonArguments", "PatchArguments"]
+        conflicts_with_all = [
+            "CommonArguments",
+            "LayerArguments",
+            "TargetArguments",
+            "PlatformArguments",
+            "PatchArguments",
+        ]
     )]
     pub plan: Option<PathBuf>,
 
@@ -36,8 +42,7 @@ pub struct Arguments {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["plan", "PatchArguments", "deps_path", "layer", "chown", "exclude", "exclude_from", "contract", "code", "compression",
-            "tag_scheme", "platform", "all_platforms", "position", "if_exists", "fit"]
+        conflicts_with_all = ["plan", "LayerArguments", "TargetArguments", "PlatformArguments", "PatchArguments"]
     )]
     pub rebase: Option<PathBuf>,
 

@@ -60,7 +60,7 @@ async fn from_bases(
     context: &Context,
 ) -> Result<Vec<Item>, Failure> {
     let templates = templates(arguments, context)?;
-    let tagging = compose::Tagging::new(&arguments.compose, context)?;
+    let naming = compose::naming(&arguments.compose, context)?;
     let shared = compose::common(&arguments.compose, context).await?;
     let mut bases = Vec::new();
     let mut seen = HashSet::new();
@@ -76,7 +76,7 @@ async fn from_bases(
             bases.push((at, line, base, registry));
         }
     }
-    let (templates, shared, tagging) = (&templates, &shared, &tagging);
+    let (templates, shared, naming) = (&templates, &shared, &naming);
     let items = bases
         .into_iter()
         .map(|(at, line, base, registry)| async move {
@@ -107,8 +107,8 @@ async fn from_bases(
                 pins,
                 ..shared.clone()
             };
-            if let Some(tagging) = tagging {
-                job = tagging.apply(line, job, context).await?;
+            if let Some(naming) = naming {
+                job = compose::named(naming, line, job, context).await?;
             }
             Ok(item(job))
         });

@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::contract::ContractArgument;
-use crate::arguments::Format;
+use crate::arguments::OutputArguments;
 use crate::choices;
 use crate::tags::SchemeName;
+use ohoci_compose::fit::Fit;
 use ohoci_compose::job::IfExists;
+use ohoci_image::Platform;
 use ohoci_image::label::Position;
 use ohoci_image::media_type::Compression;
 use ohoci_layer::owner::Owner;
@@ -40,28 +42,9 @@ pub struct Arguments {
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
 
-    /// Write the digest of the result to this file
-    #[arg(
-        long,
-        value_name = "FILE",
-        help_heading = "Output",
-        hide_short_help = true
-    )]
-    pub digest_file: Option<PathBuf>,
-
-    /// How the result is written to stdout
-    #[arg(
-        long,
-        value_enum,
-        default_value_t,
-        help_heading = "Output",
-        hide_short_help = true
-    )]
-    pub format: Format,
-
-    /// Print requests, bytes and time on stderr at the end
-    #[arg(long, help_heading = "Output", hide_short_help = true)]
-    pub stats: bool,
+    /// How the result is shown.
+    #[command(flatten)]
+    pub output: OutputArguments,
 }
 
 /// What is put on a base, and where the result goes: what `compose` and `batch` share.
@@ -73,69 +56,67 @@ pub struct CommonArguments {
     #[arg(long, value_name = "REF", help_heading = "Base and layers")]
     pub deps: Vec<String>,
 
+    /// Layers.
+    #[command(flatten)]
+    pub layers: LayerArguments,
+
+    /// Where the result goes; repeatable for more tags and more places
+    #[arg(long, value_name = "REF", help_heading = "Targets")]
+    pub push: Vec<String>,
+
+    /// Fail, with the reason, rather than move layer bytes
+    #[arg(long, help_heading = "Targets", hide_short_help = true)]
+    pub no_upload: bool,
+
+    /// More about targets.
+    #[command(flatten)]
+    pub targets: TargetArguments,
+
+    /// Platforms.
+    #[command(flatten)]
+    pub platforms: PlatformArguments,
+
+    /// Config changes.
+    #[command(flatten)]
+    pub patch: PatchArguments,
+}
+
+/// What is put on the base, and how.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Base and layers")]
+pub struct LayerArguments {
     /// Take only this path out of the deps images (for images that hold more than their prefix):
     /// it is flattened into one layer, once
-    #[arg(
-        long,
-        value_name = "PATH",
-        requires = "deps",
-        help_heading = "Base and layers",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "PATH", requires = "deps", hide_short_help = true)]
     pub deps_path: Option<String>,
 
     /// Append a layer packed from a tar, a directory or another file; repeatable
     ///
     /// The tar may be plain, gzip or zstd, and - reads it from stdin; it lands in DEST (default /), as
     /// a directory does. Another file becomes DEST, or goes into it where DEST ends with a slash
-    #[arg(
-        long,
-        value_name = "PATH[:DEST]",
-        help_heading = "Base and layers",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "PATH[:DEST]", allow_hyphen_values = true)]
     pub layer: Vec<String>,
 
     /// Give everything in the layers of --layer to this user and group, by number [default: root,
     /// and whoever a tar names]
-    #[arg(
-        long,
-        value_name = "UID[:GID]",
-        help_heading = "Base and layers",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "UID[:GID]", hide_short_help = true)]
     pub chown: Option<Owner>,
 
     /// Leave out of the directories of --layer what fits this pattern, in the grammar of
     /// `.dockerignore`: `**/node_modules`, `*.log`, `!important.log`; repeatable, the last that fits
     /// counts
-    #[arg(
-        long,
-        value_name = "PATTERN",
-        help_heading = "Base and layers",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "PATTERN", hide_short_help = true)]
     pub exclude: Vec<String>,
 
     /// Leave out what fits the patterns in this file, such as `.dockerignore`, which is not read
     /// unless named; repeatable, and before --exclude
-    #[arg(
-        long,
-        value_name = "FILE",
-        help_heading = "Base and layers",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub exclude_from: Vec<PathBuf>,
 
     /// Append the project's source as a layer of its own below /openhands/code: all of DIR but
     /// hidden directories, `__pycache__` and `*.pyc`. With --tag-scheme v0: what the source tag is
     /// a hash of, and images under the source, lock and versioned tags are used again
-    #[arg(
-        long,
-        value_name = "DIR",
-        help_heading = "Base and layers",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub code: Option<PathBuf>,
 
     /// Add the paths and settings that OpenHands' launchers take for granted
@@ -147,26 +128,36 @@ pub struct CommonArguments {
         value_name = "CONTRACT",
         requires = "deps",
         num_args = 0..=1,
-        default_missing_value = "auto",
-        help_heading = "Base and layers"
+        default_missing_value = "auto"
     )]
     pub contract: Option<ContractArgument>,
 
     /// How layers from directories and plain tars are compressed
-    #[arg(long, value_parser = choices::compression(), default_value = "gzip", help_heading = "Base and layers", hide_short_help = true)]
+    #[arg(long, value_parser = choices::compression(), default_value = "gzip", hide_short_help = true)]
     pub compression: Compression,
 
-    /// Where the result goes; repeatable for more tags and more places
-    #[arg(long, value_name = "REF", help_heading = "Targets")]
-    pub push: Vec<String>,
+    /// Where added layers go [default: top]
+    #[arg(long, value_parser = choices::position(), hide_short_help = true)]
+    pub position: Option<Position>,
 
+    /// Give the base what it lacks, as a tiny layer of links to the deps' tools
+    ///
+    /// auto, none, or a list of sh, bash, env, users, tmp, certificates. Reads the headers of the
+    /// base's layers, once
+    #[arg(long, value_name = "auto|none|LIST", default_value = "none")]
+    pub fit: Fit,
+}
+
+/// How targets are named, and what is allowed there.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Targets")]
+pub struct TargetArguments {
     /// Name results by a scheme of `ohoci tags`; --push then names repositories without tags
     #[arg(
         long,
         value_enum,
         value_name = "SCHEME",
         hide_possible_values = false,
-        help_heading = "Targets",
         hide_short_help = true
     )]
     pub tag_scheme: Option<SchemeName>,
@@ -177,55 +168,30 @@ pub struct CommonArguments {
         long,
         value_name = "KEY[=VALUE]",
         requires = "tag_scheme",
-        help_heading = "Targets",
         hide_short_help = true
     )]
     pub tag_input: Vec<String>,
 
-    /// Compose for this platform (os/arch[/variant]); repeatable, several make an index
-    #[arg(long, value_name = "PLATFORM", help_heading = "Platforms")]
-    pub platform: Vec<String>,
-
-    /// Compose for every platform of the base: index in, index out
-    #[arg(long, conflicts_with = "platform", help_heading = "Platforms")]
-    pub all_platforms: bool,
-
-    /// Where added layers go [default: top]
-    #[arg(long, value_parser = choices::position(), help_heading = "Base and layers", hide_short_help = true)]
-    pub position: Option<Position>,
-
     /// What to do when a target reference exists [default: replace]
-    #[arg(long, value_parser = choices::if_exists(), help_heading = "Targets", hide_short_help = true)]
+    #[arg(long, value_parser = choices::if_exists(), hide_short_help = true)]
     pub if_exists: Option<IfExists>,
 
-    /// Give the base what it lacks, as a tiny layer of links to the deps' tools
-    ///
-    /// auto, none, or a list of sh, bash, env, users, tmp, certificates. Reads the headers of the
-    /// base's layers, once
-    #[arg(
-        long,
-        value_name = "auto|none|LIST",
-        default_value = "none",
-        help_heading = "Base and layers"
-    )]
-    pub fit: String,
-
-    /// Fail, with the reason, rather than move layer bytes
-    #[arg(long, help_heading = "Targets", hide_short_help = true)]
-    pub no_upload: bool,
-
     /// Refuse images of more layers than this, up to 500 [default: 127, as many as Docker mounts]
-    #[arg(
-        long,
-        value_name = "COUNT",
-        help_heading = "Targets",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
     pub max_layers: Option<usize>,
+}
 
-    /// Config changes.
-    #[command(flatten)]
-    pub patch: PatchArguments,
+/// For which platforms.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Platforms")]
+pub struct PlatformArguments {
+    /// Compose for this platform (os/arch[/variant]); repeatable, several make an index
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Vec<Platform>,
+
+    /// Compose for every platform of the base: index in, index out
+    #[arg(long, conflicts_with = "platform")]
+    pub all_platforms: bool,
 }
 
 /// Flags that change the image's config and annotations.

@@ -2,10 +2,12 @@
 
 use clap::ValueEnum;
 
+use super::arguments::CommonArguments;
 use crate::context::Context;
 use crate::failure::Failure;
-use ohoci_image::Reference;
-pub(super) use ohoci_openhands::contract::Contract;
+use ohoci_compose::request::Request;
+use ohoci_openhands::contract::Contract;
+use ohoci_openhands::contract::server::{self, ServerError};
 
 /// Whose launchers an image is asked to be made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -21,37 +23,44 @@ pub enum ContractArgument {
     V1,
 }
 
-/// Refuses a contract whose server no deps image brings. One that says itself that it has the server
-/// is believed; of any other, layers are read, the smallest first, until the server is found.
-pub(super) async fn expect_server(
-    contract: Contract,
-    deps: &[Reference],
+/// The contract that the flag asks for; the deps images say which it is where that is left to them.
+/// They have its server, unless local layers may bring it.
+pub(super) async fn contract(
+    request: &Request,
+    arguments: &CommonArguments,
     context: &Context,
-) -> Result<(), Failure> {
-    let mut missing = None;
-    for reference in deps {
-        let one = context.resolver.deps(reference).await?;
-        let image = one.first_image().await?;
-        if Contract::of_deps(image.config.document().object()) == Some(contract) {
-            return Ok(());
-        }
-        let cache = &context.resolver.cache;
-        match one.first_missing(&image, contract.server(), cache).await? {
-            None => return Ok(()),
-            Some(path) => missing = missing.or(Some(format!("{reference} has no {path}"))),
+) -> Result<Option<Contract>, Failure> {
+    let (deps, resolver) = (&request.deps, &context.resolver);
+    let contract = match arguments.layers.contract {
+        None => return Ok(None),
+        Some(ContractArgument::V0) => Contract::V0,
+        Some(ContractArgument::V1) => Contract::V1,
+        Some(ContractArgument::Auto) => server::asked_for(deps, resolver).await?,
+    };
+    if arguments.layers.layer.is_empty() {
+        server::expect(contract, deps, resolver).await?;
+    }
+    Ok(Some(contract))
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        let failure = Self::usage(error.to_string());
+        match error {
+            ServerError::Read(error) => error.into(),
+            ServerError::Several | ServerError::Unsaid => {
+                failure.hinted("--contract v0 or --contract v1")
+            }
+            ServerError::Missing { contract, .. } => {
+                let recipe = match contract {
+                    Contract::V0 => "openhands-v0",
+                    Contract::V1 => "agent-server",
+                };
+                failure.hinted(format!(
+                    "`ohoci deps build {recipe}` makes a deps image with it; leave --contract out for \
+                     tools alone"
+                ))
+            }
         }
     }
-    let Some(missing) = missing else {
-        return Ok(());
-    };
-    let (name, recipe) = match contract {
-        Contract::V0 => ("v0", "openhands-v0"),
-        Contract::V1 => ("v1", "agent-server"),
-    };
-    Err(Failure::usage(format!(
-        "--contract {name} is for images that have the server, and {missing}"
-    ))
-    .hinted(format!(
-        "`ohoci deps build {recipe}` makes a deps image with it; leave --contract out for tools alone"
-    )))
 }

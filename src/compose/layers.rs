@@ -34,10 +34,10 @@ pub(super) async fn packed(
     }
     let excludes = Arc::new(excludes(arguments)?);
     let options = PackOptions {
-        owner: arguments.chown,
+        owner: arguments.layers.chown,
         ..options
     };
-    if arguments.chown.is_some() && texts.is_empty() {
+    if arguments.layers.chown.is_some() && texts.is_empty() {
         return Err(Failure::usage(
             "--chown is about what --layer adds, and there is none",
         ));
@@ -96,7 +96,7 @@ fn wanted(excludes: Arc<Excludes>) -> Box<local::Selection> {
 
 fn excludes(arguments: &CommonArguments) -> Result<Excludes, Failure> {
     let mut excludes = Excludes::none();
-    for path in &arguments.exclude_from {
+    for path in &arguments.layers.exclude_from {
         let what = || format!("cannot read {}", path.display());
         let text = regular::read(path)
             .and_then(text::decode)
@@ -105,7 +105,7 @@ fn excludes(arguments: &CommonArguments) -> Result<Excludes, Failure> {
             .add_lines(&text)
             .map_err(|error| Failure::new(what(), error.to_string()))?;
     }
-    for pattern in &arguments.exclude {
+    for pattern in &arguments.layers.exclude {
         excludes
             .add(pattern)
             .map_err(|error| Failure::usage(format!("--exclude: {error}")))?;

@@ -15,7 +15,7 @@ use std::time::Instant;
 pub use arguments::{Arguments, CommonArguments};
 pub use contract::ContractArgument;
 pub(super) use job::{common, epoch, job};
-pub(super) use tagging::Tagging;
+pub(super) use tagging::{named, naming};
 pub(super) use text::{cost, difference};
 
 use super::arguments::{Format, RegistryArguments};
@@ -38,10 +38,10 @@ pub(super) async fn run(
     let started = Instant::now();
     let context = Context::open(registry)?;
     let view = View {
-        format: arguments.format,
-        stats: arguments.stats,
-        digest_file: arguments.digest_file.as_deref(),
-        names_tags: arguments.common.tag_scheme.is_some(),
+        format: arguments.output.format,
+        stats: arguments.output.stats,
+        digest_file: arguments.output.digest_file.as_deref(),
+        names_tags: arguments.common.targets.tag_scheme.is_some(),
     };
     let typed = arguments.base.iter();
     let typed = typed.chain(&arguments.common.deps);

@@ -8,10 +8,8 @@ use super::arguments::CommonArguments;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::tags::{SchemeArguments, SchemeName};
-use ohoci_compose::job::{IfExists, Job, ReuseOrder};
-use ohoci_compose::read::{Choice, this_machine};
-use ohoci_image::{Content, Reference, RegistryReference};
-use ohoci_openhands::tags::{Scheme, TagError, content};
+use ohoci_compose::job::Job;
+use ohoci_openhands::tags::{Naming, NamingError, Scheme, TagError};
 
 /// What `ohoci tags` knows from flags and compose knows by itself.
 const KNOWN: [&str; 6] = [
@@ -23,71 +21,52 @@ const KNOWN: [&str; 6] = [
     "position",
 ];
 
-/// How results are named.
-#[derive(Clone, Debug)]
-pub(crate) struct Tagging {
-    scheme: Scheme,
-    reuse: bool,
+/// How the flags name results, if they do.
+pub(crate) fn naming(
+    arguments: &CommonArguments,
+    context: &Context,
+) -> Result<Option<Naming>, Failure> {
+    let Some(name) = arguments.targets.tag_scheme else {
+        return Ok(None);
+    };
+    let scheme = match name {
+        SchemeName::Content if arguments.targets.tag_input.is_empty() => {
+            Scheme::Content(Box::default())
+        }
+        SchemeName::Content => {
+            return Err(Failure::usage(
+                "--tag-input: the tags of scheme content depend on nothing but the image",
+            ));
+        }
+        name => inputs(
+            name,
+            &arguments.targets.tag_input,
+            arguments.layers.code.as_deref(),
+        )?
+        .scheme(&context.environment, None)?,
+    };
+    let reuse = arguments.layers.code.is_some() && matches!(scheme, Scheme::V0(_));
+    Ok(Some(Naming { scheme, reuse }))
 }
 
-impl Tagging {
-    /// What the flags ask for, if anything.
-    pub(crate) fn new(
-        arguments: &CommonArguments,
-        context: &Context,
-    ) -> Result<Option<Self>, Failure> {
-        let Some(name) = arguments.tag_scheme else {
-            return Ok(None);
-        };
-        let scheme = match name {
-            SchemeName::Content if arguments.tag_input.is_empty() => {
-                Scheme::Content(Box::default())
-            }
-            SchemeName::Content => {
-                return Err(Failure::usage(
-                    "--tag-input: the tags of scheme content depend on nothing but the image",
-                ));
-            }
-            name => inputs(name, &arguments.tag_input, arguments.code.as_deref())?
-                .scheme(&context.environment, None)?,
-        };
-        let reuse = arguments.code.is_some() && matches!(scheme, Scheme::V0(_));
-        Ok(Some(Self { scheme, reuse }))
-    }
-
-    /// Gives the job's targets, which name repositories, the tags for this base. `typed` is the
-    /// base as a person wrote it.
-    pub(crate) async fn apply(
-        &self,
-        typed: &str,
-        mut job: Job,
-        context: &Context,
-    ) -> Result<Job, Failure> {
-        let tags = match &self.scheme {
-            Scheme::Content(_) => vec![content_tag(&mut job, context).await?],
-            scheme => scheme.tags(typed).map_err(|error| match error {
-                TagError::NoInstance { .. } => Failure::usage(error.to_string())
-                    .hinted("give the name with --tag-input custom-tag=NAME"),
-                other => other.into(),
-            })?,
-        };
-        let mut push = Vec::new();
-        for place in &job.push {
-            for tag in &tags {
-                push.push(tagged(place, tag)?);
-            }
+/// The job, its targets named; `typed` is the base as a person wrote it.
+pub(crate) async fn named(
+    naming: &Naming,
+    typed: &str,
+    job: Job,
+    context: &Context,
+) -> Result<Job, Failure> {
+    let named = naming.apply(typed, job, &context.resolver).await;
+    named.map_err(|error| match error {
+        NamingError::Read(error) => error.into(),
+        NamingError::Reference(error) => error.into(),
+        NamingError::Tag(error @ TagError::NoInstance { .. }) => Failure::usage(error.to_string())
+            .hinted("give the name with --tag-input custom-tag=NAME"),
+        NamingError::Tag(error) => error.into(),
+        NamingError::Tagged(_) => {
+            Failure::usage(error.to_string()).hinted("name the repository or the directory alone")
         }
-        if let (true, [source, lock, versioned, ..]) = (self.reuse, push.as_slice()) {
-            job.reuse = Some(ReuseOrder {
-                source: source.clone(),
-                lock: lock.clone(),
-                versioned: versioned.clone(),
-            });
-            job.if_exists = IfExists::Skip;
-        }
-        job.push = push;
-        Ok(job)
-    }
+    })
 }
 
 /// The flags of `ohoci tags`, as `KEY=VALUE` or `KEY`.
@@ -138,75 +117,4 @@ fn inputs(
         .try_get_matches_from(words)
         .map_err(|error| fail(&error))?;
     SchemeArguments::from_arg_matches(&matches).map_err(|error| fail(&error))
-}
-
-/// The tag of everything that goes into the image. Base and deps are then read at the digests
-/// that are in it, so that the tag is right whatever moves meanwhile.
-async fn content_tag(job: &mut Job, context: &Context) -> Result<String, Failure> {
-    let reads: Vec<&Reference> = std::iter::once(&job.base).chain(&job.deps).collect();
-    context.resolver.announce(&reads, &[]);
-    let mut several = true;
-    let base = match &job.base {
-        Reference::Scratch => None,
-        base => {
-            let source = context.resolver.source(base).await?;
-            let root = source.root().await?;
-            several = matches!(root.content(), Content::Index { .. });
-            Some(root.digest().clone())
-        }
-    };
-    let mut deps = Vec::new();
-    for reference in &job.deps {
-        let image = context.resolver.deps(reference).await?;
-        deps.push(image.root.digest().clone());
-    }
-    job.pins.base.clone_from(&base);
-    job.pins.deps = deps.iter().cloned().map(Some).collect();
-    deps.extend(
-        job.layers
-            .iter()
-            .map(|layer| layer.descriptor.digest.clone()),
-    );
-    let inputs = content::Inputs {
-        deps,
-        position: job.position,
-        patch: job.patch.clone(),
-        path: job.deps_path.clone(),
-        annotations: job.annotations.clone(),
-        platforms: match &job.choice {
-            Choice::All => vec!["all".to_owned()],
-            Choice::Platforms(list) => list.iter().map(ToString::to_string).collect(),
-            // Of several images it is this machine's that is taken.
-            Choice::Default if several => vec![this_machine().to_string()],
-            Choice::Default => Vec::new(),
-        },
-        created: job.created.clone(),
-    };
-    Ok(inputs.tag(base.as_ref()))
-}
-
-/// A target that names no tag, with one.
-fn tagged(place: &Reference, tag: &str) -> Result<Reference, Failure> {
-    let refuse = || {
-        Failure::usage(format!("--push {place}: --tag-scheme makes the tag"))
-            .hinted("name the repository or the directory alone")
-    };
-    match place {
-        Reference::Registry(registry)
-            if registry.tag().is_none() && registry.digest().is_none() =>
-        {
-            RegistryReference::new(registry.host(), registry.repository(), Some(tag), None)
-                .map(Reference::Registry)
-                .map_err(Failure::from)
-        }
-        Reference::Layout { path, tag: None } => Ok(Reference::Layout {
-            path: path.clone(),
-            tag: Some(tag.to_owned()),
-        }),
-        Reference::OciArchive { path, tag: None } => Ok(Reference::OciArchive {
-            path: path.clone(),
-            tag: Some(tag.to_owned()),
-        }),
-        _ => Err(refuse()),
-    }
 }

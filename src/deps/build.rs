@@ -58,7 +58,7 @@ pub struct Arguments {
 
     /// Only for this platform; repeatable
     #[arg(long, value_name = "PLATFORM")]
-    pub platform: Vec<String>,
+    pub platform: Vec<Platform>,
 
     /// Only these features, and what they require; repeatable
     #[arg(long, value_name = "NAME")]

@@ -26,7 +26,7 @@ pub struct Arguments {
 
     /// Only for this platform; repeatable
     #[arg(long, value_name = "PLATFORM")]
-    pub platform: Vec<String>,
+    pub platform: Vec<Platform>,
 
     /// How the result is written to stdout
     #[arg(long, value_enum, default_value_t)]
@@ -66,16 +66,13 @@ pub(super) async fn run(
 }
 
 /// The platforms that are asked for, which must be among the recipe's.
-pub(super) fn platforms(asked: &[String], recipe: &Recipe) -> Result<Vec<Platform>, Failure> {
+pub(super) fn platforms(asked: &[Platform], recipe: &Recipe) -> Result<Vec<Platform>, Failure> {
     if asked.is_empty() {
         return Ok(recipe.platforms.clone());
     }
-    let platforms = asked.iter().map(|text| {
-        let platform: Platform = text
-            .parse()
-            .map_err(|error| Failure::usage(format!("--platform: {error}")))?;
-        if recipe.platforms.contains(&platform) {
-            return Ok(platform);
+    let platforms = asked.iter().map(|platform| {
+        if recipe.platforms.contains(platform) {
+            return Ok(platform.clone());
         }
         let there: Vec<String> = recipe.platforms.iter().map(ToString::to_string).collect();
         Err(Failure::usage(format!(

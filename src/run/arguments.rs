@@ -47,7 +47,7 @@ pub struct Arguments {
 
     /// Of an index, take the image for this platform [default: the one for this machine]
     #[arg(long, value_name = "PLATFORM", conflicts_with = "rootfs")]
-    pub platform: Option<String>,
+    pub platform: Option<Platform>,
 
     /// Set a variable, or pass on this process's own one of that name; repeatable
     #[arg(long, short, value_name = "NAME[=VALUE]")]
@@ -206,18 +206,14 @@ impl Arguments {
             );
             return Err(Failure::usage(format!("there is no flag {image}")).hinted(hint));
         }
-        let platform = match &self.platform {
-            None => None,
-            Some(text) => Some(
-                text.parse()
-                    .map_err(|error| Failure::usage(format!("--platform: {error}")))?,
-            ),
-        };
         let words = match words.split_first() {
             Some((dashes, rest)) if dashes == "--" => rest,
             _ => words,
         };
-        Ok((RootChoice::Image(image.parse()?, platform), words))
+        Ok((
+            RootChoice::Image(image.parse()?, self.platform.clone()),
+            words,
+        ))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::{exit_code, output, printable};
 use ohoci_config::environment::PATH;
-use ohoci_image::Reference;
+use ohoci_image::{Platform, Reference};
 use ohoci_swebench_images::audit_image::audit_image;
 use ohoci_swebench_images::git::Git;
 
@@ -35,7 +35,7 @@ pub struct Arguments {
 
     /// Look at the image for this platform (os/arch[/variant])
     #[arg(long, value_name = "PLATFORM")]
-    pub platform: Option<String>,
+    pub platform: Option<Platform>,
 
     /// How the result is written to stdout
     #[arg(long, value_enum, default_value_t)]
@@ -48,20 +48,13 @@ pub(super) async fn run(
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
     let image: Reference = arguments.image.parse()?;
-    let platform = match &arguments.platform {
-        None => None,
-        Some(text) => Some(
-            text.parse()
-                .map_err(|error| Failure::usage(format!("--platform: {error}")))?,
-        ),
-    };
     let context = Context::open(registry)?;
     let git = Git::find(context.environment.get(PATH).as_deref())
         .ok_or_else(|| Failure::new("cannot audit anything", "the program git is not installed"))?;
     let audit = audit_image(
         &context.resolver,
         &image,
-        platform.as_ref(),
+        arguments.platform.as_ref(),
         arguments.base_commit.as_deref(),
         &git,
         &context.work_dir,

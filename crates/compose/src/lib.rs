@@ -59,6 +59,7 @@ mod real_path;
 pub mod recompose;
 mod referrers;
 pub mod report;
+pub mod request;
 pub mod resolver;
 pub mod watch;
 

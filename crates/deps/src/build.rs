@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::assemble::{Assembled, assemble, merged};
+use super::assemble::{Assembled, assemble};
 use super::audit::Audit;
 use super::fetch::Fetcher;
 use super::lock::{Lock, LockedFile};
@@ -27,7 +27,7 @@ use ohoci_compose::job::Job;
 use ohoci_compose::local::{LocalLayer, pack_error};
 use ohoci_compose::read::Choice;
 use ohoci_compose::report::{ComposeReport, Cost};
-use ohoci_image::config_patch::ConfigPatch;
+use ohoci_image::config_patch::{ConfigPatch, merged};
 use ohoci_image::media_type::Compression;
 use ohoci_image::referrer::Artifact;
 use ohoci_image::timestamp::Timestamp;

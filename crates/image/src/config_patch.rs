@@ -1,5 +1,7 @@
 //! Changes to an image config: environment, entrypoint, labels and the like.
 
+mod merged;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +10,7 @@ use serde_json::{Map, Value};
 use super::diff::{self, Change};
 use super::env::{self, ExpandError, NameCase};
 use super::runtime_check;
+pub use merged::merged;
 
 /// What to change in an image config (image-spec `config.md`).
 ///

@@ -7,14 +7,18 @@
 //! openhands-ai.
 
 pub mod check;
+pub mod server;
+
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use ohoci_compose::local::LocalLayer;
 use ohoci_image::config_patch::ConfigPatch;
 use ohoci_image::label;
 use ohoci_layer::path::PathError;
 use ohoci_layer::tree::TreeError;
-use ohoci_layer::{Entry, Kind, LayerPath, Rules, Tree};
+use ohoci_layer::{Entry, Kind, LayerPath, PackOptions, Rules, Tree};
 
 /// Whose launchers an image is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,9 @@ pub enum ContractError {
     /// A tree that contradicts itself.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// It cannot be written.
+    #[error("{}: {}", .0.what(), .0.why())]
+    Pack(ohoci_store::Error),
 }
 
 impl Contract {
@@ -91,7 +98,26 @@ impl Contract {
         }
     }
 
-    /// Its layer: links to what a deps image has below `/openhands`, and the workspace.
+    /// Its layer, packed.
+    ///
+    /// # Errors
+    /// When it cannot be written into `work_dir`.
+    pub fn layer(
+        self,
+        options: &PackOptions,
+        work_dir: &Path,
+    ) -> Result<LocalLayer, ContractError> {
+        let created_by = format!("ohoci: {}", self.name());
+        let name = self.name().to_owned();
+        let packed = LocalLayer::of_tree(name, self.tree()?, created_by, options, work_dir);
+        Ok(LocalLayer {
+            // What it replaces, it replaces knowingly.
+            directories: Vec::new(),
+            ..packed.map_err(ContractError::Pack)?
+        })
+    }
+
+    /// The files of its layer: links to what a deps image has below `/openhands`, and the workspace.
     ///
     /// # Errors
     /// When a path or the tree is refused, which no contract's is.

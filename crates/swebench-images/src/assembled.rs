@@ -24,7 +24,7 @@ use ohoci_compose::watch::Unwatched;
 use ohoci_deps::lock::Lock;
 use ohoci_deps::recipe::{Feature, Recipe};
 use ohoci_deps::rootfs::RootFiles;
-use ohoci_image::config_patch::ConfigPatch;
+use ohoci_image::config_patch::{ConfigPatch, merged};
 use ohoci_image::{Platform, Reference};
 use ohoci_layer::Tree;
 use ohoci_layer::pack::PackOptions;
@@ -210,7 +210,7 @@ impl<'a> AssembledBase<'a> {
 /// What the recipe says of the image's config.
 fn patch(recipe: &Recipe) -> ConfigPatch {
     let patches = recipe.features.iter().map(|feature| &feature.patch);
-    ohoci_deps::assemble::merged(patches.chain([&recipe.patch]))
+    merged(patches.chain([&recipe.patch]))
 }
 
 fn users(recipe: &Recipe) -> Vec<&str> {

@@ -7,11 +7,9 @@ mod elsewhere;
 mod error;
 mod features;
 pub(crate) mod packages;
-mod patch;
 mod python;
 mod sources;
 
 pub use error::AssembleError;
 pub use features::{Assembled, AssembledLayer, assemble};
-pub use patch::merged;
 pub(crate) use sources::digest_of;

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{BuildError, Work};
-use crate::assemble::{Assembled, merged};
+use crate::assemble::Assembled;
 use crate::bytecode::{BytecodeError, Job, Wanted, compiled};
 use crate::recipe::{Bytecode, Feature, Recipe};
 use ohoci_compose::read::this_machine;
 use ohoci_config::environment::PATH;
 use ohoci_image::Platform;
+use ohoci_image::config_patch::merged;
 use ohoci_layer::{Entry, Rules, Tree};
 use ohoci_sandbox::Limiter;
 

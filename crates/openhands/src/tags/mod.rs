@@ -5,6 +5,7 @@
 //! * [`v1`]: agent-server images of the software-agent-sdk.
 //! * [`bench`](mod@bench): evaluation images of the benchmarks.
 //! * [`content`]: from the digests of everything that goes in.
+//! * [`naming`](mod@naming): the targets of compose jobs, tagged.
 //! * [`legal`](mod@legal): what becomes of a tag that no registry would take.
 
 pub mod bench;
@@ -12,8 +13,10 @@ pub mod content;
 pub mod dirhash;
 mod hash;
 pub mod legal;
+pub mod naming;
 pub mod scheme;
 pub mod v0;
 pub mod v1;
 
+pub use naming::{Naming, NamingError};
 pub use scheme::{Scheme, TagError};

@@ -1,6 +1,6 @@
-//! The config patch of a deps image, from those of its features.
+//! Several patches as one.
 
-use ohoci_image::config_patch::ConfigPatch;
+use super::ConfigPatch;
 
 /// Patches one after the other as one: of single values and variables the last one counts, lists
 /// add up.
