@@ -66,7 +66,7 @@ const ALLOWED: &[(&str, usize, &str)] = &[
     ),
     ("src/swebench/images/base.rs", ANY, "logs"),
     (
-        "src/swebench/images/request.rs",
+        "src/swebench/images/build.rs",
         ANY,
         "a directory that the user names",
     ),
@@ -258,6 +258,11 @@ const ALLOWED: &[(&str, usize, &str)] = &[
         "crates/sandbox/src/overlay.rs",
         ANY,
         "directories that are made before anything runs over them",
+    ),
+    (
+        "crates/sandbox/src/workspace.rs",
+        3,
+        "programs of this machine, and directories that are made before anything runs over them",
     ),
     (
         "crates/sandbox/src/remove.rs",

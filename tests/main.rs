@@ -10,6 +10,8 @@ mod beneath;
 #[cfg(test)]
 mod check;
 #[cfg(test)]
+mod circles;
+#[cfg(test)]
 mod compose;
 #[cfg(test)]
 mod containers;

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
-use ohoci_swebench::eval_script::{self, Steps};
+use ohoci_swebench::eval_script;
 use ohoci_swebench::grading::{GradeError, Resolution, grade};
 use ohoci_swebench::log_parser::{Instance, LogParser, names};
 use ohoci_swebench::predictions::Predictions;
 use ohoci_swebench::row::{Place, Row};
+use ohoci_swebench::specs::Steps;
 use ohoci_swebench::summary::{self, Evidence, Leftovers, Summary};
 use serde_json::Value;
 

@@ -10,13 +10,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Map, Value};
 
 use super::arguments::Arguments;
+use super::list::{lines, parsed_templates, unreadable};
 use crate::compose;
 use crate::context::Context;
 use crate::failure::Failure;
 use ohoci_compose::batch::{Item, Template, Work};
 use ohoci_compose::job::{Job, Pins};
 use ohoci_config::text;
-use ohoci_image::reference::ReferenceError;
 use ohoci_image::{Digest, Reference};
 
 /// Largest list of bases or plan that is read, in bytes.
@@ -113,17 +113,6 @@ async fn from_bases(
             Ok(item(job))
         });
     stream::iter(items).buffered(READ_AHEAD).try_collect().await
-}
-
-pub(super) fn parsed_templates(arguments: &Arguments) -> Result<Vec<Template>, Failure> {
-    arguments
-        .compose
-        .push
-        .iter()
-        .map(|text| {
-            Template::parse(text).map_err(|error| Failure::usage(format!("--push: {error}")))
-        })
-        .collect()
 }
 
 fn templates(arguments: &Arguments, context: &Context) -> Result<Vec<Template>, Failure> {
@@ -255,25 +244,6 @@ fn check_targets(items: &[Item]) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// What is wrong with a line that should be a reference. A line of what can be none is not quoted:
-/// another file than was meant may have been named, and it may hold secrets.
-pub(super) fn unreadable(line: &str, error: &ReferenceError) -> String {
-    let plausible = |c: char| c.is_ascii_alphanumeric() || "._-/:@+[]".contains(c);
-    if line.chars().all(plausible) {
-        error.to_string()
-    } else {
-        "it is no reference to an image".to_owned()
-    }
-}
-
-/// Lines with something on them, counted from 1, without comments.
-pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines()
-        .enumerate()
-        .map(|(at, line)| (at + 1, line.trim()))
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod input;
+mod list;
 mod rebase;
 mod text;
 mod watch;

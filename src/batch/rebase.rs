@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::arguments::Arguments;
-use super::input::{lines, parsed_templates};
+use super::list::{lines, parsed_templates, unreadable};
 use crate::context::Context;
 use crate::failure::Failure;
 use ohoci_compose::batch::{Item, Rebasing, Work};
@@ -51,7 +51,7 @@ pub(super) fn items(
         let at_line = |error: String| Failure::usage(format!("{}:{at}: {error}", path.display()));
         let reference: Reference = line
             .parse()
-            .map_err(|error| at_line(super::input::unreadable(line, &error)))?;
+            .map_err(|error| at_line(unreadable(line, &error)))?;
         let Some(registry) = reference.registry() else {
             return Err(at_line(format!("{reference} is not in a registry")));
         };

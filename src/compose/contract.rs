@@ -2,7 +2,6 @@
 
 use clap::ValueEnum;
 
-use super::arguments::CommonArguments;
 use crate::context::Context;
 use crate::failure::Failure;
 use ohoci_compose::request::Request;
@@ -24,20 +23,21 @@ pub enum ContractArgument {
 }
 
 /// The contract that the flag asks for; the deps images say which it is where that is left to them.
-/// They have its server, unless local layers may bring it.
+/// They have its server, unless local layers `may_bring_it`.
 pub(super) async fn contract(
     request: &Request,
-    arguments: &CommonArguments,
+    asked: Option<ContractArgument>,
+    may_bring_it: bool,
     context: &Context,
 ) -> Result<Option<Contract>, Failure> {
     let (deps, resolver) = (&request.deps, &context.resolver);
-    let contract = match arguments.layers.contract {
+    let contract = match asked {
         None => return Ok(None),
         Some(ContractArgument::V0) => Contract::V0,
         Some(ContractArgument::V1) => Contract::V1,
         Some(ContractArgument::Auto) => server::asked_for(deps, resolver).await?,
     };
-    if arguments.layers.layer.is_empty() {
+    if !may_bring_it {
         server::expect(contract, deps, resolver).await?;
     }
     Ok(Some(contract))

@@ -90,7 +90,8 @@ async fn packed(
     context: &Context,
 ) -> Result<Job, Failure> {
     // What is wrong with the deps is said before minutes go into packing.
-    let contract = contract(&request, arguments, context).await?;
+    let layers = &arguments.layers;
+    let contract = contract(&request, layers.contract, !layers.layer.is_empty(), context).await?;
     if let Some(contract) = contract {
         request.patch = merged([&contract.patch(), &request.patch]);
     }

@@ -7,8 +7,9 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use ohoci_image::media_type::{Compression, Family};
-use ohoci_swebench::eval_script::{Steps, from_patch};
+use ohoci_swebench::eval_script::from_patch;
 use ohoci_swebench::row::Row;
+use ohoci_swebench::specs::Steps;
 use serde_json::{Value, json};
 
 use crate::support::command::{Ohoci, Outcome};

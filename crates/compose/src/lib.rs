@@ -57,6 +57,7 @@ pub mod plan;
 pub mod read;
 mod real_path;
 pub mod recompose;
+pub mod recorded;
 mod referrers;
 pub mod report;
 pub mod request;

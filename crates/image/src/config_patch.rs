@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::config_value::{is_signal, port_key, user_fault};
 use super::diff::{self, Change};
 use super::env::{self, ExpandError, NameCase};
-use super::runtime_check;
 pub use merged::merged;
 
 /// What to change in an image config (image-spec `config.md`).
@@ -180,7 +180,7 @@ impl ConfigPatch {
             }
         }
         if let Some(user) = &self.user
-            && let Some(why) = runtime_check::user_fault(user)
+            && let Some(why) = user_fault(user)
         {
             return Err(PatchError::User {
                 user: user.clone(),
@@ -194,7 +194,7 @@ impl ConfigPatch {
             return Err(PatchError::LabelName);
         }
         for port in &self.exposed_ports {
-            port_key(port)?;
+            port_key(port).ok_or_else(|| PatchError::Port(port.clone()))?;
         }
         match &self.stop_signal {
             Some(signal) if !is_signal(signal) => Err(PatchError::StopSignal(signal.clone())),
@@ -230,7 +230,7 @@ impl ConfigPatch {
             let ports = object_at(inner, "ExposedPorts", "config.ExposedPorts")?;
             for port in &self.exposed_ports {
                 ports
-                    .entry(port_key(port)?)
+                    .entry(port_key(port).ok_or_else(|| PatchError::Port(port.clone()))?)
                     .or_insert_with(|| Value::Object(Map::new()));
             }
         }
@@ -380,35 +380,6 @@ fn string_list(value: Option<&Value>, path: &str) -> Result<Vec<String>, PatchEr
                 })
         })
         .collect()
-}
-
-/// The key in `ExposedPorts`: Docker writes the protocol that is meant by leaving it out.
-pub(super) fn port_key(text: &str) -> Result<String, PatchError> {
-    let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let number = port
-        .bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| port.parse::<u16>().ok())
-        .flatten()
-        .filter(|number| *number != 0);
-    match number {
-        Some(number) if matches!(protocol, "tcp" | "udp" | "sctp") => {
-            Ok(format!("{number}/{protocol}"))
-        }
-        _ => Err(PatchError::Port(text.to_owned())),
-    }
-}
-
-/// A number, or letters, digits, `+` and `-` as in `SIGRTMIN+3`.
-pub(super) fn is_signal(text: &str) -> bool {
-    if text.bytes().all(|b| b.is_ascii_digit()) {
-        return text.parse::<u8>().is_ok_and(|number| number > 0);
-    }
-    text.len() <= 20
-        && text.starts_with(|c: char| c.is_ascii_uppercase())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-'))
 }
 
 /// Key-value pairs that are written as one object and keep their order.

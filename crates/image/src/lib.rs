@@ -4,6 +4,7 @@ pub mod annotation;
 pub mod artifact;
 pub mod compose;
 pub mod config_patch;
+mod config_value;
 pub mod convert;
 pub mod descriptor;
 pub mod diff;

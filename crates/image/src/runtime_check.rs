@@ -2,11 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::config_patch::{is_signal, port_key};
-
-/// The largest number of a user or group that runtimes take (moby `pkg/user`, runc
-/// `libcontainer/user`).
-const LARGEST_ID: u64 = (1 << 31) - 1;
+use super::config_value::{is_signal, port_key, user_fault};
 
 /// What runtimes will refuse, a sentence each; `config` is an image config for Linux.
 #[must_use]
@@ -36,7 +32,7 @@ pub fn misgivings(config: &Map<String, Value>) -> Vec<String> {
         }
     }
     for port in keys(inner, "ExposedPorts") {
-        if port_key(port).is_err() {
+        if port_key(port).is_none() {
             found.push(format!("ExposedPorts {port:?} is no port"));
         }
     }
@@ -56,32 +52,6 @@ pub fn misgivings(config: &Map<String, Value>) -> Vec<String> {
         }
     }
     found
-}
-
-/// Why a user, `USER[:GROUP]`, cannot be looked up.
-#[must_use]
-pub fn user_fault(user: &str) -> Option<&'static str> {
-    if user.is_empty() {
-        return None;
-    }
-    let parts: Vec<&str> = user.split(':').collect();
-    let too_large = |part: &str| {
-        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        digits && part.parse::<u64>().map_or(true, |id| id > LARGEST_ID)
-    };
-    if parts.len() > 2 {
-        Some("has more than a user and a group")
-    } else if user.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        Some("has a space or a control character in it")
-    } else if parts.iter().any(|part| part.starts_with('-')) {
-        Some("begins with a minus")
-    } else if parts.iter().any(|part| part.starts_with('+')) {
-        Some("begins with a plus")
-    } else if parts.iter().any(|part| too_large(part)) {
-        Some("is a number above 2147483647")
-    } else {
-        None
-    }
 }
 
 fn list<'a>(inner: &'a Map<String, Value>, key: &str) -> impl Iterator<Item = &'a str> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 use super::compress::{Compressor, Settings};
-use super::pack::{LayerFile, PackedLayer};
+use super::packed::{LayerFile, PackedLayer};
 use ohoci_image::media_type::{Compression, Family};
 use ohoci_image::{Algorithm, Descriptor, Digest, Hasher};
 

@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-
-use tempfile::TempPath;
 
 use super::blob::{Blob, Metered, Tee, descriptor};
 use super::compress::Settings;
@@ -16,6 +14,7 @@ use super::directory::{DirectoryError, Wanted, read_directory_of, read_file};
 use super::entry::{Entry, Kind};
 use super::limits::{Budget, UnpackLimits};
 use super::owner::Owner;
+use super::packed::{LayerFile, PackedLayer};
 use super::path::LayerPath;
 use super::source::LayerSource;
 use super::tar_field::has_right_checksum;
@@ -25,7 +24,6 @@ use super::tree::{Rules, Tree};
 use super::whiteout;
 use ohoci_files::regular;
 use ohoci_image::media_type::Compression;
-use ohoci_image::{Descriptor, Digest};
 
 /// How to pack.
 #[derive(Clone, Copy, Debug)]
@@ -69,28 +67,6 @@ impl PackOptions {
     }
 }
 
-/// A layer blob on disk.
-#[derive(Debug)]
-pub struct PackedLayer {
-    /// The blob, by its OCI media type.
-    pub descriptor: Descriptor,
-    /// The digest of the tar in it.
-    pub diff_id: Digest,
-    /// Where the blob is.
-    pub file: LayerFile,
-    /// How many members the tar has.
-    pub entries: u64,
-    /// The size of the tar in bytes.
-    pub uncompressed_size: u64,
-    /// What made it, for the image's history. Says nothing about this machine.
-    pub created_by: String,
-    /// What was left out, and why, for a person.
-    pub notes: Vec<String>,
-    /// Its directories, those that it only implies among them, as far as bases have symlinks in
-    /// their places: of three names at most.
-    pub directories: Vec<LayerPath>,
-}
-
 /// How many names the paths of [`PackedLayer::directories`] have at most.
 const SHALLOW: usize = 3;
 
@@ -115,26 +91,6 @@ fn directories<T>(tree: &Tree<T>) -> Vec<LayerPath> {
         }
     }
     found.into_iter().collect()
-}
-
-/// The file that a blob is in.
-#[derive(Debug)]
-pub enum LayerFile {
-    /// The file that was given, which is the blob as it stands.
-    Given(PathBuf),
-    /// A file that is removed when this is dropped.
-    Temporary(TempPath),
-}
-
-impl LayerFile {
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::Given(path) => path,
-            Self::Temporary(path) => path,
-        }
-    }
 }
 
 /// Why something cannot become a layer.

@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use super::sparse;
-
 /// What an extended attribute's record name begins with; star's convention, which GNU tar, Go and
 /// every container runtime follow.
 pub const XATTR: &[u8] = b"SCHILY.xattr.";
@@ -42,7 +40,7 @@ pub fn parse(mut data: &[u8]) -> Result<Records, &'static str> {
         }
         // The oldest format of sparse files has a pair of records for each piece of data; together
         // they are what the next one has as one record.
-        if sparse::is_repeated(key) {
+        if is_repeated(key) {
             let map = records.entry(b"GNU.sparse.map".to_vec()).or_default();
             if !map.is_empty() {
                 map.push(b',');
@@ -108,6 +106,11 @@ pub fn seconds(text: &[u8]) -> Option<i64> {
 
 fn digits(number: usize) -> usize {
     number.checked_ilog10().unwrap_or(0) as usize + 1
+}
+
+/// Takes the repeated records of format 0.0 together, which only mean something in their order.
+fn is_repeated(key: &[u8]) -> bool {
+    matches!(key, b"GNU.sparse.offset" | b"GNU.sparse.numbytes")
 }
 
 #[cfg(test)]

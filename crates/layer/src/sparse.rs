@@ -53,11 +53,6 @@ pub(super) enum Described {
 
 const BROKEN: &str = "its map of holes is malformed";
 
-/// Takes the repeated records of format 0.0 together, which only mean something in their order.
-pub(super) fn is_repeated(key: &[u8]) -> bool {
-    matches!(key, b"GNU.sparse.offset" | b"GNU.sparse.numbytes")
-}
-
 /// Reads what a PAX header says.
 ///
 /// # Errors

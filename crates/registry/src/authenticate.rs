@@ -2,9 +2,9 @@
 
 use reqwest::Method;
 
+use super::call::Call;
 use super::client::Client;
 use super::error::{Error, ErrorKind};
-use super::transport::Call;
 
 impl Client {
     /// Asks the registry for its API root with the client's credentials.

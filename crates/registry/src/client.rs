@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::error::Error;
-use super::repository::Repository;
 use super::scope::Scope;
 use super::settings::Settings;
 use super::statistics::Statistics;
@@ -51,11 +50,5 @@ impl Client {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.0.warnings.all()
-    }
-
-    /// A repository; nothing is sent.
-    #[must_use]
-    pub fn repository(&self, host: &str, name: &str) -> Repository {
-        Repository::new(self.clone(), host, name)
     }
 }

@@ -13,13 +13,14 @@ use reqwest::header::{
 use reqwest::{Method, Url};
 
 use super::body::ByteStream;
+use super::call::{Call, Payload};
 use super::error::{Error, ErrorKind};
 use super::failure::{Failure, Shown, authority};
 use super::host::Host;
 use super::reply::Reply;
 use super::sent::Sent;
 use super::statistics::{Counters, RateLimit};
-use super::transport::{Call, Payload, Transport};
+use super::transport::Transport;
 use ohoci_http::{AddressScope, Pace, TransportError, TransportSettings, redacted};
 
 /// Most redirects that one request follows.

@@ -17,7 +17,7 @@ use super::pacing::Pacing;
 use super::reply::Reply;
 use super::scope::{Scope, ScopeSet};
 use super::settings::HostSettings;
-use super::token::TokenCache;
+use super::token_cache::TokenCache;
 use super::token_memory::{TokenMemory, TokenServer};
 use ohoci_http::retry::is_transient;
 use ohoci_http::{AddressScope, TransportSettings};

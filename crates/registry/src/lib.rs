@@ -3,7 +3,8 @@
 //! * [`client`], [`repository`]: what callers hold.
 //! * [`manifests`], [`blobs`], [`mount`], [`session`], [`upload`], [`tags`], [`referrers`]: what
 //!   can be done with a repository, one endpoint of distribution-spec each.
-//! * `transport`: one logical request: patience, pace, proof. `exchange`: one request on the wire.
+//! * `call`, `send`: one logical request. It is sent again as `retry` says, with the proof that
+//!   `authorization` finds, and each time goes over the wire by `exchange`.
 //! * `host`: what is known about one registry. `challenge`, `scope`, `token`: authentication.
 //! * `ohoci_http`, the crate: where we may be sent, and how connections are made.
 
@@ -25,6 +26,9 @@ pub mod statistics;
 pub mod tags;
 pub mod upload;
 
+mod authorization;
+mod authorization_header;
+mod call;
 mod challenge;
 mod download;
 mod error_body;
@@ -35,9 +39,12 @@ mod link;
 mod loopback;
 mod pacing;
 mod reply;
+mod retry;
 mod retry_after;
+mod send;
 mod sent;
 mod token;
+mod token_cache;
 mod token_memory;
 mod transport;
 mod warning;

@@ -3,10 +3,10 @@
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
+use super::call::{Call, Payload};
 use super::error::{Error, ErrorKind};
 use super::reply::Reply;
 use super::repository::{Endpoint, Repository};
-use super::transport::{Call, Payload};
 use ohoci_image::manifest::MAX_SIZE;
 use ohoci_image::{Digest, Manifest, Pointer, media_type};
 

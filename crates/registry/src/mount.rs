@@ -3,12 +3,12 @@
 
 use reqwest::Method;
 
+use super::call::RetryLimit;
 use super::error::{Error, ErrorKind};
 use super::manifests::content_digest;
 use super::repository::Repository;
 use super::scope::{Scope, ScopeSet};
 use super::session::UploadSession;
-use super::transport::RetryLimit;
 use ohoci_image::Digest;
 
 /// How a mount went.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use reqwest::{Method, Url};
 
+use super::call::{Call, RetryLimit};
 use super::client::Client;
 use super::error::{Error, ErrorKind};
 use super::host::Host;
 use super::scope::{Scope, ScopeSet};
-use super::transport::{Call, Transport};
+use super::transport::Transport;
 use ohoci_image::Digest;
 
 /// A repository in a registry.
@@ -20,15 +21,19 @@ pub struct Repository {
     name: String,
 }
 
-impl Repository {
-    pub(crate) fn new(client: Client, host: &str, name: &str) -> Self {
-        Self {
-            client,
+impl Client {
+    /// A repository; nothing is sent.
+    #[must_use]
+    pub fn repository(&self, host: &str, name: &str) -> Repository {
+        Repository {
+            client: self.clone(),
             host: host.to_owned(),
             name: name.to_owned(),
         }
     }
+}
 
+impl Repository {
     /// The registry as it stands in references.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -161,7 +166,7 @@ impl Endpoint {
         let call = call.scoped(ScopeSet::of(Scope::pull(&self.name)));
         Ok(if self.is_mirror {
             // Another endpoint has the same content; it is not worth waiting for this one.
-            call.retry_limit(super::transport::RetryLimit::UpTo(1))
+            call.retry_limit(RetryLimit::UpTo(1))
         } else {
             call
         })

@@ -20,6 +20,15 @@ pub(crate) fn parse(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Op
     Some(then.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
+/// The clock, for a `Retry-After` date whose answer carries no date of its own.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long to wait has no influence on content"
+)]
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

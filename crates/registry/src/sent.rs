@@ -8,7 +8,7 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 use url::form_urlencoded;
 
-use super::transport::Payload;
+use super::call::Payload;
 use ohoci_config::secrets::{LEFT_OUT, without_secrets};
 
 /// Values that are shorter are words like any other.

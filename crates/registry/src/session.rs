@@ -5,11 +5,11 @@ use std::fmt;
 use reqwest::header::{HeaderName, LOCATION, RANGE};
 use reqwest::{Method, Url};
 
+use super::call::RetryLimit;
 use super::error::{Error, ErrorKind};
 use super::exchange::resolve;
 use super::reply::Reply;
 use super::repository::Repository;
-use super::transport::RetryLimit;
 use ohoci_http::redacted;
 use ohoci_image::Digest;
 

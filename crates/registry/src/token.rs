@@ -1,19 +1,16 @@
-//! Tokens: asking a token server, and keeping what it gave (distribution, `docs/spec/auth`).
+//! Asking a token server (distribution, `docs/spec/auth`).
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use parking_lot::Mutex;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::Value;
 use tokio::time::Instant;
 use url::form_urlencoded;
 
+use super::authorization_header::basic_of;
+use super::call::{Call, Payload};
 use super::credential::{Credential, Secret};
 use super::error::{Error, ErrorKind};
 use super::failure::authority;
@@ -21,7 +18,8 @@ use super::host::Host;
 use super::pacing::Lane;
 use super::reply::Reply;
 use super::scope::ScopeSet;
-use super::transport::{Call, Payload, Transport};
+use super::token_cache::Token;
+use super::transport::Transport;
 
 /// Largest answer of a token server that is read, in bytes.
 const MAX_TOKEN_ANSWER: u64 = 1 << 20;
@@ -31,82 +29,6 @@ const MAX_TOKEN: usize = 256 << 10;
 
 /// How long a token lives whose server does not say.
 const DEFAULT_LIFETIME: u64 = 60;
-
-/// A token and what it is good for.
-#[derive(Clone, Debug)]
-pub(crate) struct Token {
-    pub(crate) secret: Secret,
-    scopes: ScopeSet,
-    credential: Credential,
-    renew_at: Instant,
-}
-
-/// The tokens of one host.
-#[derive(Debug, Default)]
-pub(crate) struct TokenCache {
-    tokens: Mutex<Vec<Token>>,
-    flights: Mutex<HashMap<String, Arc<Flight>>>,
-}
-
-/// One request for a token that many may wait for.
-#[derive(Debug, Default)]
-struct Flight {
-    landing: tokio::sync::Mutex<Option<(Instant, Error)>>,
-}
-
-impl Token {
-    /// Whether it was asked for more than `scopes`.
-    pub(crate) fn holds_more_than(&self, scopes: &ScopeSet) -> bool {
-        self.scopes.len() > scopes.len()
-    }
-}
-
-impl TokenCache {
-    /// A token that permits at least `scopes` and lives a little longer.
-    pub(crate) fn find(&self, scopes: &ScopeSet, credential: &Credential) -> Option<Token> {
-        let mut tokens = self.tokens.lock();
-        let now = Instant::now();
-        tokens.retain(|token| token.renew_at > now);
-        tokens
-            .iter()
-            .find(|token| token.credential == *credential && token.scopes.covers(scopes))
-            .cloned()
-    }
-
-    /// Forgets a token that was refused.
-    pub(crate) fn forget(&self, token: &Token) {
-        self.tokens
-            .lock()
-            .retain(|kept| kept.secret != token.secret);
-    }
-
-    fn keep(&self, token: Token) {
-        self.tokens.lock().push(token);
-    }
-
-    fn flight(&self, scopes: &ScopeSet, credential: &Credential) -> (String, Arc<Flight>) {
-        let who = match credential {
-            Credential::Anonymous => "",
-            Credential::Basic { username, .. } => username.as_str(),
-            Credential::IdentityToken(_) | Credential::RegistryToken(_) => "<token>",
-        };
-        let mut names: Vec<String> = scopes.iter().map(|scope| scope.to_string()).collect();
-        names.sort();
-        let key = format!("{who} {}", names.join(" "));
-        let mut flights = self.flights.lock();
-        let flight = Arc::clone(flights.entry(key.clone()).or_default());
-        (key, flight)
-    }
-
-    /// Drops the record of a flight that nobody else waits for.
-    fn land(&self, key: &str, flight: Arc<Flight>) {
-        let mut flights = self.flights.lock();
-        drop(flight);
-        if flights.get(key).is_some_and(|f| Arc::strong_count(f) == 1) {
-            flights.remove(key);
-        }
-    }
-}
 
 impl Transport {
     /// A token for `scopes`, from memory or from the token server, which many callers ask once.
@@ -156,6 +78,12 @@ impl Transport {
         };
         host.tokens.land(&key, flight);
         result
+    }
+
+    /// Sends a request to a token server, which is shown only what the request itself carries.
+    async fn send_unauthenticated(&self, host: &Host, call: Call<'_>) -> Result<Reply, Error> {
+        self.persist(host, &call, || Box::pin(self.exchange(host, &call, None)))
+            .await
     }
 
     async fn ask(
@@ -219,33 +147,6 @@ fn check_realm(host: &Host, realm: &Url) -> Result<(), Error> {
             authority(realm)
         ),
     ))
-}
-
-/// `Authorization` for a name and a password.
-pub(crate) fn basic(username: &str, password: &Secret) -> Option<HeaderValue> {
-    let encoded = STANDARD.encode(format!("{username}:{}", password.expose()));
-    sensitive(&format!("Basic {encoded}"))
-}
-
-/// `Authorization` for a token.
-pub(crate) fn bearer(token: &Secret) -> Option<HeaderValue> {
-    sensitive(&format!("Bearer {}", token.expose()))
-}
-
-fn sensitive(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// What credentials look like in a Basic header.
-pub(crate) fn basic_of(credential: &Credential) -> Option<HeaderValue> {
-    match credential {
-        Credential::Basic { username, password } => basic(username, password),
-        // The user name that Docker's tools give an identity token.
-        Credential::IdentityToken(token) => basic("<token>", token),
-        Credential::Anonymous | Credential::RegistryToken(_) => None,
-    }
 }
 
 fn simple(
@@ -372,7 +273,6 @@ fn parse_token(body: &[u8]) -> Option<(Secret, Duration)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scope::Scope;
     use crate::settings::HostSettings;
 
     #[test]
@@ -443,30 +343,5 @@ mod tests {
         assert!(check("127.0.0.1:1", false, "http://localhost:2/token"));
         assert!(!check("registry.example", true, "http://127.0.0.1/token"));
         assert!(!check("registry.example", false, "file:///etc/passwd"));
-    }
-
-    #[tokio::test]
-    async fn a_token_is_kept_for_what_it_permits_and_whom_it_was_given_to() {
-        let cache = TokenCache::default();
-        let user = Credential::Basic {
-            username: "u".to_owned(),
-            password: "p".into(),
-        };
-        let token = |secret: &str, renew_at| Token {
-            secret: secret.into(),
-            scopes: ScopeSet::of(Scope::push("a")),
-            credential: user.clone(),
-            renew_at,
-        };
-        let now = Instant::now();
-        cache.keep(token("old", now));
-        cache.keep(token("new", now + Duration::from_secs(60)));
-        let pull = ScopeSet::of(Scope::pull("a"));
-        let found = cache.find(&pull, &user).unwrap();
-        assert_eq!(found.secret.expose(), "new");
-        assert!(cache.find(&pull, &Credential::Anonymous).is_none());
-        assert!(cache.find(&ScopeSet::of(Scope::pull("b")), &user).is_none());
-        cache.forget(&found);
-        assert!(cache.find(&pull, &user).is_none());
     }
 }

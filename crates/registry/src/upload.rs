@@ -10,13 +10,14 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_RANGE, HeaderValue};
 
 use super::body::Body;
+use super::call::{Payload, RetryLimit};
 use super::error::{Error, ErrorKind};
 use super::manifests::content_digest;
 use super::pacing::Lane;
 use super::reply::Reply;
 use super::repository::{Endpoint, Repository};
+use super::retry_after;
 use super::session::{UploadSession, received, with_digest};
-use super::transport::{Payload, RetryLimit};
 use ohoci_http::retry::is_transient;
 use ohoci_image::{Descriptor, Digest};
 
@@ -411,7 +412,7 @@ impl Upload<'_> {
                 }
                 404 => return Err(Setback::Restart(reply.into_error().await)),
                 _ if is_transient(reply.status()) => {
-                    let asked = super::retry_after::parse(reply.headers(), super::transport::now);
+                    let asked = retry_after::parse(reply.headers(), retry_after::now);
                     cause = reply.into_error().await;
                     failures += 1;
                     self.pause(failures, asked).await;

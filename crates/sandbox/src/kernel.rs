@@ -1,16 +1,13 @@
 //! The calls of the kernel that no kept crate makes safe: what a new process does between fork and
-//! exec, mounts that show other owners, and a thread's own mounts.
+//! exec, and a thread's own mounts.
 //!
 //! Between fork and exec the child of a process with threads may neither allocate memory nor take a
 //! lock. So everything it needs is made ready in [`Steps`] beforehand, and it makes nothing but
 //! calls of the kernel, by `rustix` with names that end in a zero byte already.
-#![expect(
-    unsafe_code,
-    reason = "fork, exec and mount_setattr(2) have no safe interface; this is the only module with any"
-)]
+#![expect(unsafe_code, reason = "fork and exec have no safe interface")]
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -249,56 +246,6 @@ fn enter(maps: &[Vec<u8>; 2]) -> rustix::io::Result<()> {
     mount_change(c"/", private)
 }
 
-/// Sets attributes of mounts (mount_setattr(2), Linux 5.12).
-pub(super) fn set_attributes(
-    tree: BorrowedFd<'_>,
-    set: u64,
-    user_namespace: Option<BorrowedFd<'_>>,
-    with_those_below: bool,
-) -> rustix::io::Result<()> {
-    let namespace = user_namespace.map_or(0, |fd| fd.as_raw_fd());
-    let attributes = libc::mount_attr {
-        attr_set: set,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: u64::try_from(namespace).unwrap_or(0),
-    };
-    let recursive = match with_those_below {
-        true => libc::AT_RECURSIVE,
-        false => 0,
-    };
-    // SAFETY: the structure is one, of the size that is said, and lasts as long as the call.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            tree.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH | recursive,
-            &raw const attributes,
-            size_of::<libc::mount_attr>(),
-        )
-    };
-    match done {
-        0 => Ok(()),
-        _ => Err(last_error()),
-    }
-}
-
-fn last_error() -> Errno {
-    // SAFETY: reads the thread's own error number.
-    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
-}
-
-/// Lets mounts that are nowhere yet show other owners: those that the user namespace says.
-pub(super) fn show_owners(
-    tree: BorrowedFd<'_>,
-    namespace: BorrowedFd<'_>,
-    with_those_below: bool,
-) -> rustix::io::Result<()> {
-    let set = libc::MOUNT_ATTR_IDMAP | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
-    set_attributes(tree, set, Some(namespace), with_those_below)
-}
-
 /// Gives the calling thread, and what it starts from now on, mounts of its own.
 pub(super) fn own_mounts() -> rustix::io::Result<()> {
     // SAFETY: the table of descriptors stays as it is; the thread gets a working directory of its
@@ -330,7 +277,7 @@ pub(super) fn user_namespace(users: &[u8], groups: &[u8]) -> io::Result<OwnedFd>
         exit(0);
     }
     if pid < 0 {
-        return Err(last_error().into());
+        return Err(io::Error::last_os_error());
     }
     drop(is_ready);
     let mut byte = [0];

@@ -23,7 +23,7 @@ use super::description::{Network, Sandbox};
 use super::host_user::{HostUser, NoHostUser};
 use super::kernel::{self, Steps};
 use super::launched::Launched;
-use super::limits::LimitGroup;
+use super::limiter::LimitGroup;
 use super::mounting::{Namespaces, Over};
 use super::overlay::{Overlay, Tools};
 use super::remove::others_can_reach;

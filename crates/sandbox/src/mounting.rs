@@ -13,7 +13,7 @@ use rustix::mount::{
     fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, move_mount, open_tree,
 };
 
-use super::kernel::set_attributes;
+use super::mount_attributes::set_attributes;
 use super::report::{Failure, Step, at};
 
 /// Namespaces for users, mounts and processes, and what is mounted in them.

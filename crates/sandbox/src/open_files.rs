@@ -7,11 +7,10 @@ use std::os::fd::OwnedFd;
 
 use fs_err as fs;
 use rustix::fs::{
-    AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags, fstat, memfd_create, openat, statat, statfs,
+    AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags, Stat, fstat, memfd_create, openat, statat,
+    statfs,
 };
 use rustix::process::Pid;
-
-use super::usage::taken;
 
 /// How file systems in memory are called by the kernel (`linux/magic.h`): tmpfs, ramfs, hugetlbfs. What
 /// they hold is memory, and limited as such.
@@ -157,6 +156,13 @@ fn nameless_mapping(line: &[u8]) -> Option<(File, u64, u64)> {
     let device = rustix::fs::makedev(small(major)?, small(minor)?);
     let length = number(end)?.checked_sub(number(start)?)?;
     Some(((device, inode), number(offset)?, length))
+}
+
+/// The bytes that a file takes, which POSIX leaves open and Linux counts in blocks of 512 (stat(3)).
+pub(super) fn taken(status: &Stat) -> u64 {
+    u64::try_from(status.st_blocks)
+        .unwrap_or(0)
+        .saturating_mul(512)
 }
 
 #[cfg(test)]

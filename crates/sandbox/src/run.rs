@@ -18,11 +18,13 @@ use super::denial;
 use super::description::Sandbox;
 use super::launch::Launch;
 use super::launched::Launched;
-use super::limits::{Exceeded, LimitGroup};
-use super::overlay::{Overlay, Tools, Workspace};
+use super::limiter::LimitGroup;
+use super::limits::Exceeded;
+use super::overlay::{Overlay, Tools};
 use super::set_up::SharedRoot;
 use super::staging::PrepareError;
 use super::streams::{self, Passed, Streams};
+use super::workspace::Workspace;
 
 /// What the program is called.
 const PROGRAM: &str = "bwrap";

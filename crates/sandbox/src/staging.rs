@@ -19,7 +19,8 @@ use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, move_mount
 
 use super::host_user::{HostUser, last_ids, shown_as};
 use super::kernel;
-use super::limits::kernel_is_at_least;
+use super::limiter::kernel_is_at_least;
+use super::mount_attributes::show_owners;
 use super::remove::is_private;
 
 /// Where what a sandbox is made of is mounted, for the sandbox alone: the first of these that is
@@ -105,7 +106,7 @@ impl Staging {
         if metadata.uid() != self.user.user {
             let namespace = shown((metadata.uid(), metadata.gid()), self.user)
                 .map_err(|error| PrepareError::new(what(), error))?;
-            let show = |all| kernel::show_owners(tree.as_fd(), namespace.as_fd(), all);
+            let show = |all| show_owners(tree.as_fd(), namespace.as_fd(), all);
             let shown = if used == Use::Layer && !self.layers_show_owners {
                 Err(Errno::OPNOTSUPP)
             } else {

@@ -9,14 +9,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, fstatvfs, open, openat, statat,
-};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, fstatvfs, open, openat, statat};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::limits::Exceeded;
-use super::open_files;
+use super::open_files::{self, taken};
 
 /// How deep directories are followed, each of which takes a descriptor.
 const DEPTH: usize = 128;
@@ -236,13 +234,6 @@ fn measure(
 fn enter(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(parent.as_fd(), name, flags, Mode::empty())
-}
-
-/// The bytes that a file takes, which POSIX leaves open and Linux counts in blocks of 512 (stat(3)).
-pub(super) fn taken(status: &Stat) -> u64 {
-    u64::try_from(status.st_blocks)
-        .unwrap_or(0)
-        .saturating_mul(512)
 }
 
 #[cfg(test)]

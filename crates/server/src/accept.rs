@@ -21,9 +21,10 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
+use super::answer::handle;
+use super::app::App;
 use super::connections::{Busy, Connections, Listed};
 use super::reloaded::Reloaded;
-use super::serve::{App, handle};
 use super::socket::Socket;
 
 /// How long to wait before accepting again when the machine has no room for another connection.

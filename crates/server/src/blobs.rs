@@ -14,12 +14,12 @@ use tokio_util::io::ReaderStream;
 
 use ohoci_image::Digest;
 
+use super::app::App;
 use super::failure::{Code, Failure};
 use super::manifests::no_repository;
 use super::name::RepositoryName;
 use super::range::{self, Requested};
 use super::reply::{Reply, blocking};
-use super::serve::App;
 
 /// How much of a blob is read at once.
 const PIECE: usize = 256 << 10;

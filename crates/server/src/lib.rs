@@ -11,6 +11,8 @@ mod abandoned;
 mod accept;
 mod access_log;
 mod admission;
+mod answer;
+mod app;
 mod authentication;
 mod blobs;
 mod connections;

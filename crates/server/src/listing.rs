@@ -10,12 +10,12 @@ use serde_json::{Map, Value, json};
 
 use ohoci_image::{Digest, Manifest, manifest, media_type};
 
+use super::app::App;
 use super::failure::{Code, Failure};
 use super::manifests::no_repository;
 use super::name::RepositoryName;
 use super::reply::{OCI_FILTERS, Reply, blocking};
 use super::route;
-use super::serve::App;
 use super::storage::Found;
 
 /// A page that a client asks for.

@@ -11,12 +11,12 @@ use serde_json::json;
 use ohoci_image::{Pointer, manifest};
 
 use super::admission;
+use super::app::App;
 use super::failure::{Code, Failure};
 use super::name::RepositoryName;
 use super::payload::Payload;
 use super::reply::{OCI_SUBJECT, OCI_TAG, Reply, blocking};
 use super::route;
-use super::serve::App;
 use super::storage::Facts;
 
 /// How many tags one request may give (the specification asks for ten).

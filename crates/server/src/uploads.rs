@@ -11,13 +11,13 @@ use tokio::sync::OwnedMutexGuard;
 
 use ohoci_image::{Algorithm, Digest};
 
+use super::app::App;
 use super::failure::{Code, Failure};
 use super::name::RepositoryName;
 use super::payload::Payload;
 use super::range;
 use super::reply::{Reply, UPLOAD_UUID, blocking};
 use super::route;
-use super::serve::App;
 use super::storage::{Session, Sink, Storage, WriteError};
 
 /// How long a request waits for another one that writes the same upload: a client that lost its

@@ -14,15 +14,12 @@ use parking_lot::{Mutex, MutexGuard};
 use tempfile::TempDir;
 
 use ohoci_image::media_type::is_document;
-use ohoci_image::{Content, Manifest, Pointer, Reference};
+use ohoci_image::{Content, Manifest};
 
-use super::layout::target::{blocking, listed};
+use super::layout::target::listed;
 use super::layout::{LayoutTarget, failure};
-use super::open::open_target;
 use super::tar_write::Output;
-use super::{
-    Arrival, Error, ErrorKind, Offer, Source, Target, docker_archive, oci_archive, staged,
-};
+use super::{Arrival, Error, ErrorKind, Offer, Source, Target, staged};
 
 /// How deep indexes may lie in each other.
 const MAX_DEPTH: usize = 4;
@@ -166,37 +163,6 @@ pub(super) fn refuse_upload(offer: &Offer, label: &str) -> Error {
         format!("cannot put blob {} into {label}", offer.descriptor.digest),
         "an archive holds every blob itself, and its bytes may not be moved",
     )
-}
-
-/// Puts images under names into an archive, beside what it holds already.
-///
-/// # Errors
-/// When an image cannot be read, or the archive cannot be written; it stays as it was then.
-pub async fn add(archive: &Reference, images: &[(String, Arc<dyn Source>)]) -> Result<(), Error> {
-    let Some(target) = open_target(archive) else {
-        return Ok(());
-    };
-    let path = match archive {
-        Reference::OciArchive { path, .. } | Reference::DockerArchive { path, .. } => path.clone(),
-        _ => PathBuf::new(),
-    };
-    let is_docker = matches!(archive, Reference::DockerArchive { .. });
-    // A file that cannot be read is replaced.
-    let known = blocking("cannot open the old file", move || {
-        Ok(match (path.is_file(), is_docker) {
-            (false, _) => Vec::new(),
-            (true, true) => docker_archive::names(&path).unwrap_or_default(),
-            (true, false) => oci_archive::names(&path).unwrap_or_default(),
-        })
-    });
-    for name in known.await? {
-        target.current(&Pointer::Tag(name)).await?;
-    }
-    for (name, source) in images {
-        let root = source.root().await?;
-        copy(&**source, &*target, &root, std::slice::from_ref(name), 0).await?;
-    }
-    target.finish().await
 }
 
 /// Copies an image from one place to another, with everything it lists.

@@ -1,6 +1,7 @@
 //! Places that images are read from and written to: one pair of traits, many places.
 
-pub mod archive;
+pub mod add_images;
+mod archive;
 pub mod cache;
 mod diff_ids;
 pub mod docker_archive;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use add_images::add_images;
 pub use error::{Error, ErrorKind};
 pub use ohoci_registry::{Body, ByteStream};
 

@@ -2,27 +2,24 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Instant;
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::advice;
 use super::diagnosis::Problem;
+use super::evaluator::Evaluator;
 use super::folder::Folder;
-use super::grader::{Grader, NoGrade, Verdict};
-use super::image::ImageNames;
-use super::instance_log::{Clock, InstanceLog};
+use super::grader::{NoGrade, Verdict};
+use super::instance_log::InstanceLog;
 use super::outcome::{Key, Outcome, Status};
-use super::output::{Follow, Followed, MOST, Text, tail};
+use super::output::{Followed, MOST, Text, tail};
 use super::patching::{self, Applied};
-use super::roots::{EVAL_FILE, ImageRoot, Roots, SHELL};
+use super::roots::{EVAL_FILE, SHELL};
 use super::sandboxed::{SandboxError, Sandboxed};
-use ohoci_sandbox::{
-    Bubblewrap, CopyOnWrite, Ended, Exceeded, Limiter, Limits, Network, RunError, Workspace,
-};
+use ohoci_sandbox::{Ended, Exceeded, Network, RunError, Workspace};
 use ohoci_swebench::eval_script::touched_files;
 use ohoci_swebench::log_parser::markers;
 use ohoci_swebench::predictions::Prediction;
@@ -37,46 +34,6 @@ const MOST_SEARCHED: u64 = 64 << 20;
 
 /// How much of a log's end is read to find its tail.
 const END_OF_LOG: u64 = 64 << 10;
-
-/// What is needed to evaluate, whichever the instance.
-#[derive(Clone)]
-pub struct Evaluator {
-    /// Runs sandboxes.
-    pub bubblewrap: Bubblewrap,
-    /// How a root file system is made that can be written.
-    pub way: CopyOnWrite,
-    /// What a run may use.
-    pub limiter: Arc<Limiter>,
-    /// The images.
-    pub roots: Arc<Roots>,
-    /// How they are called.
-    pub names: ImageNames,
-    /// Where runs keep what they write, as long as they last.
-    pub scratch: PathBuf,
-    /// Which of the limits were asked for; the others follow from the machine, and change no verdict.
-    pub asked_limits: Limits,
-    /// How long the tests may take, if that is limited.
-    pub timeout: Option<Duration>,
-    /// What they can reach.
-    pub network: Network,
-    /// Variables of their environment, over the image's.
-    pub environment: Vec<(String, String)>,
-    /// Who grades.
-    pub grader: Grader,
-    /// Tells the time for logs.
-    pub clock: Clock,
-    /// Who watches.
-    pub follow: Option<Follow>,
-}
-
-impl std::fmt::Debug for Evaluator {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Evaluator")
-            .field("names", &self.names)
-            .field("way", &self.way)
-            .finish_non_exhaustive()
-    }
-}
 
 /// What is to be evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -143,24 +100,6 @@ impl Evaluator {
             outcome.why = Some(error.to_string());
         }
         outcome
-    }
-
-    /// What is set over an image's environment.
-    pub(super) fn variables(&self, root: &ImageRoot) -> Vec<(String, String)> {
-        let mut variables = Vec::new();
-        let is_set = |name: &str| {
-            let of_image = root.process.environment.iter();
-            of_image
-                .filter_map(|entry| entry.split_once('='))
-                .any(|(known, _)| known == name)
-        };
-        // Scripts install the repository once more. Without a network pip would wait between vain
-        // attempts, ten seconds for each instance.
-        if self.network == Network::None && !is_set("PIP_RETRIES") {
-            variables.push(("PIP_RETRIES".to_owned(), "0".to_owned()));
-        }
-        variables.extend_from_slice(&self.environment);
-        variables
     }
 
     /// What an earlier run gave, where it depends on nothing that is another now.

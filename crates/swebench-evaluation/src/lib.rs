@@ -8,6 +8,7 @@ pub mod carrier;
 pub mod coming;
 pub mod diagnosis;
 pub mod engine;
+mod evaluator;
 pub mod finished;
 mod folder;
 pub mod grader;
@@ -25,9 +26,9 @@ pub mod run_folder;
 mod sandboxed;
 pub mod workers;
 
+pub use evaluator::Evaluator;
 pub use grader::Grader;
 pub use image::{ImageNames, Images};
-pub use instance::Evaluator;
 pub use instance_log::Clock;
 pub use outcome::{Count, Key, Outcome, Status};
 pub use output::Follow;

@@ -9,8 +9,9 @@ use futures_util::StreamExt as _;
 
 use super::coming::Coming;
 use super::engine::Shard;
+use super::evaluator::Evaluator;
 use super::grader::Grader;
-use super::instance::{Evaluator, Job, record, recorded};
+use super::instance::{Job, record, recorded};
 use super::outcome::{Outcome, Status};
 use super::run_folder::RunFolderError;
 use ohoci_swebench::eval_script;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::diagnosis::{Content, Problem, diagnose};
-use super::instance::Evaluator;
+use super::evaluator::Evaluator;
 use super::outcome::Status;
 use super::output::Text;
 use super::patching::Said;

@@ -19,7 +19,7 @@ use ohoci_compose::watch::Unwatched;
 use ohoci_image::Reference;
 use ohoci_image::config_patch::ConfigPatch;
 use ohoci_image::reference::ReferenceError;
-use ohoci_store::archive;
+use ohoci_store::add_images;
 use ohoci_store::open::open_source;
 
 /// Where images go, and what they are pushed with.
@@ -178,7 +178,7 @@ impl Pusher {
                 let source = open_source(&self.collection(number, &name)).await?;
                 images.extend(source.map(|source| (name, source)));
             }
-            archive::add(&archive, &images).await?;
+            add_images(&archive, &images).await?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 use super::log_parser::markers;
 use super::python_text::strip;
 use super::row::Row;
+use super::specs::Steps;
 
 /// How every script begins. It does not stop at errors: it has to put the tests back at its end.
 const HEAD: [&str; 2] = ["#!/bin/bash", "set -uxo pipefail"];
@@ -25,17 +26,6 @@ const ENVIRONMENT: [&str; 2] = [
 const NO_TESTS: [&str; 11] = [
     ".json", ".png", "csv", ".txt", ".md", ".jpg", ".jpeg", ".pkl", ".yml", ".yaml", ".toml",
 ];
-
-/// How a version of a repository is tested, for rows that do not hold their script.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Steps {
-    /// Commands that come first (`eval_commands`).
-    pub before: Vec<String>,
-    /// The command that installs the repository once more (`install`).
-    pub install: Option<String>,
-    /// The command to which the tests are added (`test_cmd`).
-    pub test: String,
-}
 
 /// Why a row has no script.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

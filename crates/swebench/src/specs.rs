@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::eval_script::Steps;
-
 /// How one version of a repository is installed and tested.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -114,6 +112,17 @@ impl Catalogue {
     pub fn environment_files(&self, repository: &str) -> &[String] {
         self.environments.get(repository).map_or(&[], Vec::as_slice)
     }
+}
+
+/// How a version of a repository is tested, for rows that do not hold their script.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Commands that come first (`eval_commands`).
+    pub before: Vec<String>,
+    /// The command that installs the repository once more (`install`).
+    pub install: Option<String>,
+    /// The command to which the tests are added (`test_cmd`).
+    pub test: String,
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Parses what is asked for, has it planned or built, and prints what came of it.
 
 use super::arguments::Arguments;
+use super::build::Instances;
 use super::plan_text;
 use super::report_text::{self, tell_outcome};
-use super::request::{Instances, Request};
+use super::request::Request;
 use crate::arguments::{Format, RegistryArguments};
 use crate::context::Context;
 use crate::failure::Failure;

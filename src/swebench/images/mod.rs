@@ -2,12 +2,14 @@
 
 mod arguments;
 mod base;
+mod build;
 mod command;
 mod plan_text;
 mod report_text;
 mod request;
 
 pub use arguments::Arguments;
+pub(super) use build::Instances;
 pub(super) use command::run;
 pub(super) use report_text::tell_outcome;
-pub(super) use request::{Instances, Request};
+pub(super) use request::Request;

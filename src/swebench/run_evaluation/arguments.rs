@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::build_arguments::BuildArguments;
 use super::engine_arguments::EngineArguments;
-use super::missing::BuildArguments;
 use crate::arguments::Format;
 use crate::failure::Failure;
 use crate::limits::LimitArguments;

@@ -73,7 +73,7 @@ async fn run_with(
             format: arguments.format,
         });
     }
-    arguments.build.check(arguments)?;
+    missing::check(arguments)?;
     let shard = arguments.engine.shard()?;
     let depot = depot(arguments)?;
     if depot.is_some() && !inputs::is_one_file(&asked.dataset) {

@@ -1,9 +1,5 @@
 //! Images that are not there yet are built while others are evaluated.
 
-use std::path::PathBuf;
-
-use clap::Args;
-
 use super::{Arguments, told};
 use crate::arguments::RegistryArguments;
 use crate::context::Context;
@@ -21,113 +17,54 @@ use ohoci_swebench_images::images::Observer;
 use ohoci_swebench_images::report::ImageOutcome;
 use ohoci_swebench_images::repository::RepoSource;
 
-/// How images are built.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Images that are not there")]
-pub(super) struct BuildArguments {
-    /// Build images that are not there, as `swebench images` does, into --images or --registry: where
-    /// repositories come from (a repository, a folder of them, or a URL; see there); repeatable
-    #[arg(
-        long,
-        value_name = "[OWNER/NAME=]DIR|URL",
-        alias = "repo_source",
-        requires = "base"
-    )]
-    pub(super) repo_source: Vec<String>,
-
-    /// The base level of such images
-    #[arg(
-        long,
-        value_name = "REF",
-        alias = "base_image",
-        requires = "repo_source",
-        group = "base"
-    )]
-    pub(super) base_image: Option<String>,
-
-    /// The base level of such images, assembled from Debian packages: a recipe with a rootfs table
-    #[arg(
-        long,
-        value_name = "FILE",
-        alias = "base_recipe",
-        requires = "repo_source",
-        group = "base"
-    )]
-    pub(super) base_recipe: Option<PathBuf>,
-
-    /// Pythons, a folder with one prefix for each version [default: the base's own, else uv's]
-    #[arg(
-        long,
-        value_name = "DIR",
-        alias = "python_dir",
-        requires = "repo_source"
-    )]
-    pub(super) python_dir: Option<PathBuf>,
-
-    /// A conda package to do without, where no Python package index has it; repeatable
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_delimiter = ',',
-        requires = "repo_source"
-    )]
-    pub(super) leave_out: Vec<String>,
-
-    /// Where build logs are written
-    #[arg(long, value_name = "DIR", default_value = "logs/build_images")]
-    pub(super) build_logs: PathBuf,
+/// That there is a place for what is to be built.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.build.repo_source.is_empty() {
+        return Ok(());
+    }
+    if arguments.images.images.is_none() && arguments.images.registry.is_none() {
+        return Err(
+            Failure::usage("--repo-source needs a place for what is built")
+                .hinted("--images oci:DIR, or --registry HOST"),
+        );
+    }
+    Ok(())
 }
 
-impl BuildArguments {
-    /// That there is a place for what is to be built.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub(super) fn check(&self, arguments: &Arguments) -> Result<(), Failure> {
-        if self.repo_source.is_empty() {
-            return Ok(());
-        }
-        if arguments.images.images.is_none() && arguments.images.registry.is_none() {
-            return Err(
-                Failure::usage("--repo-source needs a place for what is built")
-                    .hinted("--images oci:DIR, or --registry HOST"),
-            );
-        }
-        Ok(())
-    }
-
-    /// What is asked for of whoever builds images.
-    fn request(&self, arguments: &Arguments, workers: usize) -> Result<Request, Failure> {
-        let images = &arguments.images;
-        let place = images.images.as_ref().or(images.registry.as_ref());
-        let sources = self.repo_source.iter();
-        Ok(Request {
-            sources: sources.map(|text| RepoSource::parse(text)).collect(),
-            base_image: self.base_image.clone(),
-            base_recipe: self.base_recipe.clone(),
-            python_dir: self.python_dir.clone(),
-            destinations: place
-                .map(|text| text.parse())
-                .into_iter()
-                .collect::<Result<_, DestinationError>>()
-                .map_err(|error| Failure::usage(format!("--images {error}")))?,
-            namespace: images.namespace.clone(),
-            tag: images.instance_image_tag.clone(),
-            all_levels: false,
-            deps: Vec::new(),
-            leave_out: self.leave_out.clone(),
-            offline: false,
-            keep_unpacked: false,
-            workers,
-            logs: self.build_logs.clone(),
-            packing: PackOptions::default(),
-            limits: LimitArguments {
-                // That is how long tests may take.
-                timeout: None,
-                ..arguments.limits.clone()
-            },
-        })
-    }
+/// What is asked for of whoever builds images.
+fn request(arguments: &Arguments, workers: usize) -> Result<Request, Failure> {
+    let (build, images) = (&arguments.build, &arguments.images);
+    let place = images.images.as_ref().or(images.registry.as_ref());
+    let sources = build.repo_source.iter();
+    Ok(Request {
+        sources: sources.map(|text| RepoSource::parse(text)).collect(),
+        base_image: build.base_image.clone(),
+        base_recipe: build.base_recipe.clone(),
+        python_dir: build.python_dir.clone(),
+        destinations: place
+            .map(|text| text.parse())
+            .into_iter()
+            .collect::<Result<_, DestinationError>>()
+            .map_err(|error| Failure::usage(format!("--images {error}")))?,
+        namespace: images.namespace.clone(),
+        tag: images.instance_image_tag.clone(),
+        all_levels: false,
+        deps: Vec::new(),
+        leave_out: build.leave_out.clone(),
+        offline: false,
+        keep_unpacked: false,
+        workers,
+        logs: build.build_logs.clone(),
+        packing: PackOptions::default(),
+        limits: LimitArguments {
+            // That is how long tests may take.
+            timeout: None,
+            ..arguments.limits.clone()
+        },
+    })
 }
 
 /// Builds the images that are not there, and evaluates: an instance whose image is being built waits
@@ -152,7 +89,7 @@ pub(super) async fn build_and_evaluate(
         missing.len(),
         count.count()
     ));
-    let request = arguments.build.request(arguments, run.workers)?;
+    let request = request(arguments, run.workers)?;
     let coming = Coming::new(missing.iter().map(|row| row.instance_id.as_str()));
     let watching = Watching(&coming);
     let instances = Instances {

@@ -2,7 +2,7 @@
 
 use crate::job::{Job, Pins, ReuseOrder};
 use crate::read;
-use crate::recompose::recorded;
+use crate::recorded;
 use crate::report::Reused;
 use crate::resolver::Resolver;
 use ohoci_image::label::{self, Intent};

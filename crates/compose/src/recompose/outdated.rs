@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
-use super::recorded::{self, Recorded};
+use crate::recorded::{self, Recorded};
 use crate::resolver::Resolver;
 use ohoci_image::label::{self, Intent};
 use ohoci_image::{Digest, Pointer, Reference, RegistryReference, Role};

@@ -5,10 +5,10 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::rebase::{self, BaseChoice, DepsChoice};
-use super::recorded::{self, Recorded};
+use super::job::{self, BaseChoice, DepsChoice};
 use crate::compose;
 use crate::job::Job;
+use crate::recorded::{self, Recorded};
 use crate::resolver::Resolver;
 use ohoci_image::diff::{self, Change};
 use ohoci_image::label::Intent;
@@ -100,7 +100,7 @@ pub async fn verify(
     }
     found.missing = unnamed(&intent);
     if found.missing.is_empty() {
-        let mut job = rebase::job(
+        let mut job = job::job(
             &recorded,
             &BaseChoice::Recorded,
             &DepsChoice::Recorded,
@@ -261,7 +261,7 @@ pub(super) async fn changes_by_others(
     if !unnamed(&intent).is_empty() {
         return Ok(Vec::new());
     }
-    let mut job = rebase::job(recorded, &base, &deps, work_dir)?;
+    let mut job = job::job(recorded, &base, &deps, work_dir)?;
     job.family = Some(recorded.root.family());
     if !gone(&job, &intent, resolver).await?.is_empty() {
         return Ok(Vec::new());

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 
 use serde::Serialize;
 
+use super::audited::Layer;
 use super::finding::{Finding, Rule, Severity};
-use super::report::Layer;
 use ohoci_image::Digest;
 use ohoci_image::digest::{Algorithm, Hasher};
 use ohoci_layer::{Content, Entry, Kind, LayerPath};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::report::Layer;
+use super::audited::Layer;
 use ohoci_layer::{Content, Entry, Kind, LayerPath};
 
 /// How many symlinks are followed for one path (Linux's `MAXSYMLINKS`).

@@ -2,6 +2,7 @@
 //!
 //! Layers are trees whose paths start at the image's root, as they are unpacked.
 
+mod audited;
 mod duplicates;
 mod files;
 mod finding;
@@ -14,9 +15,10 @@ mod sizes;
 mod squarify;
 mod treemap;
 
+pub use audited::{Layer, Options};
 pub use duplicates::Repeated;
 pub use finding::{Finding, Rule, Severity};
 pub use licences::{Licence, licences_in};
-pub use report::{Audit, Layer, LayerSummary, Options, audit};
+pub use report::{Audit, LayerSummary, audit};
 pub use sizes::{Size, by_folder, by_package};
 pub use treemap::treemap;

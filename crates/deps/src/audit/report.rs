@@ -4,31 +4,13 @@ use std::io;
 
 use serde::Serialize;
 
+use super::audited::{Layer, Options};
 use super::duplicates::{self, Repeated};
 use super::files::Files;
 use super::finding::{Finding, Severity};
 use super::locations;
 use super::programs;
-use crate::place::{Machine, Prefix};
-use ohoci_layer::{Kind, Tree};
-
-/// A layer to look at.
-#[derive(Clone, Copy, Debug)]
-pub struct Layer<'a> {
-    /// Its name: the feature's.
-    pub name: &'a str,
-    /// Its tree, from the image's root.
-    pub tree: &'a Tree,
-}
-
-/// What the layers are held to.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The machine that they are for.
-    pub machine: Machine,
-    /// The prefix, whose `lib` the loader searches by default.
-    pub prefix: Prefix,
-}
+use ohoci_layer::Kind;
 
 /// What an audit found.
 #[derive(Clone, Debug, Serialize)]

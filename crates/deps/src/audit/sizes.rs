@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::report::Layer;
+use super::audited::Layer;
 use crate::place::Prefix;
 use ohoci_layer::path::printable;
 use ohoci_layer::{Kind, LayerPath};

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
+use bytes::Bytes;
 use pep440_rs::Version;
 use sha2::Digest as _;
 use sha2::digest::DynDigest;
 
+use super::PythonError;
 use super::entry_points::{self, Program};
 use super::metadata::Headers;
 use super::name::PackageName;
-use super::{PythonError, wheel};
+use crate::archive::tar;
 use ohoci_layer::{Content, LayerPath};
 
 /// The largest file of metadata that is read, in bytes.
@@ -199,7 +201,7 @@ pub(super) fn read_text(
     let Some(found) = files.get(path.as_bytes()) else {
         return Ok(None);
     };
-    let bytes = wheel::read_small(&found.content).map_err(|error| fail(error.to_string()))?;
+    let bytes = read_small(&found.content).map_err(|error| fail(error.to_string()))?;
     String::from_utf8(bytes)
         .map(Some)
         .map_err(|_| fail("it is not UTF-8 text".to_owned()))
@@ -240,5 +242,19 @@ impl<R: Read> Read for Hashing<R> {
             other.update(read);
         }
         Ok(count)
+    }
+}
+
+/// Reads all of a file of metadata.
+pub(super) fn read_small(content: &Content) -> io::Result<Vec<u8>> {
+    tar::read_content(content, MAX_METADATA)
+}
+
+/// A file of a distribution that was made here.
+pub(super) fn made(content: Vec<u8>, executable: bool) -> DistributionFile {
+    DistributionFile {
+        sha256: sha2::Sha256::digest(&content).into(),
+        content: Content::Memory(Bytes::from(content)),
+        executable,
     }
 }

@@ -1,85 +1,18 @@
 //! A virtual environment (PEP 405) put together from distributions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use pep440_rs::Version;
 
-use super::distribution::{Distribution, Licences};
+use super::distribution::{self, Distribution, Licences};
 use super::install::place;
+use super::layout::{CodeInPth, Layout, path};
 use super::name::PackageName;
-use super::{PythonError, pth, wheel};
+use super::{PythonError, pth};
 use crate::archive::selection::add_directories;
 use ohoci_layer::tree::TreeError;
 use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
-
-/// Where an environment is, and what its programs are run by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
-    root: LayerPath,
-    python: u32,
-    shebang: String,
-    code_in_pth: CodeInPth,
-}
-
-/// What happens to `.pth` files with code, which every start of Python runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum CodeInPth {
-    /// They are kept and listed; see [`Environment::code_in_pth`].
-    #[default]
-    Listed,
-    /// Only these packages may have them.
-    Only(BTreeSet<PackageName>),
-}
-
-impl Layout {
-    /// An environment at `root` (`poetry/oh`, below the prefix) for CPython 3 of the minor version
-    /// `python`. `shebang` is what stands behind `#!` in its programs: the interpreter's path as
-    /// it is in the image, and at most one argument.
-    #[must_use]
-    pub fn new(root: LayerPath, python: u32, shebang: &str) -> Self {
-        Self {
-            root,
-            python,
-            shebang: shebang.to_owned(),
-            code_in_pth: CodeInPth::default(),
-        }
-    }
-
-    /// The same with another rule for `.pth` files.
-    #[must_use]
-    pub fn with_code_in_pth(mut self, rule: CodeInPth) -> Self {
-        self.code_in_pth = rule;
-        self
-    }
-
-    /// Where packages go, relative to the environment.
-    #[must_use]
-    pub fn site_packages(&self) -> LayerPath {
-        path(&format!("lib/python3.{}/site-packages", self.python))
-    }
-
-    /// Where programs go, relative to the environment.
-    #[must_use]
-    pub fn programs(&self) -> LayerPath {
-        path("bin")
-    }
-
-    /// Where the headers of a package go, relative to the environment.
-    pub(super) fn headers(&self, name: &PackageName) -> LayerPath {
-        path(&format!("include/site/python3.{}/{name}", self.python))
-    }
-
-    /// What stands behind `#!`.
-    pub(super) fn shebang(&self) -> &str {
-        &self.shebang
-    }
-}
-
-/// A path that is written here and therefore legal.
-fn path(text: &str) -> LayerPath {
-    LayerPath::parse(text.as_bytes()).unwrap_or_default()
-}
 
 /// A virtual environment in the making.
 #[derive(Debug)]
@@ -223,7 +156,7 @@ impl Environment {
         content: &Content,
     ) -> Result<Vec<CodeLine>, PythonError> {
         let fail = |why: String| PythonError::member(distribution.file(), at.as_bytes(), why);
-        let bytes = wheel::read_small(content).map_err(|error| fail(error.to_string()))?;
+        let bytes = distribution::read_small(content).map_err(|error| fail(error.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|_| fail("it is not UTF-8 text".to_owned()))?;
         let pth = pth::parse(&text);
         if let Some(line) = pth

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::distribution::{Distribution, DistributionFile};
+use super::distribution::{self, Distribution, DistributionFile};
 use super::entry_points::is_program_name;
-use super::environment::Layout;
-use super::{PythonError, record, wheel};
+use super::layout::Layout;
+use super::{PythonError, record};
 use ohoci_layer::LayerPath;
 use ohoci_layer::path::PathError;
 
@@ -55,7 +55,7 @@ pub(super) fn place(
         let target = LayerPath::parse(name.as_bytes())
             .and_then(|name| layout.programs().join(&name))
             .map_err(|error| fail(&error.to_string()))?;
-        let script = wheel::made(program.script(layout.shebang()).into_bytes(), true);
+        let script = distribution::made(program.script(layout.shebang()).into_bytes(), true);
         if files.insert(target.clone(), script).is_some() {
             return Err(fail(&format!("another file goes to {target} as well")));
         }
@@ -64,7 +64,7 @@ pub(super) fn place(
         let path = format!("{}/{name}", distribution.dist_info);
         let path = LayerPath::parse(path.as_bytes())?;
         let path = layout.site_packages().join(&path)?;
-        files.insert(path, wheel::made(content, false));
+        files.insert(path, distribution::made(content, false));
         Ok(())
     };
     let fail = |error: PathError| PythonError::new(&distribution.file, error.to_string());
@@ -76,7 +76,7 @@ pub(super) fn place(
     let path = format!("{}/RECORD", distribution.dist_info);
     let path = LayerPath::parse(path.as_bytes()).map_err(fail)?;
     let path = layout.site_packages().join(&path).map_err(fail)?;
-    files.insert(path, wheel::made(record.into_bytes(), false));
+    files.insert(path, distribution::made(record.into_bytes(), false));
     Ok(Placed { files, bytecode })
 }
 
@@ -162,14 +162,14 @@ fn script(file: &DistributionFile, layout: &Layout) -> Result<DistributionFile, 
             ..file.clone()
         });
     }
-    let content = wheel::read_small(&file.content).map_err(read)?;
+    let content = distribution::read_small(&file.content).map_err(read)?;
     let end = content
         .iter()
         .position(|byte| *byte == b'\n')
         .unwrap_or(content.len());
     let rest = content.get(end..).unwrap_or_default();
     let content = [b"#!", layout.shebang().as_bytes(), rest].concat();
-    Ok(wheel::made(content, true))
+    Ok(distribution::made(content, true))
 }
 
 /// The RECORD of what is placed: paths relative to the packages, in order.

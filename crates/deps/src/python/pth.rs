@@ -1,6 +1,6 @@
 //! `.pth` files: paths and code that Python takes up when it starts (module `site`).
 
-use super::environment::Layout;
+use super::layout::Layout;
 use ohoci_layer::LayerPath;
 
 /// What stands in a `.pth` file.

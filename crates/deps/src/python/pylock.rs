@@ -7,7 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::name::PackageName;
-use super::resolve::{Package, Source};
+use super::resolved::{Package, Source};
 use super::tags::Chooser;
 use super::wheel_name::WheelName;
 use ohoci_image::Digest;

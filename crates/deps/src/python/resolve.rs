@@ -13,56 +13,14 @@ use tokio::process::Command;
 
 use super::configuration::Indexes;
 use super::name::{PackageName, requirement_name};
+use super::resolved::{Package, Source};
 use super::tags::{Libc, Target};
 use super::{pylock, stub};
-use ohoci_image::Digest;
 
 /// How long uv may take.
 const DEADLINE: Duration = Duration::from_secs(900);
 /// The minor versions of glibc that uv has platforms for, as of 0.13.
 const GLIBC: [u32; 12] = [17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40];
-
-/// A package that was resolved, and the one file of it that is used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Package {
-    /// The package.
-    pub name: PackageName,
-    /// Its version.
-    pub version: Version,
-    /// The name of its file at an index.
-    pub file: String,
-    /// The size of that in bytes, where the index says it.
-    pub size: Option<u64>,
-    /// The digest of that.
-    pub digest: Digest,
-    /// Whether it was asked for, and is not only required by another one.
-    pub requested: bool,
-}
-
-impl Package {
-    /// Where the file is: below the page of its package at an index, whatever index that is.
-    #[must_use]
-    pub fn path(&self) -> String {
-        format!("{}/{}", self.name, self.file)
-    }
-}
-
-/// A source distribution that may be used for want of a wheel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// The package.
-    pub package: PackageName,
-    /// The version.
-    pub version: Version,
-    /// The name of its file at an index.
-    pub file: String,
-    /// Its digest.
-    pub digest: Digest,
-    /// Its size in bytes.
-    pub size: Option<u64>,
-    /// Its metadata, from [`metadata_of`](super::sdist::metadata_of).
-    pub metadata: String,
-}
 
 /// What is to be resolved.
 #[derive(Clone, Copy, Debug)]
@@ -266,6 +224,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use ohoci_image::Digest;
     use ohoci_image::Platform;
 
     fn stand_in(directory: &Path, script: &str) -> std::path::PathBuf {

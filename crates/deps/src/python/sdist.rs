@@ -5,6 +5,7 @@
 //! it in `pyproject.toml`. Where neither is so, or where something would have to be compiled or
 //! run, the archive is refused.
 
+mod built;
 mod layout;
 mod poetry;
 mod refusal;
@@ -12,11 +13,11 @@ mod requires;
 
 use std::collections::BTreeMap;
 
-use super::distribution::{Distribution, DistributionFile};
+use super::PythonError;
+use super::distribution::{self, Distribution, DistributionFile};
 use super::metadata::Headers;
 use super::name::PackageName;
 use super::wheel_name::sdist_name;
-use super::{PythonError, wheel};
 use crate::archive::{ArchiveError, Spool, growth, tar};
 use ohoci_layer::path::printable;
 use ohoci_layer::{Content, Kind, LayerPath};
@@ -134,13 +135,19 @@ pub fn read_file(
         insert(name, &mut files, &format!("{dist_info}/{at}"), file)
     };
     let metadata = metadata(name, &sources, &built)?;
-    info("METADATA", wheel::made(metadata.into_bytes(), false))?;
+    info("METADATA", distribution::made(metadata.into_bytes(), false))?;
     let text = "Wheel-Version: 1.0\nGenerator: ohoci\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
-    info("WHEEL", wheel::made(text.into(), false))?;
+    info("WHEEL", distribution::made(text.into(), false))?;
     let tops = built.top_level.join("\n") + "\n";
-    info("top_level.txt", wheel::made(tops.into_bytes(), false))?;
+    info(
+        "top_level.txt",
+        distribution::made(tops.into_bytes(), false),
+    )?;
     if let Some(text) = built.entry_points {
-        info("entry_points.txt", wheel::made(text.into_bytes(), false))?;
+        info(
+            "entry_points.txt",
+            distribution::made(text.into_bytes(), false),
+        )?;
     }
     for licence in sources.keys().filter(|path| is_licence(path)) {
         if let Some(source) = sources.get(licence) {
@@ -208,7 +215,7 @@ fn is_licence(path: &str) -> bool {
 
 /// The metadata of the wheel: that of the source distribution, with the requirements and licence
 /// files that older formats keep elsewhere.
-fn metadata(name: &str, sources: &Sources, built: &layout::Built) -> Result<String, PythonError> {
+fn metadata(name: &str, sources: &Sources, built: &built::Built) -> Result<String, PythonError> {
     let fail = |why: String| PythonError::member(name, b"PKG-INFO", why);
     let text = text(sources, "PKG-INFO")
         .map_err(&fail)?
@@ -218,7 +225,7 @@ fn metadata(name: &str, sources: &Sources, built: &layout::Built) -> Result<Stri
     if headers.all("Requires-Dist").next().is_none()
         && let Some(listed) = &built.requires
     {
-        more.push_str(&listed.headers().map_err(fail)?);
+        more.push_str(&layout::requirement_headers(listed).map_err(fail)?);
     }
     let licences: Vec<&str> = headers.all("License-File").collect();
     for path in sources.keys().filter(|path| is_licence(path)) {
@@ -239,7 +246,8 @@ fn text(sources: &Sources, path: &str) -> Result<Option<String>, String> {
     let Some(source) = sources.get(path) else {
         return Ok(None);
     };
-    let bytes = wheel::read_small(&source.content).map_err(|error| format!("{path}: {error}"))?;
+    let bytes =
+        distribution::read_small(&source.content).map_err(|error| format!("{path}: {error}"))?;
     String::from_utf8(bytes)
         .map(Some)
         .map_err(|_| format!("{path}: it is not UTF-8 text"))

@@ -1,9 +1,8 @@
 //! Wheels (binary distribution format, PEP 427), checked file by file against their own record.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 
-use bytes::Bytes;
 use pep440_rs::Version;
 use rawzip::ReaderAt;
 
@@ -14,8 +13,8 @@ use super::record::{self, Recorded};
 use super::tags::Chooser;
 use super::{PythonError, WheelName};
 use crate::archive::zip::{Limits, Zip, ZipKind, ZipMember};
-use crate::archive::{ArchiveError, Spool, growth, tar};
-use ohoci_layer::{Content, LayerPath};
+use crate::archive::{ArchiveError, Spool, growth};
+use ohoci_layer::LayerPath;
 
 /// Reads the wheel in a file. `name` is what the file is called at its index: it says what should
 /// be in it.
@@ -239,21 +238,6 @@ fn check_wheel(text: &str) -> Result<(), String> {
     match version.split('.').next() {
         Some("1") => Ok(()),
         _ => Err(format!("version {version} of the format is not known")),
-    }
-}
-
-/// Reads all of a file of metadata.
-pub(super) fn read_small(content: &Content) -> io::Result<Vec<u8>> {
-    tar::read_content(content, MAX_METADATA)
-}
-
-/// A file of a distribution that was made here.
-pub(super) fn made(content: Vec<u8>, executable: bool) -> DistributionFile {
-    use sha2::Digest as _;
-    DistributionFile {
-        sha256: sha2::Sha256::digest(&content).into(),
-        content: Content::Memory(Bytes::from(content)),
-        executable,
     }
 }
 

@@ -4,9 +4,9 @@
 //! for the three phases, `benchmarks/utils/version.py` for the prefix, `build_images.py` and
 //! `run_infer.py` of each benchmark for its custom tags.
 
+use super::error::TagError;
 use super::hash::{sha1_prefix, sha256_prefix};
 use super::legal::legal;
-use super::scheme::TagError;
 use super::v1::{DEFAULT_TARGET, dashed, short_sha, target_suffix};
 
 /// Where the image is kept that the SDK is built in.

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::scheme::TagError;
+use super::error::TagError;
 use ohoci_image::Digest;
 use ohoci_image::config_patch::ConfigPatch;
 use ohoci_image::label::Position;

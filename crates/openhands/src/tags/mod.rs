@@ -11,6 +11,7 @@
 pub mod bench;
 pub mod content;
 pub mod dirhash;
+mod error;
 mod hash;
 pub mod legal;
 pub mod naming;
@@ -18,5 +19,6 @@ pub mod scheme;
 pub mod v0;
 pub mod v1;
 
+pub use error::TagError;
 pub use naming::{Naming, NamingError};
-pub use scheme::{Scheme, TagError};
+pub use scheme::Scheme;

@@ -1,7 +1,8 @@
 //! Names the results of compose jobs by what they are made of.
 
 use super::content;
-use super::scheme::{Scheme, TagError};
+use super::error::TagError;
+use super::scheme::Scheme;
 use ohoci_compose::job::{IfExists, Job, ReuseOrder};
 use ohoci_compose::read::{Choice, this_machine};
 use ohoci_compose::resolver::Resolver;

@@ -1,5 +1,6 @@
 //! A way of naming images, with everything that the names depend on but the base.
 
+use super::error::TagError;
 use super::{bench, content, v0, v1};
 
 /// A way of naming images that were made from different bases in one way.
@@ -13,32 +14,6 @@ pub enum Scheme {
     Bench(bench::Inputs),
     /// By the digests of everything that goes in.
     Content(Box<content::Inputs>),
-}
-
-/// Why there are no tags.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TagError {
-    /// The tags name the base, and it is empty.
-    #[error("the tags depend on the base, and there is none")]
-    NoBase,
-    /// Neither variants nor the base are to be named.
-    #[error("no tag is asked for: no custom tag, and no tag that names the base")]
-    NothingWanted,
-    /// A tag that depends on a Dockerfile.
-    #[error("the tag depends on the Dockerfile that the image is made with, and there is none")]
-    NoContentHash,
-    /// A base whose name lacks what the benchmark calls images by.
-    #[error("{base:?} does not have the part of its name that the benchmark calls images by")]
-    NoInstance {
-        /// The base.
-        base: String,
-    },
-    /// A base that may change under its name.
-    #[error("the tag depends on the digest of the base, and {base:?} has none that can be used")]
-    NoBaseDigest {
-        /// The base.
-        base: String,
-    },
 }
 
 impl Scheme {

@@ -4,9 +4,9 @@
 //! looked for under its source tag; failing that, what is to be built starts from the image under
 //! the lock tag or the versioned tag.
 
+use super::error::TagError;
 use super::hash::md5;
 use super::legal::legal;
-use super::scheme::TagError;
 
 /// Where OpenHands keeps runtime images, unless `OH_RUNTIME_RUNTIME_IMAGE_REPO` says otherwise.
 pub const REPOSITORY: &str = "ghcr.io/openhands/runtime";

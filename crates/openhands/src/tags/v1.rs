@@ -3,9 +3,9 @@
 //! Source: `openhands-agent-server/openhands/agent_server/docker/build.py` of the SDK, November 2026
 //! (1.58.2). Tags without a flavor are those of 1.43.1, too.
 
+use super::error::TagError;
 use super::hash::sha256_prefix;
 use super::legal::legal;
-use super::scheme::TagError;
 
 /// Where the SDK keeps agent-server images.
 pub const REPOSITORY: &str = "ghcr.io/openhands/agent-server";

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::python::wheel::tests::{read_wheel, wheel as wheel_of};
 
@@ -18,7 +20,7 @@ fn text(tree: &Tree, at: &str) -> String {
     let Kind::File(content) = &entry.kind else {
         panic!("{at} is a {}", entry.kind.noun());
     };
-    String::from_utf8(wheel::read_small(content).unwrap()).unwrap()
+    String::from_utf8(distribution::read_small(content).unwrap()).unwrap()
 }
 
 const SITE: &str = "poetry/oh/lib/python3.13/site-packages";

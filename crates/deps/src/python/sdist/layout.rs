@@ -1,42 +1,10 @@
 //! What of a source distribution becomes a package.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
+use super::built::{Built, Listed, entry_points};
 use super::{Sources, is_named, poetry, refusal, requires, text};
 use crate::python::name::PackageName;
-
-/// What a build would have made, as far as it is written down.
-#[derive(Debug)]
-pub(super) struct Built {
-    /// The packages and modules that can be imported.
-    pub(super) top_level: Vec<String>,
-    /// Where each file goes, and where it is.
-    pub(super) files: BTreeMap<String, String>,
-    /// Programs and plug-ins.
-    pub(super) entry_points: Option<String>,
-    /// What it requires, where that is written down beside its metadata.
-    pub(super) requires: Option<Listed>,
-}
-
-/// Requirements as they stand elsewhere than in metadata.
-#[derive(Debug)]
-pub(super) enum Listed {
-    /// The content of `requires.txt`.
-    EggInfo(String),
-    /// The table `[tool.poetry]`.
-    Poetry(toml::Table),
-}
-
-impl Listed {
-    /// The headers `Requires-Dist` and `Provides-Extra` that they come to.
-    pub(super) fn headers(&self) -> Result<String, String> {
-        match self {
-            Self::EggInfo(text) => requires::headers(text),
-            Self::Poetry(table) => poetry::headers(table),
-        }
-    }
-}
 
 /// Build backends that do what setuptools wrote into `*.egg-info`.
 const SETUPTOOLS: [&str; 2] = ["setuptools.build_meta", "setuptools.build_meta:__legacy__"];
@@ -201,39 +169,10 @@ fn add(
     }
 }
 
-/// The entry points in a `[project]` table, as they stand in `entry_points.txt`.
-pub(super) fn entry_points(table: &toml::Table) -> Result<Option<String>, String> {
-    let mut groups: BTreeMap<String, &toml::Value> = BTreeMap::new();
-    for (key, group) in [
-        ("scripts", "console_scripts"),
-        ("gui-scripts", "gui_scripts"),
-    ] {
-        if let Some(value) = table.get(key) {
-            groups.insert(group.to_owned(), value);
-        }
+/// The headers `Requires-Dist` and `Provides-Extra` that requirements come to.
+pub(super) fn requirement_headers(listed: &Listed) -> Result<String, String> {
+    match listed {
+        Listed::EggInfo(text) => requires::headers(text),
+        Listed::Poetry(table) => poetry::headers(table),
     }
-    if let Some(others) = table.get("entry-points").and_then(toml::Value::as_table) {
-        groups.extend(others.iter().map(|(group, value)| (group.clone(), value)));
-    }
-    let mut text = String::new();
-    for (group, points) in groups {
-        let points = points
-            .as_table()
-            .ok_or_else(|| format!("pyproject.toml: {group} is no table"))?;
-        let _ = writeln!(text, "[{group}]");
-        for (name, value) in points {
-            let value = value
-                .as_str()
-                .ok_or_else(|| format!("pyproject.toml: {name} is no string"))?;
-            if [name.as_str(), value]
-                .iter()
-                .any(|part| part.contains('\n'))
-            {
-                return Err(format!("pyproject.toml: {name:?} has two lines"));
-            }
-            let _ = writeln!(text, "{name} = {value}");
-        }
-        text.push('\n');
-    }
-    Ok(Some(text).filter(|text| !text.is_empty()))
 }

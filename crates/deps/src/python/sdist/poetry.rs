@@ -13,7 +13,7 @@ use glob::{MatchOptions, Pattern};
 use pep440_rs::{Version, VersionSpecifiers};
 
 use super::Sources;
-use super::layout::{Built, Listed, entry_points};
+use super::built::{Built, Listed, entry_points};
 use crate::python::name::PackageName;
 
 /// What a project calls the backend.
