@@ -16,6 +16,7 @@ use ohoci_config::{
 };
 use ohoci_http::RetryPolicy;
 use ohoci_layer::limits::UnpackLimits;
+use ohoci_openhands::contract::Contract;
 use ohoci_registry::credentials::ConfiguredCredentials;
 use ohoci_registry::{
     Client, Credential, CredentialError, CredentialSource, HostSettings, Mirror, NoTokenMemory,
@@ -60,7 +61,7 @@ impl Context {
                 .hinted("set TMPDIR to a directory that can be written")
         })?;
         Ok(Self {
-            resolver: Resolver::new(client, cache),
+            resolver: Resolver::new(client, cache).knowing(Contract::known_layer),
             config,
             environment,
             work_dir: work.path().to_owned(),

@@ -1,7 +1,11 @@
 //! `compose --contract`: what OpenHands' launchers take for granted.
 
+use std::io::Read as _;
+
+use ohoci_image::media_type::{Compression, Family};
 use serde_json::json;
 
+use crate::support::images::{Layer, Node, bare};
 use crate::support::ohoci_registry::OhociRegistry;
 use crate::support::workbench::Workbench;
 
@@ -128,7 +132,13 @@ fn version_1_has_the_agent_servers_paths_and_settings() {
         entries,
         [
             "agent-server/ 0 755",
-            "agent-server/.venv -> /openhands/poetry/oh",
+            "agent-server/.venv/ 0 755",
+            "agent-server/.venv/bin/ 0 755",
+            "agent-server/.venv/bin/python -> /openhands/bin/oh-python",
+            "agent-server/.venv/bin/python3 -> /openhands/bin/oh-python",
+            "agent-server/.venv/lib -> /openhands/poetry/oh/lib",
+            "agent-server/.venv/pyvenv.cfg -> /openhands/poetry/oh/pyvenv.cfg",
+            "etc/sudoers.d/openhands 0 440",
             "home/openhands/ 10001 777",
             "usr/local/bin/openhands-agent-server -> /openhands/bin/oh-agent-server",
             "workspace/ 10001 777",
@@ -160,4 +170,204 @@ fn flags_override_a_contract() {
     // A deps image has to bring what the links lead to.
     let outcome = bench.compose(&["--base", "scratch", "--contract", "v1", "--push", "@/out:2"]);
     outcome.exits(2);
+}
+
+/// Pushes `base:TAG` of one layer.
+fn push_base(bench: &Workbench, tag: &str, nodes: &[(&str, Node)], env: &[&str]) {
+    let layer = Layer::pack(nodes, Compression::Gzip);
+    let image = bare(Family::Oci, vec![layer]).set("Env", json!(env));
+    image.build().push(&bench.peer, "base", tag);
+}
+
+fn file(text: &str) -> Node {
+    Node::File(text.as_bytes().to_vec())
+}
+
+/// What a file of a layer says, and its mode.
+fn text(layer: &[u8], path: &str) -> (String, u32) {
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(layer));
+    let mut entries = archive.entries().unwrap().map(Result::unwrap);
+    let is_it = |entry: &tar::Entry<'_, _>| entry.path().unwrap().as_os_str() == path;
+    let mut entry = entries.find(is_it).unwrap_or_else(|| panic!("no {path}"));
+    let mut text = String::new();
+    entry.read_to_string(&mut text).unwrap();
+    (text, entry.header().mode().unwrap())
+}
+
+const FIT: &str = "users,account,tmp";
+
+/// Composes `base:TAG` with the contract to `out:TAG`.
+fn contract(bench: &Workbench, tag: &str, more: &[&str]) -> crate::support::command::Outcome {
+    let (base, push) = (format!("@/base:{tag}"), format!("@/out:{tag}"));
+    let start = ["--base", &base, "--deps", "@/deps:1", "--push", &push];
+    let version = ["--contract", "v1"];
+    bench.compose(&[&start[..], &version, more].concat())
+}
+
+#[test]
+fn the_user_of_the_server_gets_lines_in_the_bases_own_files() {
+    let (_registry, bench) = workbench();
+    let nodes = [
+        ("bin/bash", file("x")),
+        (
+            "etc/passwd",
+            file("root:x:0:0:root:/root:/bin/sh\nopenhands:x:5:5::/:/bin/sh"),
+        ),
+        ("etc/group", file("root:x:0:\nstaff:x:10001:me\n")),
+        ("tmp", Node::Directory),
+    ];
+    push_base(&bench, "1", &nodes, &[]);
+    let unread = contract(&bench, "1", &[]).exits(0).stderr;
+    assert!(
+        unread.contains("user 10001 gets no line in its /etc/passwd")
+            && unread.contains("--fit auto"),
+        "{unread}"
+    );
+    let missing = bench.run(&["check", "@/out:1"]).stdout;
+    assert!(
+        missing.contains("10001:10001 has no line in /etc/passwd"),
+        "{missing}"
+    );
+
+    let said = contract(&bench, "1", &["--fit", FIT]).exits(0).stderr;
+    assert!(said.contains("what the base lacks: account"), "{said}");
+    let pulled = bench.pull("out", "1");
+    let top = bench
+        .peer
+        .blob("out", pulled.layers().last().unwrap())
+        .unwrap();
+    // Of the group there was one already, and the name was another user's.
+    assert_eq!(entries(&top), ["etc/passwd 0 644"]);
+    assert_eq!(
+        text(&top, "etc/passwd"),
+        (
+            "root:x:0:0:root:/root:/bin/sh\nopenhands:x:5:5::/:/bin/sh\n\
+             openhands-10001:*:10001:10001:openhands-10001:/home/openhands:/bin/bash\n"
+                .to_owned(),
+            0o644
+        )
+    );
+    let found = bench.run(&["check", "@/out:1"]).stdout;
+    assert!(!found.contains("has no line"), "{found}");
+    bench.run(&["verify", "@/out:1"]).exits(0);
+    // Who has a line keeps it, and gets no layer.
+    push_base(
+        &bench,
+        "2",
+        &[
+            ("etc/passwd", file("agent:x:10001:7::/home/agent:/bin/sh\n")),
+            ("etc/group", file("agent:x:10001:\n")),
+            ("tmp", Node::Directory),
+        ],
+        &[],
+    );
+    let said = contract(&bench, "2", &["--fit", FIT]).exits(0).stderr;
+    assert!(said.contains("the base lacks nothing"), "{said}");
+}
+
+#[test]
+fn what_a_contract_adds_follows_the_bases_links() {
+    let (_registry, bench) = workbench();
+    let nodes = [
+        ("home", Node::Link("var/home")),
+        ("usr/local", Node::Link("../var/usrlocal")),
+        ("var/home", Node::Directory),
+        ("var/usrlocal/bin/tool", file("x")),
+        ("srv/work", Node::Directory),
+        ("workspace", Node::Link("/srv/work")),
+        ("tmp", Node::Link("var/gone")),
+        ("etc/passwd", file("root:x:0:0:root:/root:/bin/sh\n")),
+    ];
+    push_base(&bench, "1", &nodes, &[]);
+    contract(&bench, "1", &["--fit", FIT]).exits(0);
+    let layers = || {
+        let pulled = bench.pull("out", "1");
+        let layers = pulled.layers();
+        let blobs = layers[2..]
+            .iter()
+            .map(|digest| entries(&bench.peer.blob("out", digest).unwrap()));
+        blobs.collect::<Vec<_>>()
+    };
+    let [own, lacked] = &layers()[..] else {
+        panic!("{:?}", layers());
+    };
+    assert_eq!(
+        own,
+        &[
+            "agent-server/ 0 755",
+            "agent-server/.venv/ 0 755",
+            "agent-server/.venv/bin/ 0 755",
+            "agent-server/.venv/bin/python -> /openhands/bin/oh-python",
+            "agent-server/.venv/bin/python3 -> /openhands/bin/oh-python",
+            "agent-server/.venv/lib -> /openhands/poetry/oh/lib",
+            "agent-server/.venv/pyvenv.cfg -> /openhands/poetry/oh/pyvenv.cfg",
+            "etc/sudoers.d/openhands 0 440",
+            "srv/work/ 10001 777",
+            "srv/work/project/ 10001 777",
+            "var/home/openhands/ 10001 777",
+            "var/usrlocal/bin/openhands-agent-server -> /openhands/bin/oh-agent-server",
+        ]
+    );
+    assert_eq!(
+        lacked,
+        &["etc/group 0 644", "etc/passwd 0 644", "var/gone/ 0 1777"]
+    );
+    // A base that is known is not broken although it is not to be read.
+    let refused = contract(&bench, "1", &[]).exits(1).stderr;
+    assert!(
+        refused.contains("a symlink to var/home") && refused.contains("hint: --fit auto"),
+        "{refused}"
+    );
+    // On another base everything stands where that has it.
+    push_base(&bench, "1", &[("tmp", Node::Directory)], &[]);
+    bench.run(&["rebase", "@/out:1"]).exits(0);
+    assert!(layers()[0].contains(&"home/openhands/ 10001 777".to_owned()));
+}
+
+#[test]
+fn a_base_that_has_the_prefix_gets_no_deps() {
+    let (_registry, bench) = workbench();
+    let refused = |base: &str| {
+        let outcome = bench.compose(&["--base", base, "--deps", "@/deps:1", "--push", "@/out:1"]);
+        let said = outcome.exits(1).stderr;
+        assert!(
+            said.contains("would mix") && said.contains("hint: "),
+            "{said}"
+        );
+        said
+    };
+    for (tag, nodes) in [
+        ("file", [("openhands", file("x"))]),
+        ("link", [("openhands", Node::Link("opt"))]),
+        ("directory", [("openhands/code/x", file("x"))]),
+    ] {
+        // Settings of upstream's images name it: only then layers of a registry are read.
+        push_base(
+            &bench,
+            tag,
+            &nodes,
+            &["MAMBA_ROOT_PREFIX=/openhands/micromamba"],
+        );
+        refused(&format!("@/base:{tag}"));
+        push_base(&bench, tag, &nodes, &[]);
+        let local = format!("oci:base-{tag}:1");
+        bench
+            .run(&["copy", &format!("@/base:{tag}"), &local])
+            .exits(0);
+        refused(&local);
+    }
+    // Of an image of ohoci its record says it.
+    push_base(
+        &bench,
+        "1",
+        &[("bin/sh", file("x"))],
+        &["X=/openhands/not-there"],
+    );
+    bench.composed(&[
+        "--base", "@/base:1", "--deps", "@/deps:1", "--push", "@/made:1",
+    ]);
+    assert!(refused("@/made:1").contains("ohoci rebase"));
+    assert!(
+        refused("@/deps:1").contains("rebase") || refused("@/deps:1").contains("deps image itself")
+    );
 }

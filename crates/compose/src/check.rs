@@ -150,7 +150,10 @@ fn of_base(files: &Files, composed: bool, deps: &[LookedDeps]) -> Vec<Point> {
     let mut points = vec![prefix(files, composed)];
     points.push(Point::new("C library", State::Fine, c_library(files)));
     for detail in Detail::ALL {
-        points.push(of_detail(files, detail, deps));
+        // Whether the user that starts is known is a point of the start.
+        if detail != Detail::Account {
+            points.push(of_detail(files, detail, deps));
+        }
     }
     points
 }
@@ -168,7 +171,11 @@ fn of_detail(files: &Files, detail: Detail, deps: &[LookedDeps]) -> Point {
         }
     }
     if let Some(lost) = lost {
-        return Point::new(name, State::Wrong, format!("leads nowhere: {lost}"));
+        let point = Point::new(name, State::Wrong, format!("leads nowhere: {lost}"));
+        return match detail {
+            Detail::Tmp => point.mended("compose --fit auto"),
+            _ => point,
+        };
     }
     let point = Point::new(name, State::Lacking, without);
     match detail.target() {
@@ -282,7 +289,7 @@ fn words(detail: Detail) -> (&'static str, &'static str) {
         ),
         Detail::Bash => ("bash", "no /bin/bash: scripts that name it do not run"),
         Detail::Env => ("env", "no /usr/bin/env: scripts that name it do not run"),
-        Detail::Users => ("users", "no /etc/passwd: ssh looks users up"),
+        Detail::Users | Detail::Account => ("users", "no /etc/passwd: ssh looks users up"),
         Detail::Tmp => ("/tmp", "no /tmp: tmux and many others write there"),
         Detail::Certificates => (
             "certificates",

@@ -10,6 +10,7 @@ mod links;
 mod needs;
 mod opened;
 mod planned;
+mod prefix;
 mod reading;
 mod reuse;
 mod run;

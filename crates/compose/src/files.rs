@@ -14,8 +14,6 @@ use ohoci_layer::path::printable;
 use ohoci_layer::tar_read::{Member, TarError, TarReader};
 use ohoci_layer::whiteout::Whiteout;
 
-/// Files whose text is kept.
-const TEXTS: [&str; 2] = ["etc/passwd", "etc/group"];
 /// Most bytes that are kept of one.
 const LONGEST_TEXT: u64 = 1 << 20;
 /// Most entries of a layer that are worth remembering.
@@ -112,6 +110,14 @@ pub enum Lost {
     Circle(String),
 }
 
+/// Whether the text of a file is kept: users and groups, wherever symlinks may find them.
+pub(crate) fn is_text(path: &str) -> bool {
+    ["etc/passwd", "etc/group"].iter().any(|name| {
+        path.strip_suffix(name)
+            .is_some_and(|above| above.is_empty() || above.ends_with('/'))
+    })
+}
+
 /// Whoever reads and starts files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Who {
@@ -177,11 +183,9 @@ impl Files {
             Kind::Directory => What::Directory,
             Kind::Symlink(target) => What::Link(printable(target)),
             Kind::Hardlink(target) => What::Same(printable(target.as_bytes())),
-            Kind::File(size) if TEXTS.contains(&path.as_str()) => {
+            Kind::File(size) if is_text(&path) && *size <= LONGEST_TEXT => {
                 let mut text = Vec::new();
-                content
-                    .take(LONGEST_TEXT.min(*size))
-                    .read_to_end(&mut text)?;
+                content.take(*size).read_to_end(&mut text)?;
                 What::Text(String::from_utf8_lossy(&text).into_owned())
             }
             Kind::File(size) => match Head::read(content, *size)? {
@@ -281,6 +285,11 @@ impl Files {
         self.follow(path).is_ok()
     }
 
+    /// Whether something stands at an absolute path, be it a symlink to nothing.
+    pub(crate) fn stands(&self, path: &str) -> bool {
+        self.real(path).is_some_and(|real| self.at(&real).is_some())
+    }
+
     /// Where an absolute path leads: from the root, without a slash in front; all symlinks on the
     /// way are followed, one at its end as well. The root itself is the empty path.
     ///
@@ -369,6 +378,14 @@ impl Files {
                     .at(&real)
                     .is_some_and(|file| matches!(file.what, What::Directory | What::Implied))
         })
+    }
+
+    /// The files whose text is kept, by their real paths.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &File)> {
+        let files = self.entries.iter();
+        files
+            .filter(|(_, file)| matches!(file.what, What::Text(_)))
+            .map(|(path, file)| (path.as_str(), file))
     }
 
     /// The text of a file that is kept.

@@ -238,7 +238,9 @@ impl Recorded {
                 .intent()
                 .map_err(|error| refuse(&*self.source, &error))?
                 .ok_or_else(|| self.foreign())?;
-            let local = image.local(&intent).ok_or_else(|| self.altered())?;
+            let mut local = image.local(&intent).ok_or_else(|| self.altered())?;
+            // It was made for the base, and is made anew for the next one.
+            local.retain(|carried| Fit::recorded(&carried.name).is_none());
             let same = |known: &Vec<Carried>| {
                 known.len() == local.len()
                     && known
@@ -255,8 +257,6 @@ impl Recorded {
         Ok(common
             .unwrap_or_default()
             .into_iter()
-            // It was made for the base, and is made anew for the next one.
-            .filter(|carried| Fit::recorded(&carried.name).is_none())
             .map(|carried| LocalLayer {
                 directories: Vec::new(),
                 descriptor: carried.descriptor,

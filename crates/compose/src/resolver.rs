@@ -9,6 +9,7 @@ use super::deps::Deps;
 use super::plan::Need;
 use super::read;
 use ohoci_image::{Digest, Manifest, Reference, RegistryReference};
+use ohoci_layer::Tree;
 use ohoci_registry::{Client, Scope};
 use ohoci_store::cache::Cache;
 use ohoci_store::registry::{RegistrySource, RegistryTarget};
@@ -17,6 +18,9 @@ use ohoci_store::{Error, ErrorKind, Origin, Source, Target};
 /// A reference, and the digest that it is read at.
 type DepsKey = (String, Option<Digest>);
 
+/// What is in a layer that ohoci makes itself, by its name in an image's record; `None` for any other.
+pub type OwnLayers = fn(&str) -> Option<Tree>;
+
 /// Opens places, and remembers those that many images share.
 #[derive(Debug)]
 pub struct Resolver {
@@ -24,6 +28,7 @@ pub struct Resolver {
     pub client: Client,
     /// Documents and knowledge kept between runs.
     pub cache: Arc<Cache>,
+    own_layers: OwnLayers,
     targets: Mutex<BTreeMap<String, Arc<RegistryTarget>>>,
     deps: Mutex<BTreeMap<DepsKey, Arc<OnceCell<Arc<Deps>>>>>,
     pushed: Mutex<HashMap<Digest, Vec<Origin>>>,
@@ -112,10 +117,24 @@ impl Resolver {
         Self {
             client,
             cache,
+            own_layers: |_| None,
             targets: Mutex::default(),
             deps: Mutex::default(),
             pushed: Mutex::default(),
         }
+    }
+
+    /// The same, which knows layers by their names: where the base is read, they are laid out as its
+    /// symlinks have it.
+    #[must_use]
+    pub fn knowing(self, own_layers: OwnLayers) -> Self {
+        Self { own_layers, ..self }
+    }
+
+    /// What is in a layer that is known by its name.
+    #[must_use]
+    pub fn own_layer(&self, name: &str) -> Option<Tree> {
+        (self.own_layers)(name)
     }
 
     /// The one target for a repository in this run.

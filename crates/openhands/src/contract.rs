@@ -2,7 +2,8 @@
 //! config.
 //!
 //! Source of v1: the paths in `openhands-workspace` of the software-agent-sdk and the config of its
-//! agent-server images (`openhands-agent-server/openhands/agent_server/docker/Dockerfile`). Of v0:
+//! agent-server images (`openhands-agent-server/openhands/agent_server/docker/Dockerfile` at commit
+//! 611629e, 1.43.1, and what the package 1.58.2 expects beyond it). Of v0:
 //! `openhands/runtime/impl/docker/docker_runtime.py` and `utils/runtime_templates/Dockerfile.j2` of
 //! openhands-ai.
 
@@ -18,7 +19,7 @@ use ohoci_image::config_patch::ConfigPatch;
 use ohoci_image::label;
 use ohoci_layer::path::PathError;
 use ohoci_layer::tree::TreeError;
-use ohoci_layer::{Entry, Kind, LayerPath, PackOptions, Rules, Tree};
+use ohoci_layer::{Content, Entry, Kind, LayerPath, PackOptions, Rules, Tree};
 
 /// Whose launchers an image is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +94,8 @@ impl Contract {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::V0 => "contract v0",
-            Self::V1 => "contract v1",
+            Self::V0 => "ohoci-contract:v0",
+            Self::V1 => "ohoci-contract:v1",
         }
     }
 
@@ -107,14 +108,19 @@ impl Contract {
         options: &PackOptions,
         work_dir: &Path,
     ) -> Result<LocalLayer, ContractError> {
-        let created_by = format!("ohoci: {}", self.name());
+        let created_by = format!("ohoci: contract {}", self.short_name());
         let name = self.name().to_owned();
-        let packed = LocalLayer::of_tree(name, self.tree()?, created_by, options, work_dir);
-        Ok(LocalLayer {
-            // What it replaces, it replaces knowingly.
-            directories: Vec::new(),
-            ..packed.map_err(ContractError::Pack)?
-        })
+        LocalLayer::of_tree(name, self.tree()?, created_by, options, work_dir)
+            .map_err(ContractError::Pack)
+    }
+
+    /// What is in the layer of a contract that is called this in an image's record; `None` for any
+    /// other layer.
+    #[must_use]
+    pub fn known_layer(name: &str) -> Option<Tree> {
+        let all = [Self::V0, Self::V1];
+        let contract = all.into_iter().find(|contract| contract.name() == name)?;
+        contract.tree().ok()
     }
 
     /// The files of its layer: links to what a deps image has below `/openhands`, and the workspace.
@@ -143,12 +149,27 @@ impl Contract {
                     gid: USER,
                     ..directory(0o777)
                 };
-                put("agent-server", directory(0o755))?;
-                put("agent-server/.venv", link("/openhands/poetry/oh"))?;
+                for path in ["agent-server", "agent-server/.venv", "agent-server/.venv/bin"] {
+                    put(path, directory(0o755))?;
+                }
+                // By way of the wrapper, which knows the server: a base's PYTHONHOME does not stop it,
+                // and the first process of a container waits for orphans.
+                for python in ["python", "python3"] {
+                    let path = format!("agent-server/.venv/bin/{python}");
+                    put(&path, link("/openhands/bin/oh-python"))?;
+                }
+                for name in ["lib", "pyvenv.cfg"] {
+                    let path = format!("agent-server/.venv/{name}");
+                    put(&path, link(&format!("/openhands/poetry/oh/{name}")))?;
+                }
                 put(
                     "usr/local/bin/openhands-agent-server",
                     link("/openhands/bin/oh-agent-server"),
                 )?;
+                // As upstream's images have it; by number, since the name is the base's to give.
+                let rule = format!("#{USER} ALL=(ALL:ALL) NOPASSWD: ALL\n");
+                let rule = Kind::File(Content::Memory(rule.into_bytes().into()));
+                put("etc/sudoers.d/openhands", Entry::new(rule, 0o440))?;
                 put("home/openhands", workspace.clone())?;
                 put("workspace", workspace.clone())?;
                 put("workspace/project", workspace)?;
@@ -197,6 +218,11 @@ impl Contract {
                     // The terminal fails with any other character set.
                     ("LANG", "C.UTF-8"),
                     ("LC_ALL", "C.UTF-8"),
+                    // As upstream's images say. Their `EDITOR=code` is left out: there is no such
+                    // program here.
+                    ("LOG_JSON", "true"),
+                    ("OH_ACP_SKILL_SOURCING", "openhands_managed"),
+                    ("OPENVSCODE_SERVER_ROOT", "/openhands/.openvscode-server"),
                     ("OPENHANDS_BUILD_GIT_SHA", "unknown"),
                     ("OPENHANDS_BUILD_GIT_REF", "unknown"),
                 ]),

@@ -7,9 +7,10 @@ use super::additions;
 use super::documents::{self, Made};
 use super::existing::Existing;
 use super::links;
+use super::prefix;
 use super::reading::Read;
 use super::tools;
-use crate::fit::{self, Fit, Fitted};
+use crate::fit::{self, Account, Fit, Fitted, OwnLayer};
 use crate::local::LocalLayer;
 use ohoci_image::{Digest, Reference};
 use ohoci_store::{Body, Error, ErrorKind};
@@ -19,7 +20,7 @@ pub(crate) struct Composed<'a> {
     pub(super) read: Read<'a>,
     /// The result.
     pub(crate) made: Made,
-    /// The job's own layers, and those that the bases lacked.
+    /// The job's layers, and those that the bases lacked.
     pub(super) local: Vec<LocalLayer>,
     /// Layers that were taken out of deps images.
     pub(super) flattened: BTreeMap<Digest, Arc<dyn Body>>,
@@ -40,10 +41,16 @@ impl<'a> Read<'a> {
             return Err(nothing_to_add(&run.job.base));
         }
         let local = self.local_layers().await?;
+        prefix::expect_free(run.job, self.base.as_ref(), run.resolver).await?;
         // What was just read of the base for these is known now.
-        let replaced = links::replaced(run.job, self.base.as_ref(), &run.resolver.cache).await?;
+        let replaced = links::replaced(run.job, self.base.as_ref(), run.resolver).await?;
+        let unread = self.unread();
         let mut composed = self.make_with(local).await?;
         composed.warnings.extend(replaced);
+        composed.warnings.extend(unread);
+        for fitted in &composed.fitted {
+            composed.warnings.extend(fitted.notes.iter().cloned());
+        }
         composed.warnings.extend(composed.changed_family.take());
         let opened = &composed.read.opened;
         if opened.reused.is_none() {
@@ -66,26 +73,53 @@ impl<'a> Read<'a> {
         self.make_with(local).await
     }
 
-    /// The job's own layers, and those that the bases lack.
+    /// The job's layers, and those that the bases lack.
     async fn local_layers(&self) -> Result<(Vec<LocalLayer>, Vec<Fitted>), Error> {
         let run = self.opened.run;
-        let mut local = run.job.layers.clone();
-        if run.job.fit == Fit::None {
-            return Ok((local, Vec::new()));
+        let job = run.job;
+        if job.fit == Fit::None {
+            return Ok((job.layers.clone(), Vec::new()));
         }
-        let scratch = additions::scratch_platforms(run.job, &self.deps);
-        let (layers, fitted) = fit::fitted(
-            &run.job.fit,
-            &run.job.work_dir,
-            &run.resolver.cache,
-            self.base.as_ref(),
-            &scratch,
-            run.observer,
-        )
-        .await?;
-        tools::expect(run.job, &self.deps, &fitted, &run.resolver.cache).await?;
+        let cache = &run.resolver.cache;
+        let scratch = additions::scratch_platforms(job, &self.deps);
+        let listings = fit::listings(cache, self.base.as_ref(), &scratch, run.observer).await?;
+        let mut local = Vec::new();
+        for layer in &job.layers {
+            match run.resolver.own_layer(&layer.name) {
+                Some(tree) => {
+                    let own = OwnLayer { layer, tree };
+                    local.extend(fit::laid_out(&own, &job.work_dir, &listings)?);
+                }
+                None => local.push(layer.clone()),
+            }
+        }
+        let account = Account::of(&job.patch);
+        let (layers, fitted) = fit::fitted(&job.fit, &job.work_dir, &listings, account.as_ref())?;
+        tools::expect(job, &self.deps, &fitted, cache).await?;
         local.extend(layers);
         Ok((local, fitted))
+    }
+
+    /// Said of layers that are made for any base, where the base was not read.
+    fn unread(&self) -> Option<String> {
+        let run = self.opened.run;
+        self.base.as_ref()?;
+        let mut layers = run.job.layers.iter();
+        let own = layers.find(|layer| run.resolver.own_layer(&layer.name).is_some())?;
+        let account = Account::of(&run.job.patch).map(|account| {
+            format!(
+                ", and user {} gets no line in its /etc/passwd, so that ssh, sudo and whoami fail \
+                 unless it has one",
+                account.uid
+            )
+        });
+        (run.job.fit == Fit::None).then(|| {
+            format!(
+                "the base was not read: {} follows none of its symlinks{}; --fit auto reads it, once",
+                own.created_by.trim_start_matches("ohoci: "),
+                account.unwrap_or_default()
+            )
+        })
     }
 
     async fn make_with(

@@ -2,13 +2,14 @@
 //! everything below `/usr`, for one. Runtimes then show the directory, and what the link led to is
 //! gone: `/bin/sh`, most likely.
 
-use crate::fit::{Listing, known_listing, listing_of};
+use crate::fit::{Fit, Listing, cheap_listing, known_listing, listing_of};
 use crate::job::Job;
+use crate::local::LocalLayer;
 use crate::read::Found;
+use crate::resolver::Resolver;
 use ohoci_image::label::Position;
 use ohoci_layer::LayerPath;
 use ohoci_layer::path::printable;
-use ohoci_store::cache::Cache;
 use ohoci_store::{Error, ErrorKind};
 
 /// Directories that are symlinks in many bases.
@@ -24,8 +25,10 @@ const OFTEN_LINKS: [&str; 8] = [
 pub(super) async fn replaced(
     job: &Job,
     base: Option<&Found>,
-    cache: &Cache,
+    resolver: &Resolver,
 ) -> Result<Vec<String>, Error> {
+    let cache = &resolver.cache;
+    let is_own = |layer: &LocalLayer| resolver.own_layer(&layer.name).is_some();
     let Some(found) = base.filter(|_| job.position == Position::Top) else {
         return Ok(Vec::new());
     };
@@ -41,10 +44,16 @@ pub(super) async fn replaced(
             None if is_doubtful && found.source.origin().is_none() => {
                 Some(listing_of(found.source.as_ref(), image, cache).await?)
             }
+            None if job.layers.iter().any(is_own) => {
+                cheap_listing(found.source.as_ref(), image, cache).await
+            }
             None => None,
         };
         for layer in &job.layers {
+            let is_own = is_own(layer);
             match &listing {
+                // It was laid out as the base's links have it.
+                Some(_) if is_own && job.fit != Fit::None => {}
                 Some(listing) => {
                     if let Some((directory, target)) = in_the_way(&layer.directories, listing) {
                         return Err(Error::new(
@@ -56,10 +65,15 @@ pub(super) async fn replaced(
                                  there"
                             ),
                         )
-                        .hinted(format!(
-                            "put its files where the link leads, such as --layer DIR{directory}:/{}",
-                            target.trim_start_matches('/')
-                        )));
+                        .hinted(if is_own {
+                            "--fit auto puts its files where the base's links lead".to_owned()
+                        } else {
+                            format!(
+                                "put its files where the link leads, such as \
+                                 --layer DIR{directory}:/{}",
+                                target.trim_start_matches('/')
+                            )
+                        }));
                     }
                 }
                 None => {

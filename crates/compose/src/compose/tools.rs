@@ -27,7 +27,10 @@ pub(super) async fn expect(
     if deps.is_empty() || local.any(|path| path.as_bytes() == TOOLS) {
         return Ok(());
     }
-    for Fitted { platform, added } in fitted {
+    for Fitted {
+        platform, added, ..
+    } in fitted
+    {
         let Ok(platform) = platform.parse::<Platform>() else {
             continue;
         };

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use super::account::Account;
 use super::listing::Listing;
 
 /// Something that a base may lack.
@@ -20,6 +21,8 @@ pub enum Detail {
     Env,
     /// `/etc/passwd` and `/etc/group`
     Users,
+    /// A line in both for the user that the image is made to start as
+    Account,
     /// `/tmp`
     Tmp,
     /// A bundle of CA certificates where programs look for one
@@ -40,7 +43,9 @@ pub enum Fit {
 
 /// Text that names nothing that a base can be given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is none of auto, none, and a list of sh, bash, env, users, tmp, certificates")]
+#[error(
+    "{0:?} is none of auto, none, and a list of sh, bash, env, users, account, tmp, certificates"
+)]
 pub struct FitError(String);
 
 /// What the name of a layer begins with in an image's record, when it was made for the base.
@@ -48,11 +53,12 @@ const RECORD: &str = "ohoci-fit:";
 
 impl Detail {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Sh,
         Self::Bash,
         Self::Env,
         Self::Users,
+        Self::Account,
         Self::Tmp,
         Self::Certificates,
     ];
@@ -65,6 +71,7 @@ impl Detail {
             Self::Bash => "bash",
             Self::Env => "env",
             Self::Users => "users",
+            Self::Account => "account",
             Self::Tmp => "tmp",
             Self::Certificates => "certificates",
         }
@@ -78,7 +85,7 @@ impl Detail {
             Self::Bash => Some("/openhands/tools/bin/bash"),
             Self::Env => Some("/openhands/tools/bin/env"),
             Self::Certificates => Some("/openhands/etc/ssl/certs/ca-certificates.crt"),
-            Self::Users | Self::Tmp => None,
+            Self::Users | Self::Account | Self::Tmp => None,
         }
     }
 
@@ -89,7 +96,7 @@ impl Detail {
             Self::Sh => &["/bin/sh"],
             Self::Bash => &["/bin/bash"],
             Self::Env => &["/usr/bin/env"],
-            Self::Users => &["/etc/passwd"],
+            Self::Users | Self::Account => &["/etc/passwd"],
             Self::Tmp => &["/tmp"],
             Self::Certificates => &[
                 "/etc/ssl/certs/ca-certificates.crt",
@@ -103,9 +110,9 @@ impl Detail {
 }
 
 impl Fit {
-    /// What this gives a base.
+    /// What this gives a base; `account` is the user that the image is made to start as.
     #[must_use]
-    pub fn missing(&self, base: &Listing) -> Vec<Detail> {
+    pub fn missing(&self, base: &Listing, account: Option<&Account>) -> Vec<Detail> {
         let wanted = |detail: &Detail| match self {
             Self::None => false,
             Self::Auto => true,
@@ -114,7 +121,12 @@ impl Fit {
         Detail::ALL
             .into_iter()
             .filter(wanted)
-            .filter(|detail| !detail.places().iter().any(|place| base.has(place)))
+            .filter(|detail| match detail {
+                Detail::Account => account.is_some_and(|account| account.is_missing(base)),
+                // A link to nothing helps nobody.
+                Detail::Tmp => !base.has("/tmp") || base.dangles("/tmp"),
+                _ => !detail.places().iter().any(|place| base.has(place)),
+            })
             .collect()
     }
 
@@ -178,8 +190,16 @@ mod tests {
         }
         assert!("shell".parse::<Fit>().is_err() && "".parse::<Fit>().is_err());
         assert_eq!(Fit::recorded("code"), None);
-        let all: Vec<Detail> = Fit::Auto.missing(&Listing::default());
-        assert_eq!(all, Detail::ALL);
-        assert_eq!(Fit::None.missing(&Listing::default()), []);
+        let account = Account {
+            name: "agent".to_owned(),
+            uid: 10001,
+            gid: 10001,
+            home: "/home/agent".to_owned(),
+        };
+        let nothing = Listing::default();
+        assert_eq!(Fit::Auto.missing(&nothing, Some(&account)), Detail::ALL);
+        let without = Fit::Auto.missing(&nothing, None);
+        assert_eq!(without.len(), Detail::ALL.len() - 1);
+        assert_eq!(Fit::None.missing(&nothing, Some(&account)), []);
     }
 }

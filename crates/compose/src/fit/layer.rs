@@ -1,5 +1,6 @@
 //! The layer of what a base lacks.
 
+use super::account::Account;
 use super::detail::Detail;
 use super::listing::Listing;
 use ohoci_layer::path::PathError;
@@ -21,12 +22,16 @@ pub(super) enum LayerError {
     Tree(#[from] TreeError),
     /// The base's symlinks.
     #[error("the base's symlinks on the way to {0} never end")]
-    Circle(&'static str),
+    Circle(String),
 }
 
 /// The layer. Where the base has symlinks for directories (merged `/usr`), entries stand where they
 /// lead; directories that the base has get no entry, since it would override their mode and owner.
-pub(super) fn tree(details: &[Detail], base: &Listing) -> Result<Tree, LayerError> {
+pub(super) fn tree(
+    details: &[Detail],
+    base: &Listing,
+    account: Option<&Account>,
+) -> Result<Tree, LayerError> {
     let mut tree = Tree::new();
     for detail in details {
         let target = detail.target().unwrap_or_default();
@@ -40,9 +45,22 @@ pub(super) fn tree(details: &[Detail], base: &Listing) -> Result<Tree, LayerErro
                     file(&mut tree, base, "/etc/group", GROUP)?;
                 }
             }
+            Detail::Account => {
+                if let Some(account) = account {
+                    let has_bash = base.has("/bin/bash") || details.contains(&Detail::Bash);
+                    let shell = if has_bash { "/bin/bash" } else { "/bin/sh" };
+                    let users = |text: &str| account.in_users(text, shell);
+                    merged(&mut tree, base, "/etc/passwd", PASSWD, users)?;
+                    let groups = |text: &str| account.in_groups(text);
+                    merged(&mut tree, base, "/etc/group", GROUP, groups)?;
+                }
+            }
             Detail::Tmp => {
                 let entry = Entry::new(Kind::Directory, 0o1777);
-                put(&mut tree, base, "/tmp", entry)?;
+                // Where the base's link leads, if it has one.
+                let end = base.end("/tmp");
+                let end = end.ok_or_else(|| LayerError::Circle("/tmp".to_owned()))?;
+                put(&mut tree, base, &format!("/{end}"), entry)?;
             }
             Detail::Certificates => {
                 link(
@@ -57,18 +75,68 @@ pub(super) fn tree(details: &[Detail], base: &Listing) -> Result<Tree, LayerErro
     Ok(tree)
 }
 
-fn link(tree: &mut Tree, base: &Listing, at: &'static str, to: &str) -> Result<(), LayerError> {
+/// A file of the base's with something added; `new` is what it is where the base has none.
+fn merged(
+    tree: &mut Tree,
+    base: &Listing,
+    at: &str,
+    new: &str,
+    with: impl Fn(&str) -> String,
+) -> Result<(), LayerError> {
+    let circle = || LayerError::Circle(at.to_owned());
+    let end = format!("/{}", base.end(at).ok_or_else(circle)?);
+    let Some(known) = base.text(at) else {
+        return file(tree, base, &end, &with(new));
+    };
+    let text = with(&known.text);
+    if text == known.text {
+        return Ok(());
+    }
+    let content = Content::Memory(text.into_bytes().into());
+    let entry = Entry {
+        uid: known.uid,
+        gid: known.gid,
+        ..Entry::new(Kind::File(content), known.mode)
+    };
+    put(tree, base, &end, entry)
+}
+
+/// A tree that was made without knowing the base, laid out as the base's symlinks have it: what is
+/// put into a directory that is a link stands where that leads. `None` where no link is in the way.
+pub(super) fn laid_out(tree: &Tree, base: &Listing) -> Result<Option<Tree>, LayerError> {
+    let mut out = Tree::new();
+    let mut moved = false;
+    for (path, entry) in tree.iter() {
+        let text = path.to_string();
+        let real = if entry.is_directory() {
+            base.end(&text)
+        } else {
+            base.real(&text)
+        };
+        let real = real.ok_or_else(|| LayerError::Circle(text.clone()))?;
+        moved |= text.trim_start_matches('/') != real;
+        out.insert(
+            LayerPath::parse(real.as_bytes())?,
+            entry.clone(),
+            Rules::Foreign,
+        )?;
+    }
+    Ok(moved.then_some(out))
+}
+
+fn link(tree: &mut Tree, base: &Listing, at: &str, to: &str) -> Result<(), LayerError> {
     let entry = Entry::new(Kind::Symlink(to.as_bytes().to_vec()), 0o777);
     put(tree, base, at, entry)
 }
 
-fn file(tree: &mut Tree, base: &Listing, at: &'static str, text: &str) -> Result<(), LayerError> {
+fn file(tree: &mut Tree, base: &Listing, at: &str, text: &str) -> Result<(), LayerError> {
     let content = Content::Memory(text.as_bytes().to_vec().into());
     put(tree, base, at, Entry::new(Kind::File(content), 0o644))
 }
 
-fn put(tree: &mut Tree, base: &Listing, at: &'static str, entry: Entry) -> Result<(), LayerError> {
-    let at = base.real(at).ok_or(LayerError::Circle(at))?;
+fn put(tree: &mut Tree, base: &Listing, at: &str, entry: Entry) -> Result<(), LayerError> {
+    let circle = || LayerError::Circle(at.to_owned());
+    let at = base.real(at).ok_or_else(circle)?;
     let at = LayerPath::parse(at.as_bytes())?;
     let above: Vec<Vec<u8>> = at.ancestors().map(<[u8]>::to_vec).collect();
     for directory in above {
@@ -89,7 +157,7 @@ mod tests {
 
     #[test]
     fn an_empty_base_gets_directories_too() {
-        let tree = tree(&Detail::ALL, &Listing::default()).unwrap();
+        let tree = tree(&Detail::ALL, &Listing::default(), None).unwrap();
         let paths: Vec<String> = tree.iter().map(|(path, _)| path.to_string()).collect();
         assert_eq!(
             paths,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::{Files, What, is_text};
 use crate::real_path::real_path;
 use ohoci_layer::entry::Kind;
 use ohoci_layer::path::printable;
@@ -11,7 +12,7 @@ use ohoci_layer::tar_read::Member;
 use ohoci_layer::whiteout::Whiteout;
 
 /// Directories whose entries matter, from the image's root; of all others only the names at the
-/// root do.
+/// root do, and directories and symlinks one below: the way to `/var/home` or `/usr/local`.
 const DIRECTORIES: [&str; 22] = [
     "agent-server",
     "bin",
@@ -50,6 +51,22 @@ pub struct Listing {
     /// Directories that this empties of what is in the layers below.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     emptied: Vec<String>,
+    /// The files among them whose text is kept: `etc/passwd` and `etc/group`, wherever they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    texts: BTreeMap<String, Text>,
+}
+
+/// A file that is kept with what it says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
+    /// What it says.
+    pub text: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// What stands at a path.
@@ -104,11 +121,28 @@ impl Listing {
                     entry.or_insert(Node::Directory);
                 }
             }
-            if matters(&path, node == Node::Directory) {
+            if matters(&path, node != Node::File) || is_text(&path) {
                 listing.entries.insert(path, node);
             }
         }
         listing
+    }
+
+    /// With the texts that are kept of the same layer's files.
+    #[must_use]
+    pub(super) fn with_texts(mut self, files: &Files) -> Self {
+        for (path, file) in files.texts() {
+            if let (Some(Node::File), What::Text(text)) = (self.entries.get(path), &file.what) {
+                let text = Text {
+                    text: text.clone(),
+                    mode: file.mode,
+                    uid: file.uid,
+                    gid: file.gid,
+                };
+                self.texts.insert(path.to_owned(), text);
+            }
+        }
+        self
     }
 
     /// Puts a layer on top.
@@ -125,7 +159,11 @@ impl Listing {
                 self.entries.retain(|known, _| !is_below(known, path));
             }
             self.entries.insert(path.clone(), node.clone());
+            self.texts.remove(path);
         }
+        self.texts
+            .retain(|path, _| self.entries.get(path) == Some(&Node::File));
+        self.texts.extend(above.texts.clone());
     }
 
     /// Whether something stands at an absolute path, where symlinks on the way to it are followed.
@@ -153,6 +191,32 @@ impl Listing {
             Node::Link(target) => Some(target.as_str()),
             Node::Directory | Node::File => None,
         })
+    }
+
+    /// Where an absolute path leads, a symlink at its end followed, too: from the root, without a
+    /// slash in front. `None` when the symlinks never end.
+    #[must_use]
+    pub fn end(&self, path: &str) -> Option<String> {
+        // As if something were in it.
+        let inside = self.real(&format!("{path}/x"))?;
+        Some(inside.strip_suffix("/x").unwrap_or_default().to_owned())
+    }
+
+    /// Whether an absolute path leads to nothing by a symlink, as far as that is known: not where it
+    /// leads deep into what is not listed.
+    #[must_use]
+    pub fn dangles(&self, path: &str) -> bool {
+        let Some(end) = self.end(path) else {
+            return true;
+        };
+        let is_known = end.matches('/').count() <= 1;
+        self.has(path) && is_known && !self.entries.contains_key(&end) && !self.has_below(&end)
+    }
+
+    /// What a file says that an absolute path leads to, where it is kept.
+    #[must_use]
+    pub fn text(&self, path: &str) -> Option<&Text> {
+        self.texts.get(&self.end(path)?)
     }
 
     /// The names in a directory that matter, where it is followed through symlinks.
@@ -183,11 +247,11 @@ fn is_below(path: &str, directory: &str) -> bool {
 }
 
 /// Whether what stands at a path has to be known.
-fn matters(path: &str, is_directory: bool) -> bool {
+fn matters(path: &str, is_way: bool) -> bool {
     let Some((directory, name)) = path.rsplit_once('/') else {
         return true;
     };
-    if is_directory && DIRECTORIES.contains(&path) {
+    if is_way && (!directory.contains('/') || DIRECTORIES.contains(&path)) {
         return true;
     }
     // Debian keeps libraries one directory deeper: lib/x86_64-linux-gnu.
@@ -240,7 +304,16 @@ mod tests {
     #[test]
     fn layers_remove_and_replace() {
         let mut all = listing(&[("bin/sh", "f:"), ("bin/bash", "f:"), ("etc/passwd", "f:")]);
+        let text = Text {
+            text: String::new(),
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+        };
+        all.texts.insert("etc/passwd".to_owned(), text);
+        assert!(all.text("/etc/passwd").is_some());
         all.add(&listing(&[("bin/sh", "wh"), ("etc", "op")]));
+        assert!(all.text("/etc/passwd").is_none());
         assert!(!all.has("/bin/sh") && all.has("/bin/bash") && !all.has("/etc/passwd"));
         all.add(&listing(&[("bin", "->usr/bin")]));
         assert!(!all.has("/bin/bash"));
@@ -254,6 +327,23 @@ mod tests {
         assert!(matters("lib/x86_64-linux-gnu/libc.so.6", false));
         assert!(!matters("usr/lib/python3/x.py", false));
         assert!(!matters("usr/share/doc/x", false));
-        assert!(matters("usr/bin", true));
+        assert!(matters("usr/bin", true) && matters("var/home", true));
+        assert!(!matters("var/file", false) && !matters("var/lib/x", true));
+    }
+
+    #[test]
+    fn a_link_to_nothing_dangles_and_one_that_leads_far_is_not_judged() {
+        let found = listing(&[
+            ("tmp", "->var/tmp"),
+            ("run", "->/gone"),
+            ("srv", "->/a/b/c"),
+            ("home", "->var/home"),
+            ("var/home", "d:"),
+        ]);
+        assert!(found.dangles("/tmp") && found.dangles("/run"));
+        assert!(!found.dangles("/srv") && !found.dangles("/home") && !found.dangles("/opt"));
+        assert_eq!(found.end("/home/openhands").unwrap(), "var/home/openhands");
+        assert_eq!(found.end("/tmp").unwrap(), "var/tmp");
+        assert_eq!(found.end("/").unwrap(), "");
     }
 }

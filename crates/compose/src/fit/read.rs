@@ -19,6 +19,9 @@ use ohoci_layer::{Hashed, Rules, WrongDiffId};
 use ohoci_store::cache::Cache;
 use ohoci_store::{Error, ErrorKind, Source};
 
+/// Most bytes of an image's layers that are read although nobody asked for it.
+const MOST_READ_UNASKED: u64 = 256 << 20;
+
 /// What a layer is looked at for, and is remembered of it.
 trait View: Default + Serialize + DeserializeOwned {
     /// What the cache calls it; the number changes when equal layers give something else.
@@ -32,7 +35,7 @@ trait View: Default + Serialize + DeserializeOwned {
 }
 
 impl View for Listing {
-    const FACT: &str = "listing-5";
+    const FACT: &str = "listing-6";
 
     fn of((listing, _): (Listing, Files)) -> Self {
         listing
@@ -44,7 +47,7 @@ impl View for Listing {
 }
 
 impl View for Files {
-    const FACT: &str = "files-1";
+    const FACT: &str = "files-2";
 
     fn of((_, files): (Listing, Files)) -> Self {
         files
@@ -68,6 +71,27 @@ pub(crate) fn known_listing(image: &Image, cache: &Cache) -> Option<Listing> {
         all.add(&serde_json::from_value(fact).ok()?);
     }
     (layers.len() == diff_ids.len()).then_some(all)
+}
+
+/// What an image has, where that is known or cheap to find out: its layers lie on this machine and are
+/// small. Layers that cannot be read tell nothing.
+pub(crate) async fn cheap_listing(
+    source: &dyn Source,
+    image: &Image,
+    cache: &Cache,
+) -> Option<Listing> {
+    if let Some(known) = known_listing(image, cache) {
+        return Some(known);
+    }
+    let Content::Image { layers, .. } = image.manifest.content() else {
+        return None;
+    };
+    let bytes = layers.iter().map(|layer| layer.size);
+    let is_small = bytes.fold(0, u64::saturating_add) <= MOST_READ_UNASKED;
+    if source.origin().is_some() || !is_small {
+        return None;
+    }
+    listing_of(source, image, cache).await.ok()
 }
 
 /// What a layer is remembered by: one that is what its diff ID says.
@@ -106,26 +130,51 @@ pub(crate) async fn first_missing(
     paths: &[&str],
     cache: &Cache,
 ) -> Result<Option<String>, Error> {
+    let has_all = |files: &Files| paths.iter().all(|path| files.has(path));
+    let files = files_until(source, image, &has_all, cache).await?;
+    let missing = paths.iter().find(|path| !files.has(path));
+    Ok(missing.map(|path| (*path).to_owned()))
+}
+
+/// Whether anything stands at a path of an image, a symlink to nothing as well; read as
+/// [`first_missing`] does.
+///
+/// # Errors
+/// When a layer cannot be read.
+pub(crate) async fn stands(
+    source: &dyn Source,
+    image: &Image,
+    path: &str,
+    cache: &Cache,
+) -> Result<bool, Error> {
+    let has_it = |files: &Files| files.stands(path);
+    let files = files_until(source, image, &has_it, cache).await?;
+    Ok(files.stands(path))
+}
+
+/// What the smallest layers of an image show together that it takes until something holds.
+async fn files_until(
+    source: &dyn Source,
+    image: &Image,
+    holds: &(dyn Fn(&Files) -> bool + Sync),
+    cache: &Cache,
+) -> Result<Files, Error> {
     let mut layers = layers_of(source, image)?;
     layers.sort_by_key(|(at, layer, _)| (layer.size, *at));
     let budget = Arc::new(Budget::of_process());
     let mut read: Vec<(usize, Files)> = Vec::new();
+    let mut all = Files::default();
     for (at, layer, diff_id) in layers {
-        read.push((
-            at,
-            of_layer(source, (at, layer, diff_id), cache, Arc::clone(&budget)).await?,
-        ));
+        let files = of_layer(source, (at, layer, diff_id), cache, Arc::clone(&budget)).await?;
+        read.push((at, files));
         read.sort_by_key(|(at, _)| *at);
-        let mut all = Files::default();
+        all = Files::default();
         read.iter().for_each(|(_, files)| all.add(files));
-        if paths.iter().all(|path| all.has(path)) {
-            return Ok(None);
+        if holds(&all) {
+            break;
         }
     }
-    let mut all = Files::default();
-    read.iter().for_each(|(_, files)| all.add(files));
-    let missing = paths.iter().find(|path| !all.has(path));
-    Ok(missing.map(|path| (*path).to_owned()))
+    Ok(all)
 }
 
 /// The layers of an image with their numbers and diff IDs.
@@ -193,7 +242,7 @@ async fn of_layer<V: View>(
         let compared = content.compare(&expected)?;
         // The digest counts for all of it.
         std::io::copy(&mut input, &mut std::io::sink())?;
-        let read = (Listing::of(&members), files);
+        let read = (Listing::of(&members).with_texts(&files), files);
         Ok::<(_, Result<(), WrongDiffId>), ohoci_layer::tar_read::TarError>((read, compared))
     })
     .await

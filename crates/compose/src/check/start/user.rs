@@ -134,6 +134,7 @@ impl User {
              user's name fail"
         );
         Point::new(name, State::Lacking, what)
+            .mended("compose --fit auto, with --contract v1 or --user by numbers")
     }
 }
 
