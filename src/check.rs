@@ -15,7 +15,7 @@ use super::compose::ContractArgument;
 use super::context::Context;
 use super::failure::Failure;
 use super::{exit_code, output, printable};
-use ohoci_compose::check::{BaseCheck, Looked, State, check};
+use ohoci_compose::check::{BaseCheck, Looked, State, check, check_scratch};
 use ohoci_compose::read::{self, Choice};
 use ohoci_image::{Platform, Reference};
 use ohoci_openhands::contract::Contract;
@@ -29,8 +29,8 @@ use ohoci_openhands::contract::check::points_of_composed;
 /// not do; what it only lacks is said with what mends it.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// The base, or a composed image: a registry reference, oci:DIR[:TAG], oci-archive:FILE[:TAG] or
-    /// docker-archive:FILE[:NAME]
+    /// The base, or a composed image: a registry reference, oci:DIR[:TAG], oci-archive:FILE[:TAG],
+    /// docker-archive:FILE[:NAME] or scratch
     #[arg(value_name = "REF")]
     pub reference: String,
 
@@ -81,12 +81,19 @@ pub(super) async fn run(
         Some(platform) => Choice::Platforms(vec![platform.clone()]),
         None => Choice::All,
     };
-    let source = context.resolver.source(&reference).await?;
-    let found = read::images(source, &choice, &|_, _| {}).await?;
-    for note in &found.notes {
-        output::warning(note);
-    }
-    let looked = check(&found, &deps, &context.resolver.cache).await?;
+    let cache = &context.resolver.cache;
+    let looked = if reference == Reference::Scratch {
+        let platform = arguments.platform.clone();
+        let platform = platform.unwrap_or_else(read::this_machine);
+        vec![check_scratch(&platform, &deps, cache).await?]
+    } else {
+        let source = context.resolver.source(&reference).await?;
+        let found = read::images(source, &choice, &|_, _| {}).await?;
+        for note in &found.notes {
+            output::warning(note);
+        }
+        check(&found, &deps, cache).await?
+    };
     context.show_server_warnings();
     let images = looked
         .into_iter()

@@ -367,7 +367,43 @@ fn a_base_that_has_the_prefix_gets_no_deps() {
         "--base", "@/base:1", "--deps", "@/deps:1", "--push", "@/made:1",
     ]);
     assert!(refused("@/made:1").contains("ohoci rebase"));
-    assert!(
-        refused("@/deps:1").contains("rebase") || refused("@/deps:1").contains("deps image itself")
+    assert!(refused("@/deps:1").contains("deps image itself"));
+}
+
+#[test]
+fn certificates_that_only_the_base_trusts_are_trusted_below_the_prefix() {
+    let (_registry, bench) = workbench();
+    let pem =
+        |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+    let bundle = "etc/ssl/certs/ca-certificates.crt";
+    bench
+        .ohoci
+        .write(format!("work/deps-files/{bundle}"), pem("AAAA"));
+    bench.push_deps("@/deps:1");
+    let base = format!("{}{}", pem("AAAA"), pem("COMPANY"));
+    // As Fedora has it: a link to where it is made.
+    let made = "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem";
+    let nodes = [
+        (made, file(&base)),
+        (
+            "etc/pki/tls/certs/ca-bundle.crt",
+            Node::Link("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"),
+        ),
+    ];
+    push_base(&bench, "1", &nodes, &[]);
+    contract(&bench, "1", &["--fit", "trust"]).exits(0);
+    let pulled = bench.pull("out", "1");
+    let top = bench
+        .peer
+        .blob("out", pulled.layers().last().unwrap())
+        .unwrap();
+    let (text, mode) = text(&top, &format!("openhands/{bundle}"));
+    assert_eq!(
+        (text, mode),
+        (format!("{}{}", pem("AAAA"), pem("COMPANY")), 0o644)
     );
+    // Nothing is to be added where the prefix has them all.
+    push_base(&bench, "2", &[(bundle, file(&pem("AAAA")))], &[]);
+    let said = contract(&bench, "2", &["--fit", "trust"]).exits(0).stderr;
+    assert!(said.contains("the base lacks nothing"), "{said}");
 }

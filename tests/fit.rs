@@ -234,3 +234,14 @@ fn a_check_tells_what_is_lacking_from_what_is_wrong() {
     assert_eq!(lacks.len(), 1, "{}", composed.stdout);
     assert!(lacks[0].contains("PATH"), "{}", composed.stdout);
 }
+
+#[test]
+fn the_base_that_has_nothing_can_be_looked_over() {
+    let scene = Scene::new();
+    let found = scene.bench.run(&["check", "scratch", "--deps", "@/deps:1"]);
+    let found = found.exits(0).stdout;
+    assert!(
+        found.contains("no /bin/sh") && found.contains("C library      none"),
+        "{found}"
+    );
+}

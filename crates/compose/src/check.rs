@@ -120,38 +120,60 @@ pub async fn check(
     for image in &found.images {
         let files = files_of(found.source.as_ref(), image, cache).await?;
         let document = image.config.document().object();
-        let composed = label::intent(document)
-            .ok()
-            .flatten()
-            .is_some_and(|intent| !intent.deps.is_empty());
-        let platform = image.config.platform();
-        let config = document.get("config").and_then(Value::as_object);
-        let config = config.cloned().unwrap_or_default();
-        let (architecture, deps) = architecture(platform, deps, cache).await?;
-        let mut points = vec![architecture];
-        points.extend(of_base(&files, composed, &deps));
-        points.extend(start::points(&files, document, &config, platform));
-        checks.push(Looked {
-            check: BaseCheck {
-                platform: platform.to_string(),
-                points,
-            },
-            platform: platform.clone(),
-            files,
-            config,
-            is_composed: composed,
-            deps,
-        });
+        checks.push(look(files, document, image.config.platform(), deps, cache).await?);
     }
     Ok(checks)
+}
+
+/// Looks over `scratch`, the base that has nothing.
+///
+/// # Errors
+/// When a layer of a deps image cannot be read.
+pub async fn check_scratch(
+    platform: &Platform,
+    deps: &[(String, Arc<Deps>)],
+    cache: &Cache,
+) -> Result<Looked, Error> {
+    look(Files::default(), &Map::new(), platform, deps, cache).await
+}
+
+async fn look(
+    files: Files,
+    document: &Map<String, Value>,
+    platform: &Platform,
+    deps: &[(String, Arc<Deps>)],
+    cache: &Cache,
+) -> Result<Looked, Error> {
+    let composed = label::intent(document)
+        .ok()
+        .flatten()
+        .is_some_and(|intent| !intent.deps.is_empty());
+    let config = document.get("config").and_then(Value::as_object);
+    let config = config.cloned().unwrap_or_default();
+    let (architecture, deps) = architecture(platform, deps, cache).await?;
+    let mut points = vec![architecture];
+    points.extend(of_base(&files, composed, &deps));
+    points.extend(start::points(&files, document, &config, platform));
+    Ok(Looked {
+        check: BaseCheck {
+            platform: platform.to_string(),
+            points,
+        },
+        platform: platform.clone(),
+        files,
+        config,
+        is_composed: composed,
+        deps,
+    })
 }
 
 fn of_base(files: &Files, composed: bool, deps: &[LookedDeps]) -> Vec<Point> {
     let mut points = vec![prefix(files, composed)];
     points.push(Point::new("C library", State::Fine, c_library(files)));
     for detail in Detail::ALL {
-        // Whether the user that starts is known is a point of the start.
-        if detail != Detail::Account {
+        // Whether the user that starts is known is a point of the start, and more certificates than
+        // the base's are nothing that it lacks.
+        if !matches!(detail, Detail::Account | Detail::Trust) {
             points.push(of_detail(files, detail, deps));
         }
     }
@@ -252,32 +274,54 @@ fn prefix(files: &Files, composed: bool) -> Point {
     Point::new("prefix", state, what)
 }
 
-/// Nothing below the prefix uses the base's; it is told for whoever installs more into the image.
+/// Nothing below the prefix uses the base's; it is told for whoever installs more into the image. Found
+/// wherever it is: some systems keep it in a place of its own for each version.
 fn c_library(files: &Files) -> String {
-    let directories = [
-        "/lib",
-        "/lib64",
-        "/lib/x86_64-linux-gnu",
-        "/lib/aarch64-linux-gnu",
-        "/usr/lib",
-        "/usr/lib64",
-    ];
-    let names: Vec<&str> = directories
-        .iter()
-        .flat_map(|directory| files.names_in(directory))
+    let mut found: Vec<(u8, &str)> = files
+        .paths()
+        .filter(|path| !path.starts_with("openhands/"))
+        .filter_map(|path| {
+            let name = path.rsplit('/').next()?;
+            let rank = if name.starts_with("ld-musl-") {
+                0
+            } else if name.starts_with("ld-linux") || name.starts_with("ld64.so") {
+                1
+            } else if name == "libc.so.6" {
+                2
+            } else {
+                return None;
+            };
+            Some((rank, path))
+        })
         .collect();
-    let has = |start: &str| names.iter().any(|name| name.starts_with(start));
-    if has("ld-musl-") {
-        "musl".to_owned()
-    } else if has("ld-linux") || has("libc.so.6") {
-        let version = names.iter().find_map(|name| {
-            let version = name.strip_prefix("libc-")?.strip_suffix(".so")?;
-            version.starts_with('2').then(|| version.to_owned())
-        });
-        version.map_or_else(|| "glibc".to_owned(), |version| format!("glibc {version}"))
-    } else {
-        "none: only static programs, and those of a deps image, run".to_owned()
+    // Of two the one that is not deep in a directory of some package's own.
+    found.sort_by_key(|(rank, path)| (*rank, path.matches('/').count()));
+    match found.first() {
+        Some((0, path)) => format!("musl, /{path}"),
+        Some((_, path)) => match glibc_version(files) {
+            Some(version) => format!("glibc {version}, /{path}"),
+            None => format!("glibc, /{path}"),
+        },
+        None => "none: only static programs, and those of a deps image, run".to_owned(),
     }
+}
+
+/// The version of the glibc, where a file's name or a directory says it: `libc-2.31.so`,
+/// `/nix/store/…-glibc-2.40-66/lib`.
+fn glibc_version(files: &Files) -> Option<String> {
+    files.paths().find_map(|path| {
+        let name = path.rsplit('/').next()?;
+        let of_file = name
+            .strip_prefix("libc-")
+            .and_then(|rest| rest.strip_suffix(".so"));
+        let of_directory = || {
+            let above = path.strip_suffix("/lib/libc.so.6")?;
+            let (_, version) = above.rsplit('/').next()?.split_once("glibc-")?;
+            version.split('-').next()
+        };
+        let version = of_file.or_else(of_directory)?;
+        version.starts_with('2').then(|| version.to_owned())
+    })
 }
 
 /// What a detail is called, and what does not work without it.
@@ -291,9 +335,53 @@ fn words(detail: Detail) -> (&'static str, &'static str) {
         Detail::Env => ("env", "no /usr/bin/env: scripts that name it do not run"),
         Detail::Users | Detail::Account => ("users", "no /etc/passwd: ssh looks users up"),
         Detail::Tmp => ("/tmp", "no /tmp: tmux and many others write there"),
-        Detail::Certificates => (
+        Detail::Certificates | Detail::Trust => (
             "certificates",
             "no CA certificates: the base's own programs trust no server",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::tests::files;
+
+    #[test]
+    fn a_c_library_is_found_where_it_is() {
+        let nix = "nix/store/x-glibc-2.40-66/lib";
+        for (paths, expected) in [
+            (
+                vec!["lib64/ld-linux-x86-64.so.2".to_owned()],
+                "glibc, /lib64/ld-linux-x86-64.so.2",
+            ),
+            (
+                vec![
+                    "lib/ld-linux.so.2".to_owned(),
+                    "lib/libc-2.31.so".to_owned(),
+                ],
+                "glibc 2.31, /lib/ld-linux.so.2",
+            ),
+            (
+                vec![
+                    format!("{nix}/ld-linux-x86-64.so.2"),
+                    format!("{nix}/libc.so.6"),
+                ],
+                "glibc 2.40, /nix/store/x-glibc-2.40-66/lib/ld-linux-x86-64.so.2",
+            ),
+            (
+                vec!["lib/ld-musl-x86_64.so.1".to_owned()],
+                "musl, /lib/ld-musl-x86_64.so.1",
+            ),
+            (
+                vec!["openhands/lib/ld-linux-x86-64.so.2".to_owned()],
+                "none: ",
+            ),
+        ] {
+            let entries: Vec<(&str, &str)> =
+                paths.iter().map(|path| (path.as_str(), "x")).collect();
+            let found = c_library(&files(&entries));
+            assert!(found.starts_with(expected), "{found}");
+        }
     }
 }

@@ -110,9 +110,20 @@ pub enum Lost {
     Circle(String),
 }
 
-/// Whether the text of a file is kept: users and groups, wherever symlinks may find them.
+/// Whether the text of a file is kept: users and groups, wherever symlinks may find them, and bundles of
+/// certificates.
 pub(crate) fn is_text(path: &str) -> bool {
-    ["etc/passwd", "etc/group"].iter().any(|name| {
+    const NAMES: [&str; 8] = [
+        "etc/passwd",
+        "etc/group",
+        "etc/ssl/certs/ca-certificates.crt",
+        "etc/ssl/cert.pem",
+        "etc/ssl/ca-bundle.pem",
+        "etc/pki/tls/certs/ca-bundle.crt",
+        "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+        "var/lib/ca-certificates/ca-bundle.pem",
+    ];
+    NAMES.iter().any(|name| {
         path.strip_suffix(name)
             .is_some_and(|above| above.is_empty() || above.ends_with('/'))
     })
@@ -378,6 +389,11 @@ impl Files {
                     .at(&real)
                     .is_some_and(|file| matches!(file.what, What::Directory | What::Implied))
         })
+    }
+
+    /// Every real path at which something stands.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
     }
 
     /// The files whose text is kept, by their real paths.

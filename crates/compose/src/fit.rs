@@ -5,6 +5,7 @@ mod detail;
 mod layer;
 pub mod listing;
 mod read;
+pub(crate) mod trust;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,9 +13,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use account::Account;
+use detail::Wanted;
 pub use detail::{Detail, Fit, FitError};
 pub use listing::Listing;
-pub(super) use read::{cheap_listing, first_missing, known_listing, stands};
+pub(super) use read::{cheap_listing, first_missing, first_text, known_listing, stands};
 pub use read::{files_of, listing_of};
 
 use super::local::LocalLayer;
@@ -65,16 +67,19 @@ pub(super) async fn listings(
     Ok(listings)
 }
 
-/// The layers that bases lack, and what those are.
+/// The layers that bases lack, and what those are. `bundles` are the prefix's certificates with those
+/// that only the base has, in the order of `listings`.
 pub(super) fn fitted(
     fit: &Fit,
     work_dir: &Path,
     listings: &[(Platform, Listing)],
     account: Option<&Account>,
+    bundles: Vec<Option<String>>,
 ) -> Result<(Vec<LocalLayer>, Vec<Fitted>), Error> {
     let (mut layers, mut report) = (Vec::new(), Vec::new());
-    for (platform, listing) in listings {
-        let mut added = fit.missing(listing, account);
+    for ((platform, listing), bundle) in listings.iter().zip(bundles) {
+        let wanted = Wanted { account, bundle };
+        let mut added = fit.missing(listing, &wanted);
         let mut notes = Vec::new();
         if added.contains(&Detail::Account)
             && let Some(path) = unreadable(listing)
@@ -91,7 +96,7 @@ pub(super) fn fitted(
             notes,
         });
         if !added.is_empty() {
-            let tree = layer::tree(&added, listing, account);
+            let tree = layer::tree(&added, listing, &wanted);
             let tree = tree.map_err(|error| failed(&error.to_string()))?;
             let names: Vec<&str> = added.iter().map(|detail| detail.name()).collect();
             let created_by = format!("ohoci: fit {}", names.join(","));

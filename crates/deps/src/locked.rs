@@ -88,12 +88,17 @@ pub async fn lock(
     let update = names(update, old.as_ref())?;
     let frozen = old.as_ref().filter(|_| !update.is_empty());
     let needs_npm = recipe.features.iter().any(|feature| feature.npm.is_some());
+    let needs_python = recipe.features.iter().any(|one| one.python.is_some());
+    let indexes = match needs_python {
+        true => session.python_indexes().or_default_of_tools().await,
+        false => session.python_indexes(),
+    };
     let means = Means {
         fetcher: &session.fetcher(),
         debian: &session.debian_hosts(),
         python: PythonMeans {
             uv: Path::new("uv"),
-            indexes: &session.python_indexes(),
+            indexes: &indexes,
             work_dir: session.work_dir,
         },
         images: session.images(),

@@ -149,7 +149,11 @@ impl Contract {
                     gid: USER,
                     ..directory(0o777)
                 };
-                for path in ["agent-server", "agent-server/.venv", "agent-server/.venv/bin"] {
+                for path in [
+                    "agent-server",
+                    "agent-server/.venv",
+                    "agent-server/.venv/bin",
+                ] {
                     put(path, directory(0o755))?;
                 }
                 // By way of the wrapper, which knows the server: a base's PYTHONHOME does not stop it,

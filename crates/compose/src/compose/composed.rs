@@ -94,7 +94,14 @@ impl<'a> Read<'a> {
             }
         }
         let account = Account::of(&job.patch);
-        let (layers, fitted) = fit::fitted(&job.fit, &job.work_dir, &listings, account.as_ref())?;
+        let bundles = tools::bundles(job, &self.deps, &listings, cache).await?;
+        let (layers, fitted) = fit::fitted(
+            &job.fit,
+            &job.work_dir,
+            &listings,
+            account.as_ref(),
+            bundles,
+        )?;
         tools::expect(job, &self.deps, &fitted, cache).await?;
         local.extend(layers);
         Ok((local, fitted))

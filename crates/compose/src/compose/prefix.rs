@@ -62,6 +62,11 @@ async fn expect_free_in(
             ),
         );
     }
+    let why = format!("it has {PREFIX} already, and its files and those of the deps would mix");
+    if label::patch(document).ok().flatten().is_some() {
+        let hint = "it is a deps image itself: --deps names it, and --base what it is put on";
+        return refuse(why, hint.to_owned());
+    }
     let source = found.source.as_ref();
     let cache = &resolver.cache;
     let has_it = match cheap_listing(source, image, cache).await {
@@ -72,18 +77,9 @@ async fn expect_free_in(
     if !has_it {
         return Ok(());
     }
-    let is_deps = label::patch(document).ok().flatten().is_some();
-    let hint = match is_deps {
-        true => "it is a deps image itself: --deps names it, and --base what it is put on",
-        false => {
-            "compose on the image that it was made from; of what lies there, --layer puts files \
-             into the result"
-        }
-    };
-    refuse(
-        format!("it has {PREFIX} already, and its files and those of the deps would mix"),
-        hint.to_owned(),
-    )
+    let hint = "compose on the image that it was made from; of what lies there, --layer puts files \
+                into the result";
+    refuse(why, hint.to_owned())
 }
 
 /// Whether a path of an image is the prefix or below it.

@@ -1,9 +1,9 @@
-//! What a base is given are links into a deps image: they have to lead somewhere.
+//! What a base is given are links into a deps image, which have to lead somewhere, and its certificates.
 
 use std::sync::Arc;
 
 use crate::deps::Deps;
-use crate::fit::{Detail, Fitted};
+use crate::fit::{Detail, Fitted, Listing, first_text, trust};
 use crate::job::Job;
 use ohoci_image::Platform;
 use ohoci_store::cache::Cache;
@@ -41,6 +41,45 @@ pub(super) async fn expect(
         }
     }
     Ok(())
+}
+
+/// For each base the certificates of the deps' bundle with those that only the base has: `None` where
+/// there are none, where it is not asked for, and where no deps image has a bundle.
+///
+/// # Errors
+/// When a layer of a deps image cannot be read.
+pub(super) async fn bundles(
+    job: &Job,
+    deps: &[Arc<Deps>],
+    listings: &[(Platform, Listing)],
+    cache: &Cache,
+) -> Result<Vec<Option<String>>, Error> {
+    let mut bundles = Vec::new();
+    for (platform, listing) in listings {
+        let base = trust::of_base(listing).filter(|_| job.fit.has(Detail::Trust));
+        let prefix = match base {
+            Some(_) => bundle_of(deps, platform, cache).await?,
+            None => None,
+        };
+        let both = base.zip(prefix);
+        bundles.push(both.and_then(|(base, prefix)| trust::merged(&prefix, base)));
+    }
+    Ok(bundles)
+}
+
+async fn bundle_of(
+    deps: &[Arc<Deps>],
+    platform: &Platform,
+    cache: &Cache,
+) -> Result<Option<String>, Error> {
+    for one in deps {
+        let image = one.image_for(platform).await?;
+        let text = first_text(one.source.as_ref(), &image, trust::BUNDLE, cache).await?;
+        if text.is_some() {
+            return Ok(text);
+        }
+    }
+    Ok(None)
 }
 
 async fn expect_one(

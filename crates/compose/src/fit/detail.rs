@@ -27,6 +27,8 @@ pub enum Detail {
     Tmp,
     /// A bundle of CA certificates where programs look for one
     Certificates,
+    /// In the prefix's bundle those of the base's certificates that it lacks
+    Trust,
 }
 
 /// What a base is given where it lacks it.
@@ -41,6 +43,15 @@ pub enum Fit {
     Only(BTreeSet<Detail>),
 }
 
+/// What a base is to have besides what is the same for all.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted<'a> {
+    /// The user that the image is made to start as.
+    pub(super) account: Option<&'a Account>,
+    /// The prefix's certificates with those that only the base has.
+    pub(super) bundle: Option<String>,
+}
+
 /// Text that names nothing that a base can be given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -53,7 +64,7 @@ const RECORD: &str = "ohoci-fit:";
 
 impl Detail {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Sh,
         Self::Bash,
         Self::Env,
@@ -61,6 +72,7 @@ impl Detail {
         Self::Account,
         Self::Tmp,
         Self::Certificates,
+        Self::Trust,
     ];
 
     /// What it is called on the command line.
@@ -74,6 +86,7 @@ impl Detail {
             Self::Account => "account",
             Self::Tmp => "tmp",
             Self::Certificates => "certificates",
+            Self::Trust => "trust",
         }
     }
 
@@ -85,7 +98,7 @@ impl Detail {
             Self::Bash => Some("/openhands/tools/bin/bash"),
             Self::Env => Some("/openhands/tools/bin/env"),
             Self::Certificates => Some("/openhands/etc/ssl/certs/ca-certificates.crt"),
-            Self::Users | Self::Account | Self::Tmp => None,
+            Self::Users | Self::Account | Self::Tmp | Self::Trust => None,
         }
     }
 
@@ -98,7 +111,7 @@ impl Detail {
             Self::Env => &["/usr/bin/env"],
             Self::Users | Self::Account => &["/etc/passwd"],
             Self::Tmp => &["/tmp"],
-            Self::Certificates => &[
+            Self::Certificates | Self::Trust => &[
                 "/etc/ssl/certs/ca-certificates.crt",
                 "/etc/ssl/cert.pem",
                 "/etc/ssl/certs/ca-bundle.crt",
@@ -110,24 +123,30 @@ impl Detail {
 }
 
 impl Fit {
-    /// What this gives a base; `account` is the user that the image is made to start as.
+    /// What this gives a base.
     #[must_use]
-    pub fn missing(&self, base: &Listing, account: Option<&Account>) -> Vec<Detail> {
-        let wanted = |detail: &Detail| match self {
-            Self::None => false,
-            Self::Auto => true,
-            Self::Only(list) => list.contains(detail),
-        };
+    pub(super) fn missing(&self, base: &Listing, wanted: &Wanted<'_>) -> Vec<Detail> {
         Detail::ALL
             .into_iter()
-            .filter(wanted)
+            .filter(|detail| self.has(*detail))
             .filter(|detail| match detail {
-                Detail::Account => account.is_some_and(|account| account.is_missing(base)),
+                Detail::Account => wanted.account.is_some_and(|one| one.is_missing(base)),
+                Detail::Trust => wanted.bundle.is_some(),
                 // A link to nothing helps nobody.
                 Detail::Tmp => !base.has("/tmp") || base.dangles("/tmp"),
                 _ => !detail.places().iter().any(|place| base.has(place)),
             })
             .collect()
+    }
+
+    /// Whether a base gets this where it lacks it.
+    #[must_use]
+    pub fn has(&self, detail: Detail) -> bool {
+        match self {
+            Self::None => false,
+            Self::Auto => true,
+            Self::Only(list) => list.contains(&detail),
+        }
     }
 
     /// The name that its layer has in an image's record.
@@ -197,9 +216,13 @@ mod tests {
             home: "/home/agent".to_owned(),
         };
         let nothing = Listing::default();
-        assert_eq!(Fit::Auto.missing(&nothing, Some(&account)), Detail::ALL);
-        let without = Fit::Auto.missing(&nothing, None);
-        assert_eq!(without.len(), Detail::ALL.len() - 1);
-        assert_eq!(Fit::None.missing(&nothing, Some(&account)), []);
+        let wanted = Wanted {
+            account: Some(&account),
+            bundle: Some(String::new()),
+        };
+        assert_eq!(Fit::Auto.missing(&nothing, &wanted), Detail::ALL);
+        let without = Fit::Auto.missing(&nothing, &Wanted::default());
+        assert_eq!(without.len(), Detail::ALL.len() - 2);
+        assert_eq!(Fit::None.missing(&nothing, &wanted), []);
     }
 }

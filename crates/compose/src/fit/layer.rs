@@ -1,8 +1,8 @@
 //! The layer of what a base lacks.
 
-use super::account::Account;
-use super::detail::Detail;
+use super::detail::{Detail, Wanted};
 use super::listing::Listing;
+use super::trust::BUNDLE;
 use ohoci_layer::path::PathError;
 use ohoci_layer::tree::TreeError;
 use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
@@ -30,7 +30,7 @@ pub(super) enum LayerError {
 pub(super) fn tree(
     details: &[Detail],
     base: &Listing,
-    account: Option<&Account>,
+    wanted: &Wanted<'_>,
 ) -> Result<Tree, LayerError> {
     let mut tree = Tree::new();
     for detail in details {
@@ -46,13 +46,21 @@ pub(super) fn tree(
                 }
             }
             Detail::Account => {
-                if let Some(account) = account {
+                if let Some(account) = wanted.account {
                     let has_bash = base.has("/bin/bash") || details.contains(&Detail::Bash);
                     let shell = if has_bash { "/bin/bash" } else { "/bin/sh" };
                     let users = |text: &str| account.in_users(text, shell);
                     merged(&mut tree, base, "/etc/passwd", PASSWD, users)?;
                     let groups = |text: &str| account.in_groups(text);
                     merged(&mut tree, base, "/etc/group", GROUP, groups)?;
+                }
+            }
+            Detail::Trust => {
+                if let Some(bundle) = &wanted.bundle {
+                    // Not below the base's links: the prefix is that of the deps.
+                    let content = Content::Memory(bundle.clone().into_bytes().into());
+                    let at = LayerPath::parse(BUNDLE.as_bytes())?;
+                    tree.insert(at, Entry::new(Kind::File(content), 0o644), Rules::Foreign)?;
                 }
             }
             Detail::Tmp => {
@@ -157,7 +165,7 @@ mod tests {
 
     #[test]
     fn an_empty_base_gets_directories_too() {
-        let tree = tree(&Detail::ALL, &Listing::default(), None).unwrap();
+        let tree = tree(&Detail::ALL, &Listing::default(), &Wanted::default()).unwrap();
         let paths: Vec<String> = tree.iter().map(|(path, _)| path.to_string()).collect();
         assert_eq!(
             paths,

@@ -35,7 +35,7 @@ trait View: Default + Serialize + DeserializeOwned {
 }
 
 impl View for Listing {
-    const FACT: &str = "listing-6";
+    const FACT: &str = "listing-7";
 
     fn of((listing, _): (Listing, Files)) -> Self {
         listing
@@ -47,7 +47,7 @@ impl View for Listing {
 }
 
 impl View for Files {
-    const FACT: &str = "files-2";
+    const FACT: &str = "files-3";
 
     fn of((_, files): (Listing, Files)) -> Self {
         files
@@ -150,6 +150,21 @@ pub(crate) async fn stands(
     let has_it = |files: &Files| files.stands(path);
     let files = files_until(source, image, &has_it, cache).await?;
     Ok(files.stands(path))
+}
+
+/// What a file of an image says, where its text is kept; read as [`first_missing`] does.
+///
+/// # Errors
+/// When a layer cannot be read.
+pub(crate) async fn first_text(
+    source: &dyn Source,
+    image: &Image,
+    path: &str,
+    cache: &Cache,
+) -> Result<Option<String>, Error> {
+    let has_it = |files: &Files| files.text(path).is_some();
+    let files = files_until(source, image, &has_it, cache).await?;
+    Ok(files.text(path).map(str::to_owned))
 }
 
 /// What the smallest layers of an image show together that it takes until something holds.

@@ -34,6 +34,14 @@ pub(super) async fn wanted(
     }
     files.sort_by(|a, b| a.2.digest.cmp(&b.2.digest));
     files.dedup_by(|a, b| a.2.digest == b.2.digest);
+    // The tools are asked only where something is to be downloaded: it takes them a while to answer.
+    let needs_index = files
+        .iter()
+        .any(|(_, _, file)| fetcher.cached(file).is_none());
+    let indexes = &match needs_index {
+        true => indexes.clone().or_default_of_tools().await,
+        false => indexes.clone(),
+    };
     let found = stream::iter(files.into_iter().map(async |(name, what, file)| {
         if fetcher.cached(file).is_some() {
             // Where it lies does not matter any more.

@@ -49,6 +49,21 @@ impl Indexes {
         Self::of_pip(environment, etc)
     }
 
+    /// The same with an index that has everything for where none is configured.
+    #[must_use]
+    pub fn or_default(mut self, url: Option<Url>) -> Self {
+        self.default = self.default.or(url);
+        self
+    }
+
+    /// The same with that of the tools where none is configured: then uv or pip is asked.
+    pub async fn or_default_of_tools(self) -> Self {
+        match self.default {
+            Some(_) => self,
+            None => self.or_default(default_of_tools().await),
+        }
+    }
+
     /// The indexes in the order in which they are asked.
     pub fn urls(&self) -> impl Iterator<Item = &Url> {
         self.extra.iter().chain(&self.default)
@@ -431,6 +446,17 @@ mod tests {
             ]
         );
         assert!(uv.variables_for_uv().is_empty());
+    }
+
+    #[test]
+    fn a_default_of_the_tools_counts_where_only_directories_are_configured() {
+        let wheels = machine(&[], &[(PIP_FIND_LINKS, "/wheels")]);
+        let asked = wheels.or_default(url_of("https://asked.example/simple"));
+        assert_eq!(urls(&asked), ["https://asked.example/simple/"]);
+        assert_eq!(asked.directories, [Path::new("/wheels")]);
+        let told = machine(&[], &[(PIP_INDEX_URL, "https://pip.example/simple")]);
+        let told = told.or_default(url_of("https://asked.example/simple"));
+        assert_eq!(urls(&told), ["https://pip.example/simple/"]);
     }
 
     #[test]

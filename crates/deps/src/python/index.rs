@@ -120,8 +120,15 @@ pub async fn find(
 fn nowhere(what: &str, reasons: &[String]) -> IndexError {
     match reasons {
         [] => IndexError {
-            hint: Some("set index-url in pip's configuration, or UV_DEFAULT_INDEX".to_owned()),
-            ..IndexError::new(what, "this machine is told of no index for Python packages")
+            hint: Some(
+                "install uv or pip, whose own default counts; or set index-url in pip's configuration, \
+                 or UV_DEFAULT_INDEX"
+                    .to_owned(),
+            ),
+            ..IndexError::new(
+                what,
+                "no index for Python packages is configured, and neither uv nor pip is here to ask",
+            )
         },
         reasons => IndexError::new(what, reasons.join("; ")),
     }
