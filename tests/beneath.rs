@@ -64,7 +64,6 @@ const ALLOWED: &[(&str, usize, &str)] = &[
         5,
         "mounts that the user names, and this machine's lists of hosts",
     ),
-    ("src/swebench/images/base.rs", ANY, "logs"),
     (
         "src/swebench/images/build.rs",
         ANY,
@@ -87,7 +86,13 @@ const ALLOWED: &[(&str, usize, &str)] = &[
     ),
     ("src/swebench/inputs.rs", 3, "whether a dataset is there"),
     ("src/swebench/run_evaluation/engine.rs", ANY, "logs"),
+    (
+        "crates/swebench-evaluation/src/engine.rs",
+        1,
+        "what starts shards",
+    ),
     ("crates/swebench-evaluation/src/finished.rs", ANY, "reports"),
+    ("crates/swebench-images/src/base_source.rs", 3, "logs"),
     (
         "crates/swebench-evaluation/src/regrade.rs",
         1,

@@ -86,7 +86,7 @@ pub(super) fn lock(recipe: &Recipe, error: &LockError) -> Failure {
 }
 
 /// A lock that has to be there already: what is wrong with it is mended by locking anew.
-pub(super) fn current_lock(recipe: &Recipe, error: &LockError) -> Failure {
+pub(crate) fn current_lock(recipe: &Recipe, error: &LockError) -> Failure {
     let failure = lock(recipe, error);
     match error {
         LockError::Unusable(_) => failure.hinted(format!(
@@ -155,7 +155,7 @@ pub(super) fn build(recipe: &Recipe, error: BuildError) -> Failure {
 }
 
 /// A recipe that does not become a system.
-pub(super) fn files(recipe: &Recipe, error: &FilesError) -> Failure {
+pub(crate) fn files(recipe: &Recipe, error: &FilesError) -> Failure {
     let error = match error {
         FilesError::Missing(error) => return missing(recipe, error),
         FilesError::Assemble(error) => error,

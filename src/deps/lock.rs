@@ -97,7 +97,7 @@ pub(super) async fn run(
 }
 
 /// Says that a command made a lock on its way.
-pub(super) fn tell_new(made: &NewLock) {
+pub(crate) fn tell_new(made: &NewLock) {
     for note in &made.notes {
         output::warning(note);
     }

@@ -3,11 +3,10 @@
 pub mod audit;
 pub mod build;
 pub mod diff;
-mod failures;
+pub(super) mod failures;
 pub mod fetch;
 mod images;
 pub mod lock;
-pub(super) mod rootfs;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -48,7 +47,8 @@ pub(super) async fn run(
     }
 }
 
-fn recipe(path: &Path) -> Result<Recipe, Failure> {
+/// Reads a recipe.
+pub(super) fn recipe(path: &Path) -> Result<Recipe, Failure> {
     Recipe::load(path).map_err(|error| {
         unusable(
             &format!("cannot use the recipe {}", path.display()),
@@ -58,7 +58,7 @@ fn recipe(path: &Path) -> Result<Recipe, Failure> {
 }
 
 /// What locking, downloading and building are done with.
-fn session<'a>(context: &'a Context, progress: &Arc<Progress>) -> Session<'a> {
+pub(super) fn session<'a>(context: &'a Context, progress: &Arc<Progress>) -> Session<'a> {
     Session {
         resolver: &context.resolver,
         mirrors: context.config.mirrors(),

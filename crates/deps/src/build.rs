@@ -16,7 +16,7 @@ use super::assemble::{Assembled, assemble};
 use super::audit::Audit;
 use super::fetch::Fetcher;
 use super::lock::{Lock, LockedFile};
-use super::locked::{self, NewLock};
+use super::locked::{NewLock, current_or_new};
 use super::recipe::{Recipe, Selection};
 use super::sbom;
 use super::session::Session;
@@ -145,7 +145,9 @@ pub async fn build(
         build.push.iter().try_for_each(attach::check)?;
     }
     let compiling = compiled::platform(&recipe, &build.platforms)?;
-    let lock = lock(build, session, observer).await?;
+    let may_make = !build.locked && !build.offline;
+    let tell = |made: &NewLock| observer.locked(made);
+    let lock = current_or_new(whole, may_make, session, &tell).await?;
     let fetcher = session.fetcher();
     if !build.offline {
         let needed: Vec<Platform> = build.platforms.iter().chain(&compiling).cloned().collect();
@@ -182,22 +184,6 @@ pub async fn build(
         built.report.cost = Cost::new(&statistics, Duration::ZERO);
     }
     Ok(built)
-}
-
-/// The lock of the recipe, which is made where there is none, unless that must not be.
-async fn lock(
-    build: &Build<'_>,
-    session: &Session<'_>,
-    observer: &dyn BuildObserver,
-) -> Result<Lock, BuildError> {
-    match locked::current(build.recipe) {
-        Err(_) if !build.locked && !build.offline => {
-            let made = Box::pin(locked::lock(build.recipe, &[], session)).await?;
-            observer.locked(&made);
-            Ok(made.lock)
-        }
-        found => Ok(found?),
-    }
 }
 
 /// A build whose packages are there.

@@ -97,5 +97,5 @@ pub mod sbom;
 pub mod session;
 
 pub use build::{Build, BuildError, BuildObserver, Built, build};
-pub use locked::{LockError, NewLock, current, lock};
+pub use locked::{LockError, NewLock, current, current_or_new, lock};
 pub use session::Session;

@@ -144,6 +144,27 @@ pub fn current(recipe: &Recipe) -> Result<Lock, LockError> {
     }
 }
 
+/// The lock of a recipe, which is made where there is none that is the recipe's, if it may be; `made` is
+/// told of it.
+///
+/// # Errors
+/// See [`LockError`].
+pub async fn current_or_new(
+    recipe: &Recipe,
+    may_make: bool,
+    session: &Session<'_>,
+    made: &(dyn Fn(&NewLock) + Send + Sync),
+) -> Result<Lock, LockError> {
+    match current(recipe) {
+        Err(_) if may_make => {
+            let new = Box::pin(lock(recipe, &[], session)).await?;
+            made(&new);
+            Ok(new.lock)
+        }
+        found => found,
+    }
+}
+
 /// Packages to update, each of which must be in the lock, as the lock spells them.
 fn names(update: &[String], old: Option<&Lock>) -> Result<BTreeSet<String>, LockError> {
     let Some(old) = old else {

@@ -2,10 +2,16 @@
 //! Kubernetes. Shards leave their files in one folder, which all of them see, or a registry carries
 //! them.
 
-use std::fmt::Write as _;
+mod kubernetes;
+mod slurm;
+
+use std::io;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use serde_json::{Value, json};
+pub use kubernetes::Cluster;
+use ohoci_store::staged;
+pub use slurm::{Submitted, submit};
 
 /// One of the parts that a run is divided into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,124 +67,77 @@ pub struct Shards<'a> {
     pub directory: &'a str,
 }
 
-/// A batch script for `sbatch`; `options` are lines for `#SBATCH`.
-///
-/// Source: sbatch(1), "--array" and "OUTPUT ENVIRONMENT VARIABLES".
-#[must_use]
-pub fn slurm_script(shards: &Shards<'_>, options: &[String], logs: &str) -> String {
-    let last = shards.count.saturating_sub(1);
-    let at_once = shards
-        .at_once
-        .map_or_else(String::new, |count| format!("%{count}"));
-    let mut text = String::from("#!/bin/bash\n");
-    for option in [
-        format!("--job-name={}", name(shards.run_id)),
-        format!("--array=0-{last}{at_once}"),
-        format!("--chdir={}", shards.directory),
-        format!("--output={logs}/shard-%a.log"),
-    ]
-    .iter()
-    .chain(options)
-    {
-        let _ = writeln!(text, "#SBATCH {}", one_line(option));
-    }
-    let _ = writeln!(
-        text,
-        "exec {} --shard \"$SLURM_ARRAY_TASK_ID/{}\"",
-        quoted(shards.command),
-        shards.count
-    );
-    text
+/// A scheduler, and what it needs to know beside the shards.
+#[derive(Clone, Debug)]
+pub enum Scheduler {
+    /// Slurm.
+    Slurm {
+        /// Lines for `#SBATCH`.
+        options: Vec<String>,
+    },
+    /// Kubernetes.
+    Kubernetes(Cluster),
 }
 
-/// Where pods see what registries ask for, as `docker login` keeps it.
-const SECRETS: &str = "/var/run/secrets/registries";
-
-/// What a Kubernetes Job needs beside.
-#[derive(Clone, Copy, Debug)]
-pub struct Cluster<'a> {
-    /// An image with ohoci and bubblewrap in it.
-    pub image: &'a str,
-    /// The claim of the volume that all shards see, mounted at the directory; without one, each has
-    /// an empty directory there.
-    pub claim: Option<&'a str>,
-    /// The secret with what registries ask for, of type `kubernetes.io/dockerconfigjson`.
-    pub secret: Option<&'a str>,
-    /// The priority of the memory and processors of one shard, such as `4Gi` and `2`.
-    pub memory: Option<&'a str>,
-    /// Processors of one shard.
-    pub cpus: Option<&'a str>,
+/// A file that starts shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handout {
+    /// Where it goes.
+    pub path: PathBuf,
+    /// What it says.
+    pub text: String,
+    /// The command that has it started.
+    pub start: &'static [&'static str],
 }
 
-/// A Job in Indexed mode, as JSON, which `kubectl apply -f` takes.
-///
-/// Source: Kubernetes' API reference, `batch/v1` Job. Sandboxes need user namespaces and a `/proc` of
-/// their own, which is what `hostUsers`, `procMount` and the profiles are for.
-#[must_use]
-pub fn kubernetes_job(shards: &Shards<'_>, cluster: &Cluster<'_>) -> Value {
-    let script = format!(
-        "exec {} --shard \"$JOB_COMPLETION_INDEX/{}\"",
-        quoted(shards.command),
-        shards.count
-    );
-    let mut requests = serde_json::Map::new();
-    for (name, value) in [("memory", cluster.memory), ("cpu", cluster.cpus)] {
-        if let Some(value) = value {
-            requests.insert(name.to_owned(), json!(value));
+impl Scheduler {
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Slurm { .. } => "slurm",
+            Self::Kubernetes(_) => "kubernetes",
         }
     }
-    let place = match cluster.claim {
-        Some(claim) => json!({"name": "run", "persistentVolumeClaim": {"claimName": claim}}),
-        None => json!({"name": "run", "emptyDir": {}}),
-    };
-    let mut volumes = vec![place];
-    let mut mounts = vec![json!({"name": "run", "mountPath": shards.directory})];
-    let mut environment = Vec::new();
-    let mut pulling = Vec::new();
-    if let Some(secret) = cluster.secret {
-        let items = json!([{"key": ".dockerconfigjson", "path": "config.json"}]);
-        volumes
-            .push(json!({"name": "registries", "secret": {"secretName": secret, "items": items}}));
-        mounts.push(json!({"name": "registries", "mountPath": SECRETS, "readOnly": true}));
-        environment.push(json!({"name": "DOCKER_CONFIG", "value": SECRETS}));
-        pulling.push(json!({"name": secret}));
-    }
-    json!({
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": name(shards.run_id),
-            "labels": {"app.kubernetes.io/name": "ohoci", "app.kubernetes.io/component": "swebench"},
-        },
-        "spec": {
-            "completionMode": "Indexed",
-            "completions": shards.count,
-            "parallelism": shards.at_once.unwrap_or(shards.count),
-            "backoffLimitPerIndex": 2,
-            "template": {
-                "spec": {
-                    "restartPolicy": "Never",
-                    "hostUsers": false,
-                    "securityContext": {
-                        "seccompProfile": {"type": "Unconfined"},
-                        "appArmorProfile": {"type": "Unconfined"},
-                    },
-                    "containers": [{
-                        "name": "shard",
-                        "image": cluster.image,
-                        "command": ["/bin/sh", "-c", script],
-                        "workingDir": shards.directory,
-                        "securityContext": {"procMount": "Unmasked"},
-                        "resources": {"requests": requests},
-                        "env": environment,
-                        "volumeMounts": mounts,
-                    }],
-                    "imagePullSecrets": pulling,
-                    "volumes": volumes,
-                },
+
+    /// What starts the shards: a batch script, or a Job. `folder` is where that and the shards' logs lie,
+    /// as the machines that run them see it.
+    #[must_use]
+    pub fn handout(&self, shards: &Shards<'_>, folder: &Path) -> Handout {
+        match self {
+            Self::Slurm { options } => Handout {
+                path: folder.join("job.sh"),
+                text: slurm::script(shards, options, &folder.display().to_string()),
+                start: &["sbatch"],
             },
-        },
-    })
+            Self::Kubernetes(cluster) => Handout {
+                path: folder.join("job.json"),
+                text: format!("{:#}\n", kubernetes::job(shards, cluster)),
+                start: &["kubectl", "apply", "-f"],
+            },
+        }
+    }
+}
+
+impl Handout {
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self) -> io::Result<()> {
+        if let Some(folder) = self.path.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        staged::replace(&self.path, self.text.as_bytes())
+    }
+
+    /// The command line that has it started.
+    #[must_use]
+    pub fn command(&self) -> String {
+        let mut words: Vec<String> = self.start.iter().map(|word| (*word).to_owned()).collect();
+        words.push(self.path.display().to_string());
+        quoted(&words)
+    }
 }
 
 /// A name that Kubernetes takes (RFC 1123, labels), and Slurm anyway.
@@ -208,15 +167,11 @@ pub fn quoted(words: &[String]) -> String {
     words.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
-fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shards(command: &[String]) -> Shards<'_> {
+    pub(super) fn shards(command: &[String]) -> Shards<'_> {
         Shards {
             run_id: "My run_1",
             count: 3,
@@ -226,7 +181,7 @@ mod tests {
         }
     }
 
-    fn command() -> Vec<String> {
+    pub(super) fn command() -> Vec<String> {
         ["ohoci", "swebench", "it's", ""].map(str::to_owned).into()
     }
 
@@ -243,56 +198,17 @@ mod tests {
     }
 
     #[test]
-    fn a_script_for_slurm_starts_one_shard_per_task() {
+    fn a_handout_says_how_it_is_started() {
         let command = command();
-        let text = slurm_script(&shards(&command), &["--partition=x".to_owned()], "/logs");
-        let expected = "#!/bin/bash\n#SBATCH --job-name=ohoci-my-run-1\n#SBATCH --array=0-2%2\n#SBATCH --chdir=/work\n#SBATCH --output=/logs/shard-%a.log\n#SBATCH --partition=x\nexec ohoci swebench 'it'\\''s' '' --shard \"$SLURM_ARRAY_TASK_ID/3\"\n";
-        assert_eq!(text, expected);
-    }
-
-    #[test]
-    fn a_job_for_kubernetes_starts_one_shard_per_index() {
-        let command = command();
-        let cluster = Cluster {
-            image: "registry.example/ohoci:1",
-            claim: Some("runs"),
-            secret: None,
-            memory: Some("4Gi"),
-            cpus: None,
+        let slurm = Scheduler::Slurm {
+            options: Vec::new(),
         };
-        let job = kubernetes_job(&shards(&command), &cluster);
-        assert_eq!(job["metadata"]["name"], "ohoci-my-run-1");
-        assert_eq!(job["spec"]["completions"], 3);
-        assert_eq!(job["spec"]["parallelism"], 2);
-        let container = &job["spec"]["template"]["spec"]["containers"][0];
-        assert_eq!(
-            container["resources"],
-            json!({"requests": {"memory": "4Gi"}})
+        let handout = slurm.handout(&shards(&command), Path::new("/shared/my run"));
+        assert_eq!(handout.command(), "sbatch '/shared/my run/job.sh'");
+        assert!(
+            handout
+                .text
+                .contains("--output=/shared/my run/shard-%a.log")
         );
-        assert_eq!(
-            container["command"][2],
-            "exec ohoci swebench 'it'\\''s' '' --shard \"$JOB_COMPLETION_INDEX/3\""
-        );
-        let claim = &job["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"];
-        assert_eq!(claim["claimName"], "runs");
-    }
-
-    #[test]
-    fn pods_whose_results_a_registry_carries_need_no_volume() {
-        let command = command();
-        let cluster = Cluster {
-            image: "registry.example/ohoci:1",
-            claim: None,
-            secret: Some("logins"),
-            memory: None,
-            cpus: None,
-        };
-        let job = kubernetes_job(&shards(&command), &cluster);
-        let pod = &job["spec"]["template"]["spec"];
-        assert_eq!(pod["volumes"][0], json!({"name": "run", "emptyDir": {}}));
-        assert_eq!(pod["volumes"][1]["secret"]["secretName"], "logins");
-        assert_eq!(pod["imagePullSecrets"], json!([{"name": "logins"}]));
-        let variable = json!([{"name": "DOCKER_CONFIG", "value": SECRETS}]);
-        assert_eq!(pod["containers"][0]["env"], variable);
     }
 }

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod audit_image;
 pub mod base;
 pub mod base_python;
+pub mod base_source;
 pub mod builder;
 pub mod changes;
 pub mod checkout;

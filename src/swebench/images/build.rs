@@ -3,19 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::base::{self, BuiltBase, PlannedBase};
+use super::base;
 use super::report_text;
 use super::request::Request;
 use crate::compose::epoch;
 use crate::context::Context;
+use crate::deps;
 use crate::failure::Failure;
 use crate::output;
+use crate::progress::Progress;
 use ohoci_config::environment::PATH;
+use ohoci_deps::Session;
 use ohoci_image::timestamp::Timestamp;
 use ohoci_sandbox::{Limiter, Network, abstract_sockets, private_in};
 use ohoci_swebench::predictions::Predictions;
 use ohoci_swebench::row::Row;
 use ohoci_swebench::specs::Catalogue;
+use ohoci_swebench_images::base::Base;
+use ohoci_swebench_images::base_source::{BaseError, BaseMeans, PlannedBase, bases};
 use ohoci_swebench_images::builder::clones;
 use ohoci_swebench_images::git::Git;
 use ohoci_swebench_images::images::{self, Job, Observer};
@@ -24,7 +29,7 @@ use ohoci_swebench_images::plan::{Known, Plan};
 use ohoci_swebench_images::planned::{self, PlannedImage, Wanted, architecture};
 use ohoci_swebench_images::report::Report;
 use ohoci_swebench_images::stage::Tools;
-use ohoci_swebench_images::{Builder, Settings};
+use ohoci_swebench_images::{BuildError, Builder, Settings};
 
 /// How long each program of a build may take where nobody says.
 const PROGRAM_TIME: Duration = Duration::from_secs(2 * 60 * 60);
@@ -49,16 +54,16 @@ impl Request {
     ) -> Result<(Plan, bool), Failure> {
         let git = git(&context)?;
         let images = self.planned(instances, &context, &git);
-        let base = base::planned(self, &context).await?;
+        let base = self.planned_base(&context).await?;
         let clones = clones(context.cache_dir.as_deref(), &context.work_dir);
         let cache = Arc::clone(&context.resolver.cache);
         let (builder, base_recipe) = match (base, self.tools(&context)) {
-            (PlannedBase::There(base), Ok(tools)) => {
+            (Some(PlannedBase::There(base)), Ok(tools)) => {
                 let settings = self.settings(&context, git.clone(), tools)?;
                 let builder = Builder::new(settings, *base, Arc::new(context.resolver));
                 (Some(builder), None)
             }
-            (PlannedBase::Recipe(recipe), _) => (None, Some(recipe)),
+            (Some(PlannedBase::Recipe(recipe)), _) => (None, Some(recipe)),
             _ => (None, None),
         };
         let plan = Plan::of(Known {
@@ -91,9 +96,9 @@ impl Request {
                 .hinted("on Debian and Ubuntu, the packages bubblewrap, util-linux and mount have what it takes")
         })?;
         self.limits.tell(tools.limiter());
-        let base = match Box::pin(base::built(self, &context, &tools)).await? {
-            BuiltBase::There(base) => *base,
-            BuiltBase::Failed(error) => {
+        let base = match Box::pin(self.built_base(&context, &tools)).await? {
+            Ok(base) => base,
+            Err(error) => {
                 report_text::tell("base", &error);
                 let report = Report::without_base(&images, &error);
                 report
@@ -128,6 +133,53 @@ impl Request {
             output::warning(&warning);
         }
         Ok(report?)
+    }
+
+    async fn planned_base(&self, context: &Context) -> Result<Option<PlannedBase>, Failure> {
+        let Some(source) = base::source(self)? else {
+            return Ok(None);
+        };
+        let progress = Progress::start();
+        let session = deps::session(context, &progress);
+        let planned = source.plan(&self.base_means(context, &session)).await;
+        progress.end();
+        let planned = planned.map_err(|error| base::failure(&source, error))?;
+        Ok(Some(planned))
+    }
+
+    /// The base, or why its packages do not become one.
+    async fn built_base(
+        &self,
+        context: &Context,
+        tools: &Tools,
+    ) -> Result<Result<Base, BuildError>, Failure> {
+        let Some(source) = base::source(self)? else {
+            return Err(Failure::usage("no base is given").hinted(
+                "--base-image REF, or --base-recipe FILE such as layers/swebench-base.toml",
+            ));
+        };
+        let progress = Progress::start();
+        let session = deps::session(context, &progress);
+        let means = self.base_means(context, &session);
+        let teller = base::Teller(Arc::clone(&progress));
+        let built = Box::pin(source.build(&means, tools, &teller)).await;
+        progress.end();
+        match built {
+            Ok(base) => Ok(Ok(base)),
+            Err(BaseError::Build(error)) => Ok(Err(error)),
+            Err(error) => Err(base::failure(&source, error)),
+        }
+    }
+
+    fn base_means<'a>(&'a self, context: &Context, session: &'a Session<'a>) -> BaseMeans<'a> {
+        BaseMeans {
+            session,
+            offline: self.offline,
+            packing: self.packing,
+            bases: bases(context.cache_dir.as_deref(), &context.work_dir),
+            logs: &self.logs,
+            tag: &self.tag,
+        }
     }
 
     fn planned(&self, instances: Instances<'_>, context: &Context, git: &Git) -> Vec<PlannedImage> {

@@ -123,7 +123,8 @@ async fn run_with(
         if let Some(carrier) = &carrier {
             tell_pushed(&carrier.push_inputs(&asked).await?);
         }
-        if let Some(code) = engine::hand_over(arguments, remembered, folder.path(), instances)? {
+        let handed = engine::hand_over(arguments, remembered, folder.path(), instances);
+        if let Some(code) = handed.await? {
             return Ok(code);
         }
     }

@@ -70,17 +70,6 @@ pub(super) enum EngineChoice {
     Kubernetes,
 }
 
-impl EngineChoice {
-    /// Its name.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Slurm => "slurm",
-            Self::Kubernetes => "kubernetes",
-        }
-    }
-}
-
 impl EngineArguments {
     /// Into how many shards a run of so many instances is divided: no more than there are.
     pub(super) fn count(&self, instances: usize) -> usize {
