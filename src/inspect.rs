@@ -14,10 +14,11 @@ use super::arguments::{Format, RegistryArguments};
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
-use super::{output, printable, size};
+use super::{output, printable};
 use ohoci_compose::inspect::{self, ImageInspection, Inspection, RawDocument, Runtime};
 use ohoci_image::Role;
 use ohoci_image::{Digest, Platform, Reference, annotation};
+use ohoci_report::size;
 
 /// Show what an image consists of: index, manifests, layers with sizes, and what they are from.
 ///

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::{compose, printable, size};
+use crate::{compose, printable};
 use ohoci_compose::batch::{RecordStatus, Summary};
+use ohoci_report::size;
 
 /// What a dry run found: a line for each image, and what would move at most.
 pub(super) fn plan(summary: &Summary) -> String {

@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::failure::Failure;
-use crate::{output, size};
+use crate::output;
 use ohoci_compose::batch::{Journal, Record, RecordStatus, Watcher};
 use ohoci_image::timestamp::Timestamp;
 use ohoci_registry::Client;
+use ohoci_report::size;
 use ohoci_store::Error;
 
 /// The bar, how it goes and what moves; why no more run at once, as far as there is room for it.

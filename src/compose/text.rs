@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{printable, size};
+use crate::printable;
 use ohoci_compose::fit::Fitted;
 use ohoci_compose::report::{ComposeReport, Cost, TargetReport};
 use ohoci_image::annotation;
 use ohoci_image::diff::Change;
+use ohoci_report::size;
 
 /// The plan and the config's changes.
 pub(super) fn plan(report: &ComposeReport) -> String {

@@ -14,7 +14,6 @@ use crate::exit_code;
 use crate::failure::Failure;
 use crate::output;
 use crate::printable;
-use crate::size::bytes;
 use ohoci_deps::audit::{
     Audit, Layer, Licence, Options, Severity, Size, audit, by_folder, by_package, treemap,
 };
@@ -22,6 +21,7 @@ use ohoci_deps::built::BuiltImage;
 use ohoci_deps::packages::Packages;
 use ohoci_deps::place::Prefix;
 use ohoci_image::Platform;
+use ohoci_report::size::bytes;
 
 /// Parts of at least one part in that many of the whole are shown.
 const SHOWN_PART: u64 = 200;

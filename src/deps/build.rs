@@ -18,7 +18,6 @@ use crate::failure::Failure;
 use crate::limits::LimitArguments;
 use crate::output;
 use crate::progress::Progress;
-use crate::size::bytes;
 use ohoci_compose::attach::{self, Attached};
 use ohoci_compose::report::ComposeReport;
 use ohoci_deps::audit::{Audit, Severity};
@@ -28,6 +27,7 @@ use ohoci_deps::{Build, BuildObserver, Built, NewLock};
 use ohoci_image::media_type::Compression;
 use ohoci_image::referrer::Artifact;
 use ohoci_image::{Platform, Reference};
+use ohoci_report::size::bytes;
 use ohoci_sandbox::Limiter;
 
 /// How long compiling may take where nobody says.

@@ -11,10 +11,10 @@ use crate::exit_code;
 use crate::failure::Failure;
 use crate::output;
 use crate::printable;
-use crate::size::bytes;
 use ohoci_deps::comparison::{Comparison, Difference, compare};
 use ohoci_deps::place::Prefix;
 use ohoci_image::Platform;
+use ohoci_report::size::bytes;
 
 /// How many files are shown for each platform; `--format json` has them all.
 const SHOWN: usize = 40;

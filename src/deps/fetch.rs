@@ -11,9 +11,9 @@ use crate::exit_code;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Progress;
-use crate::size::bytes;
 use ohoci_deps::recipe::Recipe;
 use ohoci_image::Platform;
+use ohoci_report::size::bytes;
 
 /// Download what a recipe's lock names into the cache
 ///

@@ -12,10 +12,10 @@ use crate::exit_code;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Progress;
-use crate::size::bytes;
 use ohoci_deps::lock::{Changes, Lock};
 use ohoci_deps::recipe::Recipe;
 use ohoci_deps::{LockError, NewLock};
+use ohoci_report::size::bytes;
 
 /// Resolve a recipe to names, versions, sizes and digests, and write them down beside it
 ///

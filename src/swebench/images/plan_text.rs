@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::size::bytes;
+use ohoci_report::size::bytes;
 use ohoci_swebench_images::forecast::{Basis, LayerPlan};
 use ohoci_swebench_images::plan::{LevelPlan, Plan};
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::output;
-use crate::size::bytes;
+use ohoci_report::size::bytes;
 use ohoci_swebench_images::BuildError;
 use ohoci_swebench_images::report::{ImageOutcome, Report};
 

@@ -6,7 +6,6 @@ mod audited;
 mod duplicates;
 mod files;
 mod finding;
-mod html;
 mod licences;
 mod locations;
 mod programs;

@@ -2,73 +2,66 @@
 //!
 //! Source: the schema that Jenkins' xunit plugin publishes (`junit-10.xsd`), which others follow.
 
-use std::fmt::Write as _;
+use maud::{Markup, PreEscaped, html};
 
 use super::super::outcome::{Outcome, Status};
-use super::{Results, escaped};
+use super::{Results, clean};
+
+const DECLARATION: PreEscaped<&str> = PreEscaped("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
 
 pub(super) fn document(results: &Results<'_>) -> String {
     let all = results.instances;
     let errors = all.iter().filter(|one| !one.status.is_verdict()).count();
     let failures = all.len() - errors - results.count(Status::Resolved);
-    let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let counts = format!(
-        "tests=\"{}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{:.3}\"",
-        all.len(),
-        results.seconds()
-    );
-    let _ = writeln!(text, "<testsuites {counts}>");
-    let name = escaped(&format!("{} {}", results.model, results.run_id));
-    let _ = writeln!(
-        text,
-        "  <testsuite name=\"{name}\" {counts} timestamp=\"{}\">",
-        escaped(results.created_at.trim_end_matches('Z'))
-    );
-    for outcome in all {
-        case(&mut text, outcome);
-    }
-    text.push_str("  </testsuite>\n</testsuites>\n");
-    text
+    let time = format!("{:.3}", results.seconds());
+    let name = format!("{} {}", results.model, results.run_id);
+    let document = html! {
+        (DECLARATION)
+        testsuites tests=(all.len()) failures=(failures) errors=(errors) time=(time) {
+            "\n  "
+            testsuite
+                name=(clean(&name)) tests=(all.len()) failures=(failures) errors=(errors) time=(time)
+                timestamp=(clean(results.created_at.trim_end_matches('Z')))
+            {
+                "\n"
+                @for outcome in all { "    " (case(outcome)) "\n" }
+                "  "
+            }
+            "\n"
+        }
+        "\n"
+    };
+    document.into_string()
 }
 
-fn case(text: &mut String, outcome: &Outcome) {
-    let _ = write!(
-        text,
-        "    <testcase classname=\"{}\" name=\"{}\" time=\"{:.3}\"",
-        escaped(&outcome.model),
-        escaped(&outcome.instance_id),
-        outcome.seconds.total
-    );
-    if outcome.status == Status::Resolved {
-        text.push_str("/>\n");
-        return;
-    }
-    let element = if outcome.status.is_verdict() {
-        "failure"
-    } else {
-        "error"
-    };
+fn case(outcome: &Outcome) -> Markup {
+    let time = format!("{:.3}", outcome.seconds.total);
     let status = outcome.status.name();
-    let _ = write!(
-        text,
-        ">\n      <{element} type=\"{status}\" message=\"{}\">",
-        escaped(outcome.why.as_deref().unwrap_or(status))
-    );
-    for test in &outcome.failed_tests {
-        let line = format!("{} {}\n", test.kind, test.test);
-        text.push_str(&escaped(&line));
+    let message = clean(outcome.why.as_deref().unwrap_or(status));
+    html! {
+        testcase classname=(clean(&outcome.model)) name=(clean(&outcome.instance_id)) time=(time) {
+            @if outcome.status == Status::Resolved {
+            } @else if outcome.status.is_verdict() {
+                failure type=(status) message=(message) { (said(outcome)) }
+            } @else {
+                error type=(status) message=(message) { (said(outcome)) }
+            }
+            @if let (false, Some(tail)) = (outcome.status == Status::Resolved, &outcome.tail) {
+                system-out { (clean(tail)) }
+            }
+        }
     }
-    for problem in &outcome.patch_problems {
-        text.push_str(&escaped(&format!("{problem}\n")));
-    }
-    if let Some(advice) = &outcome.advice {
-        text.push_str(&escaped(&format!("hint: {advice}\n")));
-    }
-    let _ = writeln!(text, "</{element}>");
-    if let Some(tail) = &outcome.tail {
-        let _ = writeln!(text, "      <system-out>{}</system-out>", escaped(tail));
-    }
-    text.push_str("    </testcase>\n");
+}
+
+/// What is known of a failure, a line each.
+fn said(outcome: &Outcome) -> String {
+    let tests = outcome.failed_tests.iter();
+    let tests = tests.map(|test| format!("{} {}\n", test.kind, test.test));
+    let problems = outcome.patch_problems.iter();
+    let problems = problems.map(|problem| format!("{problem}\n"));
+    let advice = outcome.advice.iter();
+    let advice = advice.map(|advice| format!("hint: {advice}\n"));
+    clean(&tests.chain(problems).chain(advice).collect::<String>())
 }
 
 #[cfg(test)]
@@ -82,7 +75,9 @@ mod tests {
         assert!(
             text.contains("<testsuites tests=\"3\" failures=\"1\" errors=\"1\" time=\"2.340\">")
         );
-        assert!(text.contains("<testcase classname=\"org/m\" name=\"a__good-1\" time=\"2.340\"/>"));
+        assert!(text.contains(
+            "<testcase classname=\"org/m\" name=\"a__good-1\" time=\"2.340\"></testcase>"
+        ));
         assert!(
             text.contains(
                 "<failure type=\"patch_failed\" message=\"x|&lt;y&gt;, hunk 1: no\nline\">"
@@ -92,5 +87,6 @@ mod tests {
             "<error type=\"infra\" message=\"no disk\">hint: use &lt;another&gt;\n</error>"
         ));
         assert!(text.contains("<system-out>error: \u{fffd}[31m&lt;&amp;&gt;]]&gt;</system-out>"));
+        assert!(roxmltree::Document::parse(&text).is_ok(), "{text}");
     }
 }

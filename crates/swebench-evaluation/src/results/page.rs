@@ -1,106 +1,158 @@
 //! One page of HTML, without scripts and without anything from elsewhere.
 
-use std::fmt::Write as _;
+use maud::{Markup, html};
 
-use super::super::outcome::Outcome;
-use super::{Results, count_text, escaped};
+use super::super::outcome::{Outcome, Status};
+use super::{Results, clean, count_text};
+use ohoci_report::page::{Page, Tile, Tone, tiles};
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1a1a1a;background:#fff}
-h1{font-size:1.4rem}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}
-td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-pre{background:#f5f5f5;padding:.6rem;overflow:auto;max-height:24rem;font-size:13px;white-space:pre-wrap;overflow-wrap:anywhere}
-.s{white-space:nowrap;font-weight:600}.resolved{color:#116329}.unresolved,.patch_failed,.empty_patch,.timeout,.oom,.disk{color:#a40e26}.infra,.build_failed,.ungradable{color:#7d4e00}
-@media (prefers-color-scheme:dark){body{background:#111;color:#ddd}pre{background:#1c1c1c}th,td{border-color:#333}.resolved{color:#4ac26b}.unresolved,.patch_failed,.empty_patch,.timeout,.oom,.disk{color:#ff7b72}.infra,.build_failed,.ungradable{color:#d29922}}";
+const STYLE: &str = "\
+.parts{display:flex;height:1.2rem;border-radius:.3rem;overflow:hidden;gap:2px;margin:1rem 0 0}\
+.parts i{min-width:3px;background:var(--soft)}.parts .good{background:var(--good)}\
+.parts .bad{background:var(--bad)}.parts .warn{background:var(--warn)}\
+h2+.card{margin-top:.5rem}pre{background:var(--back);border-radius:.4rem;margin:.25rem 0 1rem;padding:.6rem .8rem;\
+overflow:auto;max-height:24rem;white-space:pre-wrap;overflow-wrap:anywhere}\
+details p{margin:.75rem 0 0}summary{cursor:pointer;color:var(--soft);overflow-wrap:anywhere}\
+tr.more td{border-top:0;padding-top:0}";
 
 pub(super) fn document(results: &Results<'_>) -> String {
-    let title = format!(
-        "{}: {} of {} resolved",
-        escaped(results.model),
-        results.count(super::Status::Resolved),
-        results.instances.len()
-    );
-    let mut text = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n<style>{STYLE}</style>\n<h1>{title}</h1>\n<p>Run {}, dataset {}, {}</p>\n<p>",
-        escaped(results.run_id),
-        escaped(results.dataset),
-        escaped(results.created_at),
-    );
-    for (status, count) in results.statuses() {
-        let name = status.name();
-        let _ = write!(text, "<span class=\"s {name}\">{count} {name}</span> ");
-    }
-    if results.without_prediction > 0 {
-        let _ = write!(text, "{} without a prediction", results.without_prediction);
-    }
-    text.push_str("</p>\n<table>\n<tr><th>instance<th>status<th>FAIL_TO_PASS<th>PASS_TO_PASS<th>seconds (image, patch, tests, teardown)\n");
-    for outcome in results.instances {
-        row(&mut text, outcome);
-    }
-    text.push_str("</table>\n</html>\n");
-    text
-}
-
-fn row(text: &mut String, outcome: &Outcome) {
-    let name = outcome.status.name();
-    let seconds = &outcome.seconds;
-    let _ = write!(
-        text,
-        "<tr><td>{}<td class=\"s {name}\">{name}{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{:.1} ({:.1}, {:.1}, {:.1}, {:.2})",
-        escaped(&outcome.instance_id),
-        if outcome.is_flaky() { ", flaky" } else { "" },
-        count_text(outcome.fail_to_pass),
-        count_text(outcome.pass_to_pass),
-        seconds.total,
-        seconds.image,
-        seconds.patch,
-        seconds.tests,
-        seconds.teardown,
-    );
-    text.push('\n');
-    let details = details(outcome);
-    if !details.is_empty() {
-        let summary = escaped(outcome.why.as_deref().unwrap_or("more"));
-        let _ = writeln!(
-            text,
-            "<tr><td colspan=\"5\"><details><summary>{summary}</summary>{details}</details>"
-        );
-    }
-}
-
-fn details(outcome: &Outcome) -> String {
-    let mut text = String::new();
-    let mut list = |title: &str, lines: &mut dyn Iterator<Item = String>| {
-        let lines: Vec<String> = lines.collect();
-        if !lines.is_empty() {
-            let _ = write!(
-                text,
-                "<p>{title}</p><pre>{}</pre>",
-                escaped(&lines.join("\n"))
-            );
-        }
+    let count = results.instances.len();
+    let resolved = results.count(Status::Resolved);
+    let page = Page {
+        title: &clean(&format!(
+            "{}: {resolved} of {count} resolved",
+            results.model
+        )),
+        style: STYLE,
+        body: html! {
+            p {
+                "Run " (clean(results.run_id)) ", dataset " (clean(results.dataset)) ", "
+                (clean(results.created_at))
+            }
+            (numbers(results))
+            (parts(results))
+            h2 { "Instances" }
+            div.card.columns {
+                table {
+                    thead {
+                        tr {
+                            th { "instance" }
+                            th { "status" }
+                            @for name in ["FAIL_TO_PASS", "PASS_TO_PASS", "image", "patch", "tests", "teardown", "seconds"] {
+                                th.number { (name) }
+                            }
+                        }
+                    }
+                    tbody {
+                        @for outcome in results.instances { (row(outcome)) }
+                    }
+                }
+            }
+        },
     };
-    list("What may help", &mut outcome.advice.iter().cloned());
-    list(
-        "Tests that failed",
-        &mut outcome
-            .failed_tests
-            .iter()
-            .map(|test| format!("{} {}", test.kind, test.test)),
-    );
-    list(
-        "Tests that do not always do the same",
-        &mut outcome.flaky_tests.iter().cloned(),
-    );
-    list(
-        "Why the patch does not apply",
-        &mut outcome.patch_problems.iter().map(ToString::to_string),
-    );
-    list(
-        "Changes that the tests' patch undoes",
-        &mut outcome.overwritten_files.iter().cloned(),
-    );
-    list("The end of the log", &mut outcome.tail.iter().cloned());
-    text
+    page.to_html()
+}
+
+fn numbers(results: &Results<'_>) -> Markup {
+    let statuses = results.statuses();
+    let counts =
+        statuses.map(|(status, count)| Tile::new(words(status), count).toned(tone(status)));
+    let without = results.without_prediction;
+    let without = (without > 0).then(|| Tile::new("without a prediction", without));
+    let seconds = Tile::new("seconds of all", format!("{:.0}", results.seconds()));
+    tiles(counts.chain(without).chain([seconds]))
+}
+
+/// How large the part of each status is.
+fn parts(results: &Results<'_>) -> Markup {
+    html! {
+        div.parts {
+            @for (status, count) in results.statuses() {
+                i.(tone(status).class()) style={ "flex:" (count) } title={ (count) " " (words(status)) } {}
+            }
+        }
+    }
+}
+
+fn row(outcome: &Outcome) -> Markup {
+    let seconds = &outcome.seconds;
+    let details = details(outcome);
+    html! {
+        tr {
+            td { code { (clean(&outcome.instance_id)) } }
+            td {
+                span.word.(tone(outcome.status).class()) { (words(outcome.status)) }
+                @if outcome.is_flaky() { ", flaky" }
+            }
+            td.number { (count_text(outcome.fail_to_pass)) }
+            td.number { (count_text(outcome.pass_to_pass)) }
+            @for part in [seconds.image, seconds.patch, seconds.tests, seconds.teardown, seconds.total] {
+                td.number { (format!("{part:.1}")) }
+            }
+        }
+        @if !details.0.is_empty() {
+            tr.more {
+                td colspan="9" {
+                    details {
+                        summary { (clean(outcome.why.as_deref().unwrap_or("more"))) }
+                        (details)
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn details(outcome: &Outcome) -> Markup {
+    let failed = outcome.failed_tests.iter();
+    let lists: [(&str, Vec<String>); 6] = [
+        ("What may help", outcome.advice.iter().cloned().collect()),
+        (
+            "Tests that failed",
+            failed
+                .map(|test| format!("{} {}", test.kind, test.test))
+                .collect(),
+        ),
+        (
+            "Tests that do not always do the same",
+            outcome.flaky_tests.clone(),
+        ),
+        (
+            "Why the patch does not apply",
+            outcome
+                .patch_problems
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        ),
+        (
+            "Changes that the tests' patch undoes",
+            outcome.overwritten_files.clone(),
+        ),
+        ("The end of the log", outcome.tail.iter().cloned().collect()),
+    ];
+    html! {
+        @for (title, lines) in &lists {
+            @if !lines.is_empty() {
+                p { (title) }
+                pre { (clean(&lines.join("\n"))) }
+            }
+        }
+    }
+}
+
+/// A status in words.
+fn words(status: Status) -> String {
+    status.name().replace('_', " ")
+}
+
+/// What a status says of the patch, or that it says nothing of it.
+fn tone(status: Status) -> Tone {
+    match status {
+        Status::Resolved => Tone::Good,
+        status if status.is_verdict() => Tone::Bad,
+        _ => Tone::Warn,
+    }
 }
 
 #[cfg(test)]
@@ -111,10 +163,22 @@ mod tests {
     fn nothing_of_a_log_becomes_part_of_the_page() {
         let outcomes = outcomes();
         let text = results(&outcomes).to_html();
-        assert!(text.contains("<title>org/m: 1 of 3 resolved</title>"));
-        assert!(text.contains("error: \u{fffd}[31m&lt;&amp;&gt;]]&gt;"));
-        assert!(!text.contains("<y>"));
-        assert!(text.contains("<p>What may help</p><pre>use &lt;another&gt;</pre>"));
-        assert!(text.contains("<span class=\"s resolved\">1 resolved</span>"));
+        assert!(
+            text.contains("<title>org/m: 1 of 3 resolved</title>"),
+            "{text}"
+        );
+        assert!(
+            text.contains("error: \u{fffd}[31m&lt;&amp;&gt;]]&gt;"),
+            "{text}"
+        );
+        assert!(!text.contains("<y>"), "{text}");
+        assert!(
+            text.contains("<p>What may help</p><pre>use &lt;another&gt;</pre>"),
+            "{text}"
+        );
+        assert!(
+            text.contains("<div class=\"tile good\"><b>1</b><span>resolved</span></div>"),
+            "{text}"
+        );
     }
 }
