@@ -9,7 +9,6 @@ use super::compose;
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
-use super::guess;
 use super::output;
 use super::progress::Progress;
 use ohoci_compose::Observer;
@@ -54,12 +53,6 @@ pub(super) async fn run(
     arguments: &Arguments,
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
-    let typed = std::iter::once(&arguments.from).chain(&arguments.to);
-    let copied = Box::pin(copied(arguments, registry)).await;
-    copied.map_err(|failure| guess::meant(failure, typed))
-}
-
-async fn copied(arguments: &Arguments, registry: &RegistryArguments) -> Result<u8, Failure> {
     let context = Context::open(registry)?;
     let job = Job {
         from: arguments.from.parse()?,

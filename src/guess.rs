@@ -6,8 +6,9 @@ use super::failure::Failure;
 use ohoci_image::Reference;
 
 /// Adds to a failure what the references that a person typed may have been meant to be.
-pub(crate) fn meant<'a>(failure: Failure, typed: impl IntoIterator<Item = &'a String>) -> Failure {
-    let mut guesses = typed.into_iter().filter_map(|text| guess(text));
+/// `takes_layers` says that files of this machine can be layers of what is asked for.
+pub(crate) fn meant(failure: Failure, typed: &[String], takes_layers: bool) -> Failure {
+    let mut guesses = typed.iter().filter_map(|text| guess(text, takes_layers));
     match guesses.next() {
         Some(guess) => failure.also_hinted(&guess),
         None => failure,
@@ -15,7 +16,7 @@ pub(crate) fn meant<'a>(failure: Failure, typed: impl IntoIterator<Item = &'a St
 }
 
 /// What is here under the name that was typed, or what it was read as.
-fn guess(text: &str) -> Option<String> {
+fn guess(text: &str, takes_layers: bool) -> Option<String> {
     let is_read_as = text.parse::<Reference>();
     if let Ok(Reference::Registry(_)) | Err(_) = &is_read_as {
         let path = Path::new(text);
@@ -23,15 +24,22 @@ fn guess(text: &str) -> Option<String> {
             return Some(format!("{text} is an OCI layout here: oci:{text}"));
         }
         if path.is_dir() {
-            return Some(format!(
-                "{text} is a directory here: --layer {text} puts what is in it on a base, and \
-                 oci:{text} is an image in it"
-            ));
+            return Some(match takes_layers {
+                true => format!(
+                    "{text} is a directory here: --layer {text} puts what is in it on a base, and \
+                     oci:{text} is an image in it"
+                ),
+                false => format!("{text} is a directory here: oci:{text} is an image in it"),
+            });
         }
         if path.is_file() {
+            let layer = match takes_layers {
+                true => format!(", --layer {text} puts a tar on a base"),
+                false => String::new(),
+            };
             return Some(format!(
                 "{text} is a file here: oci-archive:{text} and docker-archive:{text} are images in \
-                 it, --layer {text} puts a tar on a base"
+                 it{layer}"
             ));
         }
     }
@@ -70,7 +78,7 @@ mod tests {
             "localhost",
             "localhost:5000",
         ] {
-            let guess = guess(host).unwrap();
+            let guess = guess(host, false).unwrap();
             assert!(guess.contains(&format!("{host}/NAME")), "{guess}");
         }
         for name in [
@@ -80,7 +88,7 @@ mod tests {
             "python:3.12",
             "scratch",
         ] {
-            assert_eq!(guess(name), None, "{name}");
+            assert_eq!(guess(name, true), None, "{name}");
         }
     }
 
@@ -91,10 +99,12 @@ mod tests {
         fs_err::create_dir_all(at("layout")).unwrap();
         fs_err::write(at("layout/oci-layout"), "{}").unwrap();
         fs_err::write(at("image.tar"), "x").unwrap();
-        let said = |name: &str| guess(&at(name)).unwrap();
+        let said = |name: &str| guess(&at(name), true).unwrap();
         assert!(said("layout").ends_with(&format!("oci:{}", at("layout"))));
         assert!(said("image.tar").contains(&format!("oci-archive:{}", at("image.tar"))));
         assert!(said("").contains("--layer"));
-        assert_eq!(guess(&format!("oci:{}", at("layout"))), None);
+        let read_only = guess(&at("image.tar"), false).unwrap();
+        assert!(!read_only.contains("--layer"), "{read_only}");
+        assert_eq!(guess(&format!("oci:{}", at("layout")), true), None);
     }
 }

@@ -31,7 +31,6 @@ pub mod rebase;
 pub mod run;
 pub mod serve;
 mod signals;
-pub mod size;
 pub mod swebench;
 pub mod tags;
 pub mod verify;
@@ -95,6 +94,46 @@ enum Command {
     Man(manual::ManArguments),
 }
 
+impl Command {
+    /// The references of a command line, as they were typed, and whether files of this machine can stand
+    /// beside them as layers.
+    fn typed(&self) -> (Vec<String>, bool) {
+        let typed = match self {
+            Self::Compose(arguments) => {
+                let all = arguments.base.iter();
+                let all = all.chain(&arguments.common.deps);
+                return (all.chain(&arguments.common.push).cloned().collect(), true);
+            }
+            Self::Inspect(arguments) => vec![arguments.reference.clone()],
+            Self::Digest(arguments) => vec![arguments.reference.clone()],
+            Self::Verify(arguments) => vec![arguments.reference.clone()],
+            Self::Outdated(arguments) => arguments.references.clone(),
+            Self::Rebase(arguments) => {
+                let all = std::iter::once(&arguments.reference).chain(&arguments.base);
+                let all = all.chain(&arguments.deps).chain(&arguments.push);
+                all.cloned().collect()
+            }
+            Self::Check(arguments) => {
+                let all = std::iter::once(&arguments.reference);
+                all.chain(&arguments.deps).cloned().collect()
+            }
+            Self::Copy(arguments) => {
+                let all = std::iter::once(&arguments.from);
+                all.chain(&arguments.to).cloned().collect()
+            }
+            Self::Run(arguments) if arguments.rootfs.is_none() => {
+                let image = arguments.words.first();
+                image
+                    .map(|image| image.to_string_lossy().into_owned())
+                    .into_iter()
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        (typed, false)
+    }
+}
+
 #[derive(Subcommand, Debug)]
 enum RegistryCommand {
     Serve(serve::Arguments),
@@ -145,6 +184,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         cli.command,
         Command::Compose(_) | Command::Batch(_) | Command::Copy(_) | Command::Rebase(_)
     );
+    let (typed, takes_layers) = cli.command.typed();
     let outcome = runtime.block_on(async {
         // A server ends well by a signal; everything else is interrupted by it.
         if let Command::Registry(RegistryCommand::Serve(arguments)) = &cli.command {
@@ -157,7 +197,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     runtime.shutdown_timeout(CLEANING_UP);
     match outcome {
         Some(Ok(code)) => ExitCode::from(code),
-        Some(Err(failure)) => output::failure(&failure),
+        Some(Err(failure)) => output::failure(&guess::meant(failure, &typed, takes_layers)),
         None => {
             output::note(if pushes {
                 "interrupted; no tag was moved to anything incomplete"

@@ -68,6 +68,38 @@ fn a_registry_that_is_not_there() {
 }
 
 #[test]
+fn what_lies_here_under_the_name_that_was_typed() {
+    let ohoci = Ohoci::new();
+    let layout = ohoci.work().join("Layout");
+    fs_err::create_dir(&layout).unwrap();
+    fs_err::write(layout.join("oci-layout"), "{}").unwrap();
+    for (arguments, code) in [
+        (&["inspect", "./Layout"][..], 2),
+        (&["digest", "./Layout"], 2),
+        (&["check", "./Layout"], 2),
+        (&["verify", "./Layout"], 2),
+        (&["rebase", "./Layout"], 2),
+        (&["run", "./Layout"], 2),
+    ] {
+        let said = complaint(&ohoci, code, arguments);
+        assert!(
+            said.ends_with("hint: ./Layout is an OCI layout here: oci:./Layout\n"),
+            "{arguments:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_volume_of_docker_is_answered_with_what_it_is_called_here() {
+    let said = complaint(&Ohoci::new(), 2, &["run", "-v", "/home:/mnt", "debian", "ls"]);
+    assert_eq!(
+        said,
+        "error: /home:/mnt is no image\nhint: -v is --verbose here; --mount /home:/mnt shows a \
+         directory of this machine inside\n"
+    );
+}
+
+#[test]
 fn a_host_name_that_nobody_has() {
     // RFC 6761 keeps .invalid free of names.
     let said = complaint(&Ohoci::new(), 1, &["inspect", "registry.invalid/a:1"]);

@@ -22,7 +22,6 @@ use super::arguments::{Format, RegistryArguments};
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
-use super::guess;
 use super::output;
 use super::progress::Progress;
 use ohoci_compose::Observer;
@@ -43,11 +42,7 @@ pub(super) async fn run(
         digest_file: arguments.output.digest_file.as_deref(),
         names_tags: arguments.common.targets.tag_scheme.is_some(),
     };
-    let typed = arguments.base.iter();
-    let typed = typed.chain(&arguments.common.deps);
-    let typed = typed.chain(&arguments.common.push);
-    let outcome = run_job(&context, job(arguments, &context), view, started).await;
-    outcome.map_err(|failure| guess::meant(failure, typed))
+    run_job(&context, job(arguments, &context), view, started).await
 }
 
 /// How the result of a job is shown.

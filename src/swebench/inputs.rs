@@ -32,6 +32,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 /// A dataset's instances: from a `.json`, a `.jsonl` or a `.parquet`, from a directory with one of
 /// those for each split, or by the name that the dataset has on Hugging Face's hub.
 pub(super) fn rows(path: &Path, split: &str) -> Result<Vec<Row>, Failure> {
+    all_rows(&files(path, split)?)
+}
+
+/// The files that a dataset comes to: itself, or those of its split.
+pub(super) fn files(path: &Path, split: &str) -> Result<Vec<PathBuf>, Failure> {
     if path.is_dir() {
         let files = hub::of_split(path, split);
         if files.is_empty() {
@@ -43,12 +48,12 @@ pub(super) fn rows(path: &Path, split: &str) -> Result<Vec<Row>, Failure> {
                 "{split}.parquet, in it or in its data, or another --split"
             )));
         }
-        return all_rows(&files);
+        return Ok(files);
     }
     let name = path.to_str().and_then(hub::Name::parse);
     match name.filter(|_| !path.exists() && !has_known_end(path)) {
-        Some(name) => all_rows(&hub::files(&name, split, &Environment::of_process())?),
-        None => rows_of(path),
+        Some(name) => hub::files(&name, split, &Environment::of_process()),
+        None => Ok(vec![path.to_owned()]),
     }
 }
 

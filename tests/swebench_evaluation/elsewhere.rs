@@ -1,6 +1,7 @@
 //! Runs that are divided into shards for a scheduler.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -264,6 +265,26 @@ fn a_registry_carries_what_shards_start_from_and_leave() {
         .filter(|name| name.starts_with(".gathering"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+
+    // A dataset that is a directory, or a name, is carried as the files that it comes to.
+    fs_err::create_dir(work.join("data")).unwrap();
+    fs_err::copy(work.join("rows.jsonl"), work.join("data/test.jsonl")).unwrap();
+    let of_directory = |directory: &Path, flags: &[&str]| {
+        let mut command = scene.ohoci.command();
+        command
+            .args(["swebench", "run-evaluation", "-d", "data", "-p", "gold"])
+            .args(["-id", "d", "--images", &images, "--results", &results])
+            .args(flags)
+            .env("TMPDIR", &scene.temporary)
+            .current_dir(directory);
+        Outcome::of(&mut command)
+    };
+    let outcome = of_directory(work, &[&engine[..], &["--shards", "1"]].concat()).exits(0);
+    let pushed = outcome.stderr.contains("runs:d.inputs");
+    assert!(pushed, "{}", outcome.stderr);
+    let pod = work.join("pod-of-directory");
+    fs_err::create_dir(&pod).unwrap();
+    of_directory(&pod, &["--shard", "0/1"]).exits(0);
 
     // Something else under that name is refused.
     let words = ["compose", "--base", "scratch", "--layer", "pod-0", "--push"];

@@ -19,7 +19,7 @@ const SPECS: &str = "specs";
 /// The files that a run starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inputs {
-    /// The dataset.
+    /// The dataset: a file, a directory or a name.
     pub dataset: PathBuf,
     /// The predictions, or `gold`.
     pub predictions: String,
@@ -55,20 +55,29 @@ pub enum CarryError {
 }
 
 impl Carrier<'_> {
-    /// Pushes what shards start from.
+    /// Pushes what shards start from. `dataset` are the files that the dataset comes to: itself, or several
+    /// of one split.
     ///
     /// # Errors
     /// When a file cannot be read, or the registry does not take it.
-    pub async fn push_inputs(&self, inputs: &Inputs) -> Result<String, CarryError> {
+    pub async fn push_inputs(
+        &self,
+        inputs: &Inputs,
+        dataset: &[PathBuf],
+        split: &str,
+    ) -> Result<String, CarryError> {
         let folder = self.folder("inputs")?;
         let predictions = Path::new(&inputs.predictions);
         let predictions = Some(predictions).filter(|path| path.as_os_str() != GOLD);
-        let files = [
-            (DATASET, Some(inputs.dataset.as_path())),
-            (PREDICTIONS, predictions),
-            (SPECS, inputs.specs.as_deref()),
-        ];
+        let files = [(PREDICTIONS, predictions), (SPECS, inputs.specs.as_deref())];
         let mut paths = Vec::new();
+        for (path, name) in dataset_names(inputs, dataset, split) {
+            if let Some(above) = folder.join(&name).parent() {
+                fs_err::create_dir_all(above)?;
+            }
+            fs_err::copy(path, folder.join(&name))?;
+            paths.push(name);
+        }
         for (name, path) in files {
             let Some(path) = path else { continue };
             let name = PathBuf::from(name).with_extension(path.extension().unwrap_or_default());
@@ -100,7 +109,10 @@ impl Carrier<'_> {
                 GOLD => inputs.predictions,
                 path => fetched(PREDICTIONS, Path::new(path)).display().to_string(),
             },
-            dataset: fetched(DATASET, &inputs.dataset),
+            dataset: match folder.join(DATASET) {
+                several if several.is_dir() => several,
+                _ => fetched(DATASET, &inputs.dataset),
+            },
         })
     }
 
@@ -193,9 +205,63 @@ impl Carrier<'_> {
     }
 }
 
+/// What the files of a dataset are called on the way. Those of a directory or of a name go into a
+/// directory, by names that say their split.
+fn dataset_names<'a>(
+    inputs: &Inputs,
+    files: &'a [PathBuf],
+    split: &str,
+) -> Vec<(&'a Path, PathBuf)> {
+    let end = |path: &Path| path.extension().unwrap_or_default().to_owned();
+    match files {
+        [only] if *only == inputs.dataset => {
+            vec![(only, PathBuf::from(DATASET).with_extension(end(only)))]
+        }
+        [only] => {
+            let name = Path::new(DATASET).join(split).with_extension(end(only));
+            vec![(only, name)]
+        }
+        several => {
+            let several = several.iter().enumerate();
+            several
+                .map(|(number, path)| {
+                    let name = format!("{split}-{number:05}");
+                    let name = Path::new(DATASET).join(name).with_extension(end(path));
+                    (path.as_path(), name)
+                })
+                .collect()
+        }
+    }
+}
+
 /// Where an instance's files are in a run's folder.
 fn folder_of(model: &str, instance: &str) -> Result<PathBuf, RunFolderError> {
     let directory =
         names::model_directory(model).map_err(|why| RunFolderError::model(model, why))?;
     Ok(Path::new(&directory).join(instance))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_a_dataset_keep_order_and_split_on_the_way() {
+        let names = |dataset: &str, files: &[&str]| -> Vec<String> {
+            let inputs = Inputs {
+                dataset: dataset.into(),
+                predictions: GOLD.to_owned(),
+                specs: None,
+            };
+            let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+            let names = dataset_names(&inputs, &files, "test").into_iter();
+            names.map(|(_, name)| name.display().to_string()).collect()
+        };
+        assert_eq!(names("a/rows.jsonl", &["a/rows.jsonl"]), ["dataset.jsonl"]);
+        assert_eq!(names("a", &["a/test.jsonl"]), ["dataset/test.jsonl"]);
+        assert_eq!(
+            names("verified", &["x/b.parquet", "x/c.parquet"]),
+            ["dataset/test-00000.parquet", "dataset/test-00001.parquet"]
+        );
+    }
 }

@@ -29,6 +29,9 @@ use ohoci_swebench_evaluation::run::{self, Run, Task};
 use ohoci_swebench_evaluation::run_folder::RunFolder;
 use ohoci_swebench_evaluation::{Grader, Outcome};
 
+/// The split that is evaluated by default.
+const SPLIT: &str = "test";
+
 /// How many instances are named where many are concerned.
 const NAMED: usize = 4;
 
@@ -76,13 +79,6 @@ async fn run_with(
     missing::check(arguments)?;
     let shard = arguments.engine.shard()?;
     let depot = depot(arguments)?;
-    if depot.is_some() && !inputs::is_one_file(&asked.dataset) {
-        let dataset = asked.dataset.display();
-        return Err(Failure::usage(format!(
-            "--results carries one file as the dataset, and {dataset} is none"
-        ))
-        .hinted("name the file of its split with --dataset-name"));
-    }
     let context = depot
         .is_some()
         .then(|| Context::open(registry))
@@ -121,7 +117,9 @@ async fn run_with(
         // Now it is the shards' run.
         drop(lock);
         if let Some(carrier) = &carrier {
-            tell_pushed(&carrier.push_inputs(&asked).await?);
+            let split = arguments.split.as_deref().unwrap_or(SPLIT);
+            let files = inputs::files(&asked.dataset, split)?;
+            tell_pushed(&carrier.push_inputs(&asked, &files, split).await?);
         }
         let handed = engine::hand_over(arguments, remembered, folder.path(), instances);
         if let Some(code) = handed.await? {
@@ -207,7 +205,7 @@ struct Read {
 
 /// The rows that the run is about, those of earlier parts of it too, and the predictions.
 fn read(arguments: &Arguments, given: &Inputs, recorded: &Value) -> Result<Read, Failure> {
-    let split = arguments.split.as_deref().unwrap_or("test");
+    let split = arguments.split.as_deref().unwrap_or(SPLIT);
     let all = inputs::rows(&given.dataset, split)?;
     row::select(all.clone(), &arguments.instance_ids)
         .map_err(|error| Failure::usage(error.to_string()))?;
