@@ -91,7 +91,11 @@ fn what_lies_here_under_the_name_that_was_typed() {
 
 #[test]
 fn a_volume_of_docker_is_answered_with_what_it_is_called_here() {
-    let said = complaint(&Ohoci::new(), 2, &["run", "-v", "/home:/mnt", "debian", "ls"]);
+    let said = complaint(
+        &Ohoci::new(),
+        2,
+        &["run", "-v", "/home:/mnt", "debian", "ls"],
+    );
     assert_eq!(
         said,
         "error: /home:/mnt is no image\nhint: -v is --verbose here; --mount /home:/mnt shows a \

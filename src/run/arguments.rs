@@ -208,9 +208,11 @@ impl Arguments {
         }
         // What Docker calls a volume; -v is --verbose here, and what follows it looks like an image.
         if image.contains(":/") && image.starts_with(['/', '.', '~']) {
-            return Err(Failure::usage(format!("{image} is no image")).hinted(format!(
-                "-v is --verbose here; --mount {image} shows a directory of this machine inside"
-            )));
+            return Err(
+                Failure::usage(format!("{image} is no image")).hinted(format!(
+                    "-v is --verbose here; --mount {image} shows a directory of this machine inside"
+                )),
+            );
         }
         let words = match words.split_first() {
             Some((dashes, rest)) if dashes == "--" => rest,

@@ -279,7 +279,7 @@ fn a_registry_carries_what_shards_start_from_and_leave() {
             .current_dir(directory);
         Outcome::of(&mut command)
     };
-    let outcome = of_directory(work, &[&engine[..], &["--shards", "1"]].concat()).exits(0);
+    let outcome = of_directory(&work, &[&engine[..], &["--shards", "1"]].concat()).exits(0);
     let pushed = outcome.stderr.contains("runs:d.inputs");
     assert!(pushed, "{}", outcome.stderr);
     let pod = work.join("pod-of-directory");

@@ -77,6 +77,34 @@ impl Tone {
     }
 }
 
+/// What stands in a tile: a count, or a number in words.
+#[derive(Clone, Debug)]
+pub struct Number(String);
+
+impl From<String> for Number {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Number {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<usize> for Number {
+    fn from(count: usize) -> Self {
+        Self(count.to_string())
+    }
+}
+
+impl From<u64> for Number {
+    fn from(count: u64) -> Self {
+        Self(count.to_string())
+    }
+}
+
 /// A number and what it counts.
 #[derive(Clone, Debug)]
 pub struct Tile {
@@ -88,10 +116,10 @@ pub struct Tile {
 impl Tile {
     /// A tile without a tone.
     #[must_use]
-    pub fn new(name: impl Into<String>, value: impl ToString) -> Self {
+    pub fn new(name: impl Into<String>, value: impl Into<Number>) -> Self {
         Self {
             name: name.into(),
-            value: value.to_string(),
+            value: value.into().0,
             tone: Tone::Plain,
         }
     }

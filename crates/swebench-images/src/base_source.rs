@@ -46,7 +46,7 @@ pub enum BaseError {
         /// The recipe.
         path: PathBuf,
         /// This machine.
-        machine: Platform,
+        machine: String,
     },
     /// The image cannot be read.
     #[error("{}: {}", .0.what(), .0.why())]
@@ -195,7 +195,7 @@ fn platform(recipe: &Recipe) -> Result<Platform, BaseError> {
         .cloned();
     found.ok_or_else(|| BaseError::OtherMachine {
         path: recipe.source.path().to_owned(),
-        machine,
+        machine: machine.to_string(),
     })
 }
 
