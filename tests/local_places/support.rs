@@ -135,7 +135,7 @@ pub(crate) async fn refusal(kind: &str, path: &Path, tag: &str) -> ohoci_store::
 pub(crate) async fn content(
     source: &dyn Source,
     descriptor: &Descriptor,
-) -> std::io::Result<Vec<u8>> {
+) -> Result<Vec<u8>, ohoci_store::BodyError> {
     let pieces: Vec<Bytes> = source.blob(descriptor).open(0).await?.try_collect().await?;
     Ok(pieces.concat())
 }

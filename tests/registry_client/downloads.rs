@@ -8,12 +8,8 @@ use super::scripted_registry::{Answer, Scripted};
 use super::support::*;
 
 async fn read(repository: &Repository, blob: &Descriptor, offset: u64) -> Result<Vec<u8>, Error> {
-    let stream = repository
-        .blob_body(blob)
-        .open(offset)
-        .await
-        .map_err(Error::from_io)?;
-    let pieces: Vec<bytes::Bytes> = stream.try_collect().await.map_err(Error::from_io)?;
+    let stream = repository.blob_body(blob).open(offset).await?;
+    let pieces: Vec<bytes::Bytes> = stream.try_collect().await?;
     Ok(pieces.concat())
 }
 

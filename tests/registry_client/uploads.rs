@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use ohoci_image::{Descriptor, Digest};
-use ohoci_registry::{Body, ByteStream, ErrorKind, HostSettings, Repository};
+use ohoci_registry::{Body, BodyError, ByteStream, ErrorKind, HostSettings, Repository};
 
 use super::scripted_registry::{Answer, Scripted};
 use super::support::*;
@@ -370,10 +370,10 @@ struct Torn;
 
 #[async_trait]
 impl Body for Torn {
-    async fn open(&self, _offset: u64) -> io::Result<ByteStream> {
+    async fn open(&self, _offset: u64) -> Result<ByteStream, BodyError> {
         let pieces = [
             Ok(Bytes::from(vec![0; MIB])),
-            Err(io::Error::other("the disk is gone")),
+            Err(io::Error::other("the disk is gone").into()),
         ];
         Ok(futures_util::stream::iter(pieces).boxed())
     }

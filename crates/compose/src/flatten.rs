@@ -18,7 +18,7 @@ use ohoci_image::{Content, Descriptor, Digest, media_type};
 use ohoci_layer::limits::Budget;
 use ohoci_layer::{LayerPath, OpenLayer, PackOptions, PackedLayer, Tree};
 use ohoci_store::cache::Cache;
-use ohoci_store::{Body, Error, ErrorKind, Source};
+use ohoci_store::{Body, BodyError, Error, ErrorKind, Source};
 
 /// What the cache calls these results; the number changes when equal input gives other bytes.
 const FACT: &str = "flattened-1";
@@ -100,10 +100,12 @@ pub async fn spool(
 ) -> Result<PathBuf, Error> {
     let what = || format!("cannot read layer {} of {}", layer.digest, source.place());
     let fail = |error: std::io::Error| Error::io(what(), error);
-    let mut stream = source.blob(layer).open(0).await.map_err(fail)?;
+    let reading = |error: BodyError| Error::reading(what(), error);
+    let mut stream = source.blob(layer).open(0).await.map_err(reading)?;
     let mut file = tokio::fs::File::create(&path).await.map_err(fail)?;
     while let Some(piece) = stream.next().await {
-        file.write_all(&piece.map_err(fail)?).await.map_err(fail)?;
+        let piece = piece.map_err(reading)?;
+        file.write_all(&piece).await.map_err(fail)?;
     }
     file.flush().await.map_err(fail)?;
     Ok(path)
@@ -178,9 +180,10 @@ async fn keep(
     let (descriptor, diff_id) = (packed.descriptor, packed.diff_id);
     let body = kept(packed.file, &descriptor)?;
     if let Some(mut staged) = cache.stage() {
-        let mut stream = body.open(0).await.map_err(|error| Error::io(what, error))?;
+        let reading = |error: BodyError| Error::reading(what, error);
+        let mut stream = body.open(0).await.map_err(reading)?;
         while let Some(piece) = stream.next().await {
-            let piece = piece.map_err(|error| Error::io(what, error))?;
+            let piece = piece.map_err(reading)?;
             if staged.write(&piece).is_err() {
                 break;
             }

@@ -4,18 +4,18 @@
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::try_unfold;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::plan::Need;
-use ohoci_store::Body;
-use ohoci_store::ByteStream;
+use ohoci_store::{Body, BodyError, ByteStream};
 
 /// How much is read from the file at once, in bytes.
 const PIECE: u64 = 256 << 10;
@@ -48,8 +48,6 @@ struct OneDownload {
 struct Download {
     file: std::fs::File,
     progress: watch::Receiver<Progress>,
-    /// What it failed of, for the first who asks.
-    failure: Arc<Mutex<Option<io::Error>>>,
     task: JoinHandle<()>,
 }
 
@@ -61,7 +59,7 @@ enum Progress {
     /// All are, this many.
     Over(u64),
     /// It failed.
-    Failed(io::ErrorKind, String),
+    Failed(BodyError),
 }
 
 impl Drop for Download {
@@ -70,32 +68,21 @@ impl Drop for Download {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Download {
     fn start(inner: Arc<dyn Body>, directory: &Path) -> io::Result<Self> {
         let file = tempfile::tempfile_in(directory)?;
         let written = file.try_clone()?;
         let (sender, progress) = watch::channel(Progress::Under(0));
-        let failure = Arc::new(Mutex::new(None));
-        let noted = Arc::clone(&failure);
         let task = tokio::spawn(async move {
             let end = match fill(inner.as_ref(), &written, &sender).await {
                 Ok(size) => Progress::Over(size),
-                Err(error) => {
-                    let end = Progress::Failed(error.kind(), error.to_string());
-                    *lock(&noted) = Some(error);
-                    end
-                }
+                Err(error) => Progress::Failed(error),
             };
             let _ = sender.send(end);
         });
         Ok(Self {
             file,
             progress,
-            failure,
             task,
         })
     }
@@ -110,18 +97,14 @@ impl Download {
     }
 
     /// The piece that starts at `at`, once it is there; empty at the end.
-    async fn piece(&self, at: u64) -> io::Result<Bytes> {
+    async fn piece(&self, at: u64) -> Result<Bytes, BodyError> {
         let mut progress = self.progress.clone();
         let there = loop {
             let now = progress.borrow_and_update().clone();
             match now {
                 Progress::Under(there) if there > at => break there,
                 Progress::Over(size) => break size,
-                Progress::Failed(kind, why) => {
-                    // The first error still knows what it is of.
-                    let first = lock(&self.failure).take();
-                    return Err(first.unwrap_or_else(|| io::Error::new(kind, why)));
-                }
+                Progress::Failed(error) => return Err(error),
                 Progress::Under(_) => {
                     let gone = |_| io::Error::other("the download was given up");
                     progress.changed().await.map_err(gone)?;
@@ -139,7 +122,7 @@ async fn fill(
     inner: &dyn Body,
     file: &std::fs::File,
     progress: &watch::Sender<Progress>,
-) -> io::Result<u64> {
+) -> Result<u64, BodyError> {
     let mut stream = inner.open(0).await?;
     let mut there = 0u64;
     let mut last: Option<Bytes> = None;
@@ -153,7 +136,7 @@ async fn fill(
         }
     }
     match last {
-        Some(last) => append(file, there, &last),
+        Some(last) => Ok(append(file, there, &last)?),
         None => Ok(there),
     }
 }
@@ -165,9 +148,9 @@ fn append(file: &std::fs::File, at: u64, piece: &[u8]) -> io::Result<u64> {
 
 #[async_trait]
 impl Body for OneDownload {
-    async fn open(&self, offset: u64) -> io::Result<ByteStream> {
+    async fn open(&self, offset: u64) -> Result<ByteStream, BodyError> {
         let download = {
-            let mut current = lock(&self.current);
+            let mut current = self.current.lock();
             match current.as_ref().filter(|download| !download.has_failed()) {
                 Some(download) => Arc::clone(download),
                 None => {
@@ -204,16 +187,18 @@ mod tests {
 
     #[async_trait]
     impl Body for Pieces {
-        async fn open(&self, offset: u64) -> io::Result<ByteStream> {
+        async fn open(&self, offset: u64) -> Result<ByteStream, BodyError> {
             assert_eq!(offset, 0);
             let is_wrong = self.opened.fetch_add(1, Ordering::Relaxed) == 0 && self.first_is_wrong;
-            let mut pieces: Vec<io::Result<Bytes>> = vec![
+            let mut pieces: Vec<Result<Bytes, BodyError>> = vec![
                 Ok(Bytes::from_static(b"one ")),
                 Ok(Bytes::from_static(b"two ")),
                 Ok(Bytes::from(vec![b'x'; 1 << 20])),
             ];
             if is_wrong {
-                pieces.push(Err(io::Error::new(io::ErrorKind::InvalidData, "wrong")));
+                pieces.push(Err(
+                    io::Error::new(io::ErrorKind::InvalidData, "wrong").into()
+                ));
             }
             Ok(Box::pin(futures_util::stream::iter(pieces)))
         }
@@ -227,7 +212,7 @@ mod tests {
         })
     }
 
-    async fn read(body: &OneDownload, offset: u64) -> io::Result<Vec<u8>> {
+    async fn read(body: &OneDownload, offset: u64) -> Result<Vec<u8>, BodyError> {
         let mut stream = body.open(offset).await?;
         let mut all = Vec::new();
         while let Some(piece) = stream.next().await {
@@ -260,9 +245,40 @@ mod tests {
         let body = shared(Arc::clone(&inner), directory.path());
         let (first, second) = futures_util::join!(read(&body, 0), read(&body, 0));
         for refused in [first, second] {
-            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidData);
+            let refused = io::Error::from(refused.unwrap_err());
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
         }
         assert_eq!(read(&body, 0).await.unwrap().len(), 8 + (1 << 20));
         assert_eq!(inner.opened.load(Ordering::Relaxed), 2);
+    }
+
+    /// What a registry refuses.
+    #[derive(Debug)]
+    struct Denied;
+
+    #[async_trait]
+    impl Body for Denied {
+        async fn open(&self, _offset: u64) -> Result<ByteStream, BodyError> {
+            let denied = ohoci_registry::ErrorKind::Denied;
+            Err(ohoci_registry::Error::new(denied, "no")
+                .hinted("log in")
+                .into())
+        }
+    }
+
+    #[tokio::test]
+    async fn every_reader_learns_of_which_kind_a_failure_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let body = OneDownload {
+            inner: Arc::new(Denied),
+            directory: directory.path().to_owned(),
+            current: Mutex::default(),
+        };
+        let (first, second) = futures_util::join!(read(&body, 0), read(&body, 0));
+        for refused in [first, second] {
+            let error = ohoci_store::Error::reading("cannot read", refused.unwrap_err());
+            assert_eq!(error.kind(), ohoci_store::ErrorKind::Denied);
+            assert_eq!(error.hint(), Some("log in"));
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! What a transfer tells those who watch it.
 
 use std::fmt::Debug;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 
-use ohoci_registry::{Body, ByteStream};
+use ohoci_store::{Body, BodyError, ByteStream};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -44,7 +43,7 @@ pub(super) struct WatchedBody {
 
 #[async_trait]
 impl Body for WatchedBody {
-    async fn open(&self, offset: u64) -> io::Result<ByteStream> {
+    async fn open(&self, offset: u64) -> Result<ByteStream, BodyError> {
         let observer = Arc::clone(&self.observer);
         let stream = self.inner.open(offset).await?;
         Ok(Box::pin(stream.inspect(move |piece| {

@@ -14,7 +14,7 @@ use ohoci_compose::resolver::Resolver;
 use ohoci_image::{Content as Documents, Descriptor, Platform, Reference};
 use ohoci_layer::directory::read_directory;
 use ohoci_layer::{Content, Kind, LayerPath, Tree};
-use ohoci_store::{Error, ErrorKind, Source};
+use ohoci_store::{BodyError, Error, ErrorKind, Source};
 
 /// Most bytes of a layer when decompressed.
 const MAX_LAYER: u64 = 32 << 30;
@@ -137,10 +137,12 @@ async fn layer_tree(
     let what = || format!("cannot read layer {} of {}", layer.digest, source.place());
     let path = work_dir.join(format!("look-{}", layer.digest.hex()));
     let fail = |error: std::io::Error| Error::io(what(), error);
-    let mut stream = source.blob(layer).open(0).await.map_err(fail)?;
+    let reading = |error: BodyError| Error::reading(what(), error);
+    let mut stream = source.blob(layer).open(0).await.map_err(reading)?;
     let mut file = tokio::fs::File::create(&path).await.map_err(fail)?;
     while let Some(piece) = stream.next().await {
-        file.write_all(&piece.map_err(fail)?).await.map_err(fail)?;
+        let piece = piece.map_err(reading)?;
+        file.write_all(&piece).await.map_err(fail)?;
     }
     file.flush().await.map_err(fail)?;
     let work_dir = work_dir.to_owned();

@@ -14,11 +14,12 @@
 //! * [`pool`]: clients by what makes their connections different. `trust`, `proxy`: certificates and
 //!   proxies.
 //! * [`address`]: where a server may send us.
-//! * [`pace`], [`retry`]: patience.
+//! * [`failure`]: why a request got no answer. [`pace`], [`retry`]: patience.
 //! * [`shown`]: URLs and errors as they may be shown.
 
 pub mod address;
 pub mod error;
+pub mod failure;
 pub mod pace;
 pub mod pool;
 mod proxy;
@@ -28,6 +29,7 @@ mod trust;
 
 pub use address::AddressScope;
 pub use error::TransportError;
+pub use failure::{ProxyFailure, RequestFailure};
 pub use pace::{Pace, TooSlow};
 pub use pool::{ClientPool, TlsSettings, TransportSettings};
 pub use retry::RetryPolicy;

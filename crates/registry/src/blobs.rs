@@ -53,11 +53,11 @@ impl Repository {
         }
         let host = endpoint.host.name().to_owned();
         let blob = RemoteBlob::new(self.clone(), vec![endpoint], descriptor.clone()).small();
-        let mut stream = blob.open(0).await.map_err(Error::from_io)?;
+        let mut stream = blob.open(0).await?;
         let read = async {
             let mut whole = BytesMut::new();
             while let Some(piece) = stream.next().await {
-                whole.extend_from_slice(&piece.map_err(Error::from_io)?);
+                whole.extend_from_slice(&piece?);
             }
             Ok(whole.freeze())
         };

@@ -1,13 +1,11 @@
 //! Streaming a blob: resumed where a connection breaks, verified at the end.
 
-use std::io;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
 
-use super::body::{Body, ByteStream};
+use super::body::{Body, BodyError, ByteStream};
 use super::error::{Error, ErrorKind};
 use super::failure::Failure;
 use super::pacing::Lane;
@@ -146,12 +144,12 @@ impl RemoteBlob {
 
 #[async_trait]
 impl Body for RemoteBlob {
-    async fn open(&self, offset: u64) -> io::Result<ByteStream> {
+    async fn open(&self, offset: u64) -> Result<ByteStream, BodyError> {
         if self.endpoints.is_empty() {
             // Says why there are none.
             self.repository
                 .endpoints()
-                .map_err(|error| error.during(|| self.what()).into_io())?;
+                .map_err(|error| error.during(|| self.what()))?;
         }
         let size = self.descriptor.size;
         let hasher = (offset == 0).then(|| Hasher::new(self.descriptor.digest.algorithm()));
@@ -170,7 +168,7 @@ impl Body for RemoteBlob {
             let (endpoint, reply, skip) = self
                 .start(offset)
                 .await
-                .map_err(|error| error.during(|| self.what()).into_io())?;
+                .map_err(|error| error.during(|| self.what()))?;
             download.endpoint = endpoint;
             download.reply = Some(reply);
             download.skip = skip;
@@ -182,7 +180,7 @@ impl Body for RemoteBlob {
                 match download.next().await {
                     Ok(Some(piece)) => Ok(Some((piece, download))),
                     Ok(None) => Ok(None),
-                    Err(error) => Err(error.during(|| what.what()).into_io()),
+                    Err(error) => Err(error.during(|| what.what()).into()),
                 }
             },
         )))

@@ -2,7 +2,6 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,21 +154,6 @@ impl Error {
     #[must_use]
     pub fn come_back_in(&self) -> Option<Duration> {
         self.0.come_back_in
-    }
-
-    /// As an I/O error, from which [`Error::from_io`] gets it back.
-    #[must_use]
-    pub fn into_io(self) -> io::Error {
-        io::Error::other(self)
-    }
-
-    /// The failure inside an I/O error, or one that repeats its words.
-    #[must_use]
-    pub fn from_io(error: io::Error) -> Self {
-        match error.downcast::<Self>() {
-            Ok(inner) => inner,
-            Err(error) => Self::new(ErrorKind::Io, error.to_string()).caused_by(error),
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use reqwest::header::{
 };
 use reqwest::{Method, Url};
 
-use super::body::ByteStream;
+use super::body::{BodyError, ByteStream};
 use super::call::{Call, Payload};
 use super::error::{Error, ErrorKind};
 use super::failure::{Failure, Shown, authority};
@@ -194,7 +194,7 @@ impl Transport {
                 let stream = body
                     .open(*offset)
                     .await
-                    .map_err(|error| Failure::lasting(Error::from_io(error)))?;
+                    .map_err(|error| Failure::lasting(error.into()))?;
                 let watched = watch(
                     stream,
                     *length,
@@ -230,7 +230,7 @@ impl Transport {
                 Ok(Err(error)) => {
                     // What the body failed of is the cause; that the connection broke follows.
                     return Err(match progress.take_failure() {
-                        Some(cause) => Failure::lasting(Error::from_io(cause)),
+                        Some(cause) => Failure::lasting(cause.into()),
                         None => Failure::through(proxy, error, url),
                     });
                 }
@@ -251,17 +251,16 @@ impl Transport {
 struct Progress {
     bytes: AtomicU64,
     sent_all: AtomicBool,
-    failure: Mutex<Option<io::Error>>,
+    failure: Mutex<Option<BodyError>>,
 }
 
 impl Progress {
-    fn fail(&self, error: io::Error) -> io::Error {
-        let copy = io::Error::new(error.kind(), error.to_string());
-        *self.failure.lock() = Some(error);
-        copy
+    fn fail(&self, error: BodyError) -> BodyError {
+        *self.failure.lock() = Some(error.clone());
+        error
     }
 
-    fn take_failure(&self) -> Option<io::Error> {
+    fn take_failure(&self) -> Option<BodyError> {
         self.failure.lock().take()
     }
 }
@@ -275,7 +274,7 @@ fn watch(
     length: u64,
     progress: Arc<Progress>,
     counters: Counters,
-) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send + 'static {
+) -> impl futures_util::Stream<Item = Result<Bytes, BodyError>> + Send + 'static {
     let state = (stream, Bytes::new(), length);
     futures_util::stream::try_unfold(state, move |(mut stream, mut ready, left)| {
         let (progress, counters) = (Arc::clone(&progress), counters.clone());
@@ -293,7 +292,7 @@ fn watch(
                             io::ErrorKind::UnexpectedEof,
                             format!("the content ends {left} bytes too early"),
                         );
-                        return Err(progress.fail(short));
+                        return Err(progress.fail(short.into()));
                     }
                 };
             }
@@ -325,7 +324,7 @@ pub(crate) fn resolve(base: &Url, location: &str) -> Result<Url, Error> {
     let refused = |why: &str| {
         Error::new(
             ErrorKind::Server,
-            format!("the registry sends its clients to a endpoint that {why}"),
+            format!("the registry sends its clients to a place that {why}"),
         )
     };
     if location.is_empty() || location.len() > MAX_LOCATION {

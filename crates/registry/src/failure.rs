@@ -1,16 +1,14 @@
 //! Telling failures of connections apart, and refusals by status.
 
 use std::error::Error as StdError;
-use std::io;
 use std::time::Duration;
 
 use reqwest::{StatusCode, Url};
 
 use super::error::{Error, ErrorKind};
 use super::error_body::ErrorBody;
-use ohoci_http::address::RefusedAddress;
-use ohoci_http::chain;
 use ohoci_http::pace::{self, TooSlow};
+use ohoci_http::{ProxyFailure, RequestFailure};
 
 /// A request that got no answer.
 #[derive(Debug)]
@@ -70,42 +68,31 @@ impl Failure {
 
     /// Why sending a request to `url`, through a proxy if there is one, failed.
     pub(crate) fn through(proxy: Option<&str>, error: reqwest::Error, url: &Url) -> Self {
-        let Some(proxy) = proxy else {
+        let Some((proxy, failure)) = proxy.zip(ProxyFailure::of(&error)) else {
             return Self::of(error, url);
         };
-        let words = chain(&error);
-        let tunnel = words.contains("tunnel error");
+        let host = authority(url);
+        let why = match failure {
+            ProxyFailure::PasswordWanted => {
+                return Self::lasting(Self::proxy_wants_password(proxy));
+            }
+            ProxyFailure::NoHost => format!("there is no proxy {proxy} ({})", innermost(&error)),
+            ProxyFailure::Refused => format!("the proxy {proxy} refuses connections"),
+            ProxyFailure::NoTunnel => format!(
+                "the proxy {proxy} does not connect to {host}: {}",
+                innermost(&error)
+            ),
+            ProxyFailure::ConnectTimeout => {
+                format!("connecting to {host} through the proxy {proxy} took too long")
+            }
+        };
         let hint = "the proxy is named by HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; NO_PROXY lists the \
                     hosts that are reached without it";
-        let (kind, why, transient) = if words.contains("proxy authorization required") {
-            return Self::lasting(Self::proxy_wants_password(proxy));
-        } else if error.is_dns() {
-            let why = format!("there is no proxy {proxy} ({})", tail(&error));
-            (ErrorKind::Unreachable, why, false)
-        } else if is_io(&error, io::ErrorKind::ConnectionRefused) {
-            let why = format!("the proxy {proxy} refuses connections");
-            (ErrorKind::Unreachable, why, false)
-        } else if tunnel {
-            let why = format!(
-                "the proxy {proxy} does not connect to {}: {}",
-                authority(url),
-                tail(&error)
-            );
-            (ErrorKind::Unreachable, why, false)
-        } else if error.is_connect() && error.is_timeout() {
-            let why = format!(
-                "connecting to {} through the proxy {proxy} took too long",
-                authority(url)
-            );
-            (ErrorKind::Unreachable, why, true)
-        } else {
-            return Self::of(error, url);
-        };
         Self {
-            error: Error::new(kind, why)
+            error: Error::new(ErrorKind::Unreachable, why)
                 .caused_by(error.without_url())
                 .hinted(hint),
-            transient,
+            transient: failure.is_transient(),
         }
     }
 
@@ -113,88 +100,72 @@ impl Failure {
     pub(crate) fn of(error: reqwest::Error, url: &Url) -> Self {
         let host = authority(url);
         let error = error.without_url();
-        let words = chain(&error);
-        let (kind, why, hint, transient) = if find::<RefusedAddress>(&error).is_some() {
-            (
+        let failure = RequestFailure::of(&error);
+        let cause = innermost(&error);
+        let (kind, why) = match failure {
+            RequestFailure::RefusedAddress => (
                 ErrorKind::Server,
                 format!("the registry sends its clients to {host}, which has a private address"),
-                None,
-                false,
-            )
-        } else if error.is_dns() {
-            (
+            ),
+            RequestFailure::NoHost => (
                 ErrorKind::Unreachable,
-                format!("there is no host {host} ({})", tail(&error)),
-                Some("check the name for a typo, and the network".to_owned()),
-                false,
-            )
-        } else if is_io(&error, io::ErrorKind::ConnectionRefused) {
-            (
+                format!("there is no host {host} ({cause})"),
+            ),
+            RequestFailure::Refused => (
                 ErrorKind::Unreachable,
                 format!("{host} refuses connections"),
-                Some("check the port, and that the registry is running".to_owned()),
-                false,
-            )
-        } else if error.is_connect() && words.contains("InvalidContentType") {
-            (
-                ErrorKind::Unreachable,
-                format!("{host} does not speak TLS"),
-                Some(format!(
-                    "if it is meant to be plain HTTP, say --plain-http {host}"
-                )),
-                false,
-            )
-        } else if words.contains("CertificateRequired") {
-            (
+            ),
+            RequestFailure::NoTls => (ErrorKind::Unreachable, format!("{host} does not speak TLS")),
+            RequestFailure::CertificateWanted => (
                 ErrorKind::Denied,
                 format!("{host} wants a client certificate"),
-                Some("name one in the configuration of that registry".to_owned()),
-                false,
-            )
-        } else if error.is_connect() && words.contains("certificate") {
-            (
+            ),
+            RequestFailure::Untrusted => (
                 ErrorKind::Unreachable,
-                format!("the certificate of {host} is not trusted: {}", tail(&error)),
-                Some(
-                    "if you trust its authority, name the authority's certificate, or the registry's own, with --ca-file"
-                        .to_owned(),
-                ),
-                false,
-            )
-        } else if error.is_connect() {
-            let timed_out = error.is_timeout();
-            (
+                format!("the certificate of {host} is not trusted: {cause}"),
+            ),
+            RequestFailure::ConnectTimeout => (
                 ErrorKind::Unreachable,
-                if timed_out {
-                    format!("connecting to {host} took too long")
-                } else {
-                    format!("cannot connect to {host}: {}", tail(&error))
-                },
-                None,
-                timed_out || is_io(&error, io::ErrorKind::ConnectionReset),
-            )
-        } else if words.contains("parsed") || words.contains("message head is too large") {
-            (
+                format!("connecting to {host} took too long"),
+            ),
+            RequestFailure::ConnectReset | RequestFailure::NotConnected => (
+                ErrorKind::Unreachable,
+                format!("cannot connect to {host}: {cause}"),
+            ),
+            RequestFailure::NoHttp => (
                 ErrorKind::Server,
-                format!("{host} does not answer in HTTP: {}", tail(&error)),
-                (url.scheme() == "http").then(|| speaks_tls(&host)),
-                false,
-            )
-        } else {
-            (
+                format!("{host} does not answer in HTTP: {cause}"),
+            ),
+            RequestFailure::Broken => (
                 ErrorKind::Unreachable,
-                format!("the connection to {host} broke: {}", tail(&error)),
-                None,
-                true,
-            )
+                format!("the connection to {host} broke: {cause}"),
+            ),
         };
-        let mut failure = Error::new(kind, why).caused_by(error);
-        if let Some(hint) = hint {
-            failure = failure.hinted(hint);
-        }
+        let hint = match failure {
+            RequestFailure::NoHost => Some("check the name for a typo, and the network".to_owned()),
+            RequestFailure::Refused => {
+                Some("check the port, and that the registry is running".to_owned())
+            }
+            RequestFailure::NoTls => {
+                Some(format!("if it is meant to be plain HTTP, say --plain-http {host}"))
+            }
+            RequestFailure::CertificateWanted => {
+                Some("name one in the configuration of that registry".to_owned())
+            }
+            RequestFailure::Untrusted => Some(
+                "if you trust its authority, name the authority's certificate, or the registry's own, with --ca-file"
+                    .to_owned(),
+            ),
+            RequestFailure::NoHttp => (url.scheme() == "http").then(|| speaks_tls(&host)),
+            _ => None,
+        };
+        let error = Error::new(kind, why).caused_by(error);
         Self {
-            error: failure,
-            transient,
+            error: match hint {
+                Some(hint) => error.hinted(hint),
+                None => error,
+            },
+            transient: failure.is_transient(),
         }
     }
 }
@@ -216,31 +187,8 @@ pub(crate) fn authority(url: &Url) -> String {
     }
 }
 
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        // An I/O error shows what it wraps only through its own accessor.
-        if let Some(found) = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<T>())
-        {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
-}
-
-fn is_io(error: &(dyn StdError + 'static), kind: io::ErrorKind) -> bool {
-    find::<io::Error>(error).is_some_and(|io| io.kind() == kind)
-}
-
 /// The words of the innermost cause.
-fn tail(error: &(dyn StdError + 'static)) -> String {
+fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut last = error;
     while let Some(next) = last.source() {
         last = next;

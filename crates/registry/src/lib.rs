@@ -49,7 +49,7 @@ mod token_memory;
 mod transport;
 mod warning;
 
-pub use body::{Body, ByteStream};
+pub use body::{Body, BodyError, ByteStream};
 #[doc(hidden)]
 pub use challenge::count_challenges;
 pub use client::Client;

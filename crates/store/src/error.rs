@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use ohoci_registry::BodyError;
+
 /// The kinds of failure that callers tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -129,5 +131,50 @@ impl StdError for Error {
         self.source
             .as_deref()
             .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl Error {
+    /// Why the content of a blob cannot be had. A registry's error says itself what failed; `what`
+    /// failed where it was on this machine.
+    #[must_use]
+    pub fn reading(what: impl Into<String>, error: BodyError) -> Self {
+        match error {
+            BodyError::Registry(error) => error.into(),
+            BodyError::Io(error) => match error.kind() {
+                std::io::ErrorKind::InvalidData => {
+                    Self::new(ErrorKind::Corrupt, what, error.to_string()).caused_by(error)
+                }
+                std::io::ErrorKind::NotFound => {
+                    Self::new(ErrorKind::NotFound, what, error.to_string()).caused_by(error)
+                }
+                _ => Self::io(what, std::io::Error::new(error.kind(), error)),
+            },
+        }
+    }
+}
+
+impl From<ohoci_registry::Error> for Error {
+    fn from(error: ohoci_registry::Error) -> Self {
+        let kind = match error.kind() {
+            ohoci_registry::ErrorKind::NotFound => ErrorKind::NotFound,
+            ohoci_registry::ErrorKind::Denied => ErrorKind::Denied,
+            ohoci_registry::ErrorKind::Unreachable => ErrorKind::Unreachable,
+            ohoci_registry::ErrorKind::Corrupt => ErrorKind::Corrupt,
+            ohoci_registry::ErrorKind::Unsupported => ErrorKind::Unsupported,
+            ohoci_registry::ErrorKind::Incomplete => ErrorKind::Incomplete,
+            ohoci_registry::ErrorKind::Io => ErrorKind::Io,
+            ohoci_registry::ErrorKind::RateLimited | ohoci_registry::ErrorKind::Server => {
+                ErrorKind::Server
+            }
+        };
+        let hint = error.hint().map(str::to_owned);
+        let wrapped = Self::new(kind, error.what().to_owned(), error.why().to_owned())
+            .put_off(error.come_back_in());
+        match hint {
+            Some(hint) => wrapped.hinted(hint),
+            None => wrapped,
+        }
+        .caused_by(error)
     }
 }

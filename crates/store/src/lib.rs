@@ -24,7 +24,7 @@ use bytes::Bytes;
 
 pub use add_images::add_images;
 pub use error::{Error, ErrorKind};
-pub use ohoci_registry::{Body, ByteStream};
+pub use ohoci_registry::{Body, BodyError, ByteStream};
 
 use ohoci_image::{Descriptor, Digest, Manifest};
 

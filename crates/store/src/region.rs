@@ -13,7 +13,7 @@ use fs_err::os::unix::fs::FileExt as _;
 use ohoci_image::digest::Hasher;
 use ohoci_image::{Descriptor, Digest};
 
-use super::{Body, ByteStream};
+use super::{Body, BodyError, ByteStream};
 
 /// How much is read at once.
 const PIECE: u64 = 1 << 20;
@@ -195,19 +195,22 @@ impl FileBody {
 
 #[async_trait]
 impl Body for FileBody {
-    async fn open(&self, offset: u64) -> io::Result<ByteStream> {
+    async fn open(&self, offset: u64) -> Result<ByteStream, BodyError> {
         let region = self.place.find(&self.descriptor.digest)?.ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::NotFound,
                 format!("blob {} is not there", self.descriptor.digest),
             )
         })?;
-        region.check_size(&self.descriptor)?;
+        region
+            .check_size(&self.descriptor)
+            .map_err(io::Error::from)?;
         if offset > region.length() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("offset {offset} is behind the end of the blob"),
-            ));
+            )
+            .into());
         }
         let digest = self.descriptor.digest.clone();
         // Only who reads from the start sees all that the digest covers.
@@ -237,6 +240,7 @@ impl Body for FileBody {
                 })
                 .await
                 .map_err(io::Error::other)?
+                .map_err(|error: io::Error| error.into())
             }
         });
         Ok(Box::pin(pieces))

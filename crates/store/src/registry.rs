@@ -534,28 +534,3 @@ impl Target for RegistryTarget {
         Ok(())
     }
 }
-
-impl From<ohoci_registry::Error> for Error {
-    fn from(error: ohoci_registry::Error) -> Self {
-        let kind = match error.kind() {
-            ohoci_registry::ErrorKind::NotFound => ErrorKind::NotFound,
-            ohoci_registry::ErrorKind::Denied => ErrorKind::Denied,
-            ohoci_registry::ErrorKind::Unreachable => ErrorKind::Unreachable,
-            ohoci_registry::ErrorKind::Corrupt => ErrorKind::Corrupt,
-            ohoci_registry::ErrorKind::Unsupported => ErrorKind::Unsupported,
-            ohoci_registry::ErrorKind::Incomplete => ErrorKind::Incomplete,
-            ohoci_registry::ErrorKind::Io => ErrorKind::Io,
-            ohoci_registry::ErrorKind::RateLimited | ohoci_registry::ErrorKind::Server => {
-                ErrorKind::Server
-            }
-        };
-        let hint = error.hint().map(str::to_owned);
-        let wrapped = Self::new(kind, error.what().to_owned(), error.why().to_owned())
-            .put_off(error.come_back_in());
-        match hint {
-            Some(hint) => wrapped.hinted(hint),
-            None => wrapped,
-        }
-        .caused_by(error)
-    }
-}

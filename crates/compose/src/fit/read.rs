@@ -241,7 +241,7 @@ async fn of_layer<V: View>(
     }
     let what = || format!("cannot read layer {} of {}", layer.digest, source.place());
     let stream = source.blob(layer).open(0).await;
-    let stream = stream.map_err(|error| Error::io(what(), error))?;
+    let stream = stream.map_err(|error| Error::reading(what(), error))?;
     let mut input = SyncIoBridge::new(StreamReader::new(stream));
     let expected = diff_id.clone();
     let (read, compared) = tokio::task::spawn_blocking(move || {

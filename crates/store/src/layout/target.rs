@@ -12,11 +12,11 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::staged::StagedFile;
-use crate::{Arrival, Body, Error, ErrorKind, MAX_DOCUMENT, Offer, Target};
+use crate::{Arrival, Body, BodyError, Error, ErrorKind, MAX_DOCUMENT, Offer, Target};
 use ohoci_image::media_type::{LayerKind, layer_kind};
 use ohoci_image::{Content, Descriptor, Digest, Document, Manifest, Platform, Pointer, shape};
 
-use super::{Index, Layout, failure};
+use super::{Index, Layout};
 
 /// How many pieces may wait for the disk.
 const PIECES_IN_FLIGHT: usize = 8;
@@ -184,7 +184,7 @@ pub(crate) async fn receive(
     body: &dyn Body,
     mut staged: StagedFile,
     limit: u64,
-) -> std::io::Result<StagedFile> {
+) -> Result<StagedFile, BodyError> {
     let mut pieces = body.open(0).await?;
     let (sender, mut receiver) = mpsc::channel::<Bytes>(PIECES_IN_FLIGHT);
     let writer = tokio::task::spawn_blocking(move || {
@@ -194,7 +194,7 @@ pub(crate) async fn receive(
                 break;
             }
         }
-        Ok(staged)
+        Ok::<_, std::io::Error>(staged)
     });
     let mut broken = None;
     while let Some(piece) = pieces.next().await {
@@ -215,7 +215,7 @@ pub(crate) async fn receive(
     let written = writer.await.map_err(std::io::Error::other)?;
     match broken {
         Some(error) => Err(error),
-        None => written,
+        None => Ok(written?),
     }
 }
 
@@ -272,11 +272,7 @@ pub(crate) async fn place_in(layout: Layout, offer: &Offer, label: &str) -> Resu
     }
     let staged = receive(&**body, layout.stage()?, descriptor.size)
         .await
-        .map_err(|error| match error.downcast::<ohoci_registry::Error>() {
-            // It says itself what failed, of which kind that is, and what may help.
-            Ok(reading) => reading.into(),
-            Err(error) => failure(&what, error),
-        })?;
+        .map_err(|error| Error::reading(&what, error))?;
     blocking(&what, move || layout.commit_as(staged, &descriptor)).await?;
     Ok(offer.moved)
 }
