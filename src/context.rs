@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use super::arguments::RegistryArguments;
 use super::failure::Failure;
@@ -186,7 +187,7 @@ fn host_settings(
     Ok(Arc::new(move |host| {
         let own = config.registry(host);
         let found = certificates_for(host, &roots).unwrap_or_else(|error| {
-            if lock(&warned).insert(host.to_owned()) {
+            if warned.lock().insert(host.to_owned()) {
                 output::warning(&format!("{host} is used without its certificates: {error}"));
             }
             HostCertificates::default()
@@ -197,7 +198,7 @@ fn host_settings(
             plain_http.iter().any(|named| named == host) || own.plain_http.unwrap_or_default();
         let unverified = skip_tls_verify.iter().any(|named| named == host)
             || own.skip_tls_verify.unwrap_or_default();
-        if unverified && !plain_http && lock(&unverified_hosts).insert(host.to_owned()) {
+        if unverified && !plain_http && unverified_hosts.lock().insert(host.to_owned()) {
             output::warning(&format!(
                 "the certificate of {host} is not verified: whoever is in between can read and \
                  change everything, passwords included"
@@ -224,11 +225,6 @@ fn host_settings(
             single_post: own.single_post,
         }
     }))
-}
-
-/// A set of names stays whole whatever happens to who holds it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl From<ConfigError> for Failure {

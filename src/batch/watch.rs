@@ -1,10 +1,11 @@
 //! Progress of a batch: one bar for a person, one journal line per image.
 
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use parking_lot::Mutex;
 
 use crate::failure::Failure;
 use crate::output;
@@ -79,7 +80,7 @@ impl<'a> Watch<'a> {
     /// Removes the bar; fails when the journal could not be written.
     pub(super) fn end(self) -> Result<(), Failure> {
         self.bar.finish_and_clear();
-        match locked(&self.trouble).take() {
+        match self.trouble.lock().take() {
             Some(error) => Err(error.into()),
             None => Ok(()),
         }
@@ -95,10 +96,10 @@ fn style(shown: &Arc<Mutex<Shown>>, client: &Client) -> Option<ProgressStyle> {
     Some(
         style
             .with_key("outcomes", move |_: &ProgressState, w: &mut dyn Write| {
-                let _ = w.write_str(&locked(&outcomes).outcomes());
+                let _ = w.write_str(&outcomes.lock().outcomes());
             })
             .with_key("pace", move |_: &ProgressState, w: &mut dyn Write| {
-                let _ = w.write_str(&locked(&pace).pace());
+                let _ = w.write_str(&pace.lock().pace());
             })
             .with_key("bytes_up", move |_: &ProgressState, w: &mut dyn Write| {
                 let _ = write!(w, ", {} up", size::bytes(client.statistics().bytes_up));
@@ -106,17 +107,13 @@ fn style(shown: &Arc<Mutex<Shown>>, client: &Client) -> Option<ProgressStyle> {
     )
 }
 
-fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
-    what.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Watcher for Watch<'_> {
     fn ended(&self, record: &Record) {
         match record.status {
             RecordStatus::Built => {}
-            RecordStatus::SkippedRemoteExists => locked(&self.shown).skipped += 1,
+            RecordStatus::SkippedRemoteExists => self.shown.lock().skipped += 1,
             RecordStatus::Failed => {
-                locked(&self.shown).failed += 1;
+                self.shown.lock().failed += 1;
                 let error = record.error.as_deref().unwrap_or("unknown");
                 self.bar
                     .suspend(|| output::note(&format!("failed: {}: {error}", record.base_image)));
@@ -126,13 +123,13 @@ impl Watcher for Watch<'_> {
             self.bar.suspend(|| output::warning(warning));
         }
         if let Some(Err(error)) = self.journal.map(|journal| journal.append(record)) {
-            locked(&self.trouble).get_or_insert(error);
+            self.trouble.lock().get_or_insert(error);
         }
         self.bar.inc(1);
     }
 
     fn pace(&self, under_way: usize, limit: usize, reason: &str) {
-        let mut shown = locked(&self.shown);
+        let mut shown = self.shown.lock();
         (shown.under_way, shown.limit) = (under_way, limit);
         self.bar.set_message(format!("({reason})"));
     }

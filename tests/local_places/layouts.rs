@@ -109,7 +109,10 @@ async fn damage_in_a_layout_is_found_when_it_is_read() {
     fs_err::write(layout.blob_path(&layer.digest), &bytes).unwrap();
     let source = source("oci", &path, "a").await;
     let error = content(&*source, layer).await.unwrap_err();
-    assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::InvalidData);
+    assert_eq!(
+        std::io::Error::from(error).kind(),
+        std::io::ErrorKind::InvalidData
+    );
 
     let mut negative = layout.index().unwrap().to_bytes().to_vec();
     let text = String::from_utf8(negative.clone()).unwrap();

@@ -4,9 +4,10 @@ use std::future::Future;
 use std::sync::LazyLock;
 use std::thread;
 
+use ohoci_image::Digest;
 use ohoci_image::media_type::ACCEPT;
 use reqwest::{Certificate, Client, Identity, Method, StatusCode};
-use sha2::{Digest, Sha256};
+
 use tokio::runtime::{Builder, Runtime};
 
 use super::certificates::{Authority, Certified};
@@ -213,9 +214,7 @@ impl Peer {
 
 /// `sha256:` and the hash in hex.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    let hash = Sha256::digest(bytes);
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    Digest::of(bytes).to_string()
 }
 
 /// Waits for a future. On a thread of its own, so that it works inside and outside of async tests;

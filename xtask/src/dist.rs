@@ -72,10 +72,7 @@ pub(crate) fn run() -> Result<()> {
         .arg(&archive)
         .arg(&name);
     command::run(&mut tar)?;
-    let hash: String = Sha256::digest(fs_err::read(&archive)?)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = hex::encode(Sha256::digest(fs_err::read(&archive)?));
     fs_err::write(
         archive.with_extension("gz.sha256"),
         format!("{hash}  {name}.tar.gz\n"),

@@ -1,8 +1,9 @@
 //! Opens references: the one key that knows which kind of reference is which kind of place.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::deps::Deps;
@@ -139,7 +140,7 @@ impl Resolver {
 
     /// The one target for a repository in this run.
     fn registry_target(&self, reference: &RegistryReference) -> Arc<RegistryTarget> {
-        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut targets = self.targets.lock();
         let target = targets.entry(reference.name()).or_insert_with(|| {
             Arc::new(RegistryTarget::new(
                 self.client
@@ -163,7 +164,7 @@ impl Resolver {
             host: to.host().to_owned(),
             repository: to.repository().to_owned(),
         };
-        let mut pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pushed = self.pushed.lock();
         for blob in blobs {
             let origins = pushed.entry(blob.clone()).or_default();
             // One of a registry is enough.
@@ -176,7 +177,7 @@ impl Resolver {
     /// The same needs, and behind them those with repositories that
     /// [`note_pushed`](Self::note_pushed) was told of: the first of a blob says where its bytes are.
     pub(super) fn with_pushed(&self, mut needs: Vec<Need>) -> Vec<Need> {
-        let pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        let pushed = self.pushed.lock();
         let mut more = Vec::new();
         for need in &needs {
             let origins = pushed.get(&need.descriptor.digest).into_iter().flatten();
@@ -216,7 +217,7 @@ impl Resolver {
         pin: Option<&Digest>,
     ) -> Result<Arc<Deps>, Error> {
         let cell = {
-            let mut deps = self.deps.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut deps = self.deps.lock();
             let key = (reference.to_string(), pin.cloned());
             Arc::clone(deps.entry(key).or_default())
         };
@@ -241,13 +242,7 @@ impl Resolver {
 
     /// Cancels what was begun and is not needed. No image may be under way.
     pub async fn close(&self) {
-        let targets: Vec<_> = self
-            .targets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect();
+        let targets: Vec<_> = self.targets.lock().values().cloned().collect();
         for target in targets {
             target.close().await;
         }

@@ -176,16 +176,10 @@ impl Hasher {
     /// The digest of everything taken.
     #[must_use]
     pub fn finish(self) -> Digest {
-        let (algorithm, raw) = match self.0 {
-            State::Sha256(state) => (Algorithm::Sha256, state.finalize().to_vec()),
-            State::Sha512(state) => (Algorithm::Sha512, state.finalize().to_vec()),
+        let (algorithm, hex) = match self.0 {
+            State::Sha256(state) => (Algorithm::Sha256, hex::encode(state.finalize())),
+            State::Sha512(state) => (Algorithm::Sha512, hex::encode(state.finalize())),
         };
-        let mut hex = String::with_capacity(raw.len() * 2);
-        for byte in raw {
-            for nibble in [byte >> 4, byte & 15] {
-                hex.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-            }
-        }
         Digest { algorithm, hex }
     }
 }

@@ -8,11 +8,12 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use parking_lot::Mutex;
 
 /// How much content one block holds in bytes. Part of the output: changing it changes digests.
 const BLOCK: usize = 512 << 10;
@@ -157,7 +158,7 @@ fn stopped() -> io::Error {
 /// Takes jobs until the writer is gone.
 fn work(queue: &Mutex<Receiver<Job>>, level: u32) {
     loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let job = queue.lock().recv();
         let Ok(job) = job else { return };
         // The writer may have given up meanwhile.
         let _ = job

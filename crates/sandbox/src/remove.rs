@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::Errno;
 
@@ -123,7 +123,7 @@ fn locked(directory: &Path) -> io::Result<Option<fs_err::File>> {
 /// removed is of somebody else, or left to whoever cleans the place.
 fn remove_left(parent: &Path) {
     static DONE: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
-    let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut done = DONE.lock();
     if !done.get_or_insert_default().insert(parent.to_owned()) {
         return;
     }

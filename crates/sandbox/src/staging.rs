@@ -10,7 +10,9 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use ohoci_layer::Directory;
 use rustix::fs::CWD;
@@ -153,7 +155,7 @@ impl Staging {
 fn shown((owner, group): (u32, u32), user: HostUser) -> io::Result<Arc<OwnedFd>> {
     type Namespaces = HashMap<(u32, u32), Arc<OwnedFd>>;
     static MADE: Mutex<Option<Namespaces>> = Mutex::new(None);
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut made = MADE.lock();
     let made = made.get_or_insert_default();
     if let Some(found) = made.get(&(owner, group)) {
         return Ok(Arc::clone(found));

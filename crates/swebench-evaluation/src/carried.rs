@@ -93,7 +93,7 @@ impl Part {
         let begins = run_id.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
         let mut name = run_id.to_owned();
         if !begins || run_id.len() > LONGEST || !run_id.chars().all(fits) {
-            let digest = ohoci_swebench::environment::hex(&Sha256::digest(run_id));
+            let digest = hex::encode(Sha256::digest(run_id));
             let kept: String = run_id
                 .chars()
                 .filter(|c| fits(*c))

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::OnceCell;
 
@@ -163,7 +164,7 @@ impl Roots {
 
     /// Says that an instance is going to need its image.
     pub fn expect(&self, instance_id: &str) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         known.entry(instance_id.to_owned()).or_default().users += 1;
     }
 
@@ -173,7 +174,7 @@ impl Roots {
     /// When it cannot be found, read or unpacked, or nothing can be evaluated in it.
     pub async fn open(&self, names: &ImageNames, row: &Row) -> Result<Arc<ImageRoot>, RootsError> {
         let cell = {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.known.lock();
             Arc::clone(&known.entry(row.instance_id.clone()).or_default().root)
         };
         let root = cell
@@ -189,7 +190,7 @@ impl Roots {
     /// When it cannot be removed.
     pub async fn release(&self, instance_id: &str) -> io::Result<()> {
         let root = {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.known.lock();
             let Some(entry) = known.get_mut(instance_id) else {
                 return Ok(());
             };

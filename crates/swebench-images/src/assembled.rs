@@ -30,7 +30,6 @@ use ohoci_layer::Tree;
 use ohoci_layer::pack::PackOptions;
 use ohoci_sandbox::RemovedDirectory;
 use ohoci_store::cache::Cache;
-use ohoci_swebench::environment::hex;
 use ohoci_unpack::{Owners, unpack};
 
 /// The version of the keys: it changes when equal input gives other layers.
@@ -94,7 +93,7 @@ impl<'a> AssembledBase<'a> {
             patch(recipe),
             format!("{:?} {:?}", packing.compression, packing.level),
         ]);
-        let key = hex(&Sha256::digest(key.to_string()));
+        let key = hex::encode(Sha256::digest(key.to_string()));
         Self {
             recipe,
             platform,

@@ -7,9 +7,10 @@ mod workplace;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -32,7 +33,7 @@ use ohoci_layer::Tree;
 use ohoci_layer::pack::PackOptions;
 use ohoci_sandbox::{Network, Process, RemovedDirectory};
 use ohoci_store::cache::Cache;
-use ohoci_swebench::environment::{Environment, EnvironmentError, hex, script_file};
+use ohoci_swebench::environment::{Environment, EnvironmentError, script_file};
 use ohoci_swebench::names::{self, Architecture};
 use ohoci_swebench::row::Row;
 use ohoci_swebench::setup_script;
@@ -255,7 +256,7 @@ impl Builder {
     pub fn known(&self, environment: &Environment) -> Option<[(String, Option<KeptLayer>); 2]> {
         let directory = self.settings.python_dir.as_ref()?;
         let version = &environment.lock.python;
-        let mut prefixes = lock(&self.prefixes);
+        let mut prefixes = self.prefixes.lock();
         let prefix = prefixes
             .entry(version.clone())
             .or_insert_with(|| PythonPrefix::find(directory, version)?.key().ok());
@@ -466,9 +467,9 @@ impl Builder {
         name: &str,
         make: impl FnOnce() -> Result<(Tree, RemovedDirectory, PathBuf), BuildError>,
     ) -> Result<Arc<Made>, BuildError> {
-        let slot = Arc::clone(lock(&self.slots).entry(key.to_owned()).or_default());
+        let slot = Arc::clone(self.slots.lock().entry(key.to_owned()).or_default());
         // Held while it is made: others wait for it rather than make it, too.
-        let mut slot = lock(&slot);
+        let mut slot = slot.lock();
         if let Some(known) = &*slot {
             return known.clone();
         }
@@ -552,10 +553,5 @@ pub fn known_history(cache: &Cache, part: &Part) -> Option<KeptLayer> {
 
 /// A name for what some parts come to.
 fn key_of(parts: &[&str]) -> String {
-    hex(&Sha256::digest(json!([VERSION, parts]).to_string()))
-}
-
-/// What is guarded stays whole whatever happens to who holds it.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    hex::encode(Sha256::digest(json!([VERSION, parts]).to_string()))
 }

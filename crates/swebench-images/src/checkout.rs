@@ -9,7 +9,6 @@ use sha2::{Digest as _, Sha256};
 use super::git::GitError;
 use super::repository::{Repository, Tag};
 use ohoci_layer::Directory;
-use ohoci_swebench::environment::hex;
 
 /// Where the work tree lies in an image.
 pub const WORK_TREE: &str = "testbed";
@@ -42,7 +41,7 @@ impl Part {
     #[must_use]
     pub fn key(&self) -> String {
         let from = self.from.as_deref().unwrap_or_default();
-        hex(&Sha256::digest(format!("{from}..{}", self.to)))
+        hex::encode(Sha256::digest(format!("{from}..{}", self.to)))
     }
 
     /// Writes it below a directory that stands for the root, in which nothing has run yet: git
@@ -112,7 +111,7 @@ impl Checkout {
             self.branch,
             tags.join("\n")
         );
-        hex(&Sha256::digest(text))
+        hex::encode(Sha256::digest(text))
     }
 
     /// Writes the work tree and the rest of the history. `parts` is where its parts were written.

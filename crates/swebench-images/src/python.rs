@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::shim::{self, ENVIRONMENTS};
 use ohoci_layer::Directory;
-use ohoci_swebench::environment::{NAME, hex};
+use ohoci_swebench::environment::NAME;
 
 /// What of `site-packages` an environment begins with: what installs the rest.
 const INSTALLERS: [&str; 5] = [
@@ -104,7 +104,7 @@ impl PythonPrefix {
         for library in self.libraries()? {
             hash.update(fs_err::read(library)?);
         }
-        Ok(hex(&hash.finalize()))
+        Ok(hex::encode(hash.finalize()))
     }
 
     fn program(&self) -> String {

@@ -6,7 +6,6 @@ use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 
 use super::git::{Git, GitError};
-use ohoci_swebench::environment::hex;
 
 /// Where repositories come from: `[OWNER/NAME=]DIR` or `[OWNER/NAME=]URL`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -431,7 +430,7 @@ pub fn has_url(sources: &[RepoSource], repository: &str) -> bool {
 
 /// Where the clone of a URL is.
 fn clone_of(url: &str, clones: &Path) -> PathBuf {
-    clones.join(format!("{}.git", hex(&Sha256::digest(url))))
+    clones.join(format!("{}.git", hex::encode(Sha256::digest(url))))
 }
 
 /// Whether this names a commit in full: anything else could be an option, or move.

@@ -61,7 +61,7 @@ impl Lock {
     pub fn key(&self) -> String {
         // Strings and lists of them: nothing that JSON could not hold.
         let text = serde_json::to_string(&(KEY_VERSION, self)).unwrap_or_default();
-        hex(&Sha256::digest(text))
+        hex::encode(Sha256::digest(text))
     }
 
     /// The conda packages that nothing brings, but for those that are to be left out, by name.
@@ -87,12 +87,6 @@ impl Lock {
         self.left_out.extend(found.left_out);
         self.unavailable.extend(found.unavailable);
     }
-}
-
-/// Lower-case hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Why a row has no environment.

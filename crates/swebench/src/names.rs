@@ -3,8 +3,6 @@
 //! Source: SWE-bench 4.1.0, `swebench/harness/test_spec/test_spec.py` (all three levels); 5.0.2,
 //! `swebench/image_builder/image_spec.py` (instance images, named alike).
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -221,10 +219,7 @@ fn specs_text(docker_specs: Option<&Value>) -> String {
 
 /// The first digits of a text's SHA-256.
 fn hash(text: &str, digits: usize) -> String {
-    let mut hex = String::new();
-    for byte in Sha256::digest(text.as_bytes()) {
-        let _ = write!(hex, "{byte:02x}");
-    }
+    let mut hex = hex::encode(Sha256::digest(text));
     hex.truncate(digits);
     hex
 }

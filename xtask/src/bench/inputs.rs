@@ -243,7 +243,7 @@ impl Layout<'_> {
 
     fn document(&self, media_type: &str, document: &Value) -> Result<Value> {
         let bytes = document.to_string().into_bytes();
-        let digest = hex(&Sha256::digest(&bytes));
+        let digest = hex::encode(Sha256::digest(&bytes));
         fs_err::write(self.blobs().join(&digest), &bytes)?;
         Ok(
             json!({"mediaType": media_type, "digest": format!("sha256:{digest}"), "size": bytes.len()}),
@@ -292,9 +292,5 @@ impl Layout<'_> {
 
 fn hash_file(file: &Path) -> Result<(String, u64)> {
     let bytes = fs_err::read(file)?;
-    Ok((hex(&Sha256::digest(&bytes)), bytes.len() as u64))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok((hex::encode(Sha256::digest(&bytes)), bytes.len() as u64))
 }

@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// A server that runs until the process ends.
 #[derive(Clone, Debug)]
@@ -80,28 +82,24 @@ impl FileServer {
 
     /// Lets something go wrong with the next request for a path.
     pub fn fault(&self, path: &str, fault: Fault) {
-        let faults = &mut lock(&self.state).faults;
+        let faults = &mut self.state.lock().faults;
         faults.entry(path.to_owned()).or_default().push(fault);
     }
 
     /// Removes a file.
     pub fn remove(&self, path: &str) {
-        lock(&self.state).files.remove(path);
+        self.state.lock().files.remove(path);
     }
 
     /// Adds files, or replaces them.
     pub fn put(&self, files: BTreeMap<String, Vec<u8>>) {
-        lock(&self.state).files.extend(files);
+        self.state.lock().files.extend(files);
     }
 
     /// What was asked for since it was last asked.
     pub fn take_requests(&self) -> Vec<Request> {
-        std::mem::take(&mut lock(&self.state).requests)
+        std::mem::take(&mut self.state.lock().requests)
     }
-}
-
-fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn converse(mut connection: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
@@ -131,7 +129,7 @@ fn converse(mut connection: &TcpStream, state: &Mutex<State>) -> io::Result<()> 
             }
         }
         let (fault, file) = {
-            let mut state = lock(state);
+            let mut state = state.lock();
             state.requests.push(request.clone());
             let faults = state.faults.get_mut(&request.path);
             let fault = faults

@@ -7,11 +7,13 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::http::{Exchange, Found, Messages, status};
 
@@ -161,7 +163,7 @@ impl Drop for Relay {
 
 impl Shared {
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock()
     }
 }
 
@@ -200,7 +202,7 @@ fn serve(shared: &Arc<Shared>, client: &TcpStream, connection: usize) -> io::Res
     let log = &Mutex::new(Log::new(connection));
     let server = &server;
     thread::scope(|scope| {
-        let log = || log.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = || log.lock();
         scope.spawn(move || pass(shared, client, server, |data| log().up(shared, data)));
         pass(shared, server, client, |data| log().down(shared, data));
     });

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::record::Record;
 use ohoci_files::regular;
@@ -75,7 +76,7 @@ impl Journal {
         let mut line = serde_json::to_string(record)
             .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?;
         line.push('\n');
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.lock();
         file.write_all(line.as_bytes())
             .map_err(|error| Error::io(what(), error))
     }

@@ -1,9 +1,10 @@
 //! Says which composed images have a base or deps that moved since.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
@@ -244,7 +245,7 @@ async fn look_up(answers: &Answers<'_>, origin: Role, source: &label::Source) ->
 impl Answers<'_> {
     async fn of(&self, reference: &RegistryReference) -> Answer {
         let cell = {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.known.lock();
             Arc::clone(known.entry(reference.to_string()).or_default())
         };
         cell.get_or_init(|| self.ask(reference)).await.clone()

@@ -14,8 +14,7 @@ pub(super) fn digest(text: &str) -> Option<Digest> {
             // Options may stand behind a question mark.
             let value = value.split('?').next().unwrap_or(value);
             let bytes = STANDARD.decode(value).ok()?;
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{name}:{hex}").parse().ok()
+            format!("{name}:{}", hex::encode(bytes)).parse().ok()
         })
     };
     of("sha512").or_else(|| of("sha256"))

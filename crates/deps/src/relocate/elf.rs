@@ -339,7 +339,7 @@ impl<'a> Elf<'a> {
     /// The build ID in hexadecimal.
     pub(crate) fn build_id(&self) -> Option<String> {
         let note = self.note(NT_GNU_BUILD_ID)?;
-        Some(note.iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(hex::encode(note))
     }
 
     /// The content of a note of GNU's.

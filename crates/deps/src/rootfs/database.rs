@@ -156,11 +156,7 @@ fn md5(content: &Content) -> std::io::Result<String> {
         }
         state.update(buffer.get(..count).unwrap_or_default());
     }
-    let mut text = String::new();
-    for byte in state.finalize() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    Ok(text)
+    Ok(hex::encode(state.finalize()))
 }
 
 /// The paths of a package, as it has them.

@@ -1,7 +1,5 @@
 //! The hashes that upstream's tags are made of; they tell names apart and protect nothing.
 
-use std::fmt::Write as _;
-
 use ohoci_image::Digest;
 
 /// MD5 of the parts behind each other, as one number.
@@ -17,11 +15,7 @@ pub(super) fn md5<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u128 {
 /// The first `length` hexadecimal digits of the SHA-1 of a text.
 pub(super) fn sha1_prefix(text: &str, length: usize) -> String {
     use sha1::Digest as _;
-    let mut hex = String::with_capacity(40);
-    for byte in sha1::Sha1::digest(text.as_bytes()) {
-        // Writing to a string does not fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
+    let mut hex = hex::encode(sha1::Sha1::digest(text));
     hex.truncate(length);
     hex
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{Builder, Made, lock};
+use super::{Builder, Made};
 use crate::base::keep;
 use crate::environment::Means;
 use crate::error::{BuildError, Level, at};
@@ -16,7 +16,7 @@ use ohoci_swebench::names;
 impl Builder {
     /// A level's files, unpacked from its layer where they are not there any more.
     pub(super) fn files(&self, made: &Made) -> Result<PathBuf, BuildError> {
-        let mut files = lock(&made.files);
+        let mut files = made.files.lock();
         if let Some((_, place)) = &*files {
             return Ok(place.clone());
         }
