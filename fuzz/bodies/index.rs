@@ -1,8 +1,7 @@
 //! Any bytes as an `index.json`: images are chosen from it, and it is written and read again.
 
 use ohoci_image::Digest;
-use ohoci_store::layout::Index;
-use ohoci_store::layout::index::Selection;
+use ohoci_store::layout::{Index, Selection};
 
 pub(crate) fn run(data: &[u8]) -> bool {
     let Ok(index) = Index::parse(data.to_vec()) else {

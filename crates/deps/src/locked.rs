@@ -113,7 +113,7 @@ pub async fn lock(
     let changes = Changes::between(old.as_ref(), &lock);
     let lock = locking::settle(old, lock);
     for (path, content) in lockfiles {
-        ohoci_store::staged::replace(&path, content.as_bytes())
+        ohoci_layout::staged::replace(&path, content.as_bytes())
             .map_err(|error| LockError::Write { path, error })?;
     }
     match lock::write(&path, &lock) {

@@ -16,10 +16,11 @@ use tempfile::TempDir;
 use ohoci_image::media_type::is_document;
 use ohoci_image::{Content, Manifest};
 
+use super::error::failure;
+use super::layout::LayoutTarget;
 use super::layout::target::listed;
-use super::layout::{LayoutTarget, failure};
 use super::tar_write::Output;
-use super::{Arrival, Error, ErrorKind, Offer, Source, Target, staged};
+use super::{Arrival, Error, ErrorKind, Offer, Source, Target};
 
 /// How deep indexes may lie in each other.
 const MAX_DEPTH: usize = 4;
@@ -88,7 +89,7 @@ impl Collection {
             .and_then(|output| output.directory())
             .and_then(|parent| {
                 tempfile::Builder::new()
-                    .prefix(staged::PREFIX)
+                    .prefix(ohoci_layout::staged::PREFIX)
                     .tempdir_in(parent)
             })
             .map_err(|error| failure(format!("cannot write {}", self.label), error))?;

@@ -23,8 +23,9 @@ use fs_err as fs;
 use ohoci_image::{Descriptor, Digest};
 
 use super::Body;
-use super::region::{BlobFiles, FileBody, Region};
-use super::staged::StagedFile;
+use super::blob_file::{BlobFiles, FileBody};
+use ohoci_layout::StagedFile;
+use ohoci_layout::region::Region;
 
 /// A content-addressed cache in a directory, with a memory for facts.
 ///

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 
 use super::layout::Layout;
-use super::region::BlobFiles as _;
 use crate::{Error, ErrorKind, MAX_DOCUMENT};
 use ohoci_image::image_config::ImageConfig;
 use ohoci_image::media_type::{LayerKind, is_image_config, layer_kind};

@@ -14,11 +14,11 @@ use serde_json::Value;
 use ohoci_image::manifest::MAX_SIZE;
 use ohoci_image::{Digest, Document, json, shape};
 
-use super::layout::failure;
+use super::error::failure;
 use super::layout::source::names_hint;
-use super::region::Region;
 use super::tar_file::TarFile;
 use super::{Error, ErrorKind};
+use ohoci_layout::region::Region;
 
 pub use source::DockerArchiveSource;
 pub use target::DockerArchiveTarget;

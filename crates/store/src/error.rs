@@ -82,7 +82,7 @@ impl Error {
         let full = error.kind() == std::io::ErrorKind::StorageFull;
         let failure = Self::new(ErrorKind::Io, what, error.to_string()).caused_by(error);
         if full {
-            failure.hinted("the disk is full; free some space, or choose another directory")
+            failure.hinted(ohoci_layout::error::DISK_FULL)
         } else {
             failure
         }
@@ -176,5 +176,42 @@ impl From<ohoci_registry::Error> for Error {
             None => wrapped,
         }
         .caused_by(error)
+    }
+}
+
+impl From<ohoci_layout::ErrorKind> for ErrorKind {
+    fn from(kind: ohoci_layout::ErrorKind) -> Self {
+        match kind {
+            ohoci_layout::ErrorKind::NotFound => Self::NotFound,
+            ohoci_layout::ErrorKind::Corrupt => Self::Corrupt,
+            ohoci_layout::ErrorKind::Unsupported => Self::Unsupported,
+            ohoci_layout::ErrorKind::Io => Self::Io,
+        }
+    }
+}
+
+impl From<ohoci_layout::Error> for Error {
+    fn from(error: ohoci_layout::Error) -> Self {
+        Self {
+            kind: error.kind.into(),
+            what: error.what,
+            why: error.why,
+            hint: error.hint,
+            come_back_in: None,
+            source: error.source,
+        }
+    }
+}
+
+/// Turns an error about files into one about a place.
+pub(crate) fn failure(what: impl Into<String>, error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => {
+            Error::new(ErrorKind::Corrupt, what, error.to_string()).caused_by(error)
+        }
+        std::io::ErrorKind::NotFound => {
+            Error::new(ErrorKind::NotFound, what, error.to_string()).caused_by(error)
+        }
+        _ => Error::io(what, error),
     }
 }

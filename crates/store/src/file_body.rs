@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Body;
-use super::region::{BlobFiles, FileBody, Region};
+use super::blob_file::{BlobFiles, FileBody};
 use ohoci_files::regular;
 use ohoci_image::{Descriptor, Digest};
+use ohoci_layout::region::Region;
 
 #[derive(Debug)]
 struct OneFile {

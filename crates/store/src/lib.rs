@@ -2,6 +2,7 @@
 
 pub mod add_images;
 mod archive;
+mod blob_file;
 pub mod cache;
 mod diff_ids;
 pub mod docker_archive;
@@ -10,9 +11,7 @@ pub mod file_body;
 pub mod layout;
 pub mod oci_archive;
 pub mod open;
-mod region;
 pub mod registry;
-pub mod staged;
 mod tar_file;
 mod tar_write;
 

@@ -12,14 +12,18 @@ use ohoci_image::manifest::MAX_SIZE;
 use ohoci_image::{Descriptor, Digest, Manifest, Pointer};
 
 use super::archive::{Collection, copy, refuse_upload};
+use super::blob_file::BlobFiles;
 use super::diff_ids;
+use super::error::failure;
+use super::layout::LayoutSource;
 use super::layout::source::IndexPlace;
 use super::layout::target::{blocking, listed, place_in};
-use super::layout::{self, Index, Layout, LayoutSource, MAX_INDEX, check_version, failure};
-use super::region::{BlobFiles, Region};
 use super::tar_file::TarFile;
 use super::tar_write::write_archive;
 use super::{Arrival, Error, ErrorKind, Offer, Source as _, Target};
+use ohoci_layout::layout::{VERSION_CONTENT, check_version};
+use ohoci_layout::region::Region;
+use ohoci_layout::{Index, Layout, MAX_INDEX};
 
 fn label(path: &Path) -> String {
     format!("oci-archive:{}", path.display())
@@ -71,7 +75,8 @@ impl TarLayout {
         let what = || format!("cannot open {}", layout.label);
         match layout.small("oci-layout", MAX_SIZE)? {
             Some(bytes) => {
-                check_version(&bytes).map_err(|(kind, why)| Error::new(kind, what(), why))?;
+                check_version(&bytes)
+                    .map_err(|(kind, why)| Error::new(kind.into(), what(), why))?;
                 Ok(layout)
             }
             None => {
@@ -283,7 +288,7 @@ fn write(layout: &Layout, path: &Path, label: &str) -> Result<(), Error> {
             tar.region(&blob_name(digest), &region)?;
         }
         tar.bytes("index.json", &index.to_bytes())?;
-        tar.bytes("oci-layout", layout::VERSION_CONTENT.as_bytes())
+        tar.bytes("oci-layout", VERSION_CONTENT.as_bytes())
     })
 }
 

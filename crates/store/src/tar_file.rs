@@ -14,9 +14,9 @@ use ohoci_image::media_type::Compression;
 use ohoci_layer::decompress::MAX_WINDOW_LOG;
 use ohoci_layer::limits::Budget;
 
-use super::layout::failure;
-use super::region::Region;
+use super::error::failure;
 use super::{Error, ErrorKind};
+use ohoci_layout::region::Region;
 
 /// How much of a tar is read that is no content: headers and long names. Room for more than
 /// 100 000 members.

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use tar::{Builder, EntryType, Header};
 
-use super::layout::failure;
-use super::region::Region;
-use super::staged;
+use super::error::failure;
 use super::{Error, ErrorKind};
+use ohoci_layout::region::Region;
+use ohoci_layout::staged;
 
 /// A tar of members that belong to nobody and have no time.
 pub(crate) struct TarWriter<W: Write>(Builder<W>);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use kubernetes::Cluster;
-use ohoci_store::staged;
+use ohoci_layout::staged;
 pub use slurm::{Submitted, submit};
 
 /// One of the parts that a run is divided into.

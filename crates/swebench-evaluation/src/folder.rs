@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::outcome::Outcome;
-use ohoci_store::staged;
+use ohoci_layout::staged;
 
 /// ohoci's own record, beside upstream's files.
 const RECORD: &str = "ohoci.json";

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use super::engine::Shard;
-use ohoci_store::staged;
+use ohoci_layout::staged;
 use ohoci_swebench::names::{self, NameError};
 use ohoci_swebench::predictions::{Prediction, Predictions};
 use ohoci_swebench::summary::Evidence;

@@ -15,8 +15,8 @@ use crate::lock::LockedFile;
 use ohoci_compose::{Event, Observer};
 use ohoci_http::{Pace, RetryPolicy, TooSlow, chain};
 use ohoci_image::digest::Algorithm;
+use ohoci_layout::staged::StagedFile;
 use ohoci_store::cache::Cache;
-use ohoci_store::staged::StagedFile;
 
 /// How often in a row a mirror may fail without anything having arrived.
 const TRIES: u32 = 4;

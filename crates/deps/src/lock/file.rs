@@ -203,7 +203,7 @@ pub fn write(path: &Path, lock: &Lock) -> std::io::Result<bool> {
     if fs_err::read(path).is_ok_and(|old| old == text.as_bytes()) {
         return Ok(false);
     }
-    ohoci_store::staged::replace(path, text.as_bytes())?;
+    ohoci_layout::staged::replace(path, text.as_bytes())?;
     Ok(true)
 }
 

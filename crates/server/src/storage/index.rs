@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
-use ohoci_image::{
-    Content, Descriptor, Digest, Document, Manifest, annotation, media_type, reference, shape,
-};
+use ohoci_image::{Content, Descriptor, Digest, Manifest, annotation, media_type, reference};
 
 /// What the index remembers of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,13 +109,8 @@ impl Index {
         text: &[u8],
         mut look: impl FnMut(&Digest, &str) -> Option<Facts>,
     ) -> Result<Self, String> {
-        let document = Document::parse(text.to_vec(), &shape::MANIFEST);
-        let mut head = document.map_err(|error| error.to_string())?.into_object();
-        let list = match head.remove("manifests") {
-            Some(Value::Array(list)) => list,
-            Some(Value::Null) => Vec::new(),
-            _ => return Err("it has no list of manifests".to_owned()),
-        };
+        let document = ohoci_layout::Index::parse(text.to_vec());
+        let (head, list) = document.map_err(|error| error.to_string())?.into_parts();
         let mut index = Self {
             head,
             ..Self::default()

@@ -20,7 +20,6 @@
 //!   what other programs write into a repository while the server runs may go unnoticed or be
 //!   overwritten. Blobs are looked up on disk every time.
 
-mod files;
 mod index;
 mod repository;
 mod root;

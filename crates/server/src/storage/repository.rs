@@ -8,12 +8,11 @@ use parking_lot::{Mutex, RwLock};
 
 use ohoci_image::{Algorithm, Digest, Manifest, Pointer, manifest};
 
-use super::files::{self, Staging};
 use super::index::{Facts, Found, Index};
 use super::upload::Sink;
-
-/// Largest `index.json` that is read, in bytes: half a million tags.
-const MAX_INDEX: u64 = 256 << 20;
+use ohoci_layout::layout::{BLOBS, INDEX_FILE, VERSION_CONTENT, VERSION_FILE};
+use ohoci_layout::staging::remove_unfinished;
+use ohoci_layout::{MAX_INDEX, Staging, blob_path, file_size};
 
 /// A repository.
 #[derive(Debug)]
@@ -49,10 +48,10 @@ impl Repository {
     /// copying is removed.
     pub(super) fn open(path: PathBuf, staging: Staging) -> io::Result<Self> {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            files::remove_unfinished(&path.join("blobs").join(algorithm.name()));
+            remove_unfinished(&path.join(BLOBS).join(algorithm.name()));
         }
-        let index = path.join("index.json");
-        let index = match files::size(&index)? {
+        let index = path.join(INDEX_FILE);
+        let index = match file_size(&index)? {
             None => Index::default(),
             Some(size) if size > MAX_INDEX => {
                 return Err(io::Error::other(format!(
@@ -77,17 +76,15 @@ impl Repository {
 
     /// Makes the directories and files that every layout has.
     pub(super) fn furnish(&self) -> io::Result<()> {
-        fs_err::create_dir_all(self.path.join("blobs").join(Algorithm::Sha256.name()))?;
-        let marker = self.path.join("oci-layout");
-        if files::size(&marker)?.is_none() {
-            self.staging
-                .replace(&marker, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        fs_err::create_dir_all(self.path.join(BLOBS).join(Algorithm::Sha256.name()))?;
+        let marker = self.path.join(VERSION_FILE);
+        if file_size(&marker)?.is_none() {
+            self.staging.replace(&marker, VERSION_CONTENT.as_bytes())?;
         }
-        if files::size(&self.path.join("index.json"))?.is_none() {
+        if file_size(&self.path.join(INDEX_FILE))?.is_none() {
             let _written = self.written.lock();
             let text = self.read(Index::text);
-            self.staging
-                .replace(&self.path.join("index.json"), text.as_bytes())?;
+            self.write_index(&text)?;
         }
         Ok(())
     }
@@ -116,11 +113,21 @@ impl Repository {
                 let state = self.state.read();
                 (state.index.text(), state.change)
             };
-            self.staging
-                .replace(&self.path.join("index.json"), text.as_bytes())?;
+            self.write_index(&text)?;
             *written = latest;
         }
         Ok(Some(result))
+    }
+
+    /// Writes `index.json`, unless nobody could read it again.
+    fn write_index(&self, text: &str) -> io::Result<()> {
+        if text.len() as u64 > MAX_INDEX {
+            return Err(io::Error::other(format!(
+                "{INDEX_FILE} would have more than {MAX_INDEX} bytes"
+            )));
+        }
+        self.staging
+            .replace(&self.path.join(INDEX_FILE), text.as_bytes())
     }
 
     /// The manifest that a tag or digest names.
@@ -134,17 +141,12 @@ impl Repository {
     /// A blob; `None` when it is not there.
     pub(crate) fn blob(&self, digest: &Digest) -> io::Result<Option<Stored>> {
         let path = blob_path(&self.path, digest);
-        Ok(files::size(&path)?.map(|size| Stored { path, size }))
+        Ok(file_size(&path)?.map(|size| Stored { path, size }))
     }
 
     /// A manifest's bytes; `None` when they are not there.
     pub(crate) fn manifest(&self, digest: &Digest) -> io::Result<Option<Bytes>> {
         read_manifest(&blob_path(&self.path, digest))
-    }
-
-    /// Where the repository in `directory` has a blob, if it has it.
-    pub(super) fn blob_in(directory: &Path, digest: &Digest) -> PathBuf {
-        blob_path(directory, digest)
     }
 
     /// The place for a blob, in a directory that is there.
@@ -160,7 +162,7 @@ impl Repository {
     pub(crate) fn admit(&self, sink: &mut Sink, digest: &Digest) -> io::Result<()> {
         let place = self.place(digest)?;
         // What is there already may be shared with other repositories, so that it stays.
-        if files::size(&place)? == Some(sink.size()) {
+        if file_size(&place)? == Some(sink.size()) {
             return Ok(());
         }
         sink.publish(&place, &self.staging)
@@ -214,16 +216,8 @@ impl Repository {
     }
 }
 
-/// Where a layout has a blob (image-spec `image-layout.md`).
-fn blob_path(layout: &Path, digest: &Digest) -> PathBuf {
-    let mut path = layout.join("blobs");
-    path.push(digest.algorithm().name());
-    path.push(digest.hex());
-    path
-}
-
 fn read_manifest(path: &Path) -> io::Result<Option<Bytes>> {
-    match files::size(path)? {
+    match file_size(path)? {
         Some(size) if size <= manifest::MAX_SIZE => match fs_err::read(path) {
             Ok(bytes) => Ok(Some(bytes.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -12,9 +12,10 @@ use rustix::fs::FlockOperation;
 use crate::name::RepositoryName;
 use ohoci_image::{Algorithm, Digest};
 
-use super::files::{self, Staging};
 use super::repository::Repository;
 use super::upload::{IdleLimits, Session, Sessions};
+use ohoci_layout::layout::INDEX_FILE;
+use ohoci_layout::{Staging, blob_path, file_size};
 
 /// Holds uploads and the lock; no repository's name starts with a dot.
 const UPLOADS: &str = ".uploads";
@@ -107,7 +108,7 @@ impl Storage {
         if let Some(repository) = slot.and_then(|slot| slot.0.lock().clone()) {
             return Ok(Some(repository));
         }
-        if files::size(&name.directory(&self.root).join("index.json"))?.is_none() {
+        if file_size(&name.directory(&self.root).join(INDEX_FILE))?.is_none() {
             return Ok(None);
         }
         self.open_repository(name, false).map(Some)
@@ -149,8 +150,8 @@ impl Storage {
         }
         let sources = from.map_or_else(|| self.names(), |from| vec![from.clone()]);
         for source in sources {
-            let path = Repository::blob_in(&source.directory(&self.root), digest);
-            if files::size(&path)?.is_none() {
+            let path = blob_path(&source.directory(&self.root), digest);
+            if file_size(&path)?.is_none() {
                 continue;
             }
             let place = self.create(to)?.place(digest)?;
@@ -194,7 +195,7 @@ fn discover(
             continue;
         }
         let path = entry.path();
-        if files::size(&path.join("index.json"))?.is_some() {
+        if file_size(&path.join(INDEX_FILE))?.is_some() {
             names.insert(name.clone());
         }
         discover(&path, Some(&name), names)?;

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::name::RepositoryName;
 use ohoci_image::{Algorithm, Digest, Hasher};
 
-use super::files::Staging;
+use ohoci_layout::Staging;
 
 /// How long an upload has to have lain still before it makes room for another one. Clients open
 /// uploads a while before they use them.

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use fs_err as fs;
 use serde_json::{Value, json};
 
-use crate::staged;
 use ohoci_image::Digest;
+use ohoci_layout::staged;
 use ohoci_registry::{TokenMemory, TokenServer};
 
 use super::{Cache, create, existing};

@@ -17,10 +17,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
+use crate::blob_file::{BlobFiles, FileBody};
+use crate::error::failure;
 use crate::layout::target::blocking;
-use crate::layout::{Index, MAX_INDEX, failure};
 use crate::oci_archive::blob_name;
-use crate::region::{BlobFiles, FileBody, Region};
 use crate::tar_file::{Detected, TarFile, decompressed, detect, read_full};
 use crate::{Body, Error, ErrorKind, MAX_DOCUMENT, Source};
 use ohoci_image::digest::Hasher;
@@ -28,6 +28,8 @@ use ohoci_image::manifest::MAX_SIZE;
 use ohoci_image::media_type::{self, Compression};
 use ohoci_image::{Content, Descriptor, Digest, Document, Manifest, shape};
 use ohoci_layer::limits::Budget;
+use ohoci_layout::region::Region;
+use ohoci_layout::{Index, MAX_INDEX};
 
 use super::{Item, LIST, choose, diff_ids, label, parse_list};
 

@@ -16,15 +16,16 @@ use serde_json::{Value, json};
 
 use crate::archive::{Collection, copy, refuse_upload};
 use crate::diff_ids;
+use crate::error::failure;
 use crate::layout::target::{blocking, listed, place_in};
-use crate::layout::{Layout, failure};
-use crate::region::{BlobFiles as _, Region};
 use crate::tar_file::{Detected, decompressed, detect, read_full};
 use crate::tar_write::write_archive;
 use crate::{Arrival, Error, ErrorKind, MAX_DOCUMENT, Offer, Source as _, Target};
 use ohoci_image::media_type::{Compression, LayerKind, is_image_config, layer_kind};
 use ohoci_image::{Content, Descriptor, Digest, Document, Manifest, Pointer, shape};
 use ohoci_layer::limits::Budget;
+use ohoci_layout::Layout;
+use ohoci_layout::region::Region;
 
 use super::{DockerArchiveSource, LIST, diff_ids as diff_ids_of, label, name};
 

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::region::{BlobFiles, FileBody};
+use crate::blob_file::{BlobFiles, FileBody};
 use crate::{Body, Error, ErrorKind, MAX_DOCUMENT, Source};
 use ohoci_image::manifest::MAX_SIZE;
 use ohoci_image::{Descriptor, Digest, Manifest};
 
-use super::index::{ChoiceError, Chosen};
-use super::{Index, Layout, Selection, failure};
+use crate::error::failure;
+use ohoci_layout::Layout;
+use ohoci_layout::index::{ChoiceError, Chosen, Index, Selection};
+use ohoci_layout::region::Region;
 
 /// How many names a hint lists.
 const NAMES_IN_HINT: usize = 20;
@@ -22,8 +24,14 @@ pub(crate) trait IndexPlace: BlobFiles {
     /// The place as it stands in references, without a tag.
     fn label(&self) -> String;
 
-    /// The bytes of `index.json`, at most [`super::MAX_INDEX`].
+    /// The bytes of `index.json`, at most [`ohoci_layout::MAX_INDEX`].
     fn index_bytes(&self) -> Result<Bytes, Error>;
+}
+
+impl BlobFiles for Layout {
+    fn find(&self, digest: &Digest) -> io::Result<Option<Region>> {
+        Self::find(self, digest)
+    }
 }
 
 impl IndexPlace for Layout {
@@ -32,7 +40,7 @@ impl IndexPlace for Layout {
     }
 
     fn index_bytes(&self) -> Result<Bytes, Error> {
-        Self::index_bytes(self)
+        Ok(Self::index_bytes(self)?)
     }
 }
 

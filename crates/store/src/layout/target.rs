@@ -11,12 +11,13 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::staged::StagedFile;
 use crate::{Arrival, Body, BodyError, Error, ErrorKind, MAX_DOCUMENT, Offer, Target};
 use ohoci_image::media_type::{LayerKind, layer_kind};
 use ohoci_image::{Content, Descriptor, Digest, Document, Manifest, Platform, Pointer, shape};
+use ohoci_layout::StagedFile;
 
-use super::{Index, Layout};
+use ohoci_layout::Layout;
+use ohoci_layout::index::{Chosen, Index, Selection};
 
 /// How many pieces may wait for the disk.
 const PIECES_IN_FLIGHT: usize = 8;
@@ -67,17 +68,17 @@ impl LayoutTarget {
 
     /// The layout, made now if it is not there.
     pub(crate) fn layout(&self) -> Result<Layout, Error> {
-        Layout::create_or_open(&self.path)
+        Ok(Layout::create_or_open(&self.path)?)
     }
 
     /// The layout, if it is there.
     fn existing(&self) -> Result<Option<Layout>, Error> {
         match Layout::open(&self.path) {
             Ok(layout) => Ok(Some(layout)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind == ohoci_layout::ErrorKind::NotFound => Ok(None),
             // Whether the directory can become a layout shows when something is put.
-            Err(_) if !self.path.join(super::VERSION_FILE).exists() => Ok(None),
-            Err(error) => Err(error),
+            Err(_) if !self.path.join(ohoci_layout::layout::VERSION_FILE).exists() => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -246,7 +247,7 @@ async fn link(layout: &Layout, body: &dyn Body, file: PathBuf, descriptor: &Desc
             return false;
         }
     }
-    blocking("cannot link", move || layout.link(&file, &descriptor))
+    blocking("cannot link", move || Ok(layout.link(&file, &descriptor)?))
         .await
         .is_ok()
 }
@@ -273,7 +274,7 @@ pub(crate) async fn place_in(layout: Layout, offer: &Offer, label: &str) -> Resu
     let staged = receive(&**body, layout.stage()?, descriptor.size)
         .await
         .map_err(|error| Error::reading(&what, error))?;
-    blocking(&what, move || layout.commit_as(staged, &descriptor)).await?;
+    blocking(&what, move || Ok(layout.commit_as(staged, &descriptor)?)).await?;
     Ok(offer.moved)
 }
 
@@ -290,11 +291,9 @@ impl Target for LayoutTarget {
         match pointer {
             Pointer::Digest(digest) => Ok(layout.blob_size(digest)?.map(|_| digest.clone())),
             Pointer::Tag(tag) => {
-                let selection = super::Selection::Name(tag.clone());
+                let selection = Selection::Name(tag.clone());
                 match layout.index()?.choose(&selection) {
-                    Ok(super::index::Chosen::Entry(entry)) if layout.has(&entry)? => {
-                        Ok(Some(entry.digest))
-                    }
+                    Ok(Chosen::Entry(entry)) if layout.has(&entry)? => Ok(Some(entry.digest)),
                     // Whatever is wrong with the entry, putting the tag replaces it.
                     _ => Ok(None),
                 }

@@ -3,27 +3,51 @@
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use fs_err as fs;
 
-use crate::region::{BlobFiles, FileBody, Region};
-use crate::staged::StagedFile;
-use crate::{Body, Error, ErrorKind};
 use ohoci_files::regular;
 use ohoci_image::{Descriptor, Digest};
 
-use super::{BLOBS, Layout, VERSION_FILE, failure};
+use super::error::{Error, ErrorKind, failure};
+use super::layout::{BLOBS, Layout, VERSION_FILE};
+use super::region::Region;
+use super::staged::StagedFile;
+
+/// Where the layout in a directory has a blob, if it has it (image-spec `image-layout.md`).
+#[must_use]
+pub fn blob_path(layout: &Path, digest: &Digest) -> PathBuf {
+    let mut path = layout.join(BLOBS);
+    path.push(digest.algorithm().name());
+    path.push(digest.hex());
+    path
+}
+
+/// The size of a regular file in bytes; `None` when there is none.
+///
+/// # Errors
+/// When the file system does not say.
+pub fn file_size(path: &Path) -> io::Result<Option<u64>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
 
 impl Layout {
     /// Where a blob lies, if it is there.
     #[must_use]
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        let mut path = self.path.join(BLOBS);
-        path.push(digest.algorithm().name());
-        path.push(digest.hex());
-        path
+        blob_path(&self.path, digest)
     }
 
     /// How large a blob is; `None` when it is not there.
@@ -31,12 +55,7 @@ impl Layout {
     /// # Errors
     /// When the file system does not say.
     pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
-        match fs::metadata(self.blob_path(digest)) {
-            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failure(self.what("look into"), error)),
-        }
+        file_size(&self.blob_path(digest)).map_err(|error| failure(self.what("look into"), error))
     }
 
     /// Whether the blob is there with the size that the descriptor gives. Its content is checked
@@ -71,10 +90,22 @@ impl Layout {
             .map_err(|error| failure(what(), error))
     }
 
-    /// A handle from which a blob's bytes can be read.
-    #[must_use]
-    pub fn body(&self, descriptor: &Descriptor) -> Arc<dyn Body> {
-        Arc::new(FileBody::new(Arc::new(self.clone()), descriptor.clone()))
+    /// Opens a blob; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When it is no file, or cannot be opened.
+    pub fn find(&self, digest: &Digest) -> io::Result<Option<Region>> {
+        let path = self.blob_path(digest);
+        match fs::metadata(&path) {
+            // Asked before opening: opening a pipe would wait for its other end.
+            Ok(metadata) if !metadata.is_file() => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} is no file", path.display()),
+            )),
+            Ok(_) => regular::open(&path).and_then(Region::whole).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Begins a blob. It has no name until it is committed; dropping it removes it.
@@ -96,11 +127,10 @@ impl Layout {
     }
 
     /// As [`Layout::commit`], and checks the size, too.
-    pub(crate) fn commit_as(
-        &self,
-        staged: StagedFile,
-        descriptor: &Descriptor,
-    ) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// As [`Layout::commit`].
+    pub fn commit_as(&self, staged: StagedFile, descriptor: &Descriptor) -> Result<(), Error> {
         self.blob_directory(&descriptor.digest)
             .and_then(|()| staged.commit_as(descriptor, &self.blob_path(&descriptor.digest)))
             .map_err(|error| failure(self.what_blob(&descriptor.digest), error))
@@ -108,7 +138,8 @@ impl Layout {
 
     /// Whether a file can get a name among the blobs: it is in the same file system, and whoever
     /// may read the layout may read it.
-    pub(crate) fn may_link(&self, file: &Path) -> bool {
+    #[must_use]
+    pub fn may_link(&self, file: &Path) -> bool {
         let (Ok(ours), Ok(file)) = (
             fs::metadata(self.path.join(VERSION_FILE)),
             fs::symlink_metadata(file),
@@ -119,7 +150,10 @@ impl Layout {
     }
 
     /// Gives a file, whose content has been checked, one more name: the blob's.
-    pub(crate) fn link(&self, file: &Path, descriptor: &Descriptor) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// When it cannot be had, as on another file system.
+    pub fn link(&self, file: &Path, descriptor: &Descriptor) -> Result<(), Error> {
         let link = || {
             self.blob_directory(&descriptor.digest)?;
             fs::File::open(file)?.sync_all()?;
@@ -170,22 +204,6 @@ impl Layout {
     }
 }
 
-impl BlobFiles for Layout {
-    fn find(&self, digest: &Digest) -> io::Result<Option<Region>> {
-        let path = self.blob_path(digest);
-        match fs::metadata(&path) {
-            // Asked before opening: opening a pipe would wait for its other end.
-            Ok(metadata) if !metadata.is_file() => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{} is no file", path.display()),
-            )),
-            Ok(_) => regular::open(&path).and_then(Region::whole).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,6 +233,17 @@ mod tests {
         fs::remove_file(layout.blob_path(&blob.digest)).unwrap();
         fs::create_dir(layout.blob_path(&blob.digest)).unwrap();
         assert!(layout.read(&blob.digest, 10).is_err());
+    }
+
+    #[test]
+    fn only_regular_files_have_a_size() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "abc").unwrap();
+        assert_eq!(file_size(&file).unwrap(), Some(3));
+        assert_eq!(file_size(directory.path()).unwrap(), None);
+        assert_eq!(file_size(&directory.path().join("absent")).unwrap(), None);
+        assert_eq!(file_size(&file.join("below")).unwrap(), None);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 use ohoci_image::document::DocumentError;
 use ohoci_image::{Descriptor, Digest, Document, Platform, annotation, media_type, shape};
 
-/// Largest `index.json` that is read, in bytes: room for some 50 000 images.
-pub const MAX_INDEX: u64 = 16 << 20;
+/// Largest `index.json` that is read or written, in bytes: half a million tags, which a served repository
+/// may come to, and which whoever reads the same layout as files is to be able to read.
+pub const MAX_INDEX: u64 = 256 << 20;
 
 /// An `index.json` as a tree, so that whatever ohoci does not know in it survives a change.
 #[derive(Clone, Debug)]
@@ -118,6 +119,16 @@ impl Index {
             _ => return Err(IndexError::NoManifests),
         }
         Ok(Self { object })
+    }
+
+    /// What stands beside the list of manifests, and the entries of that.
+    #[must_use]
+    pub fn into_parts(mut self) -> (Map<String, Value>, Vec<Value>) {
+        let entries = match self.object.remove("manifests") {
+            Some(Value::Array(entries)) => entries,
+            _ => Vec::new(),
+        };
+        (self.object, entries)
     }
 
     /// The document as it is to be written.
@@ -267,7 +278,7 @@ impl Index {
     }
 
     /// Sorts the entries by name and digest, so that the order in which they came does not show.
-    pub(crate) fn sort(&mut self) {
+    pub fn sort(&mut self) {
         self.edit(|entries| {
             entries.sort_by(|a, b| (name_of(a), digest_of(a)).cmp(&(name_of(b), digest_of(b))));
             true

@@ -14,7 +14,7 @@ use ohoci_image::{Descriptor, Digest};
 use super::region::Mismatch;
 
 /// What names of unfinished files start with.
-pub(crate) const PREFIX: &str = ".ohoci-";
+pub const PREFIX: &str = ".ohoci-";
 
 /// A new file under a temporary name; dropping it removes it.
 #[derive(Debug)]
@@ -25,7 +25,10 @@ pub struct StagedFile {
 }
 
 /// Creates a temporary file with the permissions that an ordinary new file would have.
-pub(crate) fn temporary_in(directory: &Path) -> io::Result<NamedTempFile> {
+///
+/// # Errors
+/// When it cannot be created.
+pub fn temporary_in(directory: &Path) -> io::Result<NamedTempFile> {
     tempfile::Builder::new()
         .prefix(PREFIX)
         .permissions(std::fs::Permissions::from_mode(0o666))
@@ -33,13 +36,19 @@ pub(crate) fn temporary_in(directory: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// Makes the names in a directory survive a crash.
-pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// When the file system reports one.
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()
 }
 
 /// Gives a finished temporary file its name, replacing what had it. Readers see the old content
 /// or the new, whole.
-pub(crate) fn publish(file: NamedTempFile, name: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// When it cannot be flushed or renamed.
+pub fn publish(file: NamedTempFile, name: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     rename(file, name)
 }
@@ -55,12 +64,18 @@ fn rename(file: NamedTempFile, name: &Path) -> io::Result<()> {
 }
 
 /// Writes a small file at once, replacing what had its name.
+///
+/// # Errors
+/// When it cannot be written; then what was there stays.
 pub fn replace(name: &Path, content: &[u8]) -> io::Result<()> {
     publish(written(name, content)?, name)
 }
 
 /// Like [`replace`], but a crash may leave an empty or torn file: for what is checked when it is
 /// read.
+///
+/// # Errors
+/// When it cannot be written; then what was there stays.
 pub fn replace_unsynced(name: &Path, content: &[u8]) -> io::Result<()> {
     rename(written(name, content)?, name)
 }
@@ -91,7 +106,7 @@ impl StagedFile {
     ///
     /// # Errors
     /// When it cannot be opened or read.
-    pub(crate) fn resume_in(directory: &Path, name: &str) -> io::Result<Option<Self>> {
+    pub fn resume_in(directory: &Path, name: &str) -> io::Result<Option<Self>> {
         let path = directory.join(name);
         let file = fs::OpenOptions::new()
             .read(true)
@@ -204,13 +219,19 @@ impl StagedFile {
 
     /// Like [`StagedFile::commit`], but a crash may leave an empty or torn file: for what is
     /// checked when it is read.
-    pub(crate) fn commit_unsynced(mut self, digest: &Digest, name: &Path) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// As [`StagedFile::commit`].
+    pub fn commit_unsynced(mut self, digest: &Digest, name: &Path) -> io::Result<()> {
         self.check(digest)?;
         rename(self.file, name)
     }
 
     /// Like [`StagedFile::commit`], and checks the size, too.
-    pub(crate) fn commit_as(self, descriptor: &Descriptor, name: &Path) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// As [`StagedFile::commit`].
+    pub fn commit_as(self, descriptor: &Descriptor, name: &Path) -> io::Result<()> {
         if self.size != descriptor.size {
             return Err(Mismatch::Size {
                 expected: descriptor.size,

@@ -1,4 +1,4 @@
-//! Putting files in place whole.
+//! Putting files in place whole, from a directory of their own for unfinished ones.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,24 +7,30 @@ use fs_err::File;
 
 /// Where files are written before they get their names, and how carefully.
 #[derive(Clone, Debug)]
-pub(super) struct Staging {
+pub struct Staging {
     directory: PathBuf,
     sync: bool,
 }
 
 impl Staging {
-    /// `directory` is emptied at every start, so that nothing of a killed server stays behind.
-    pub(super) fn new(directory: PathBuf, sync: bool) -> Self {
+    /// Files are written in `directory`, whose owner empties it when it starts, so that nothing of a
+    /// killed process stays behind. With `sync` they are flushed before they get their names.
+    #[must_use]
+    pub fn new(directory: PathBuf, sync: bool) -> Self {
         Self { directory, sync }
     }
 
     /// A file in the staging directory.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
     /// Renames a finished file of the staging directory to its place.
-    pub(super) fn publish(&self, file: &File, from: &Path, to: &Path) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the file system does not.
+    pub fn publish(&self, file: &File, from: &Path, to: &Path) -> io::Result<()> {
         if self.sync {
             file.sync_data()?;
         }
@@ -38,7 +44,10 @@ impl Staging {
     }
 
     /// Gives a file a second name. Where the filesystem cannot, the file is copied.
-    pub(super) fn share(&self, from: &Path, to: &Path) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the file system does not.
+    pub fn share(&self, from: &Path, to: &Path) -> io::Result<()> {
         match fs_err::hard_link(from, to) {
             Ok(()) => Ok(()),
             Err(error) => match error.kind() {
@@ -51,7 +60,10 @@ impl Staging {
     }
 
     /// Puts a file in place of what is there.
-    pub(super) fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the file system does not.
+    pub fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let from = self.path(&unique());
         let written = File::create(&from).and_then(|mut file| {
             file.write_all(content)?;
@@ -96,7 +108,7 @@ fn is_unique(name: &str) -> bool {
 
 /// Removes the copies from a directory that a killed server has left unfinished. Whatever cannot be
 /// looked at or removed is no obstacle: no request asks for such names.
-pub(super) fn remove_unfinished(directory: &Path) {
+pub fn remove_unfinished(directory: &Path) {
     let Ok(entries) = fs_err::read_dir(directory) else {
         return;
     };
@@ -104,22 +116,6 @@ pub(super) fn remove_unfinished(directory: &Path) {
         if entry.file_name().to_str().is_some_and(is_unique) {
             let _ = fs_err::remove_file(entry.path());
         }
-    }
-}
-
-/// The size of a regular file; `None` when there is none.
-pub(super) fn size(path: &Path) -> io::Result<Option<u64>> {
-    match fs_err::metadata(path) {
-        Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
     }
 }
 
@@ -152,16 +148,5 @@ mod tests {
         assert!(!directory.path().join(&ours).exists());
         assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 3);
         remove_unfinished(&directory.path().join("absent"));
-    }
-
-    #[test]
-    fn only_regular_files_have_a_size() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("file");
-        fs_err::write(&file, "abc").unwrap();
-        assert_eq!(size(&file).unwrap(), Some(3));
-        assert_eq!(size(directory.path()).unwrap(), None);
-        assert_eq!(size(&directory.path().join("absent")).unwrap(), None);
-        assert_eq!(size(&file.join("below")).unwrap(), None);
     }
 }
