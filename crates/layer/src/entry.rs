@@ -75,8 +75,24 @@ impl<C> Entry<C> {
 
     /// The same entry with its content, if it has one, replaced.
     pub fn map_content<D>(self, replace: impl FnOnce(C) -> D) -> Entry<D> {
+        let replaced: Result<_, std::convert::Infallible> =
+            self.try_map_content(|content| Ok(replace(content)));
+        match replaced {
+            Ok(entry) => entry,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The same, where replacing may fail.
+    ///
+    /// # Errors
+    /// When it does.
+    pub fn try_map_content<D, E>(
+        self,
+        replace: impl FnOnce(C) -> Result<D, E>,
+    ) -> Result<Entry<D>, E> {
         let kind = match self.kind {
-            Kind::File(content) => Kind::File(replace(content)),
+            Kind::File(content) => Kind::File(replace(content)?),
             Kind::Directory => Kind::Directory,
             Kind::Symlink(target) => Kind::Symlink(target),
             Kind::Hardlink(target) => Kind::Hardlink(target),
@@ -84,14 +100,14 @@ impl<C> Entry<C> {
             Kind::BlockDevice(device) => Kind::BlockDevice(device),
             Kind::Fifo => Kind::Fifo,
         };
-        Entry {
+        Ok(Entry {
             kind,
             mode: self.mode,
             uid: self.uid,
             gid: self.gid,
             mtime: self.mtime,
             xattrs: self.xattrs,
-        }
+        })
     }
 
     /// Whether it is a directory.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::decompress::Decompressor;
 use super::diff_id::{Hashed, WrongDiffId};
 use super::entry::{Content, Entry, Kind};
+use super::inodes::{self, landed};
 use super::limits::Budget;
 use super::path::LayerPath;
 use super::spool::{Spool, SpoolError};
@@ -67,9 +68,8 @@ pub enum FlattenError {
     Spool(#[source] io::Error),
 }
 
-/// An inode: hard links share it, and it outlives the path that it was made by.
-type Inode = Arc<Entry<Content>>;
-type Inodes = BTreeMap<LayerPath, Inode>;
+type Inode = inodes::Inode<Content>;
+type Inodes = inodes::Inodes<Content>;
 
 /// The final content of `prefix`, with all whiteouts applied (image-spec `layer.md`, "Applying
 /// Changesets").
@@ -182,77 +182,8 @@ pub fn flatten_checked(
     to_tree(&merged, prefix)
 }
 
-/// A member where unpacking would put it: with the symlinks above it followed, inside the root, as
-/// far as they are in its own layer. Runtimes unpack each layer by itself and mount one over the
-/// other (containerd and Docker with overlayfs, podman), so that what stands below a symlink of a
-/// layer further down takes the symlink's place, as a directory. Only what a hard link leads to is
-/// looked for in all layers. Gives its path back when there are too many to follow.
-fn landed(mut member: Member, upper: &Inodes, merged: &Inodes) -> Result<Member, LayerPath> {
-    let none = Inodes::new();
-    let follow =
-        |path: &LayerPath, last| landing(path, upper, &none, last).ok_or_else(|| path.clone());
-    match &mut member.whiteout {
-        Some(Whiteout::Path(path)) => *path = follow(path, false)?,
-        Some(Whiteout::Below(directory)) => *directory = follow(directory, true)?,
-        None => member.path = follow(&member.path, false)?,
-    }
-    if let Kind::Hardlink(target) = &mut member.entry.kind {
-        let near = follow(target, false)?;
-        let is_near = upper.contains_key(&near) || merged.contains_key(&near);
-        *target = match is_near {
-            true => near,
-            false => landing(target, upper, merged, false).ok_or_else(|| target.clone())?,
-        };
-    }
-    Ok(member)
-}
-
-/// A path with the symlinks above it followed, and on request one that it is itself.
-fn landing(path: &LayerPath, upper: &Inodes, merged: &Inodes, last: bool) -> Option<LayerPath> {
-    let link = |path: &[u8]| match &upper.get(path).or_else(|| merged.get(path))?.kind {
-        Kind::Symlink(target) => Some(target),
-        _ => None,
-    };
-    let is_followed = path.ancestors().any(|above| link(above).is_some());
-    let is_link = last && link(path.as_bytes()).is_some();
-    if !is_followed && !is_link {
-        return Some(path.clone());
-    }
-    let mut followed = 0;
-    let mut at = LayerPath::root();
-    let mut names: Vec<&[u8]> = path.names().rev().collect();
-    while let Some(name) = names.pop() {
-        match name {
-            b"" | b"." => continue,
-            b".." => {
-                at = at.parent().unwrap_or_default();
-                continue;
-            }
-            _ => {}
-        }
-        let next = at.join(&LayerPath::parse(name).ok()?).ok()?;
-        match link(next.as_bytes()) {
-            Some(target) if last || !names.is_empty() => {
-                followed += 1;
-                if followed > MAX_LINKS {
-                    return None;
-                }
-                if target.starts_with(b"/") {
-                    at = LayerPath::root();
-                }
-                names.extend(target.rsplit(|byte| *byte == b'/'));
-            }
-            _ => at = next,
-        }
-    }
-    Some(at)
-}
-
 /// Hard links from inside the prefix to outside of it, by layer and target.
 type Outside = BTreeMap<(usize, LayerPath), Inode>;
-
-/// How many symlinks are followed for one path: as many as Linux does (path_resolution(7)).
-const MAX_LINKS: usize = 40;
 
 const LINKS_TO_DIRECTORY: &str = "it is a hard link to a directory";
 
@@ -274,30 +205,18 @@ fn unresolved(entry: &Entry<u64>, target: &LayerPath) -> Entry<Content> {
     Entry::new(Kind::Hardlink(target.clone()), entry.mode)
 }
 
-/// Puts an inode at a path as unpacking would: it replaces what is there, and all that is below
-/// it unless both are directories.
+/// Puts an inode at a path as unpacking would, see [`inodes::put`].
 fn put(
     inodes: &mut Inodes,
     path: LayerPath,
     inode: Inode,
     index: usize,
 ) -> Result<(), FlattenError> {
-    let blocked = path
-        .ancestors()
-        .filter_map(|above| inodes.get_key_value(above))
-        .find(|(_, inode)| !inode.is_directory());
-    if let Some((above, other)) = blocked {
-        return Err(FlattenError::Unfit {
-            number: index + 1,
-            reason: format!("it is below {above}, which is a {}", other.kind.noun()),
-            path,
-        });
-    }
-    if !inode.is_directory() {
-        remove_below(inodes, &path);
-    }
-    inodes.insert(path, inode);
-    Ok(())
+    inodes::put(inodes, path, inode).map_err(|below| FlattenError::Unfit {
+        number: index + 1,
+        reason: below.to_string(),
+        path: below.path,
+    })
 }
 
 /// Removes what is no directory from above a path of the next layer: overlayfs shows the directory

@@ -5,6 +5,7 @@
 
 pub mod beneath;
 mod blob;
+pub mod changes;
 pub mod compress;
 pub mod decompress;
 pub mod diff_id;
@@ -14,6 +15,7 @@ pub mod exclude;
 pub mod flatten;
 pub mod gzip;
 pub mod headers;
+pub mod inodes;
 pub mod limits;
 pub mod owner;
 pub mod pack;
@@ -31,6 +33,7 @@ pub mod tree;
 pub mod whiteout;
 
 pub use beneath::Directory;
+pub use changes::{Changes, ChangesError, read_changes};
 pub use diff_id::{Hashed, WrongDiffId};
 pub use entry::{Content, Device, Entry, Kind};
 pub use flatten::{FlattenError, OpenLayer, flatten, flatten_checked};
