@@ -11,7 +11,7 @@ use super::inodes::{Inode, Inodes, landed, put};
 use super::limits::Budget;
 use super::path::LayerPath;
 use super::tar_read::{Limits, TarError, TarReader};
-use super::tree::{Rules, remove_below};
+use super::tree::Rules;
 use super::whiteout::Whiteout;
 use ohoci_image::Digest;
 

@@ -1,4 +1,5 @@
-//! A directory seen as the root of a file system: paths and symlinks end inside it.
+//! A directory, or several one over the other, seen as the root of a file system: paths and symlinks
+//! end inside it.
 
 use std::ffi::OsStr;
 use std::io::{self, Read as _};
@@ -13,14 +14,23 @@ use rustix::io::Errno;
 
 use ohoci_layer::beneath;
 
+use super::merged::Merged;
+
 /// Largest file that is read out of a root, in bytes: they are lists of users and first lines.
 const MAX_FILE: u64 = 4 << 20;
 
 /// A directory whose symlinks are followed as a program in it would, never out of it.
 #[derive(Debug)]
 pub struct Root {
-    directory: OwnedFd,
+    place: Place,
     path: PathBuf,
+}
+
+/// What a root is made of.
+#[derive(Debug)]
+enum Place {
+    Directory(OwnedFd),
+    Merged(Merged),
 }
 
 /// What stands at a path, with symlinks followed.
@@ -71,7 +81,20 @@ impl Root {
                 format!("cannot open {}: {error}", path.display()),
             )
         })?;
-        Ok(Self { directory, path })
+        Ok(Self {
+            place: Place::Directory(directory),
+            path,
+        })
+    }
+
+    /// The root file system that directories one over the other come to, mounted at a path or to be
+    /// mounted there. What is made in it is made in the topmost of them.
+    #[must_use]
+    pub fn merged(layers: Merged, path: PathBuf) -> Self {
+        Self {
+            place: Place::Merged(layers),
+            path,
+        }
     }
 
     /// Where it is, without symlinks.
@@ -90,27 +113,26 @@ impl Root {
             true => FlockOperation::NonBlockingLockExclusive,
             false => FlockOperation::NonBlockingLockShared,
         };
-        match flock(&self.directory, operation) {
+        // One that is merged is of directories that belong to this run.
+        let Place::Directory(directory) = &self.place else {
+            return Ok(());
+        };
+        match flock(directory, operation) {
             Err(Errno::WOULDBLOCK) => Err(InUse {
-                holder: self.holder(),
+                holder: holder_of(directory),
             }),
             _ => Ok(()),
         }
     }
 
-    /// Who holds the lock.
-    fn holder(&self) -> Option<u32> {
-        let stat = fstat(&self.directory).ok()?;
-        let (device, inode) = (stat.st_dev, stat.st_ino);
-        let file = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
-        holder(&fs_err::read_to_string("/proc/locks").ok()?, &file)
-    }
-
     /// What stands at a path; `None` when there is nothing, or nothing that can be reached.
     #[must_use]
     pub fn find(&self, path: &Path) -> Option<Found> {
-        let found = self.resolve(path, OFlags::PATH).ok()?;
-        let stat = fstat(found).ok()?;
+        let stat = match &self.place {
+            Place::Directory(directory) => fstat(resolve(directory, path, OFlags::PATH).ok()?),
+            Place::Merged(merged) => merged.resolve(path).and_then(|(_, node)| node.stat()),
+        }
+        .ok()?;
         Some(match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
             rustix::fs::FileType::Directory => Found::Directory,
             rustix::fs::FileType::RegularFile if stat.st_mode & 0o111 != 0 => Found::Program,
@@ -133,7 +155,14 @@ impl Root {
     pub fn read_up_to(&self, path: &Path, most: u64) -> Result<Option<Vec<u8>>, RootError> {
         let fail = |error| self.error("read", path, error);
         // Not blocking: a named pipe in its place must not hang us.
-        let file = match self.resolve(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) {
+        let opened = match &self.place {
+            Place::Directory(directory) => {
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+                resolve(directory, path, flags)
+            }
+            Place::Merged(merged) => merged.resolve(path).and_then(|(_, node)| node.open()),
+        };
+        let file = match opened {
             Ok(file) => std::fs::File::from(file),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
             Err(errno) => return Err(fail(errno.into())),
@@ -154,25 +183,28 @@ impl Root {
     pub fn directory(&self, path: &Path) -> Result<PathBuf, RootError> {
         let failed = |error: io::Error| self.error("make directory", path, error);
         let fail = |errno: Errno| failed(errno.into());
+        let root = match &self.place {
+            Place::Directory(root) => root,
+            Place::Merged(merged) => return merged.make_directory(path).map_err(failed),
+        };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let mut above = self.resolve(Path::new("/"), flags).map_err(fail)?;
+        let mut above = resolve(root, Path::new("/"), flags).map_err(fail)?;
         let mut so_far = PathBuf::from("/");
         for component in cleaned(path).components() {
             let Component::Normal(name) = component else {
                 continue;
             };
             so_far.push(name);
-            above = match self.resolve(&so_far, flags) {
+            above = match resolve(root, &so_far, flags) {
                 Err(Errno::NOENT) => match mkdirat(&above, name, Mode::from_raw_mode(0o755)) {
                     Err(Errno::EXIST) => return Err(failed(dangling(&above, name, &so_far))),
-                    made => made.and_then(|()| self.resolve(&so_far, flags)),
+                    made => made.and_then(|()| resolve(root, &so_far, flags)),
                 },
                 opened => opened,
             }
             .map_err(fail)?;
         }
-        self.inside(&above)
-            .map_err(|error| self.error("find", path, error))
+        inside(root, &above).map_err(|error| self.error("find", path, error))
     }
 
     /// The file at a path, which is made empty if it is missing; returned as it is without
@@ -183,13 +215,20 @@ impl Root {
     pub fn file(&self, path: &Path) -> Result<PathBuf, RootError> {
         let path = cleaned(path);
         let fail = |errno: Errno| self.error("make file", &path, errno.into());
-        let file = match self.resolve(&path, OFlags::PATH) {
+        let root = match &self.place {
+            Place::Directory(root) => root,
+            Place::Merged(merged) => {
+                let made = merged.make_file(&path);
+                return made.map_err(|error| self.error("make file", &path, error));
+            }
+        };
+        let file = match resolve(root, &path, OFlags::PATH) {
             Err(Errno::NOENT) => {
                 let above = self.directory(path.parent().unwrap_or(Path::new("/")))?;
                 let flags = OFlags::WRONLY | OFlags::CREATE;
-                match self.resolve_with(&path, flags, Mode::from_raw_mode(0o644)) {
+                match resolve_with(root, &path, flags, Mode::from_raw_mode(0o644)) {
                     Err(Errno::NOENT) => {
-                        let above = self.resolve(&above, OFlags::PATH).map_err(fail)?;
+                        let above = resolve(root, &above, OFlags::PATH).map_err(fail)?;
                         let name = path.file_name().unwrap_or_default();
                         return Err(self.error("make file", &path, dangling(&above, name, &path)));
                     }
@@ -202,27 +241,7 @@ impl Root {
         if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory {
             return Err(fail(Errno::ISDIR));
         }
-        self.inside(&file)
-            .map_err(|error| self.error("find", &path, error))
-    }
-
-    fn resolve(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-        self.resolve_with(path, flags, Mode::empty())
-    }
-
-    fn resolve_with(&self, path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        beneath::open(self.directory.as_fd(), path, flags, mode, resolve)
-    }
-
-    /// What an open file is called in this root.
-    fn inside(&self, file: &OwnedFd) -> io::Result<PathBuf> {
-        let link = |number: i32| fs_err::read_link(format!("/proc/self/fd/{number}"));
-        let (root, file) = (link(self.directory.as_raw_fd())?, link(file.as_raw_fd())?);
-        let below = file
-            .strip_prefix(&root)
-            .map_err(|_| io::Error::other(format!("{} is outside", file.display())))?;
-        Ok(Path::new("/").join(below))
+        inside(root, &file).map_err(|error| self.error("find", &path, error))
     }
 
     fn error(&self, action: &'static str, path: &Path, error: io::Error) -> RootError {
@@ -233,6 +252,38 @@ impl Root {
             error,
         }
     }
+}
+
+fn resolve(root: &OwnedFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    resolve_with(root, path, flags, Mode::empty())
+}
+
+fn resolve_with(
+    root: &OwnedFd,
+    path: &Path,
+    flags: OFlags,
+    mode: Mode,
+) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    beneath::open(root.as_fd(), path, flags, mode, resolve)
+}
+
+/// What an open file is called in a root.
+fn inside(root: &OwnedFd, file: &OwnedFd) -> io::Result<PathBuf> {
+    let link = |number: i32| fs_err::read_link(format!("/proc/self/fd/{number}"));
+    let (root, file) = (link(root.as_raw_fd())?, link(file.as_raw_fd())?);
+    let below = file
+        .strip_prefix(&root)
+        .map_err(|_| io::Error::other(format!("{} is outside", file.display())))?;
+    Ok(Path::new("/").join(below))
+}
+
+/// Who has a directory locked.
+fn holder_of(directory: &OwnedFd) -> Option<u32> {
+    let stat = fstat(directory).ok()?;
+    let (device, inode) = (stat.st_dev, stat.st_ino);
+    let file = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
+    holder(&fs_err::read_to_string("/proc/locks").ok()?, &file)
 }
 
 /// Why nothing can be made at a path where nothing was found, and yet something is.

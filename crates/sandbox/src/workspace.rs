@@ -2,12 +2,15 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::launch::{Launch, script};
+use super::merged::Merged;
 use super::overlay::{Overlay, Tools};
 use super::remove::RemovedDirectory;
+use super::root::Root;
 
 /// How this machine makes such a root file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +30,8 @@ pub enum CopyOnWrite {
 #[derive(Debug)]
 pub struct Workspace {
     directory: RemovedDirectory,
-    lower: PathBuf,
+    /// What it stands on, topmost first; the copy, where it is one.
+    lower: Vec<PathBuf>,
     /// Unless it is a copy.
     overlay: Option<Overlay>,
     fuse: Option<Tools>,
@@ -97,28 +101,40 @@ impl Workspace {
     /// # Errors
     /// When its files cannot be made.
     pub fn create(way: &CopyOnWrite, lower: &Path, scratch: &Path) -> io::Result<Self> {
+        Self::over(way, vec![lower.to_owned()], scratch)
+    }
+
+    /// Makes one over directories one over the other, topmost first, with its files in `scratch`.
+    /// Nothing may change them as long as it is there.
+    ///
+    /// # Errors
+    /// When its files cannot be made, or there is no directory.
+    pub fn over(way: &CopyOnWrite, lower: Vec<PathBuf>, scratch: &Path) -> io::Result<Self> {
         let directory = RemovedDirectory::create_in(scratch)?;
-        let lower = fs_err::canonicalize(lower)?;
         let fuse = match way {
             CopyOnWrite::Overlay => None,
             CopyOnWrite::Fuse(tools) => Some(tools.clone()),
             CopyOnWrite::Copy { cp } => {
                 let root = directory.path().join("root");
-                copy(cp, &lower, &root)?;
+                match lower.as_slice() {
+                    // With `cp` because it keeps what a whole root file system may have.
+                    [lower] => copy(cp, &fs_err::canonicalize(lower)?, &root)?,
+                    _ => Merged::open(lower)?.copy_to(&root)?,
+                }
                 return Ok(Self {
-                    lower: root,
+                    lower: vec![root],
                     directory,
                     overlay: None,
                     fuse: None,
                 });
             }
         };
-        let overlay = Overlay::create(directory.path(), vec![lower.clone()])?;
+        let overlay = Overlay::create(directory.path(), lower)?;
         Ok(Self {
+            lower: overlay.lower().to_vec(),
             overlay: Some(overlay),
             fuse,
             directory,
-            lower,
         })
     }
 
@@ -130,9 +146,33 @@ impl Workspace {
 
     /// What can be read of it from here: as it was before anything was written, or as it is, where
     /// it is a copy.
-    #[must_use]
-    pub fn readable(&self) -> &Path {
-        &self.lower
+    ///
+    /// # Errors
+    /// When a directory that it stands on is not there.
+    pub fn before(&self) -> io::Result<Root> {
+        let merged = Merged::open(self.lower.iter().cloned())?;
+        Ok(Root::merged(merged, self.root()))
+    }
+
+    /// Gives its root directory permissions.
+    ///
+    /// # Errors
+    /// When they cannot be set.
+    pub fn set_root_mode(&self, mode: u32) -> io::Result<()> {
+        fs_err::set_permissions(self.written(), std::fs::Permissions::from_mode(mode))
+    }
+
+    /// It as it is now, as long as nothing runs in it: what is made in it is there for what is
+    /// started then.
+    ///
+    /// # Errors
+    /// When a directory that it is made of is not there.
+    pub fn view(&self) -> io::Result<Root> {
+        let Some(overlay) = &self.overlay else {
+            return Root::open(&self.root());
+        };
+        let layers = std::iter::once(overlay.upper()).chain(self.lower.iter().cloned());
+        Ok(Root::merged(Merged::open(layers)?, self.root()))
     }
 
     /// What it is mounted from, unless it is a copy, and by what in user space.

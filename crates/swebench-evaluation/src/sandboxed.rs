@@ -15,7 +15,7 @@ use super::output::Text;
 use super::patching::Said;
 use super::roots::{ImageRoot, RootsError, SHELL, TESTBED};
 use ohoci_sandbox::{
-    Bind, Bubblewrap, Calls, Ended, Exceeded, HOST_NAME, LimitGroup, Network, Root, RunError,
+    Bind, Bubblewrap, Calls, Ended, Exceeded, HOST_NAME, LimitGroup, Network, RunError,
     Sandbox, Streams, Workspace, local_hosts,
 };
 use ohoci_swebench_images::git;
@@ -219,7 +219,7 @@ impl Sandboxed {
     }
 
     pub(super) fn diagnose(&self, patch: &str) -> Vec<Problem> {
-        let Ok(root) = Root::open(self.workspace.readable()) else {
+        let Ok(root) = self.workspace.before() else {
             return Vec::new();
         };
         diagnose(
