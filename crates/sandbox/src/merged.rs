@@ -280,12 +280,12 @@ pub(super) fn copy_attributes(from: &Stat, to: BorrowedFd<'_>) -> rustix::io::Re
     futimens(to, &dates(from))
 }
 
-/// When something was read and changed last.
+/// When something was read and changed last, to give the same dates to another.
 #[expect(
     clippy::useless_conversion,
     reason = "the fields' widths differ between architectures"
 )]
-pub(super) fn dates(stat: &Stat) -> Timestamps {
+pub fn dates(stat: &Stat) -> Timestamps {
     let time = |seconds: i64, nanoseconds: u64| rustix::fs::Timespec {
         tv_sec: seconds,
         tv_nsec: i64::try_from(nanoseconds).unwrap_or_default(),

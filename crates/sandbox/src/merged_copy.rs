@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, linkat, mkdirat, mknodat, openat, readlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, linkat, mkdirat, mknodat, openat, readlinkat,
     symlinkat, utimensat,
 };
 use rustix::io::Errno;
@@ -86,6 +86,7 @@ impl Copy {
             FileType::Fifo => {
                 let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
                 mknodat(to, name, FileType::Fifo, mode, 0)?;
+                chmodat(to, name, mode, AtFlags::empty())?;
                 utimensat(to, name, &dates(stat), AtFlags::SYMLINK_NOFOLLOW)?;
             }
             // Sockets and devices are of no use in a copy.

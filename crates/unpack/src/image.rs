@@ -14,7 +14,7 @@ use ohoci_image::image_config::ImageConfig;
 use ohoci_image::{Content, Digest, Manifest, Platform, Reference};
 use ohoci_layer::{LayerPath, Tree};
 use ohoci_sandbox::RemovedDirectory;
-use ohoci_store::{Error, ErrorKind, Source};
+use ohoci_store::{Body, Error, ErrorKind, Source};
 
 /// An image that was unpacked.
 #[derive(Debug)]
@@ -97,7 +97,40 @@ pub async fn find_image(
     Err(Error::new(ErrorKind::Unsupported, what, why))
 }
 
+/// A layer of an image, and where its bytes come from.
+#[derive(Clone, Debug)]
+pub struct ImageLayer {
+    /// The digest of its uncompressed tar.
+    pub diff_id: Digest,
+    /// The blob.
+    pub body: Arc<dyn Body>,
+}
+
 impl FoundImage {
+    /// Its layers, lowest first.
+    ///
+    /// # Errors
+    /// When manifest and config do not agree in how many there are.
+    pub fn layers(&self) -> Result<Vec<ImageLayer>, Error> {
+        let unsupported = |why: String| Error::new(ErrorKind::Unsupported, self.what.clone(), why);
+        let Content::Image { layers, .. } = self.manifest.content() else {
+            return Err(unsupported("it is an index, not an image".to_owned()));
+        };
+        let diff_ids = self.config.diff_ids();
+        if layers.len() != diff_ids.len() {
+            return Err(unsupported(format!(
+                "its manifest lists {} layers, but its config {} diff IDs",
+                layers.len(),
+                diff_ids.len()
+            )));
+        }
+        let layers = layers.iter().zip(diff_ids).map(|(layer, diff_id)| ImageLayer {
+            diff_id: diff_id.clone(),
+            body: self.source.blob(layer),
+        });
+        Ok(layers.collect())
+    }
+
     /// The digest of its manifest.
     #[must_use]
     pub fn digest(&self) -> &Digest {

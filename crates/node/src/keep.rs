@@ -1,0 +1,177 @@
+//! An image's layers on their way into the store: downloaded, decompressed, verified and unpacked at
+//! the same time, and side by side.
+
+use std::collections::HashSet;
+use std::io::{self, Read};
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::try_join_all;
+use tokio::sync::Semaphore;
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use ohoci_layer::limits::Budget;
+use ohoci_layer::{ChangesError, read_changes};
+use ohoci_store::{Error, ErrorKind};
+use ohoci_unpack::ImageLayer;
+
+use super::stack::Stack;
+use super::store::{Asked, Held, Kind, LayerStore, Making};
+use super::write::{Staging, WriteError, write};
+
+/// Brings layers, lowest first, into the store, where they are not there yet, and gives what an
+/// overlay of them is mounted from. `what` is what is being done, for messages: `cannot run
+/// registry.example/a:b`.
+///
+/// As many layers are worked on at the same time as this machine has processors. One that another
+/// process is unpacking is waited for.
+///
+/// # Errors
+/// When a layer cannot be read, is not the one that the image's config means, holds something that has
+/// no place, or cannot be written.
+pub async fn keep(
+    store: &LayerStore,
+    layers: Vec<ImageLayer>,
+    what: &str,
+) -> Result<Stack, Error> {
+    let budget = Arc::new(Budget::of_process());
+    let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
+    let turns = Semaphore::new(processors);
+    let mut seen = HashSet::new();
+    // One that is there twice covers itself: what counts is where it is on top.
+    let mut topmost: Vec<ImageLayer> = layers
+        .into_iter()
+        .rev()
+        .filter(|layer| seen.insert(layer.diff_id.clone()))
+        .collect();
+    topmost.reverse();
+    let diff_ids: Vec<_> = topmost.iter().map(|layer| layer.diff_id.clone()).collect();
+    let held = try_join_all(
+        topmost
+            .into_iter()
+            .map(|layer| one(store, layer, &budget, &turns, what)),
+    )
+    .await?;
+    let (store, what_again) = (store.clone(), what.to_owned());
+    tokio::task::spawn_blocking(move || Stack::build(&store, held, &diff_ids))
+        .await
+        .map_err(|error| Error::new(ErrorKind::Io, what, error.to_string()))?
+        .map_err(|failure| failure.into_error(&what_again))
+}
+
+async fn one(
+    store: &LayerStore,
+    layer: ImageLayer,
+    budget: &Arc<Budget>,
+    turns: &Semaphore,
+    what: &str,
+) -> Result<Held, Error> {
+    let io = |error| Error::io(what, error);
+    let making = match store.asked(Kind::Layer, &layer.diff_id).await.map_err(io)? {
+        Asked::There(held) => return Ok(held),
+        Asked::Missing(making) => making,
+        // Not told while waiting.
+        Asked::Busy => return Err(Error::new(ErrorKind::Io, what, "the store is busy")),
+    };
+    let _turn = turns
+        .acquire()
+        .await
+        .map_err(|error| Error::new(ErrorKind::Io, what, error.to_string()))?;
+    let stream = layer.body.open(0).await.map_err(io)?;
+    let reader = SyncIoBridge::new(StreamReader::new(stream));
+    // A thread cannot be dropped like a future: it is told to stop, and cleans up itself.
+    let wanted = Wanted(Arc::new(AtomicBool::new(true)));
+    let reader = Stoppable {
+        inner: reader,
+        wanted: Arc::clone(&wanted.0),
+    };
+    let (store, budget) = (store.clone(), Arc::clone(budget));
+    let number = layer.diff_id.clone();
+    tokio::task::spawn_blocking(move || unpack(&store, making, &layer, reader, &budget))
+        .await
+        .map_err(|error| Error::new(ErrorKind::Io, what, error.to_string()))?
+        .map_err(|failure| failure.into_error(&format!("{what}: layer {number}")))
+}
+
+/// Says that nobody waits any more, when it is dropped.
+struct Wanted(Arc<AtomicBool>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+struct Stoppable<R> {
+    inner: R,
+    wanted: Arc<AtomicBool>,
+}
+
+impl<R: Read> Read for Stoppable<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.wanted.load(Ordering::Relaxed) {
+            true => self.inner.read(buffer),
+            false => Err(io::Error::other("it was interrupted")),
+        }
+    }
+}
+
+/// Why a layer could not be unpacked, or a stack not be made.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Layer(ChangesError),
+    Write(WriteError),
+    Io(io::Error),
+    Unfit(String),
+}
+
+impl Failure {
+    pub(crate) fn into_error(self, what: &str) -> Error {
+        match self {
+            Self::Layer(ChangesError::Keep { path, error }) => {
+                let message = format!("cannot write {path}: {error}");
+                Error::io(what, io::Error::new(error.kind(), message))
+            }
+            Self::Layer(error) => Error::new(ErrorKind::Unsupported, what, error.to_string()),
+            Self::Write(error) => {
+                Error::io(what, io::Error::new(error.kind(), error.to_string()))
+            }
+            Self::Io(error) => Error::io(what, error),
+            Self::Unfit(why) => Error::new(ErrorKind::Unsupported, what, why),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn unpack<R: Read>(
+    store: &LayerStore,
+    making: Making,
+    layer: &ImageLayer,
+    mut reader: Stoppable<R>,
+    budget: &Arc<Budget>,
+) -> Result<Held, Failure> {
+    let made = store.unfinished()?;
+    let (files, contents) = (made.path().join("files"), made.path().join("contents"));
+    fs_err::create_dir(&files)?;
+    fs_err::create_dir(&contents)?;
+    let mut staging = Staging::open(&contents)?;
+    let mut keep = |entry: &_, size, input: &mut dyn Read| staging.take(entry, size, input);
+    let changes = read_changes(&mut reader, &layer.diff_id, budget, &mut keep)
+        .map_err(Failure::Layer)?;
+    // What stands behind the end counts for the digest of the blob, too.
+    io::copy(&mut reader, &mut io::sink())?;
+    let wanted = Arc::clone(&reader.wanted);
+    let proceed = || wanted.load(Ordering::Relaxed);
+    let (record, dependent) =
+        write(&changes, &staging, made.path(), &files, &proceed).map_err(Failure::Write)?;
+    // Contents that were replaced by others in the same layer are left.
+    ohoci_sandbox::remove::remove(&contents)?;
+    dependent.write(made.path())?;
+    Ok(store.finish(making, made, record)?)
+}

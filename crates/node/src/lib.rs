@@ -1,0 +1,37 @@
+//! Layers that are unpacked once on a machine, whoever needs them, and images as stacks of them.
+//!
+//! [`LayerStore`] is the directory that keeps them. [`keep`] brings an image's layers into it, side by
+//! side, and gives the [`Stack`] of directories that an overlay of the image is mounted from:
+//!
+//! ```no_run
+//! # async fn example(image: ohoci_unpack::FoundImage) -> Result<(), Box<dyn std::error::Error>> {
+//! let store = ohoci_node::LayerStore::open("/var/cache/layers".as_ref())?;
+//! let stack = ohoci_node::keep(&store, image.layers()?, "the image").await?;
+//! for directory in stack.directories() {
+//!     println!("{}", directory.display());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod adjust;
+mod index;
+mod keep;
+mod lock;
+mod prune;
+mod record;
+mod stack;
+mod store;
+mod usage;
+mod verify;
+mod write;
+
+pub use keep::keep;
+pub use prune::{Pruned, Retention};
+pub use stack::Stack;
+pub use store::{LayerStore, StoreError};
+pub use usage::{KeptLayer, Usage};
+pub use verify::Verified;
+
+#[cfg(test)]
+mod tests;

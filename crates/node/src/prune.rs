@@ -1,0 +1,82 @@
+//! Making room.
+
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use super::lock::Hold;
+use super::store::{Kind, LayerStore};
+use super::usage::KeptLayer;
+
+/// What is to stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// What was used last, as far as it comes to no more than so many bytes.
+    Bytes(u64),
+    /// What was used within this time.
+    UsedWithin(Duration),
+    /// Nothing.
+    Nothing,
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// How many layers.
+    pub layers: u64,
+    /// Bytes that they took.
+    pub bytes: u64,
+    /// Bytes that should have gone and stay because something uses them.
+    pub bytes_in_use: u64,
+}
+
+impl LayerStore {
+    /// Removes what is not to stay, that used longest ago first, and never what something uses. What
+    /// killed processes left unfinished goes, too. Blocks.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn prune(&self, retention: Retention, now: SystemTime) -> io::Result<Pruned> {
+        // Making a directory there removes what is left of others.
+        drop(self.unfinished()?);
+        let kept = self.list()?;
+        let mut left: u64 = kept
+            .iter()
+            .fold(0, |sum, kept| sum.saturating_add(kept.bytes));
+        let mut pruned = Pruned::default();
+        for kept in kept.iter().rev() {
+            if stays(kept, retention, left, now) {
+                continue;
+            }
+            let kind = match kept.is_layer {
+                true => Kind::Layer,
+                false => Kind::Adjustment,
+            };
+            let Some(_lock) = self.lock(kind, &kept.digest, Hold::Alone)? else {
+                pruned.bytes_in_use = pruned.bytes_in_use.saturating_add(kept.bytes);
+                continue;
+            };
+            // Somebody may have used it since.
+            if self.last_used(kind, &kept.digest)? > kept.last_used {
+                continue;
+            }
+            self.discard(&self.place(kind, &kept.digest))?;
+            self.remove_lock(kind, &kept.digest);
+            left = left.saturating_sub(kept.bytes);
+            pruned.layers += u64::from(kept.is_layer);
+            pruned.bytes = pruned.bytes.saturating_add(kept.bytes);
+        }
+        Ok(pruned)
+    }
+}
+
+fn stays(kept: &KeptLayer, retention: Retention, left: u64, now: SystemTime) -> bool {
+    match retention {
+        Retention::Nothing => false,
+        Retention::Bytes(most) => left <= most,
+        Retention::UsedWithin(time) => {
+            // What was used in what is the future by now was used just now.
+            let unused = now.duration_since(kept.last_used).unwrap_or_default();
+            unused <= time
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The directory that keeps layers.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ohoci_image::Digest;
+use ohoci_sandbox::{RemovedDirectory, private_in};
+
+use super::lock::{Hold, Lock};
+use super::record::Record;
+
+/// How long to wait before looking again whether another process is done with a layer.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A directory of unpacked layers.
+///
+/// Several processes may use it at the same time, and any of them may be killed: what is in it is
+/// whole, because it comes there by a rename. Only whoever made it can enter it.
+#[derive(Clone, Debug)]
+pub struct LayerStore {
+    root: PathBuf,
+}
+
+/// Why a store cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", .path.display())]
+pub struct StoreError {
+    path: PathBuf,
+    #[source]
+    error: io::Error,
+}
+
+/// What is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// A layer by its diff ID.
+    Layer,
+    /// What a layer needs over it where it stands on certain others, by their chain ID.
+    Adjustment,
+}
+
+/// Something that is kept, and cannot be removed as long as this lasts.
+#[derive(Debug)]
+pub(crate) struct Held {
+    directory: PathBuf,
+    pub(crate) record: Record,
+    _lock: Lock,
+}
+
+impl Held {
+    /// Where its record is.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where its files are.
+    pub(crate) fn files(&self) -> PathBuf {
+        files_in(&self.directory)
+    }
+}
+
+/// Where the files of what is kept in a directory are.
+pub(crate) fn files_in(directory: &Path) -> PathBuf {
+    directory.join("files")
+}
+
+impl Kind {
+    fn directory(self) -> &'static str {
+        match self {
+            Self::Layer => "layers",
+            Self::Adjustment => "adjustments",
+        }
+    }
+
+    pub(crate) const ALL: [Self; 2] = [Self::Layer, Self::Adjustment];
+}
+
+/// What was found when something was asked for.
+pub(crate) enum Asked {
+    /// It is there.
+    There(Held),
+    /// It is to be made, by whoever has this.
+    Missing(Making),
+    /// Another process makes or removes it.
+    Busy,
+}
+
+/// The right to make something.
+pub(crate) struct Making {
+    lock: Lock,
+    kind: Kind,
+    digest: Digest,
+}
+
+impl LayerStore {
+    /// Opens the store in a directory, which is made if it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made or is somebody else's.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let opened = private_in(directory).and_then(|root| {
+            for name in ["locks", "unfinished"]
+                .into_iter()
+                .chain(Kind::ALL.map(Kind::directory))
+            {
+                fs_err::create_dir_all(root.join(name))?;
+            }
+            Ok(Self { root })
+        });
+        opened.map_err(|error| StoreError {
+            path: directory.to_owned(),
+            error,
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    fn lock_path(&self, kind: Kind, digest: &Digest) -> PathBuf {
+        let name = format!("{}-{}", kind.directory(), name_of(digest));
+        self.root.join("locks").join(name)
+    }
+
+    /// Takes the lock of something, if nobody else has it.
+    pub(crate) fn lock(
+        &self,
+        kind: Kind,
+        digest: &Digest,
+        hold: Hold,
+    ) -> io::Result<Option<Lock>> {
+        Lock::take(&self.lock_path(kind, digest), hold)
+    }
+
+    /// Where something is, or would be.
+    pub(crate) fn place(&self, kind: Kind, digest: &Digest) -> PathBuf {
+        self.root.join(kind.directory()).join(name_of(digest))
+    }
+
+    /// A directory in which something can be made.
+    pub(crate) fn unfinished(&self) -> io::Result<RemovedDirectory> {
+        RemovedDirectory::create_in(&self.root.join("unfinished"))
+    }
+
+    /// Looks for something, and if it is missing takes the right to make it.
+    pub(crate) fn ask(&self, kind: Kind, digest: &Digest) -> io::Result<Asked> {
+        let Some(lock) = self.lock(kind, digest, Hold::Shared)? else {
+            return Ok(Asked::Busy);
+        };
+        let directory = self.place(kind, digest);
+        if let Some(record) = Record::read(&directory)? {
+            lock.touch();
+            return Ok(Asked::There(Held {
+                directory,
+                record,
+                _lock: lock,
+            }));
+        }
+        drop(lock);
+        let Some(lock) = self.lock(kind, digest, Hold::Alone)? else {
+            return Ok(Asked::Busy);
+        };
+        if Record::read(&directory)?.is_some() {
+            // Another was faster.
+            return Ok(Asked::Busy);
+        }
+        Ok(Asked::Missing(Making {
+            lock,
+            kind,
+            digest: digest.clone(),
+        }))
+    }
+
+    /// The same, waiting for whoever makes or removes it. Blocks.
+    pub(crate) fn wait_for(&self, kind: Kind, digest: &Digest) -> io::Result<Asked> {
+        loop {
+            match self.ask(kind, digest)? {
+                Asked::Busy => std::thread::sleep(PAUSE),
+                asked => return Ok(asked),
+            }
+        }
+    }
+
+    /// The same, waiting without blocking.
+    pub(crate) async fn asked(&self, kind: Kind, digest: &Digest) -> io::Result<Asked> {
+        loop {
+            match self.ask(kind, digest)? {
+                Asked::Busy => tokio::time::sleep(PAUSE).await,
+                asked => return Ok(asked),
+            }
+        }
+    }
+
+    /// Gives what was made its place, and holds it there.
+    pub(crate) fn finish(
+        &self,
+        making: Making,
+        made: RemovedDirectory,
+        record: Record,
+    ) -> io::Result<Held> {
+        let Making { lock, kind, digest } = making;
+        let directory = self.place(kind, &digest);
+        // What another version left there, or what is damaged.
+        self.discard(&directory)?;
+        record.write(made.path())?;
+        made.keep_as(&directory)?;
+        lock.touch();
+        lock.share()?;
+        // Nobody could hold it for a moment, and so somebody could remove it.
+        match Record::read(&directory)? {
+            Some(record) => Ok(Held {
+                directory,
+                record,
+                _lock: lock,
+            }),
+            None => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "it was removed right after it had been unpacked; there may be too little room for it",
+            )),
+        }
+    }
+
+    /// Removes what lies in a place, so that it is never seen half removed.
+    pub(crate) fn discard(&self, place: &Path) -> io::Result<()> {
+        if fs_err::symlink_metadata(place).is_err() {
+            return Ok(());
+        }
+        let away = self.unfinished()?;
+        match fs_err::rename(place, away.path().join("removed")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed,
+        }
+    }
+
+    /// A directory without files, for images without layers.
+    pub(crate) fn empty(&self) -> io::Result<PathBuf> {
+        let empty = self.root.join("empty");
+        fs_err::create_dir_all(&empty)?;
+        Ok(empty)
+    }
+
+    /// Everything that is kept, with where it is.
+    pub(crate) fn all(&self) -> io::Result<Vec<(Kind, Digest, PathBuf)>> {
+        let mut all = Vec::new();
+        for kind in Kind::ALL {
+            for entry in fs_err::read_dir(self.root.join(kind.directory()))? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let digest = name
+                    .to_str()
+                    .and_then(|name| name.replacen('-', ":", 1).parse().ok());
+                if let Some(digest) = digest {
+                    all.push((kind, digest, entry.path()));
+                }
+            }
+        }
+        all.sort();
+        Ok(all)
+    }
+
+    /// When something was used last.
+    pub(crate) fn last_used(
+        &self,
+        kind: Kind,
+        digest: &Digest,
+    ) -> io::Result<std::time::SystemTime> {
+        match fs_err::metadata(self.lock_path(kind, digest)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(std::time::SystemTime::UNIX_EPOCH)
+            }
+            found => found?.modified(),
+        }
+    }
+
+    /// Removes the lock of what is gone. Whoever calls holds it alone.
+    pub(crate) fn remove_lock(&self, kind: Kind, digest: &Digest) {
+        let _ = fs_err::remove_file(self.lock_path(kind, digest));
+    }
+}
+
+fn name_of(digest: &Digest) -> String {
+    digest.to_string().replacen(':', "-", 1)
+}

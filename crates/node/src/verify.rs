@@ -1,0 +1,183 @@
+//! Whether what is kept still is what was unpacked.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use flate2::Crc;
+use rustix::fs::FileType;
+
+use ohoci_image::Digest;
+use ohoci_layer::{Directory, LayerPath};
+
+use super::index::{self, ListedKind};
+use super::lock::Hold;
+use super::record::{Record, as_path};
+use super::store::{Kind, LayerStore, files_in};
+
+/// What came of looking at one layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The layer's diff ID, or the chain ID of what a layer needs over others.
+    pub digest: Digest,
+    /// Whether it is a layer.
+    pub is_layer: bool,
+    /// Files and directories that were compared.
+    pub entries: u64,
+    /// What differs, no more than a few.
+    pub damage: Vec<String>,
+    /// Whether it was removed because of that.
+    pub removed: bool,
+}
+
+/// Most differences that are told of one layer.
+const MOST_TOLD: usize = 10;
+
+impl LayerStore {
+    /// Compares everything that is kept with what it was when it was unpacked, by content. What is
+    /// damaged is removed, if `repairs` says so and nothing uses it: whoever needs it next unpacks it
+    /// again. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn verify(
+        &self,
+        repairs: bool,
+        told: &mut dyn FnMut(&Verified),
+    ) -> io::Result<Vec<Verified>> {
+        let mut all = Vec::new();
+        for (kind, digest, place) in self.all()? {
+            // What is being made or removed is not looked at.
+            let Some(lock) = self.lock(kind, &digest, Hold::Shared)? else {
+                continue;
+            };
+            let (entries, damage) = match compare(&place) {
+                Ok(compared) => compared,
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !place.exists() => {
+                    continue;
+                }
+                Err(error) => (0, vec![error.to_string()]),
+            };
+            drop(lock);
+            let mut removed = false;
+            if !damage.is_empty()
+                && repairs
+                && let Some(_lock) = self.lock(kind, &digest, Hold::Alone)?
+            {
+                self.discard(&place)?;
+                self.remove_lock(kind, &digest);
+                removed = true;
+            }
+            let verified = Verified {
+                digest,
+                is_layer: kind == Kind::Layer,
+                entries,
+                damage,
+                removed,
+            };
+            told(&verified);
+            all.push(verified);
+        }
+        Ok(all)
+    }
+}
+
+/// Compares what lies in a place with its list. Gives how much that was, and what differs.
+fn compare(place: &Path) -> io::Result<(u64, Vec<String>)> {
+    let Some(record) = Record::read(place)? else {
+        return Ok((0, vec!["it has no record".to_owned()]));
+    };
+    let listed = index::read(place)?;
+    let root = Directory::open(&files_in(place))?;
+    let mut damage = Vec::new();
+    if record.entries != listed.len() as u64 {
+        damage.push(format!(
+            "its list has {} entries, its record {}",
+            listed.len(),
+            record.entries
+        ));
+    }
+    for listed in &listed {
+        let why = differs(&root, &listed.path, &listed.kind)?;
+        damage.extend(why.map(|why| format!("{} {why}", listed.path)));
+        if damage.len() >= MOST_TOLD {
+            break;
+        }
+    }
+    let count = count(&root)?;
+    if damage.is_empty() && count != listed.len() as u64 {
+        damage.push(format!(
+            "{count} files and directories are there instead of {}",
+            listed.len()
+        ));
+    }
+    Ok((listed.len() as u64, damage))
+}
+
+fn differs(
+    root: &Directory,
+    path: &LayerPath,
+    kind: &ListedKind,
+) -> io::Result<Option<&'static str>> {
+    let at = as_path(path);
+    let Some(found) = root.find(at)? else {
+        return Ok(Some("is missing"));
+    };
+    let expected = match kind {
+        ListedKind::File { .. } => FileType::RegularFile,
+        ListedKind::Directory { .. } => FileType::Directory,
+        ListedKind::Symlink => FileType::Symlink,
+        ListedKind::Fifo => FileType::Fifo,
+        ListedKind::Whiteout => FileType::CharacterDevice,
+    };
+    if found.kind != expected {
+        return Ok(Some("is something else"));
+    }
+    match *kind {
+        ListedKind::File { mode, .. } | ListedKind::Directory { mode } if found.mode != mode => {
+            Ok(Some("has other permissions"))
+        }
+        ListedKind::File { size, .. } if found.size != size => Ok(Some("has another size")),
+        ListedKind::File { checksum, .. } => match root.open_file(at).and_then(sum) {
+            Ok(sum) if sum == checksum => Ok(None),
+            Ok(_) => Ok(Some("has other content")),
+            // Nobody but root may read it, which has nothing to do with damage.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+            Err(error) => Err(error),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// How many files and directories are below a directory.
+fn count(root: &Directory) -> io::Result<u64> {
+    let mut count = 0;
+    let mut waiting = vec![PathBuf::new()];
+    while let Some(path) = waiting.pop() {
+        for name in root.list(&path)? {
+            count += 1;
+            let below = path.join(name);
+            if root.find(&below)?.is_some_and(|found| found.is_directory()) {
+                waiting.push(below);
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// The CRC-32 of a file.
+pub(crate) fn checksum(path: &Path) -> io::Result<u32> {
+    sum(fs_err::File::open(path)?)
+}
+
+fn sum(mut file: fs_err::File) -> io::Result<u32> {
+    let mut crc = Crc::new();
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        let count = file.read(&mut buffer)?;
+        let piece = buffer.get(..count).unwrap_or_default();
+        if piece.is_empty() {
+            return Ok(crc.sum());
+        }
+        crc.update(piece);
+    }
+}
