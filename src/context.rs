@@ -15,8 +15,10 @@ use ohoci_compose::resolver::Resolver;
 use ohoci_config::{
     Config, ConfigError, Environment, HostCertificates, certificate_roots, certificates_for,
 };
+use ohoci_config::environment::OHOCI_STORE_DIR;
 use ohoci_http::RetryPolicy;
 use ohoci_layer::limits::UnpackLimits;
+use ohoci_node::LayerStore;
 use ohoci_openhands::contract::Contract;
 use ohoci_registry::credentials::ConfiguredCredentials;
 use ohoci_registry::{
@@ -25,6 +27,9 @@ use ohoci_registry::{
 };
 use ohoci_sandbox::RemovedDirectory;
 use ohoci_store::cache::Cache;
+
+/// Where the store of unpacked layers is in the cache.
+const STORE: &str = "unpacked";
 
 /// An opened context.
 #[derive(Debug)]
@@ -86,6 +91,23 @@ impl Context {
             Arc::new(NoTokenMemory),
             policy(&config),
         )
+    }
+
+    /// Opens the store of unpacked layers; one that lasts as long as this where there is no cache.
+    pub(crate) fn layer_store(&self) -> Result<LayerStore, Failure> {
+        let settings = self.config.store();
+        let own = self.environment.get(OHOCI_STORE_DIR).map(PathBuf::from);
+        let cached = || Some(self.cache_dir.as_ref()?.join(STORE));
+        let directory = own
+            .or_else(|| settings.directory.clone())
+            .or_else(cached)
+            .unwrap_or_else(|| self.work_dir.join(STORE));
+        let store = LayerStore::open(&directory).map_err(|error| {
+            Failure::new("cannot open the store of unpacked layers", error.to_string()).hinted(
+                format!("{OHOCI_STORE_DIR}, or `directory` in [store] of your ohoci/config.toml, names another directory"),
+            )
+        })?;
+        Ok(store.limited_to(settings.most_bytes))
     }
 
     /// Shows what the registries said between the lines.

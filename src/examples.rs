@@ -75,6 +75,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "store prune",
+        &[
+            "ohoci store prune --keep 50GB",
+            "ohoci store prune --unused-for 7d",
+        ],
+    ),
+    (
         "login",
         &["ohoci login registry.example --username NAME --password-stdin < password"],
     ),

@@ -31,6 +31,7 @@ pub mod rebase;
 pub mod run;
 pub mod serve;
 mod signals;
+pub mod store;
 pub mod swebench;
 pub mod tags;
 pub mod verify;
@@ -85,6 +86,9 @@ enum Command {
     /// SWE-bench without Docker
     #[command(subcommand)]
     Swebench(swebench::SwebenchCommand),
+    /// Unpacked layers on this machine
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// A small registry for CI jobs and tests
     #[command(subcommand)]
     Registry(RegistryCommand),
@@ -228,6 +232,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Deps(command) => Box::pin(deps::run(&command, &registry)).await,
         Command::Swebench(command) => Box::pin(swebench::run(&command, &registry)).await,
         Command::Registry(RegistryCommand::Serve(arguments)) => serve::run(&arguments).await,
+        Command::Store(command) => Box::pin(store::run(&command, &registry)).await,
         Command::Login(arguments) => Box::pin(login::login(&arguments, &registry)).await,
         Command::Logout(arguments) => Box::pin(login::logout(&arguments, &registry)).await,
         Command::Completions(arguments) => manual::completions(&arguments),

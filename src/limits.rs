@@ -147,22 +147,25 @@ fn processors(text: &str) -> Result<Asked<f64>, String> {
 }
 
 fn time(text: &str) -> Result<Asked<Duration>, String> {
-    let read = |text: &str| {
-        let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
-            Some(number) if text.ends_with('m') => (number, 60.0),
-            Some(number) if text.ends_with('h') => (number, 3600.0),
-            Some(number) => (number, 1.0),
-            None => (text, 1.0),
-        };
-        let seconds = number.parse::<f64>().ok()? * unit;
-        let time = Duration::try_from_secs_f64(seconds).ok()?;
-        (!time.is_zero()).then_some(time)
+    asked(text, seconds, "a time to wait")
+}
+
+/// A time in seconds, or in minutes, hours or days with `m`, `h` or `d` behind it.
+pub(super) fn seconds(text: &str) -> Option<Duration> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
+        Some(number) if text.ends_with('m') => (number, 60.0),
+        Some(number) if text.ends_with('h') => (number, 3600.0),
+        Some(number) if text.ends_with('d') => (number, 86400.0),
+        Some(number) => (number, 1.0),
+        None => (text, 1.0),
     };
-    asked(text, read, "a time to wait")
+    let seconds = number.parse::<f64>().ok()? * unit;
+    let time = Duration::try_from_secs_f64(seconds).ok()?;
+    (!time.is_zero()).then_some(time)
 }
 
 /// A number of bytes, with K, M, G or T behind it for powers of 1024.
-fn number_of_bytes(text: &str) -> Option<u64> {
+pub(super) fn number_of_bytes(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_uppercase();
     let text = text.trim_end_matches("IB").trim_end_matches('B');
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

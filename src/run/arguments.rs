@@ -18,10 +18,11 @@ use ohoci_sandbox::{Bind, Network, root};
 
 /// Run a program in an image, without a daemon and without privileges.
 ///
-/// The image is unpacked into a temporary directory, which is removed afterwards, and the program
-/// runs in it as `docker run` would start it: entrypoint, command, environment, working directory
-/// and user are the image's, unless they are given. It has no network unless it is given one, and
-/// sees nothing of this machine but what --mount shows it. Needs bubblewrap (`bwrap`).
+/// The image's layers are unpacked once on this machine and stay for the next run (`ohoci store`);
+/// what the program writes goes to a temporary directory, which is removed afterwards. It runs as
+/// `docker run` would start it: entrypoint, command, environment, working directory and user are the
+/// image's, unless they are given. It has no network unless it is given one, and sees nothing of this
+/// machine but what --mount shows it. Needs bubblewrap (`bwrap`).
 ///
 /// Ends with the program's exit code; 124 when its time was over, 125 when ohoci failed, 126 when
 /// the program cannot be executed, 127 when it is not there, 137 when it wrote or took more

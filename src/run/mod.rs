@@ -50,20 +50,28 @@ async fn run_program(arguments: &Arguments, registry: &RegistryArguments) -> Res
         sandbox,
         command,
         root,
+        workspace,
         ..
     } = &prepared;
+    let bubblewrap = match workspace {
+        Some(workspace) => bubblewrap.over(workspace),
+        None => bubblewrap,
+    };
+    let written = match workspace {
+        Some(workspace) => workspace.written(),
+        None => root.path().to_owned(),
+    };
     let name = command.first().map(AsRef::as_ref).unwrap_or_default();
     let what = format!("cannot run {}", Path::new(name).display());
     // What bubblewrap would say of it is about itself.
     if is_in_root(&request, name) {
         program::check(sandbox, root, name).map_err(|reason| no_program(&what, name, &reason))?;
     }
-    let limits = arguments.limits.limits(root.path(), 1, None);
+    let limits = arguments.limits.limits(&written, 1, None);
     let limiter = Arc::new(Limiter::find(limits));
     arguments.limits.tell(&limiter);
-    let written = sandbox.writable.then(|| root.path());
     let group = limiter
-        .group(written)
+        .group(sandbox.writable.then_some(written.as_path()))
         .map_err(|error| Failure::new(what.as_str(), format!("it cannot be limited: {error}")))?;
     let group = Arc::new(group);
     let ended = bubblewrap

@@ -9,12 +9,14 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
 use ohoci_compose::read::this_machine;
+use ohoci_config::environment::PATH;
 use ohoci_image::image_config::ImageConfig;
+use ohoci_node::{Stack, keep};
 use ohoci_sandbox::{
-    Bind, Calls, HOST_NAME, Network, Process, RemovedDirectory, Root, RootError, Sandbox, User,
-    UserError, local_hosts, root::cleaned,
+    Bind, Calls, CopyOnWrite, HOST_NAME, Network, Process, Root, RootError, Sandbox, User, UserError,
+    Workspace, local_hosts, root::cleaned,
 };
-use ohoci_unpack::unpack_image;
+use ohoci_unpack::{ImageLayer, find_image};
 
 /// How many symlinks are followed for one path: as many as Linux does.
 const MAX_LINKS: usize = 40;
@@ -25,15 +27,18 @@ pub(super) struct Prepared {
     pub(super) sandbox: Sandbox,
     pub(super) command: Vec<OsString>,
     pub(super) root: Root,
-    _unpacked: Option<RemovedDirectory>,
+    /// What the root file system of an image is mounted from.
+    pub(super) workspace: Option<Workspace>,
+    _stack: Option<Stack>,
 }
 
-/// Unpacks the image, if there is one, and makes what has to be there before the sandbox starts:
-/// mount points and the working directory. They are made here, because here no symlink leads out
-/// of the root file system.
+/// Brings the image's layers into the store, if there is an image, and makes what has to be there
+/// before the sandbox starts: mount points and the working directory. They are made here, because here
+/// no symlink leads out of the root file system.
 pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prepared, Failure> {
     let mut volumes = Vec::new();
-    let (process, root, unpacked) = match &request.root {
+    let mut of_image = None;
+    let (process, root) = match &request.root {
         RootChoice::Directory(path) => {
             let root = open(path)?;
             root.lock(!request.read_only).map_err(|in_use| {
@@ -43,16 +48,11 @@ pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prep
                 )
                 .hinted("wait for its end, or use a copy; with --read-only several can run in one")
             })?;
-            (Process::default(), root, None)
+            (Process::default(), root)
         }
         RootChoice::Image(reference, platform) => {
-            let image = unpack_image(
-                &context.resolver,
-                reference,
-                platform.as_ref(),
-                &context.work_dir,
-            )
-            .await?;
+            let image =
+                find_image(&context.resolver, reference, platform.as_ref()).await?;
             let what = || format!("cannot run {reference}");
             let process = Process::of(&image.config)
                 .map_err(|error| Failure::new(what(), error.to_string()))?;
@@ -63,8 +63,13 @@ pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prep
                 ));
             }
             volumes = declared_volumes(&image.config);
-            let root = open(image.directory.path())?;
-            (process, root, Some(image.directory))
+            let (workspace, stack) =
+                writable(context, image.layers()?, &format!("cannot run {reference}")).await?;
+            let root = workspace.view().map_err(|error| {
+                Failure::new("cannot prepare the root file system", error.to_string())
+            })?;
+            of_image = Some((workspace, stack));
+            (process, root)
         }
     };
     let command = process.command_line(request.entrypoint.as_deref(), &request.words);
@@ -142,12 +147,36 @@ pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prep
             ..Calls::default()
         },
     };
+    let (workspace, stack) = of_image.unzip();
     Ok(Prepared {
         sandbox,
         command,
         root,
-        _unpacked: unpacked,
+        workspace,
+        _stack: stack,
     })
+}
+
+/// A root file system that can be written, over an image's layers in the store.
+async fn writable(
+    context: &Context,
+    layers: Vec<ImageLayer>,
+    what: &str,
+) -> Result<(Workspace, Stack), Failure> {
+    let store = context.layer_store()?;
+    let stack = keep(&store, layers, what).await?;
+    let failed = |error: io::Error| Failure::new(what, error.to_string());
+    let path = context.environment.get(PATH);
+    let scratch = &context.work_dir;
+    let (way, why) = CopyOnWrite::find(path.as_deref(), scratch).map_err(failed)?;
+    if let Some(why) = why {
+        let name = way.name();
+        output::note(&format!("this machine mounts no overlay ({why}); using {name} instead"));
+    }
+    let directories = stack.directories().to_vec();
+    let workspace = Workspace::over(&way, directories, scratch).map_err(failed)?;
+    workspace.set_root_mode(stack.root_mode()).map_err(failed)?;
+    Ok((workspace, stack))
 }
 
 /// The directories that an image says are volumes.
@@ -172,9 +201,9 @@ fn file_behind_links(root: &Root, path: &Path) -> Result<PathBuf, RootError> {
         };
         let here = parent.join(name);
         let inside = here.strip_prefix("/").unwrap_or(&here);
-        match fs_err::read_link(root.path().join(inside)) {
-            Ok(target) => at = cleaned(&parent.join(target)),
-            Err(_) => return root.file(&here),
+        match root.link(inside) {
+            Some(target) => at = cleaned(&parent.join(target)),
+            None => return root.file(&here),
         }
     }
     root.file(path)

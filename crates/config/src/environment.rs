@@ -52,6 +52,9 @@ variables! {
     /// The directory of ohoci's cache itself, before `XDG_CACHE_HOME`. A `--cache-dir` on the
     /// command line goes before it.
     OHOCI_CACHE_DIR;
+    /// The directory of unpacked layers, before `directory` in the `[store]` of `ohoci/config.toml`;
+    /// `unpacked` in the cache by default.
+    OHOCI_STORE_DIR;
     /// The most bytes that the layers of one image may unpack to, before `unpacked-bytes` in the
     /// `[limits]` of `ohoci/config.toml`; 64 GiB by default.
     OHOCI_MAX_UNPACKED_BYTES;

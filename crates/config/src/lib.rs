@@ -14,7 +14,7 @@ pub mod text;
 pub use certificates::{HostCertificates, certificate_roots, certificates_for};
 pub use environment::{Environment, Variable};
 pub use error::ConfigError;
-pub use limits::{LimitSettings, NetworkSettings};
+pub use limits::{LimitSettings, NetworkSettings, StoreSettings};
 pub use load::{Config, PROJECT_FILE, user_file};
 pub use mirrors::{PackageMirrors, Snapshot};
 pub use project::{ComposeDefaults, IfExists};

@@ -1,5 +1,7 @@
-//! What foreign content may cost: the `[limits]` and `[network]` tables, and the variables that go
-//! before them.
+//! What foreign content may cost: the `[limits]`, `[network]` and `[store]` tables, and the variables
+//! that go before them.
+
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -29,6 +31,16 @@ pub struct NetworkSettings {
     pub document_seconds: Option<u64>,
     /// Fewest bytes per second that a body may come at; 0 for no limit.
     pub least_bytes_per_second: Option<u64>,
+}
+
+/// Where unpacked layers are kept, and how much of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StoreSettings {
+    /// The directory; in the cache where there is none.
+    pub directory: Option<PathBuf>,
+    /// Most bytes that may stay there.
+    pub most_bytes: Option<u64>,
 }
 
 impl LimitSettings {

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::environment::Environment;
 use super::error::ConfigError;
-use super::limits::{LimitSettings, NetworkSettings};
+use super::limits::{LimitSettings, NetworkSettings, StoreSettings};
 use super::mirrors::{MirrorTable, PackageMirrors};
 use super::project::ComposeDefaults;
 use super::registries::{EVERY_HOST, RegistrySettings, RegistryTable, RegistryTables};
@@ -35,6 +35,7 @@ pub struct Config {
     mirrors: PackageMirrors,
     limits: LimitSettings,
     network: NetworkSettings,
+    store: StoreSettings,
 }
 
 #[derive(Default, Deserialize)]
@@ -44,6 +45,7 @@ struct UserFile {
     mirrors: MirrorTable,
     limits: LimitSettings,
     network: NetworkSettings,
+    store: StoreSettings,
 }
 
 #[derive(Default, Deserialize)]
@@ -71,6 +73,9 @@ impl Config {
         };
         if let Some(home) = user_file(environment).as_deref().and_then(Path::parent) {
             resolve(&mut user.registry, home);
+            if let Some(directory) = &mut user.store.directory {
+                *directory = home.join(&*directory);
+            }
         }
         let project_file = directory.join(PROJECT_FILE);
         let mut project = read::<ProjectFile>(&project_file)?;
@@ -97,6 +102,7 @@ impl Config {
             mirrors,
             limits: user.limits,
             network: user.network,
+            store: user.store,
         })
     }
 
@@ -133,6 +139,12 @@ impl Config {
     #[must_use]
     pub fn network(&self) -> NetworkSettings {
         self.network
+    }
+
+    /// Where unpacked layers are kept; only the user's file says so.
+    #[must_use]
+    pub fn store(&self) -> &StoreSettings {
+        &self.store
     }
 
     /// What the project wants of `ohoci compose`.
@@ -324,9 +336,13 @@ mod tests {
 
     #[test]
     fn only_the_user_says_what_foreign_content_may_cost() {
-        let text = "[limits]\nunpacked-bytes = 5\n[network]\nleast-bytes-per-second = 7\n";
+        let text = "[limits]\nunpacked-bytes = 5\n[network]\nleast-bytes-per-second = 7\n\
+            [store]\ndirectory = \"layers\"\nmost-bytes = 9\n";
         let config = Machine::new().user(text).load().unwrap();
         assert_eq!(config.limits().unpacked_bytes, Some(5));
+        let directory = config.store().directory.clone().unwrap();
+        assert!(directory.ends_with("config/ohoci/layers"), "{directory:?}");
+        assert_eq!(config.store().most_bytes, Some(9));
         assert_eq!(config.network().least_bytes_per_second, Some(7));
         let (complaint, _) = Machine::new().project(text).complaint();
         assert!(complaint.contains("unknown field `limits`"), "{complaint}");

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
@@ -16,6 +17,7 @@ use ohoci_layer::{ChangesError, read_changes};
 use ohoci_store::{Error, ErrorKind};
 use ohoci_unpack::ImageLayer;
 
+use super::prune::Retention;
 use super::stack::Stack;
 use super::store::{Asked, Held, Kind, LayerStore, Making};
 use super::write::{Staging, WriteError, write};
@@ -53,11 +55,21 @@ pub async fn keep(
             .map(|layer| one(store, layer, &budget, &turns, what)),
     )
     .await?;
-    let (store, what_again) = (store.clone(), what.to_owned());
-    tokio::task::spawn_blocking(move || Stack::build(&store, held, &diff_ids))
+    let is_new = held.iter().any(|(_, is_new)| *is_new);
+    let held: Vec<Held> = held.into_iter().map(|(held, _)| held).collect();
+    let store = store.clone();
+    let built = tokio::task::spawn_blocking(move || {
+        let stack = Stack::build(&store, held, &diff_ids)?;
+        if let (true, Some(most)) = (is_new, store.most_bytes()) {
+            // What cannot be removed now can be the next time.
+            let _ = store.prune(Retention::Bytes(most), SystemTime::now());
+        }
+        Ok(stack)
+    });
+    built
         .await
         .map_err(|error| Error::new(ErrorKind::Io, what, error.to_string()))?
-        .map_err(|failure| failure.into_error(&what_again))
+        .map_err(|failure: Failure| failure.into_error(what))
 }
 
 async fn one(
@@ -66,10 +78,10 @@ async fn one(
     budget: &Arc<Budget>,
     turns: &Semaphore,
     what: &str,
-) -> Result<Held, Error> {
+) -> Result<(Held, bool), Error> {
     let io = |error| Error::io(what, error);
     let making = match store.asked(Kind::Layer, &layer.diff_id).await.map_err(io)? {
-        Asked::There(held) => return Ok(held),
+        Asked::There(held) => return Ok((held, false)),
         Asked::Missing(making) => making,
         // Not told while waiting.
         Asked::Busy => return Err(Error::new(ErrorKind::Io, what, "the store is busy")),
@@ -91,6 +103,7 @@ async fn one(
     tokio::task::spawn_blocking(move || unpack(&store, making, &layer, reader, &budget))
         .await
         .map_err(|error| Error::new(ErrorKind::Io, what, error.to_string()))?
+        .map(|held| (held, true))
         .map_err(|failure| failure.into_error(&format!("{what}: layer {number}")))
 }
 

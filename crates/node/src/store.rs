@@ -20,6 +20,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub struct LayerStore {
     root: PathBuf,
+    most_bytes: Option<u64>,
 }
 
 /// Why a store cannot be used.
@@ -106,12 +107,28 @@ impl LayerStore {
             {
                 fs_err::create_dir_all(root.join(name))?;
             }
-            Ok(Self { root })
+            Ok(Self {
+                root,
+                most_bytes: None,
+            })
         });
         opened.map_err(|error| StoreError {
             path: directory.to_owned(),
             error,
         })
+    }
+
+    /// The same, of which no more than so many bytes stay: whenever something was unpacked, what was
+    /// used longest ago is removed until that holds, but for what is in use.
+    #[must_use]
+    pub fn limited_to(self, most_bytes: Option<u64>) -> Self {
+        Self { most_bytes, ..self }
+    }
+
+    /// The most bytes that stay.
+    #[must_use]
+    pub fn most_bytes(&self) -> Option<u64> {
+        self.most_bytes
     }
 
     /// Where it is.

@@ -1,9 +1,10 @@
 //! A directory, or several one over the other, seen as the root of a file system: paths and symlinks
 //! end inside it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
@@ -14,7 +15,7 @@ use rustix::io::Errno;
 
 use ohoci_layer::beneath;
 
-use super::merged::Merged;
+use super::merged::{Merged, Node};
 
 /// Largest file that is read out of a root, in bytes: they are lists of users and first lines.
 const MAX_FILE: u64 = 4 << 20;
@@ -138,6 +139,22 @@ impl Root {
             rustix::fs::FileType::RegularFile if stat.st_mode & 0o111 != 0 => Found::Program,
             _ => Found::Other,
         })
+    }
+
+    /// Where a symlink leads that stands at a path without other symlinks; `None` where there is none.
+    #[must_use]
+    pub fn link(&self, path: &Path) -> Option<PathBuf> {
+        let target = match &self.place {
+            Place::Directory(directory) => {
+                let flags = OFlags::PATH | OFlags::NOFOLLOW;
+                readlinkat(resolve(directory, path, flags).ok()?, "", Vec::new())
+            }
+            Place::Merged(merged) => match merged.find(path).ok()? {
+                Node::Other { holder, name, .. } => readlinkat(holder, name, Vec::new()),
+                Node::Directory(_) => return None,
+            },
+        };
+        Some(PathBuf::from(OsString::from_vec(target.ok()?.into_bytes())))
     }
 
     /// The start of a file, of 4 MiB at most; `None` when there is no such file.
