@@ -12,10 +12,10 @@ use super::arguments::RegistryArguments;
 use super::failure::Failure;
 use super::output;
 use ohoci_compose::resolver::Resolver;
+use ohoci_config::environment::OHOCI_STORE_DIR;
 use ohoci_config::{
     Config, ConfigError, Environment, HostCertificates, certificate_roots, certificates_for,
 };
-use ohoci_config::environment::OHOCI_STORE_DIR;
 use ohoci_http::RetryPolicy;
 use ohoci_layer::limits::UnpackLimits;
 use ohoci_node::LayerStore;

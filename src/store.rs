@@ -9,16 +9,20 @@ use super::arguments::{Format, RegistryArguments};
 use super::context::Context;
 use super::failure::Failure;
 use super::limits::{number_of_bytes, seconds};
-use super::size::bytes;
 use super::{exit_code, output};
+use ohoci_report::size::bytes;
 use ohoci_node::{KeptLayer, LayerStore, Pruned, Retention, Usage, Verified};
 
 /// The commands below `ohoci store`.
 #[derive(Subcommand, Debug)]
 pub enum StoreCommand {
+    /// What is kept.
     List(ListArguments),
+    /// What room it takes.
     Usage(UsageArguments),
+    /// Making room.
     Prune(PruneArguments),
+    /// Looking for damage.
     Verify(VerifyArguments),
 }
 
@@ -43,6 +47,7 @@ pub struct UsageArguments {
 /// What is needed again is unpacked again.
 #[derive(Args, Clone, Debug)]
 pub struct PruneArguments {
+    /// What is to go.
     #[command(flatten)]
     pub what: What,
 
@@ -233,7 +238,8 @@ fn usage(store: &LayerStore, format: Format) -> Result<u8, Failure> {
         })?,
         Format::Text => {
             let limit = match store.most_bytes() {
-                None => "no limit: `most-bytes` in [store] of your ohoci/config.toml sets one".to_owned(),
+                None => "no limit: `most-bytes` in [store] of your ohoci/config.toml sets one"
+                    .to_owned(),
                 Some(most) => format!("at most {} stay", bytes(most)),
             };
             output::result(&format!(

@@ -56,6 +56,8 @@ mod named;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod node_store;
+#[cfg(test)]
 mod oci_client;
 #[cfg(test)]
 mod odd_images;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::arguments::{Arguments, CommonArguments};
+use super::arguments::{Arguments, CommonArguments, LayerArguments};
 use super::contract::contract;
 use super::layers;
 use super::patch::{key_value, patch};
@@ -46,7 +46,13 @@ pub(crate) async fn job(arguments: &Arguments, context: &Context) -> Result<Job,
     }
     let naming = naming(&arguments.common, context)?;
     let typed = arguments.base.clone().unwrap_or_else(|| base.to_string());
-    let job = packed(request, &arguments.common, context).await?;
+    let job = packed(
+        request,
+        &arguments.common.layers,
+        has_code_tag(&arguments.common),
+        context,
+    )
+    .await?;
     match naming {
         None => Ok(job),
         Some(naming) => named(&naming, &typed, job, context).await,
@@ -61,7 +67,39 @@ pub(crate) async fn common(arguments: &CommonArguments, context: &Context) -> Re
         push: Vec::new(),
         ..request
     };
-    packed(request, arguments, context).await
+    packed(request, &arguments.layers, has_code_tag(arguments), context).await
+}
+
+/// A job that puts layers on a base and has no target.
+pub(crate) async fn on_base(
+    base: Reference,
+    deps: &[String],
+    layers: &LayerArguments,
+    choice: Option<Choice>,
+    context: &Context,
+) -> Result<Job, Failure> {
+    let request = Request {
+        base: Some(base),
+        deps: references(deps)?,
+        deps_path: layers.deps_path.clone(),
+        layers: layers.layer.clone(),
+        choice,
+        position: layers.position,
+        fit: layers.fit.clone(),
+        created: created(context)?,
+        ..Request::default()
+    };
+    packed(request, layers, false, context).await
+}
+
+/// Whether the source is only there for the tags that are made of it.
+fn has_code_tag(arguments: &CommonArguments) -> bool {
+    arguments.targets.tag_scheme == Some(SchemeName::V0)
+}
+
+/// The date that the config of a result has, where one is asked for.
+fn created(context: &Context) -> Result<Option<String>, Failure> {
+    Ok(epoch(context)?.map(|seconds| Timestamp::from_epoch(seconds).to_string()))
 }
 
 /// What the flags ask for, but for base and target.
@@ -78,7 +116,7 @@ fn request(arguments: &CommonArguments, context: &Context) -> Result<Request, Fa
         fit: arguments.layers.fit.clone(),
         max_layers: arguments.targets.max_layers,
         no_upload: arguments.no_upload,
-        created: epoch(context)?.map(|seconds| Timestamp::from_epoch(seconds).to_string()),
+        created: created(context)?,
         ..Request::default()
     })
 }
@@ -86,18 +124,19 @@ fn request(arguments: &CommonArguments, context: &Context) -> Result<Request, Fa
 /// The job of a request, its layers packed, and made for a contract where one is asked for.
 async fn packed(
     mut request: Request,
-    arguments: &CommonArguments,
+    arguments: &LayerArguments,
+    has_code_tag: bool,
     context: &Context,
 ) -> Result<Job, Failure> {
     // What is wrong with the deps is said before minutes go into packing.
-    let layers = &arguments.layers;
-    let contract = contract(&request, layers.contract, !layers.layer.is_empty(), context).await?;
+    let has_layers = !arguments.layer.is_empty();
+    let contract = contract(&request, arguments.contract, has_layers, context).await?;
     if let Some(contract) = contract {
         request.patch = merged([&contract.patch(), &request.patch]);
     }
     let work_dir = &context.work_dir;
     let options = PackOptions {
-        compression: arguments.layers.compression,
+        compression: arguments.compression,
         mtime: epoch(context)?.unwrap_or_default(),
         ..PackOptions::default()
     };
@@ -108,9 +147,8 @@ async fn packed(
             .map_err(|error| Failure::new("cannot pack the contract's layer", error.to_string()))?;
         layers.push(packed);
     }
-    if let Some(directory) = &arguments.layers.code {
-        let only_hashed = arguments.targets.tag_scheme == Some(SchemeName::V0);
-        let given = code(directory, only_hashed)
+    if let Some(directory) = &arguments.code {
+        let given = code(directory, has_code_tag)
             .map_err(|error| Failure::usage(format!("--code: {error}")))?;
         let (layer, notes) = local::pack_given(given, options, work_dir.clone()).await?;
         for note in &notes {

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::arguments::CommonArguments;
+use super::arguments::LayerArguments;
 use crate::failure::Failure;
 use crate::output;
 use ohoci_compose::local::{self, Given, LocalLayer};
@@ -22,7 +22,7 @@ const STDIN: &str = "-";
 /// Packs the layers that these texts name, as `PATH[:DEST]` each.
 pub(super) async fn packed(
     texts: &[String],
-    arguments: &CommonArguments,
+    arguments: &LayerArguments,
     options: PackOptions,
     work_dir: &Path,
 ) -> Result<Vec<LocalLayer>, Failure> {
@@ -34,10 +34,10 @@ pub(super) async fn packed(
     }
     let excludes = Arc::new(excludes(arguments)?);
     let options = PackOptions {
-        owner: arguments.layers.chown,
+        owner: arguments.chown,
         ..options
     };
-    if arguments.layers.chown.is_some() && texts.is_empty() {
+    if arguments.chown.is_some() && texts.is_empty() {
         return Err(Failure::usage(
             "--chown is about what --layer adds, and there is none",
         ));
@@ -94,9 +94,9 @@ fn wanted(excludes: Arc<Excludes>) -> Box<local::Selection> {
     )
 }
 
-fn excludes(arguments: &CommonArguments) -> Result<Excludes, Failure> {
+fn excludes(arguments: &LayerArguments) -> Result<Excludes, Failure> {
     let mut excludes = Excludes::none();
-    for path in &arguments.layers.exclude_from {
+    for path in &arguments.exclude_from {
         let what = || format!("cannot read {}", path.display());
         let text = regular::read(path)
             .and_then(text::decode)
@@ -105,7 +105,7 @@ fn excludes(arguments: &CommonArguments) -> Result<Excludes, Failure> {
             .add_lines(&text)
             .map_err(|error| Failure::new(what(), error.to_string()))?;
     }
-    for pattern in &arguments.layers.exclude {
+    for pattern in &arguments.exclude {
         excludes
             .add(pattern)
             .map_err(|error| Failure::usage(format!("--exclude: {error}")))?;

@@ -12,9 +12,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use arguments::{Arguments, CommonArguments};
+pub use arguments::{Arguments, CommonArguments, LayerArguments};
 pub use contract::ContractArgument;
-pub(super) use job::{common, epoch, job};
+pub(super) use job::{common, epoch, job, on_base};
 pub(super) use tagging::{named, naming};
 pub(super) use text::{cost, difference};
 

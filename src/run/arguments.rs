@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use crate::compose::LayerArguments;
 use crate::failure::Failure;
 use crate::habits;
 use crate::limits::LimitArguments;
@@ -29,7 +30,7 @@ use ohoci_sandbox::{Bind, Network, root};
 /// than it may (--disk, --inodes, --memory).
 #[derive(Args, Clone, Debug)]
 #[command(
-    override_usage = "ohoci run [OPTIONS] IMAGE [--] [CMD]...\n       ohoci run [OPTIONS] --rootfs DIR [--] CMD..."
+    override_usage = "ohoci run [OPTIONS] IMAGE [--] [CMD]...\n       ohoci run [OPTIONS] --base REF --deps REF [--] [CMD]...\n       ohoci run [OPTIONS] --rootfs DIR [--] CMD..."
 )]
 pub struct Arguments {
     /// The image (a registry reference, oci:DIR[:TAG], oci-archive:FILE[:TAG] or
@@ -45,6 +46,27 @@ pub struct Arguments {
     /// stays there
     #[arg(long, value_name = "DIR")]
     pub rootfs: Option<PathBuf>,
+
+    /// Run the image that `ohoci compose` would make on this base; it is pushed nowhere
+    #[arg(
+        long,
+        value_name = "REF",
+        conflicts_with = "rootfs",
+        help_heading = "Composing"
+    )]
+    pub base: Option<String>,
+
+    /// Append the layers and settings of this image to the base; repeatable
+    #[arg(
+        long,
+        value_name = "REF",
+        requires = "base",
+        help_heading = "Composing"
+    )]
+    pub deps: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) layers: LayerArguments,
 
     /// Of an index, take the image for this platform [default: the one for this machine]
     #[arg(long, value_name = "PLATFORM", conflicts_with = "rootfs")]
@@ -67,7 +89,7 @@ pub struct Arguments {
     pub entrypoint: Option<String>,
 
     /// Show a file or directory of this machine inside, read-only with `:ro`; repeatable
-    #[arg(long, value_name = "SRC:DST[:ro]")]
+    #[arg(long, alias = "volume", value_name = "SRC:DST[:ro]")]
     pub mount: Vec<String>,
 
     /// Put an empty file system in memory over this directory; repeatable
@@ -122,6 +144,8 @@ pub(super) struct Request {
 #[derive(Clone, Debug)]
 pub(super) enum RootChoice {
     Image(Reference, Option<Platform>),
+    /// An image that is composed on this base.
+    Composed(Reference, Option<Platform>),
     Directory(PathBuf),
 }
 
@@ -196,6 +220,16 @@ impl Arguments {
                 words => Ok((root, words)),
             };
         }
+        if let Some(base) = &self.base {
+            let root = RootChoice::Composed(base.parse()?, self.platform.clone());
+            return Ok((root, without_dashes(&self.words)));
+        }
+        if !self.layers.layer.is_empty() {
+            return Err(
+                Failure::usage("--layer is put on a base, and there is none")
+                    .hinted("--base REF names it, in the place of the image"),
+            );
+        }
         let Some((image, words)) = self.words.split_first() else {
             return Err(Failure::usage("there is no image to run")
                 .hinted("name one, or a root file system with --rootfs DIR"));
@@ -215,14 +249,16 @@ impl Arguments {
                 )),
             );
         }
-        let words = match words.split_first() {
-            Some((dashes, rest)) if dashes == "--" => rest,
-            _ => words,
-        };
-        Ok((
-            RootChoice::Image(image.parse()?, self.platform.clone()),
-            words,
-        ))
+        let root = RootChoice::Image(image.parse()?, self.platform.clone());
+        Ok((root, without_dashes(words)))
+    }
+}
+
+/// The words behind `--`, if they begin with that.
+fn without_dashes(words: &[OsString]) -> &[OsString] {
+    match words.split_first() {
+        Some((dashes, rest)) if dashes == "--" => rest,
+        _ => words,
     }
 }
 

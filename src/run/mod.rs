@@ -41,7 +41,7 @@ async fn run_program(arguments: &Arguments, registry: &RegistryArguments) -> Res
     // Before anything is downloaded.
     let bubblewrap = Bubblewrap::find(context.environment.get(PATH).as_deref())
         .map_err(|error| refused("cannot run anything", &error))?;
-    let prepared = prepare::prepare(&request, &context).await?;
+    let prepared = prepare::prepare(&request, arguments, &context).await?;
     context.show_server_warnings();
     if request.network == Network::Host && !abstract_sockets::can_be_kept_away() {
         output::warning(abstract_sockets::UNPROTECTED);

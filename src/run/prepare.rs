@@ -3,20 +3,24 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::arguments::{Request, RootChoice};
+use super::arguments::{Arguments, Request, RootChoice};
+use crate::compose::on_base;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
-use ohoci_compose::read::this_machine;
+use ohoci_compose::compose::{ImageLayer, in_memory};
+use ohoci_compose::read::{Choice, this_machine};
+use ohoci_compose::{Observer, Unwatched};
 use ohoci_config::environment::PATH;
 use ohoci_image::image_config::ImageConfig;
 use ohoci_node::{Stack, keep};
 use ohoci_sandbox::{
-    Bind, Calls, CopyOnWrite, HOST_NAME, Network, Process, Root, RootError, Sandbox, User, UserError,
-    Workspace, local_hosts, root::cleaned,
+    Bind, Calls, CopyOnWrite, HOST_NAME, Network, Process, Root, RootError, Sandbox, User,
+    UserError, Workspace, local_hosts, root::cleaned,
 };
-use ohoci_unpack::{ImageLayer, find_image};
+use ohoci_unpack::find_image;
 
 /// How many symlinks are followed for one path: as many as Linux does.
 const MAX_LINKS: usize = 40;
@@ -35,7 +39,11 @@ pub(super) struct Prepared {
 /// Brings the image's layers into the store, if there is an image, and makes what has to be there
 /// before the sandbox starts: mount points and the working directory. They are made here, because here
 /// no symlink leads out of the root file system.
-pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prepared, Failure> {
+pub(super) async fn prepare(
+    request: &Request,
+    arguments: &Arguments,
+    context: &Context,
+) -> Result<Prepared, Failure> {
     let mut volumes = Vec::new();
     let mut of_image = None;
     let (process, root) = match &request.root {
@@ -51,24 +59,30 @@ pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prep
             (Process::default(), root)
         }
         RootChoice::Image(reference, platform) => {
-            let image =
-                find_image(&context.resolver, reference, platform.as_ref()).await?;
-            let what = || format!("cannot run {reference}");
-            let process = Process::of(&image.config)
-                .map_err(|error| Failure::new(what(), error.to_string()))?;
-            let (made_for, here) = (image.config.platform(), this_machine());
-            if made_for.architecture != here.architecture {
-                output::warning(&format!(
-                    "the image is for {made_for}, this machine is {here}"
-                ));
-            }
+            let image = find_image(&context.resolver, reference, platform.as_ref()).await?;
+            let layers = image.layers()?;
+            let what = format!("cannot run {reference}");
+            let (process, root, made) = of_layers(context, &image.config, layers, &what).await?;
             volumes = declared_volumes(&image.config);
-            let (workspace, stack) =
-                writable(context, image.layers()?, &format!("cannot run {reference}")).await?;
-            let root = workspace.view().map_err(|error| {
-                Failure::new("cannot prepare the root file system", error.to_string())
-            })?;
-            of_image = Some((workspace, stack));
+            of_image = Some(made);
+            (process, root)
+        }
+        RootChoice::Composed(base, platform) => {
+            let choice = platform
+                .clone()
+                .map(|platform| Choice::Platforms(vec![platform]));
+            let (deps, layers) = (&arguments.deps, &arguments.layers);
+            let job = on_base(base.clone(), deps, layers, choice, context).await?;
+            let observer: Arc<dyn Observer> = Arc::new(Unwatched);
+            let image = in_memory(&job, &context.resolver, &observer).await?;
+            for warning in &image.warnings {
+                output::warning(warning);
+            }
+            let what = format!("cannot run {} on {base}", image.digest);
+            let (process, root, made) =
+                of_layers(context, &image.config, image.layers, &what).await?;
+            volumes = declared_volumes(&image.config);
+            of_image = Some(made);
             (process, root)
         }
     };
@@ -157,6 +171,27 @@ pub(super) async fn prepare(request: &Request, context: &Context) -> Result<Prep
     })
 }
 
+/// What an image says of programs, and its root file system.
+async fn of_layers(
+    context: &Context,
+    config: &ImageConfig,
+    layers: Vec<ImageLayer>,
+    what: &str,
+) -> Result<(Process, Root, (Workspace, Stack)), Failure> {
+    let process = Process::of(config).map_err(|error| Failure::new(what, error.to_string()))?;
+    let (made_for, here) = (config.platform(), this_machine());
+    if made_for.architecture != here.architecture {
+        output::warning(&format!(
+            "the image is for {made_for}, this machine is {here}"
+        ));
+    }
+    let (workspace, stack) = writable(context, layers, what).await?;
+    let root = workspace
+        .view()
+        .map_err(|error| Failure::new("cannot prepare the root file system", error.to_string()))?;
+    Ok((process, root, (workspace, stack)))
+}
+
 /// A root file system that can be written, over an image's layers in the store.
 async fn writable(
     context: &Context,
@@ -171,7 +206,9 @@ async fn writable(
     let (way, why) = CopyOnWrite::find(path.as_deref(), scratch).map_err(failed)?;
     if let Some(why) = why {
         let name = way.name();
-        output::note(&format!("this machine mounts no overlay ({why}); using {name} instead"));
+        output::note(&format!(
+            "this machine mounts no overlay ({why}); using {name} instead"
+        ));
     }
     let directories = stack.directories().to_vec();
     let workspace = Workspace::over(&way, directories, scratch).map_err(failed)?;

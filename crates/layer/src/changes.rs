@@ -83,9 +83,7 @@ pub fn read_changes<C>(
         reason: reason.to_owned(),
     };
     while let Some(member) = reader.next_member()? {
-        budget
-            .take_entry(member.names())
-            .map_err(TarError::from)?;
+        budget.take_entry(member.names()).map_err(TarError::from)?;
         let none = Inodes::new();
         let member = landed(member, &added, &none)
             .map_err(|path| unfit(&path, "it is below too many symlinks"))?;
@@ -245,7 +243,10 @@ mod tests {
         .unwrap();
         assert_eq!(names(changes.removed()), ["/gone"]);
         assert_eq!(names(changes.opaque()), ["/a", "/b", "/d", "/e"]);
-        assert_eq!(names(changes.added().keys()), ["/a/new", "/b", "/c", "/d/x"]);
+        assert_eq!(
+            names(changes.added().keys()),
+            ["/a/new", "/b", "/c", "/d/x"]
+        );
     }
 
     #[test]

@@ -14,8 +14,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, fchmod, futimens, mkdirat, mknodat, openat, readlinkat,
-    symlinkat, utimensat,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, fchmod, futimens, mkdirat, mknodat,
+    openat, readlinkat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 

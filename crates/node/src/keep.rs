@@ -12,10 +12,10 @@ use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
+use ohoci_compose::compose::ImageLayer;
 use ohoci_layer::limits::Budget;
 use ohoci_layer::{ChangesError, read_changes};
 use ohoci_store::{Error, ErrorKind};
-use ohoci_unpack::ImageLayer;
 
 use super::prune::Retention;
 use super::stack::Stack;
@@ -32,11 +32,7 @@ use super::write::{Staging, WriteError, write};
 /// # Errors
 /// When a layer cannot be read, is not the one that the image's config means, holds something that has
 /// no place, or cannot be written.
-pub async fn keep(
-    store: &LayerStore,
-    layers: Vec<ImageLayer>,
-    what: &str,
-) -> Result<Stack, Error> {
+pub async fn keep(store: &LayerStore, layers: Vec<ImageLayer>, what: &str) -> Result<Stack, Error> {
     let budget = Arc::new(Budget::of_process());
     let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
     let turns = Semaphore::new(processors);
@@ -147,9 +143,7 @@ impl Failure {
                 Error::io(what, io::Error::new(error.kind(), message))
             }
             Self::Layer(error) => Error::new(ErrorKind::Unsupported, what, error.to_string()),
-            Self::Write(error) => {
-                Error::io(what, io::Error::new(error.kind(), error.to_string()))
-            }
+            Self::Write(error) => Error::io(what, io::Error::new(error.kind(), error.to_string())),
             Self::Io(error) => Error::io(what, error),
             Self::Unfit(why) => Error::new(ErrorKind::Unsupported, what, why),
         }
@@ -175,8 +169,8 @@ fn unpack<R: Read>(
     fs_err::create_dir(&contents)?;
     let mut staging = Staging::open(&contents)?;
     let mut keep = |entry: &_, size, input: &mut dyn Read| staging.take(entry, size, input);
-    let changes = read_changes(&mut reader, &layer.diff_id, budget, &mut keep)
-        .map_err(Failure::Layer)?;
+    let changes =
+        read_changes(&mut reader, &layer.diff_id, budget, &mut keep).map_err(Failure::Layer)?;
     // What stands behind the end counts for the digest of the blob, too.
     io::copy(&mut reader, &mut io::sink())?;
     let wanted = Arc::clone(&reader.wanted);

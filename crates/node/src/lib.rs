@@ -4,9 +4,9 @@
 //! side, and gives the [`Stack`] of directories that an overlay of the image is mounted from:
 //!
 //! ```no_run
-//! # async fn example(image: ohoci_unpack::FoundImage) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(layers: Vec<ohoci_compose::compose::ImageLayer>) -> Result<(), Box<dyn std::error::Error>> {
 //! let store = ohoci_node::LayerStore::open("/var/cache/layers".as_ref())?;
-//! let stack = ohoci_node::keep(&store, image.layers()?, "the image").await?;
+//! let stack = ohoci_node::keep(&store, layers, "cannot run the image").await?;
 //! for directory in stack.directories() {
 //!     println!("{}", directory.display());
 //! }

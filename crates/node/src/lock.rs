@@ -41,7 +41,9 @@ impl Lock {
             }
             // Whoever held it before may have removed the file with what it stands for.
             match fs_err::symlink_metadata(path) {
-                Ok(found) if found.ino() == file.metadata()?.ino() => return Ok(Some(Self { file })),
+                Ok(found) if found.ino() == file.metadata()?.ino() => {
+                    return Ok(Some(Self { file }));
+                }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),

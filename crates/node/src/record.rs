@@ -106,7 +106,8 @@ fn read_paths(file: &Path) -> io::Result<Vec<LayerPath>> {
     paths
         .into_iter()
         .map(|path| {
-            LayerPath::parse(path).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+            LayerPath::parse(path)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
         })
         .collect()
 }

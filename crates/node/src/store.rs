@@ -143,12 +143,7 @@ impl LayerStore {
     }
 
     /// Takes the lock of something, if nobody else has it.
-    pub(crate) fn lock(
-        &self,
-        kind: Kind,
-        digest: &Digest,
-        hold: Hold,
-    ) -> io::Result<Option<Lock>> {
+    pub(crate) fn lock(&self, kind: Kind, digest: &Digest, hold: Hold) -> io::Result<Option<Lock>> {
         Lock::take(&self.lock_path(kind, digest), hold)
     }
 

@@ -12,13 +12,13 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use rustix::fs::{FileType, readlinkat};
 
+use ohoci_compose::compose::ImageLayer;
 use ohoci_image::Digest;
 use ohoci_layer::limits::Budget;
 use ohoci_layer::tar_write::TarWriter;
 use ohoci_layer::{Entry, Kind, LayerPath, OpenLayer, flatten_checked};
 use ohoci_sandbox::merged::{Merged, Node, child, names_in};
 use ohoci_store::Error;
-use ohoci_unpack::ImageLayer;
 
 use super::*;
 
@@ -69,7 +69,9 @@ fn layer(number: usize, members: &[String]) -> Vec<u8> {
 
 fn layers(stack: &[Vec<String>]) -> Vec<Vec<u8>> {
     let layers = stack.iter().enumerate();
-    layers.map(|(number, members)| layer(number, members)).collect()
+    layers
+        .map(|(number, members)| layer(number, members))
+        .collect()
 }
 
 fn words(stack: &[&[&str]]) -> Vec<Vec<String>> {
@@ -139,7 +141,11 @@ fn look(stack: &[Arc<OwnedFd>], at: &Path, all: &mut Vec<String>) {
             true => 0,
             false => stat.st_mode & 0o7777,
         };
-        all.push(format!("{}: {what} {mode:o} {}", path.display(), stat.st_mtime));
+        all.push(format!(
+            "{}: {what} {mode:o} {}",
+            path.display(),
+            stat.st_mtime
+        ));
     }
 }
 
@@ -237,9 +243,31 @@ proptest! {
 #[test]
 fn traps_look_as_they_do_when_the_layers_are_flattened() {
     let all = words(&[
-        &["d:etc", "f:etc/old", "d:tmp", "f:opaque/gone", "d:file", "f:file/x", "f:dir", "l:lib=usr/lib"],
-        &["w:etc/old", "f:etc/new", "o:opaque", "f:opaque/here", "f:file", "d:dir", "f:dir/y"],
-        &["f:tmp/implied", "h:linked=etc/new", "h:lib/behind=etc/new", "p:pipe"],
+        &[
+            "d:etc",
+            "f:etc/old",
+            "d:tmp",
+            "f:opaque/gone",
+            "d:file",
+            "f:file/x",
+            "f:dir",
+            "l:lib=usr/lib",
+        ],
+        &[
+            "w:etc/old",
+            "f:etc/new",
+            "o:opaque",
+            "f:opaque/here",
+            "f:file",
+            "d:dir",
+            "f:dir/y",
+        ],
+        &[
+            "f:tmp/implied",
+            "h:linked=etc/new",
+            "h:lib/behind=etc/new",
+            "p:pipe",
+        ],
         &["d:etc", "f:etc/new", "w:linked", "d:file"],
     ]);
     let layers = layers(&all);
@@ -263,7 +291,12 @@ fn a_layer_that_two_images_have_is_there_once_and_one_that_an_image_has_twice_is
     let twice = kept(&store, &second).unwrap();
     assert_eq!(store.usage().unwrap().layers, 3);
     assert_eq!(seen(&twice), flattened(&second).unwrap());
-    assert!(first.directories().iter().any(|directory| twice.contains(directory)));
+    assert!(
+        first
+            .directories()
+            .iter()
+            .any(|directory| twice.contains(directory))
+    );
 }
 
 #[test]
@@ -369,7 +402,9 @@ fn nothing_in_a_layer_speaks_to_the_kernel() {
     directory
         .xattrs
         .insert(b"user.overlay.opaque".to_vec(), b"y".to_vec());
-    directory.xattrs.insert(b"user.mine".to_vec(), b"1".to_vec());
+    directory
+        .xattrs
+        .insert(b"user.mine".to_vec(), b"1".to_vec());
     writer
         .append(&path("d"), &directory, &mut std::io::empty())
         .unwrap();
@@ -384,7 +419,10 @@ fn nothing_in_a_layer_speaks_to_the_kernel() {
     let stack = kept(&store, &[below, tar]).unwrap();
     let expected = ["d/below", "d/p", "d"];
     let seen = seen(&stack);
-    let names: Vec<_> = seen.iter().filter_map(|line| line.split(':').next()).collect();
+    let names: Vec<_> = seen
+        .iter()
+        .filter_map(|line| line.split(':').next())
+        .collect();
     assert_eq!(names, expected);
     let top = &stack.directories()[0];
     let mode = fs_err::metadata(top.join("d/p")).unwrap().mode();

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use flate2::Crc;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, XattrFlags, chmodat, fchmod,
-    fsetxattr, futimens, linkat, mkdirat, mknodat, openat, renameat, symlinkat, utimensat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, XattrFlags, chmodat,
+    fchmod, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, renameat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 

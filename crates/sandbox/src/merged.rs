@@ -200,11 +200,14 @@ impl Merged {
 
 /// The names of a path, last first, without those that say nothing.
 fn names_of(path: &Path) -> Vec<OsString> {
-    let names = path.components().rev().filter_map(|component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some("..".into()),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    });
+    let names = path
+        .components()
+        .rev()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        });
     names.collect()
 }
 
@@ -299,7 +302,7 @@ pub fn dates(stat: &Stat) -> Timestamps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::{mknodat, setxattr, XattrFlags};
+    use rustix::fs::{XattrFlags, mknodat, setxattr};
 
     /// Three layers with a whiteout, an opaque directory, a file over a directory, a directory over
     /// a file, and links.
@@ -326,7 +329,14 @@ mod tests {
         ] {
             fs_err::write(at(path), content).unwrap();
         }
-        mknodat(CWD, at("1/gone"), FileType::CharacterDevice, Mode::empty(), 0).unwrap();
+        mknodat(
+            CWD,
+            at("1/gone"),
+            FileType::CharacterDevice,
+            Mode::empty(),
+            0,
+        )
+        .unwrap();
         setxattr(at("1/opaque"), OPAQUE, b"y", XattrFlags::empty()).unwrap();
         fs_err::os::unix::fs::symlink("/both", at("0/link")).unwrap();
         fs_err::os::unix::fs::symlink("../../link/../both", at("2/up")).unwrap();
@@ -345,7 +355,10 @@ mod tests {
             Err(errno) => format!("{errno:?}"),
         };
         for (path, expected) in [
-            ("/gone", "Os { code: 2, kind: NotFound, message: \"No such file or directory\" }"),
+            (
+                "/gone",
+                "Os { code: 2, kind: NotFound, message: \"No such file or directory\" }",
+            ),
             ("/both/low", "/both/low"),
             ("/both/middle", "/both/middle"),
             ("/opaque/new", "/opaque/new"),
@@ -364,9 +377,16 @@ mod tests {
             ("/dangling", Errno::NOENT),
             ("/both/all/below", Errno::NOTDIR),
         ] {
-            assert_eq!(merged.resolve(Path::new(path)).unwrap_err(), errno, "{path}");
+            assert_eq!(
+                merged.resolve(Path::new(path)).unwrap_err(),
+                errno,
+                "{path}"
+            );
         }
-        assert_eq!(merged.find(Path::new("/link/low")).unwrap_err(), Errno::LOOP);
+        assert_eq!(
+            merged.find(Path::new("/link/low")).unwrap_err(),
+            Errno::LOOP
+        );
         let Node::Directory(stack) = merged.find(Path::new("/both")).unwrap() else {
             panic!();
         };

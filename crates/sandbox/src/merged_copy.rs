@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, linkat, mkdirat, mknodat, openat, readlinkat,
-    symlinkat, utimensat,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, linkat, mkdirat, mknodat, openat,
+    readlinkat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 

@@ -15,8 +15,8 @@ use super::output::Text;
 use super::patching::Said;
 use super::roots::{ImageRoot, RootsError, SHELL, TESTBED};
 use ohoci_sandbox::{
-    Bind, Bubblewrap, Calls, Ended, Exceeded, HOST_NAME, LimitGroup, Network, RunError,
-    Sandbox, Streams, Workspace, local_hosts,
+    Bind, Bubblewrap, Calls, Ended, Exceeded, HOST_NAME, LimitGroup, Network, RunError, Sandbox,
+    Streams, Workspace, local_hosts,
 };
 use ohoci_swebench_images::git;
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::try_join_all;
 
 use super::unpack::{Owners, UnpackError, unpack};
+use ohoci_compose::compose::ImageLayer;
 use ohoci_compose::flatten;
 use ohoci_compose::read::{self, Choice};
 use ohoci_compose::resolver::Resolver;
@@ -14,7 +15,7 @@ use ohoci_image::image_config::ImageConfig;
 use ohoci_image::{Content, Digest, Manifest, Platform, Reference};
 use ohoci_layer::{LayerPath, Tree};
 use ohoci_sandbox::RemovedDirectory;
-use ohoci_store::{Body, Error, ErrorKind, Source};
+use ohoci_store::{Error, ErrorKind, Source};
 
 /// An image that was unpacked.
 #[derive(Debug)]
@@ -97,15 +98,6 @@ pub async fn find_image(
     Err(Error::new(ErrorKind::Unsupported, what, why))
 }
 
-/// A layer of an image, and where its bytes come from.
-#[derive(Clone, Debug)]
-pub struct ImageLayer {
-    /// The digest of its uncompressed tar.
-    pub diff_id: Digest,
-    /// The blob.
-    pub body: Arc<dyn Body>,
-}
-
 impl FoundImage {
     /// Its layers, lowest first.
     ///
@@ -124,10 +116,13 @@ impl FoundImage {
                 diff_ids.len()
             )));
         }
-        let layers = layers.iter().zip(diff_ids).map(|(layer, diff_id)| ImageLayer {
-            diff_id: diff_id.clone(),
-            body: self.source.blob(layer),
-        });
+        let layers = layers
+            .iter()
+            .zip(diff_ids)
+            .map(|(layer, diff_id)| ImageLayer {
+                diff_id: diff_id.clone(),
+                body: self.source.blob(layer),
+            });
         Ok(layers.collect())
     }
 

@@ -3,5 +3,5 @@
 pub mod image;
 pub mod unpack;
 
-pub use image::{FoundImage, ImageLayer, UnpackedImage, find_image, unpack_image};
+pub use image::{FoundImage, UnpackedImage, find_image, unpack_image};
 pub use unpack::{Owners, UnpackError, Unpacked, unpack};

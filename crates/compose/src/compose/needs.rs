@@ -17,7 +17,7 @@ pub(super) fn needs(composed: &Composed<'_>) -> Vec<Need> {
     layers.filter_map(|layer| need(composed, layer)).collect()
 }
 
-fn need(composed: &Composed<'_>, layer: &ComposedLayer) -> Option<Need> {
+pub(super) fn need(composed: &Composed<'_>, layer: &ComposedLayer) -> Option<Need> {
     // It stays where its URLs say it is.
     let kind = media_type::layer_kind(&layer.descriptor.media_type);
     if kind == LayerKind::Foreign && !layer.descriptor.urls.is_empty() {
