@@ -10,8 +10,8 @@ use super::context::Context;
 use super::failure::Failure;
 use super::limits::{number_of_bytes, seconds};
 use super::{exit_code, output};
-use ohoci_report::size::bytes;
 use ohoci_node::{KeptLayer, LayerStore, Pruned, Retention, Usage, Verified};
+use ohoci_report::size::bytes;
 
 /// The commands below `ohoci store`.
 #[derive(Subcommand, Debug)]

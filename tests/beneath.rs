@@ -65,7 +65,11 @@ const ALLOWED: &[(&str, usize, &str)] = &[
         ANY,
         "a directory that nothing runs in, with directories of its own making above every path",
     ),
-    ("crates/node/src/index.rs", ANY, "lists beside a layer's files"),
+    (
+        "crates/node/src/index.rs",
+        ANY,
+        "lists beside a layer's files",
+    ),
     (
         "crates/node/src/keep.rs",
         ANY,

@@ -22,10 +22,7 @@ fn file(text: &str) -> Node {
 }
 
 fn tool(text: &str) -> Layer {
-    let nodes = [
-        ("tools", Node::Directory),
-        ("tools/greeting", file(text)),
-    ];
+    let nodes = [("tools", Node::Directory), ("tools/greeting", file(text))];
     Layer::pack(&nodes, Compression::Gzip)
 }
 
@@ -53,7 +50,10 @@ fn machine() -> Ohoci {
 }
 
 fn usage(ohoci: &Ohoci) -> Value {
-    ohoci.run(["store", "usage", "--format", "json"]).exits(0).json()
+    ohoci
+        .run(["store", "usage", "--format", "json"])
+        .exits(0)
+        .json()
 }
 
 fn blobs(ohoci: &Ohoci, image: &str) -> PathBuf {
@@ -105,9 +105,15 @@ fn an_image_that_is_pushed_nowhere_runs_from_the_layers_of_its_base_and_its_deps
     assert_eq!(usage(&ohoci)["layers"], 4);
 
     for (words, complaint) in [
-        (vec!["run", "--deps", "oci:deps", "oci:base", "ls"], "--base"),
+        (
+            vec!["run", "--deps", "oci:deps", "oci:base", "ls"],
+            "--base",
+        ),
         (vec!["run", "--layer", "own", "oci:base", "ls"], "no"),
-        (vec!["run", "--base", "oci:base", "ls"], "nothing to put on it"),
+        (
+            vec!["run", "--base", "oci:base", "ls"],
+            "nothing to put on it",
+        ),
     ] {
         let refused = ohoci.run(words);
         assert_ne!(refused.code, Some(0));
@@ -167,7 +173,9 @@ fn what_a_run_uses_stays_and_the_limit_is_kept_without_being_asked() {
     ohoci.run(words).exits(0);
     // Those that were in use went with nobody, and nothing was in use before they came.
     assert_eq!(usage(&ohoci)["layers"], 3);
-    let deps = ["run", "--base", "scratch", "--layer", "image:/x", "--deps", "oci:deps", "x"];
+    let deps = [
+        "run", "--base", "scratch", "--layer", "image:/x", "--deps", "oci:deps", "x",
+    ];
     ohoci.write("work/image", "x");
     ohoci.run(deps).exits(127);
     assert_eq!(usage(&ohoci)["layers"], 3);
@@ -181,7 +189,9 @@ fn a_store_elsewhere_is_found_and_one_that_cannot_be_is_named() {
     let at = ohoci.work().join("elsewhere");
     let run = |at: &std::path::Path| {
         let mut command = ohoci.command();
-        command.env("OHOCI_STORE_DIR", at).args(["run", "oci:base", "true"]);
+        command
+            .env("OHOCI_STORE_DIR", at)
+            .args(["run", "oci:base", "true"]);
         command.output().unwrap()
     };
     run(&at);
@@ -199,7 +209,10 @@ fn damage_is_found_by_content_and_repaired() {
     let ohoci = machine();
     ohoci.run(["run", "oci:base", "ls"]).exits(0);
     ohoci.run(["store", "verify"]).exits(0);
-    let listed = ohoci.run(["store", "list", "--format", "json"]).exits(0).json();
+    let listed = ohoci
+        .run(["store", "list", "--format", "json"])
+        .exits(0)
+        .json();
     let store = PathBuf::from(usage(&ohoci)["directory"].as_str().unwrap());
     for layer in listed.as_array().unwrap() {
         let digest = layer["digest"].as_str().unwrap().replace(':', "-");

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use ohoci_compose::compose::ImageLayer;
+use ohoci_image::Digest;
 use ohoci_layer::limits::Budget;
 use ohoci_layer::{ChangesError, read_changes};
 use ohoci_store::{Error, ErrorKind};
@@ -51,11 +52,16 @@ pub async fn keep(store: &LayerStore, layers: Vec<ImageLayer>, what: &str) -> Re
             .map(|layer| one(store, layer, &budget, &turns, what)),
     )
     .await?;
-    let is_new = held.iter().any(|(_, is_new)| *is_new);
+    let new = held
+        .iter()
+        .zip(&diff_ids)
+        .filter(|((_, is_new), _)| *is_new);
+    let unpacked: Vec<Digest> = new.map(|(_, diff_id)| diff_id.clone()).collect();
+    let is_new = !unpacked.is_empty();
     let held: Vec<Held> = held.into_iter().map(|(held, _)| held).collect();
     let store = store.clone();
     let built = tokio::task::spawn_blocking(move || {
-        let stack = Stack::build(&store, held, &diff_ids)?;
+        let stack = Stack::build(&store, held, diff_ids, unpacked)?;
         if let (true, Some(most)) = (is_new, store.most_bytes()) {
             // What cannot be removed now can be the next time.
             let _ = store.prune(Retention::Bytes(most), SystemTime::now());

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::{Duration, SystemTime};
 
+use ohoci_image::Digest;
+
 use super::lock::Hold;
 use super::store::{Kind, LayerStore};
 use super::usage::KeptLayer;
@@ -30,6 +32,20 @@ pub struct Pruned {
 }
 
 impl LayerStore {
+    /// Removes layers that nothing uses, and leaves those that something does. Blocks.
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub fn remove(&self, diff_ids: &[Digest]) -> io::Result<()> {
+        for diff_id in diff_ids {
+            if let Some(_lock) = self.lock(Kind::Layer, diff_id, Hold::Alone)? {
+                self.discard(&self.place(Kind::Layer, diff_id))?;
+                self.remove_lock(Kind::Layer, diff_id);
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what is not to stay, that used longest ago first, and never what something uses. What
     /// killed processes left unfinished goes, too. Blocks.
     ///

@@ -17,6 +17,8 @@ const MOST: usize = 500;
 pub struct Stack {
     directories: Vec<PathBuf>,
     root_mode: u32,
+    diff_ids: Vec<Digest>,
+    unpacked: Vec<Digest>,
     _held: Vec<Held>,
 }
 
@@ -33,17 +35,31 @@ impl Stack {
         self.root_mode
     }
 
-    /// Makes one of layers that are there, lowest first, each once, with their diff IDs.
+    /// The diff IDs of its layers, lowest first, each once.
+    #[must_use]
+    pub fn diff_ids(&self) -> &[Digest] {
+        &self.diff_ids
+    }
+
+    /// Those of the layers that were not in the store before this was made.
+    #[must_use]
+    pub fn unpacked(&self) -> &[Digest] {
+        &self.unpacked
+    }
+
+    /// Makes one of layers that are there, lowest first, each once, with their diff IDs; `unpacked`
+    /// are those that were not there before.
     pub(crate) fn build(
         store: &LayerStore,
         layers: Vec<Held>,
-        diff_ids: &[Digest],
+        diff_ids: Vec<Digest>,
+        unpacked: Vec<Digest>,
     ) -> Result<Self, Failure> {
         let mut directories: Vec<PathBuf> = Vec::new();
         let mut held = Vec::new();
         let mut root_mode = None;
         let mut chain: Option<Digest> = None;
-        for (layer, diff_id) in layers.into_iter().zip(diff_ids) {
+        for (layer, diff_id) in layers.into_iter().zip(&diff_ids) {
             let below = chain.clone();
             chain = Some(match &below {
                 None => diff_id.clone(),
@@ -79,6 +95,8 @@ impl Stack {
         Ok(Self {
             directories,
             root_mode: root_mode.unwrap_or(0o755),
+            diff_ids,
+            unpacked,
             _held: held,
         })
     }

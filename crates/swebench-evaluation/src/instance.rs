@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
@@ -19,7 +20,7 @@ use super::output::{Followed, MOST, Text, tail};
 use super::patching::{self, Applied};
 use super::roots::{EVAL_FILE, SHELL};
 use super::sandboxed::{SandboxError, Sandboxed};
-use ohoci_sandbox::{Ended, Exceeded, Network, RunError, Workspace};
+use ohoci_sandbox::{Ended, Exceeded, Network, RunError};
 use ohoci_swebench::eval_script::touched_files;
 use ohoci_swebench::log_parser::markers;
 use ohoci_swebench::predictions::Prediction;
@@ -200,8 +201,8 @@ impl Evaluator {
         log.say(&format!("Creating container for {id}..."));
         let mut clock = Instant::now();
         let root = self.roots.open(&self.names, job.row).await?;
-        let (way, lower, scratch) = (self.way.clone(), root.path.clone(), self.scratch.clone());
-        let workspace = blocking(move || Workspace::create(&way, &lower, &scratch)).await?;
+        let (way, scratch, below) = (self.way.clone(), self.scratch.clone(), Arc::clone(&root));
+        let workspace = blocking(move || below.workspace(&way, &scratch)).await?;
         let sandboxed = Sandboxed::new(self, &root, workspace)?;
         outcome.seconds.image = lap(&mut clock);
         outcome.image = Some(root.name.clone());

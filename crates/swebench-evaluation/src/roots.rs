@@ -1,4 +1,4 @@
-//! Images unpacked once, for all runs that need them.
+//! The root file systems of images, from layers that are unpacked once, for all runs that need them.
 
 use std::collections::HashMap;
 use std::io;
@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::{FlockOperation, flock};
 use tokio::sync::OnceCell;
 
 use super::image::{Candidate, ImageNames, NamesError};
 use ohoci_compose::resolver::Resolver;
-use ohoci_sandbox::remove::remove;
-use ohoci_sandbox::{Process, RemovedDirectory, Root, User, private_in};
+use ohoci_node::{LayerStore, Stack, keep};
+use ohoci_sandbox::{CopyOnWrite, Merged, Process, RemovedDirectory, Root, User, Workspace};
 use ohoci_store::ErrorKind;
 use ohoci_swebench::row::Row;
 use ohoci_unpack::{FoundImage, find_image};
@@ -33,14 +32,14 @@ pub(super) const SHELL: &str = "/bin/bash";
 const HOSTS: &str = "/etc/hosts";
 const RESOLV: &str = "/etc/resolv.conf";
 
-/// What becomes of an unpacked image when nothing in a run needs it any more.
+/// What becomes of an image's unpacked layers when nothing needs them any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Afterwards {
-    /// It stays for later runs.
+    /// They stay for later runs.
     Keep,
-    /// It is removed, unless it was there before.
+    /// They are removed, but for those that were there before.
     RemoveOwn,
-    /// It is removed.
+    /// They are removed.
     Remove,
 }
 
@@ -48,8 +47,7 @@ pub enum Afterwards {
 #[derive(Debug)]
 pub struct Roots {
     resolver: Resolver,
-    /// Where they are kept; without it each is in `scratch` as long as the run lasts.
-    directory: Option<PathBuf>,
+    store: LayerStore,
     scratch: PathBuf,
     afterwards: Afterwards,
     known: Mutex<HashMap<String, Entry>>,
@@ -69,8 +67,8 @@ pub struct ImageRoot {
     pub name: String,
     /// The digest of its manifest; a directory has none.
     pub digest: Option<String>,
-    /// Its files. Nothing may change them.
-    pub path: PathBuf,
+    /// The directories that its files are in, topmost first. Nothing may change them.
+    lower: Vec<PathBuf>,
     /// What it says of programs.
     pub process: Process,
     /// Its root user.
@@ -79,9 +77,9 @@ pub struct ImageRoot {
     pub(super) eval_file: PathBuf,
     pub(super) hosts: Option<PathBuf>,
     pub(super) resolv: Option<PathBuf>,
-    was_there: bool,
-    lock: Option<fs_err::File>,
-    temporary: Option<RemovedDirectory>,
+    stack: Option<Stack>,
+    /// What is over the layers: what other files are put over.
+    _prepared: Option<RemovedDirectory>,
 }
 
 /// Why an instance has no root file system.
@@ -138,18 +136,17 @@ impl RootsError {
 }
 
 impl Roots {
-    /// None is unpacked yet. Those that last go into `directory`; the others, and what is made on
-    /// the way, into `scratch`.
+    /// None is unpacked yet. Layers are in `store`, and what is made on the way goes into `scratch`.
     #[must_use]
     pub fn new(
         resolver: Resolver,
-        directory: Option<PathBuf>,
+        store: LayerStore,
         scratch: PathBuf,
         afterwards: Afterwards,
     ) -> Self {
         Self {
             resolver,
-            directory,
+            store,
             scratch,
             afterwards,
             known: Mutex::default(),
@@ -206,12 +203,8 @@ impl Roots {
         let Some(root) = root else {
             return Ok(());
         };
-        let wanted = match self.afterwards {
-            Afterwards::Keep => false,
-            Afterwards::RemoveOwn => !root.was_there,
-            Afterwards::Remove => true,
-        };
-        tokio::task::spawn_blocking(move || root.close(wanted))
+        let (store, afterwards) = (self.store.clone(), self.afterwards);
+        tokio::task::spawn_blocking(move || root.close(&store, afterwards))
             .await
             .map_err(io::Error::other)?
     }
@@ -235,9 +228,11 @@ impl Roots {
         match self.locate(names, row).await? {
             (name, Located::Image(image)) => self.unpack(name, *image).await,
             (name, Located::Directory(path)) => {
-                let mut root = open_root(name, &path, Process::default())?;
-                root.was_there = true;
-                Ok(root)
+                let root = Root::open(&path).map_err(|error| RootsError::Unfit {
+                    name: name.clone(),
+                    why: error.to_string(),
+                })?;
+                open_root(name, &root, Process::default())
             }
         }
     }
@@ -293,72 +288,35 @@ impl Roots {
             name: name.clone(),
             why: error.to_string(),
         })?;
-        let work = tempfile::tempdir_in(&self.scratch).map_err(RootsError::io(what()))?;
-        let unpacked = async |parent: &Path| {
-            let unpacked = image.unpack(work.path(), parent).await;
-            unpacked.map_err(|error| RootsError::Failed {
-                what: error.what().to_owned(),
-                why: error.why().to_owned(),
-            })
+        let failed = |error: ohoci_store::Error| RootsError::Failed {
+            what: error.what().to_owned(),
+            why: error.why().to_owned(),
         };
-        let Some(directory) = &self.directory else {
-            let temporary = unpacked(&self.scratch).await?;
-            let mut root = open_root(name, temporary.path(), process)?;
-            root.digest = Some(digest);
-            root.temporary = Some(temporary);
-            return Ok(root);
-        };
-        let directory = &private_in(directory).map_err(RootsError::io(what()))?;
-        let path = directory.join(digest.replace(':', "-"));
-        // Whoever removes it holds the lock alone, so it neither goes nor comes meanwhile.
-        let locked = path.clone();
-        let lock = tokio::task::spawn_blocking(move || lock_of(&locked))
-            .await
-            .map_err(io::Error::other)
-            .and_then(|locked| locked)
-            .map_err(RootsError::io(what()))?;
-        let was_there = path.is_dir();
-        if !was_there {
-            let temporary = unpacked(directory).await?;
-            // What is made ready in it has to be there before others see it.
-            open_root(name.clone(), temporary.path(), process.clone())?;
-            if let Err(error) = temporary.keep_as(&path)
-                && !path.is_dir()
-            {
-                return Err(RootsError::io(what())(error));
-            }
-        }
-        let mut root = open_root(name, &path, process)?;
+        let layers = image.layers().map_err(failed)?;
+        let stack = keep(&self.store, layers, &what()).await.map_err(failed)?;
+        let prepared =
+            RemovedDirectory::create_in(&self.scratch).map_err(RootsError::io(what()))?;
+        let lower: Vec<PathBuf> = std::iter::once(prepared.path().to_owned())
+            .chain(stack.directories().iter().cloned())
+            .collect();
+        let merged = Merged::open(lower.iter().cloned()).map_err(RootsError::io(what()))?;
+        let root = Root::merged(merged, prepared.path().to_owned());
+        let mut root = open_root(name.clone(), &root, process)?;
         root.digest = Some(digest);
-        root.lock = Some(lock);
-        root.was_there = was_there;
+        root.lower = lower;
+        root.stack = Some(stack);
+        root._prepared = Some(prepared);
         Ok(root)
-    }
-}
-
-/// Says to others that what is at a path is in use.
-fn lock_of(path: &Path) -> io::Result<fs_err::File> {
-    let lock = fs_err::File::create(path.with_extension("lock"))?;
-    loop {
-        match flock(&lock, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => return Ok(lock),
-            // Somebody is removing it, which does not take long.
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                std::thread::sleep(std::time::Duration::from_millis(50));
-            }
-            Err(errno) => return Err(errno.into()),
-        }
     }
 }
 
 /// Looks at a root file system, and makes in it what other files are put over: symlinks of the
 /// image are resolved here, where they lead nowhere else.
-fn open_root(name: String, path: &Path, process: Process) -> Result<ImageRoot, RootsError> {
+fn open_root(name: String, root: &Root, process: Process) -> Result<ImageRoot, RootsError> {
     let unfit = |why: String| RootsError::Unfit {
         name: name.clone(),
         why,
     };
-    let root = Root::open(path).map_err(|error| unfit(error.to_string()))?;
     if root.find(Path::new(TESTBED)) != Some(ohoci_sandbox::root::Found::Directory) {
         return Err(unfit(format!("it has no directory {TESTBED}")));
     }
@@ -393,28 +351,38 @@ fn open_root(name: String, path: &Path, process: Process) -> Result<ImageRoot, R
         eval_file: file(EVAL_FILE)?,
         hosts: has_etc.then(|| file(HOSTS)).transpose()?,
         resolv: has_etc.then(|| file(RESOLV)).transpose()?,
-        path: root.path().to_owned(),
+        lower: vec![root.path().to_owned()],
         name,
         digest: None,
         process,
         user,
-        was_there: false,
-        lock: None,
-        temporary: None,
+        stack: None,
+        _prepared: None,
     })
 }
 
 impl ImageRoot {
-    /// Removes its files if that is wanted and nobody else needs them.
-    fn close(self, wanted: bool) -> io::Result<()> {
-        let Some(lock) = &self.lock else {
-            // A temporary one goes with this; a directory of the user's stays.
+    /// A root file system over it that a run may write, with its files in `scratch`.
+    pub(super) fn workspace(&self, way: &CopyOnWrite, scratch: &Path) -> io::Result<Workspace> {
+        let workspace = Workspace::over(way, self.lower.clone(), scratch)?;
+        if let Some(stack) = &self.stack {
+            workspace.set_root_mode(stack.root_mode())?;
+        }
+        Ok(workspace)
+    }
+
+    /// Removes the layers that are not wanted any more and that nothing else uses.
+    fn close(self, store: &LayerStore, afterwards: Afterwards) -> io::Result<()> {
+        let Some(stack) = self.stack else {
+            // A directory of the user's stays.
             return Ok(());
         };
-        if wanted && flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            // The lock stays: whoever waits for it would wait for nothing.
-            remove(&self.path)?;
-        }
-        Ok(())
+        let unwanted = match afterwards {
+            Afterwards::Keep => Vec::new(),
+            Afterwards::RemoveOwn => stack.unpacked().to_vec(),
+            Afterwards::Remove => stack.diff_ids().to_vec(),
+        };
+        drop(stack);
+        store.remove(&unwanted)
     }
 }

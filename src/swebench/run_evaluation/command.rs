@@ -248,12 +248,13 @@ async fn evaluate(
 ) -> Result<Vec<Outcome>, Failure> {
     // The rest of the context lasts as long as this: its directory holds what runs write.
     let context = Context::open(registry)?;
+    let store = context.layer_store()?;
     let (evaluator, workers) = evaluator(
         arguments,
         grader,
         context.resolver,
         &context.environment,
-        context.cache_dir.as_deref(),
+        store,
         &context.work_dir,
     )?;
     let run = Run {

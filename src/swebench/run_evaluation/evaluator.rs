@@ -11,12 +11,10 @@ use crate::{output, printable};
 use ohoci_compose::resolver::Resolver;
 use ohoci_config::Environment;
 use ohoci_config::environment::PATH;
+use ohoci_node::LayerStore;
 use ohoci_sandbox::{Bubblewrap, CopyOnWrite, Limiter, Network, abstract_sockets};
 use ohoci_swebench_evaluation::workers::{Machine, default_workers};
 use ohoci_swebench_evaluation::{Evaluator, Follow, Grader, Roots};
-
-/// Where unpacked images are, in the cache.
-const ROOTS: &str = "swebench/roots";
 
 /// How long the tests of an instance may take where nobody says, as upstream has it.
 const TESTS_TIME: Duration = Duration::from_secs(1800);
@@ -27,7 +25,7 @@ pub(super) fn evaluator(
     grader: Grader,
     resolver: Resolver,
     environment: &Environment,
-    cache_dir: Option<&Path>,
+    store: LayerStore,
     scratch: &Path,
 ) -> Result<(Evaluator, usize), Failure> {
     let path = environment.get(PATH);
@@ -76,7 +74,7 @@ pub(super) fn evaluator(
         limiter: Arc::new(limiter),
         roots: Arc::new(Roots::new(
             resolver,
-            cache_dir.map(|cache| cache.join(ROOTS)),
+            store,
             scratch.to_owned(),
             arguments.images.afterwards()?,
         )),
