@@ -74,6 +74,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "ohoci registry serve --listen localhost:0 > address &",
         ],
     ),
+    ("reset", &["ohoci reset attempt-1"]),
     (
         "store prune",
         &[

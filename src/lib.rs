@@ -28,6 +28,7 @@ mod password;
 mod printable;
 pub mod progress;
 pub mod rebase;
+pub mod reset;
 pub mod run;
 pub mod serve;
 mod signals;
@@ -79,6 +80,7 @@ enum Command {
     Check(check::Arguments),
     Copy(copy::Arguments),
     Run(Box<run::Arguments>),
+    Reset(reset::Arguments),
     Tags(Box<tags::Arguments>),
     /// Ready-made layers from packages
     #[command(subcommand)]
@@ -228,6 +230,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Check(arguments) => Box::pin(check::run(&arguments, &registry)).await,
         Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,
         Command::Run(arguments) => Box::pin(run::run(&arguments, &registry)).await,
+        Command::Reset(arguments) => Box::pin(reset::run(&arguments, &registry)).await,
         Command::Tags(arguments) => tags::run(&arguments),
         Command::Deps(command) => Box::pin(deps::run(&command, &registry)).await,
         Command::Swebench(command) => Box::pin(swebench::run(&command, &registry)).await,

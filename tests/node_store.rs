@@ -205,6 +205,35 @@ fn a_store_elsewhere_is_found_and_one_that_cannot_be_is_named() {
 }
 
 #[test]
+fn what_is_written_to_a_sandbox_with_a_name_stays_until_it_is_reset() {
+    let ohoci = machine();
+    let run =
+        |image: &str, script: &str| ohoci.run(["run", "--keep", "mine", image, "sh", "-c", script]);
+    run("oci:base", "echo 1 > /tmp/new; echo 2 > /etc/base").exits(0);
+    let said = run("oci:base", "cat /tmp/new /etc/base").exits(0);
+    assert_eq!(said.stdout, "1\n2\n");
+    // Also over layers that were unpacked anew.
+    ohoci.run(["store", "prune", "--all"]).exits(0);
+    let said = run("oci:base", "cat /tmp/new /etc/base").exits(0);
+    assert_eq!(said.stdout, "1\n2\n");
+    let refused = run("oci:deps", "true").exits(125);
+    assert!(
+        refused.stderr.contains("of another image"),
+        "{}",
+        refused.stderr
+    );
+    let listed = ohoci.run(["reset", "--list"]).exits(0);
+    assert!(listed.stdout.starts_with("mine  sha256:"));
+    ohoci.run(["reset", "mine"]).exits(0);
+    let said = run("oci:base", "ls /tmp; cat /etc/base").exits(0);
+    assert_eq!(said.stdout, "base\n");
+    ohoci.run(["reset", "--remove", "mine"]).exits(0);
+    let gone = ohoci.run(["reset", "mine"]);
+    assert!(gone.stderr.contains("there is no sandbox of that name"));
+    assert_ne!(gone.code, Some(0));
+}
+
+#[test]
 fn damage_is_found_by_content_and_repaired() {
     let ohoci = machine();
     ohoci.run(["run", "oci:base", "ls"]).exits(0);

@@ -68,6 +68,11 @@ pub struct Arguments {
     #[command(flatten)]
     pub(super) layers: LayerArguments,
 
+    /// Keep what the program writes, for the next run of this image under the same name; `ohoci reset
+    /// NAME` takes it away
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["rootfs", "read_only"])]
+    pub keep: Option<String>,
+
     /// Of an index, take the image for this platform [default: the one for this machine]
     #[arg(long, value_name = "PLATFORM", conflicts_with = "rootfs")]
     pub platform: Option<Platform>,

@@ -20,6 +20,7 @@ use ohoci_sandbox::{
 pub use arguments::Arguments;
 use arguments::Request;
 use prepare::Prepared;
+pub(super) use prepare::not_kept;
 
 /// Runs the command.
 pub(super) async fn run(

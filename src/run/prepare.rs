@@ -14,8 +14,9 @@ use ohoci_compose::compose::{ImageLayer, in_memory};
 use ohoci_compose::read::{Choice, this_machine};
 use ohoci_compose::{Observer, Unwatched};
 use ohoci_config::environment::PATH;
+use ohoci_image::Digest;
 use ohoci_image::image_config::ImageConfig;
-use ohoci_node::{Stack, keep};
+use ohoci_node::{KeptSandbox, SandboxError, Stack, keep};
 use ohoci_sandbox::{
     Bind, Calls, CopyOnWrite, HOST_NAME, Network, Process, Root, RootError, Sandbox, User,
     UserError, Workspace, local_hosts, root::cleaned,
@@ -33,7 +34,24 @@ pub(super) struct Prepared {
     pub(super) root: Root,
     /// What the root file system of an image is mounted from.
     pub(super) workspace: Option<Workspace>,
-    _stack: Option<Stack>,
+    _over: Option<Over>,
+}
+
+/// What a workspace stands on, and the sandbox that it is of, if that stays.
+#[derive(Debug)]
+struct Over {
+    _stack: Stack,
+    _kept: Option<KeptSandbox>,
+}
+
+/// An image that a root file system is made of.
+struct Layers<'a> {
+    config: &'a ImageConfig,
+    digest: &'a Digest,
+    layers: Vec<ImageLayer>,
+    what: String,
+    /// The name of the sandbox, if it stays.
+    keep: Option<&'a str>,
 }
 
 /// Brings the image's layers into the store, if there is an image, and makes what has to be there
@@ -60,9 +78,14 @@ pub(super) async fn prepare(
         }
         RootChoice::Image(reference, platform) => {
             let image = find_image(&context.resolver, reference, platform.as_ref()).await?;
-            let layers = image.layers()?;
-            let what = format!("cannot run {reference}");
-            let (process, root, made) = of_layers(context, &image.config, layers, &what).await?;
+            let layers = Layers {
+                config: &image.config,
+                digest: image.digest(),
+                layers: image.layers()?,
+                what: format!("cannot run {reference}"),
+                keep: arguments.keep.as_deref(),
+            };
+            let (process, root, made) = of_layers(context, layers).await?;
             volumes = declared_volumes(&image.config);
             of_image = Some(made);
             (process, root)
@@ -78,9 +101,14 @@ pub(super) async fn prepare(
             for warning in &image.warnings {
                 output::warning(warning);
             }
-            let what = format!("cannot run {} on {base}", image.digest);
-            let (process, root, made) =
-                of_layers(context, &image.config, image.layers, &what).await?;
+            let layers = Layers {
+                config: &image.config,
+                digest: &image.digest,
+                layers: image.layers,
+                what: format!("cannot run {} on {base}", image.digest),
+                keep: arguments.keep.as_deref(),
+            };
+            let (process, root, made) = of_layers(context, layers).await?;
             volumes = declared_volumes(&image.config);
             of_image = Some(made);
             (process, root)
@@ -161,45 +189,49 @@ pub(super) async fn prepare(
             ..Calls::default()
         },
     };
-    let (workspace, stack) = of_image.unzip();
+    let (workspace, over) = of_image.unzip();
     Ok(Prepared {
         sandbox,
         command,
         root,
         workspace,
-        _stack: stack,
+        _over: over,
     })
 }
 
 /// What an image says of programs, and its root file system.
 async fn of_layers(
     context: &Context,
-    config: &ImageConfig,
-    layers: Vec<ImageLayer>,
-    what: &str,
-) -> Result<(Process, Root, (Workspace, Stack)), Failure> {
-    let process = Process::of(config).map_err(|error| Failure::new(what, error.to_string()))?;
-    let (made_for, here) = (config.platform(), this_machine());
+    image: Layers<'_>,
+) -> Result<(Process, Root, (Workspace, Over)), Failure> {
+    let process = Process::of(image.config)
+        .map_err(|error| Failure::new(image.what.as_str(), error.to_string()))?;
+    let (made_for, here) = (image.config.platform(), this_machine());
     if made_for.architecture != here.architecture {
         output::warning(&format!(
             "the image is for {made_for}, this machine is {here}"
         ));
     }
-    let (workspace, stack) = writable(context, layers, what).await?;
+    let (workspace, over) = writable(context, image).await?;
     let root = workspace
         .view()
         .map_err(|error| Failure::new("cannot prepare the root file system", error.to_string()))?;
-    Ok((process, root, (workspace, stack)))
+    Ok((process, root, (workspace, over)))
 }
 
 /// A root file system that can be written, over an image's layers in the store.
-async fn writable(
-    context: &Context,
-    layers: Vec<ImageLayer>,
-    what: &str,
-) -> Result<(Workspace, Stack), Failure> {
+async fn writable(context: &Context, image: Layers<'_>) -> Result<(Workspace, Over), Failure> {
+    let what = image.what.as_str();
     let store = context.layer_store()?;
-    let stack = keep(&store, layers, what).await?;
+    // Before anything is downloaded.
+    let kept = match image.keep {
+        None => None,
+        Some(name) => {
+            let sandbox = store.sandbox(name, image.digest);
+            Some(sandbox.map_err(|error| not_kept(name, &error))?)
+        }
+    };
+    let stack = keep(&store, image.layers, what).await?;
     let failed = |error: io::Error| Failure::new(what, error.to_string());
     let path = context.environment.get(PATH);
     let scratch = &context.work_dir;
@@ -211,9 +243,35 @@ async fn writable(
         ));
     }
     let directories = stack.directories().to_vec();
-    let workspace = Workspace::over(&way, directories, scratch).map_err(failed)?;
-    workspace.set_root_mode(stack.root_mode()).map_err(failed)?;
-    Ok((workspace, stack))
+    let (workspace, is_new) = match &kept {
+        None => (Workspace::over(&way, directories, scratch), true),
+        Some(kept) => {
+            let workspace = Workspace::kept(&way, directories, &kept.directory());
+            (workspace, kept.is_new())
+        }
+    };
+    let workspace = workspace.map_err(failed)?;
+    if is_new {
+        workspace.set_root_mode(stack.root_mode()).map_err(failed)?;
+    }
+    let over = Over {
+        _stack: stack,
+        _kept: kept,
+    };
+    Ok((workspace, over))
+}
+
+/// That a sandbox whose writes stay cannot be had, and why.
+pub(crate) fn not_kept(name: &str, error: &SandboxError) -> Failure {
+    let failure = Failure::new(format!("cannot use the sandbox {name}"), error.to_string());
+    match error {
+        SandboxError::Name(_) => Failure::usage(error.to_string()),
+        SandboxError::OtherImage(_) => failure.hinted(format!(
+            "`ohoci reset {name}` takes away what was written to it, or use another name"
+        )),
+        SandboxError::NotFound => failure.hinted("`ohoci reset --list` lists those that there are"),
+        SandboxError::InUse | SandboxError::Io(_) => failure,
+    }
 }
 
 /// The directories that an image says are volumes.

@@ -20,6 +20,7 @@ mod keep;
 mod lock;
 mod prune;
 mod record;
+mod sandboxes;
 mod stack;
 mod store;
 mod usage;
@@ -28,6 +29,7 @@ mod write;
 
 pub use keep::keep;
 pub use prune::{Pruned, Retention};
+pub use sandboxes::{KeptSandbox, SandboxError};
 pub use stack::Stack;
 pub use store::{LayerStore, StoreError};
 pub use usage::{KeptLayer, Usage};

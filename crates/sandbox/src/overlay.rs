@@ -44,17 +44,31 @@ impl Overlay {
         for name in ["upper", "work", "root"] {
             fs_err::create_dir(directory.join(name))?;
         }
+        // The upper directory's permissions are those of `/`.
+        if let Some(topmost) = lower.first() {
+            let permissions = fs_err::metadata(topmost)?.permissions();
+            fs_err::set_permissions(directory.join("upper"), permissions)?;
+        }
+        Self::open(&directory, lower)
+    }
+
+    /// The same of a directory in which one was made before, with what was written to it. It may stand
+    /// on other directories now, with the same files.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn open(directory: &Path, lower: Vec<PathBuf>) -> io::Result<Self> {
+        let directory = fs_err::canonicalize(directory)?;
         let lower: Vec<PathBuf> = lower
             .into_iter()
             .map(fs_err::canonicalize)
             .collect::<io::Result<_>>()?;
         for (number, path) in lower.iter().enumerate() {
-            fs_err::os::unix::fs::symlink(path, directory.join(number.to_string()))?;
-        }
-        // The upper directory's permissions are those of `/`.
-        if let Some(topmost) = lower.first() {
-            let permissions = fs_err::metadata(topmost)?.permissions();
-            fs_err::set_permissions(directory.join("upper"), permissions)?;
+            let link = directory.join(number.to_string());
+            match fs_err::remove_file(&link) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => fs_err::os::unix::fs::symlink(path, link)?,
+            }
         }
         Ok(Self { directory, lower })
     }

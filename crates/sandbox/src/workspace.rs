@@ -29,12 +29,28 @@ pub enum CopyOnWrite {
 /// A root file system that a run may write.
 #[derive(Debug)]
 pub struct Workspace {
-    directory: RemovedDirectory,
+    directory: Holder,
     /// What it stands on, topmost first; the copy, where it is one.
     lower: Vec<PathBuf>,
     /// Unless it is a copy.
     overlay: Option<Overlay>,
     fuse: Option<Tools>,
+}
+
+/// Where its files are.
+#[derive(Debug)]
+enum Holder {
+    Removed(RemovedDirectory),
+    Kept(PathBuf),
+}
+
+impl Holder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Removed(directory) => directory.path(),
+            Self::Kept(path) => path,
+        }
+    }
 }
 
 impl CopyOnWrite {
@@ -111,12 +127,26 @@ impl Workspace {
     /// When its files cannot be made, or there is no directory.
     pub fn over(way: &CopyOnWrite, lower: Vec<PathBuf>, scratch: &Path) -> io::Result<Self> {
         let directory = RemovedDirectory::create_in(scratch)?;
+        Self::in_directory(way, lower, Holder::Removed(directory))
+    }
+
+    /// Makes one over such directories whose files stay, in a directory of ohoci's own; or takes the one
+    /// that is there, with what was written to it.
+    ///
+    /// # Errors
+    /// As [`over`](Self::over).
+    pub fn kept(way: &CopyOnWrite, lower: Vec<PathBuf>, directory: &Path) -> io::Result<Self> {
+        Self::in_directory(way, lower, Holder::Kept(directory.to_owned()))
+    }
+
+    fn in_directory(way: &CopyOnWrite, lower: Vec<PathBuf>, directory: Holder) -> io::Result<Self> {
         let fuse = match way {
             CopyOnWrite::Overlay => None,
             CopyOnWrite::Fuse(tools) => Some(tools.clone()),
             CopyOnWrite::Copy { cp } => {
                 let root = directory.path().join("root");
                 match lower.as_slice() {
+                    _ if fs_err::symlink_metadata(&root).is_ok() => {}
                     // With `cp` because it keeps what a whole root file system may have.
                     [lower] => copy(cp, &fs_err::canonicalize(lower)?, &root)?,
                     _ => Merged::open(lower)?.copy_to(&root)?,
@@ -129,7 +159,10 @@ impl Workspace {
                 });
             }
         };
-        let overlay = Overlay::create(directory.path(), lower)?;
+        let overlay = match fs_err::symlink_metadata(directory.path().join("root")) {
+            Ok(_) => Overlay::open(directory.path(), lower)?,
+            Err(_) => Overlay::create(directory.path(), lower)?,
+        };
         Ok(Self {
             lower: overlay.lower().to_vec(),
             overlay: Some(overlay),
