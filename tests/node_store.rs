@@ -142,6 +142,43 @@ fn its_digest_is_the_one_that_compose_pushes() {
     });
 }
 
+#[test]
+fn names_variables_and_hosts_are_taken_as_docker_takes_them() {
+    let ohoci = machine();
+    ohoci.write("work/variables", "# more\nONE=1\n\nTWO='2'\nTHREE=3\n");
+    let script = "echo $ONE $TWO $THREE $HOSTNAME; cat /etc/hosts /proc/sys/kernel/hostname";
+    let flags = [
+        "run",
+        "--env-file",
+        "variables",
+        "-e",
+        "THREE=4",
+        "--hostname",
+        "box.example",
+    ];
+    let more = [
+        "--add-host",
+        "db.example:192.0.2.1",
+        "--add-host",
+        "six:[2001:db8::1]",
+    ];
+    let command = ["oci:base", "sh", "-c", script];
+    let said = ohoci.run([&flags[..], &more, &command].concat()).exits(0);
+    assert_eq!(
+        said.stdout,
+        "1 '2' 4 box.example\n127.0.0.1\tlocalhost box.example\n::1\tlocalhost box.example\n\
+         192.0.2.1\tdb.example\n2001:db8::1\tsix\nbox.example\n"
+    );
+    for wrong in [
+        ["--hostname", "a b"],
+        ["--add-host", "a"],
+        ["--env-file", "none"],
+    ] {
+        let refused = ohoci.run([&["run"], &wrong[..], &["oci:base", "true"]].concat());
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    }
+}
+
 /// A program that runs in `base` until it is told to end, and has begun.
 fn running(ohoci: &Ohoci) -> Child {
     let mut child = ohoci

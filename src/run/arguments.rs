@@ -6,6 +6,7 @@
 )]
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -14,8 +15,10 @@ use crate::compose::LayerArguments;
 use crate::failure::Failure;
 use crate::habits;
 use crate::limits::LimitArguments;
+use ohoci_config::text;
+use ohoci_files::regular;
 use ohoci_image::{Platform, Reference, env};
-use ohoci_sandbox::{Bind, Network, root};
+use ohoci_sandbox::{Bind, HOST_NAME, Network, root};
 
 /// Run a program in an image, without a daemon and without privileges.
 ///
@@ -81,6 +84,10 @@ pub struct Arguments {
     #[arg(long, short, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
 
+    /// Set the variables in this file, one NAME=VALUE in a line, before those of --env; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+
     /// Start in this directory, which is made if it is missing
     #[arg(long, short, value_name = "DIR")]
     pub workdir: Option<String>,
@@ -100,6 +107,14 @@ pub struct Arguments {
     /// Put an empty file system in memory over this directory; repeatable
     #[arg(long, value_name = "DIR")]
     pub tmpfs: Vec<PathBuf>,
+
+    /// What the sandbox is called
+    #[arg(long, value_name = "NAME", value_parser = host_name, default_value = HOST_NAME)]
+    pub hostname: String,
+
+    /// Let this name lead to this address; repeatable
+    #[arg(long, value_name = "NAME:IP", value_parser = named_host)]
+    pub add_host: Vec<(String, IpAddr)>,
 
     /// What the program can reach
     #[arg(long, value_enum, value_name = "NETWORK", default_value_t)]
@@ -140,6 +155,9 @@ pub(super) struct Request {
     pub(super) user: Option<String>,
     pub(super) mounts: Vec<Bind>,
     pub(super) temporary: Vec<PathBuf>,
+    pub(super) host_name: String,
+    /// Names that lead to addresses, besides those that every sandbox knows.
+    pub(super) hosts: Vec<(String, IpAddr)>,
     pub(super) network: Network,
     pub(super) read_only: bool,
     pub(super) nested_namespaces: bool,
@@ -165,11 +183,7 @@ impl Arguments {
             root,
             words: words.to_vec(),
             entrypoint: self.entrypoint.clone(),
-            environment: self
-                .env
-                .iter()
-                .filter_map(|text| variable(text).transpose())
-                .collect::<Result<_, _>>()?,
+            environment: self.environment()?,
             directory: match &self.workdir {
                 Some(path) if !path.starts_with('/') => {
                     return Err(Failure::usage(format!(
@@ -205,6 +219,8 @@ impl Arguments {
                     Ok(clean)
                 })
                 .collect::<Result<_, _>>()?,
+            host_name: self.hostname.clone(),
+            hosts: self.add_host.clone(),
             network: match self.network {
                 NetworkChoice::None => Network::None,
                 NetworkChoice::Host => Network::Host,
@@ -212,6 +228,28 @@ impl Arguments {
             read_only: self.read_only,
             nested_namespaces: self.allow_nested_namespaces,
         })
+    }
+
+    /// The variables of --env-file, and those of --env behind them, which so go before.
+    fn environment(&self) -> Result<Vec<(String, String)>, Failure> {
+        let mut all = Vec::new();
+        for path in &self.env_file {
+            let what = || format!("cannot read --env-file {}", path.display());
+            let bytes = regular::read(path)
+                .map_err(|error| Failure::usage(format!("{}: {error}", what())))?;
+            let text = text::decode(bytes)
+                .map_err(|error| Failure::usage(format!("{}: {error}", what())))?;
+            for line in text.lines().map(str::trim_start) {
+                // As Docker reads such files: no quotes, no `export`.
+                if !line.is_empty() && !line.starts_with('#') {
+                    all.extend(variable(line)?);
+                }
+            }
+        }
+        for text in &self.env {
+            all.extend(variable(text)?);
+        }
+        Ok(all)
     }
 
     fn root(&self) -> Result<(RootChoice, &[OsString]), Failure> {
@@ -265,6 +303,28 @@ fn without_dashes(words: &[OsString]) -> &[OsString] {
         Some((dashes, rest)) if dashes == "--" => rest,
         _ => words,
     }
+}
+
+/// A name that the kernel and a list of hosts take.
+fn host_name(text: &str) -> Result<String, String> {
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    match (1..=63).contains(&text.len()) && text.chars().all(is_fine) {
+        true => Ok(text.to_owned()),
+        false => Err("it is no name of up to 63 letters, digits, `.`, `-` and `_`".to_owned()),
+    }
+}
+
+/// `NAME:IP`, where the address may have colons itself, as in Docker.
+fn named_host(text: &str) -> Result<(String, IpAddr), String> {
+    let (name, address) = text
+        .split_once(':')
+        .or_else(|| text.split_once('='))
+        .ok_or_else(|| "expected NAME:IP".to_owned())?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    let address = address
+        .parse()
+        .map_err(|_| format!("{address} is no address"))?;
+    Ok((host_name(name)?, address))
 }
 
 /// Nothing can be put over `/proc`, which the kernel makes up, or below it.

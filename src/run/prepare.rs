@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,10 +17,10 @@ use ohoci_compose::{Observer, Unwatched};
 use ohoci_config::environment::PATH;
 use ohoci_image::Digest;
 use ohoci_image::image_config::ImageConfig;
-use ohoci_node::{KeptSandbox, SandboxError, Stack, keep};
+use ohoci_node::{KeptSandbox, LayerStore, SandboxError, Stack, keep};
 use ohoci_sandbox::{
-    Bind, Calls, CopyOnWrite, HOST_NAME, Network, Process, Root, RootError, Sandbox, User,
-    UserError, Workspace, local_hosts, root::cleaned,
+    Bind, Calls, CopyOnWrite, Network, Process, Root, RootError, Sandbox, User, UserError,
+    Workspace, local_hosts, root::cleaned,
 };
 use ohoci_unpack::find_image;
 
@@ -36,6 +37,10 @@ pub(super) struct Prepared {
     pub(super) workspace: Option<Workspace>,
     _over: Option<Over>,
 }
+
+/// The files by which programs find hosts.
+const HOSTS: &str = "/etc/hosts";
+const RESOLV: &str = "/etc/resolv.conf";
 
 /// What a workspace stands on, and the sandbox that it is of, if that stays.
 #[derive(Debug)]
@@ -133,7 +138,7 @@ pub(super) async fn prepare(
             ));
         }
     }
-    let mut binds = names(request.network, context, &root)?;
+    let mut binds = names(request, context, &root)?;
     for mount in &request.mounts {
         let source = fs_err::canonicalize(&mount.source).map_err(|error| {
             let why = match error.kind() {
@@ -178,12 +183,12 @@ pub(super) async fn prepare(
         writable: !request.read_only,
         binds,
         temporary,
-        environment: process.environment(&request.environment, HOST_NAME, &user.home),
+        environment: process.environment(&request.environment, &request.host_name, &user.home),
         directory,
         user: user.id,
         group: user.group,
         network: request.network,
-        host_name: HOST_NAME.to_owned(),
+        host_name: request.host_name.clone(),
         calls: Calls {
             nested_namespaces: request.nested_namespaces,
             ..Calls::default()
@@ -233,15 +238,8 @@ async fn writable(context: &Context, image: Layers<'_>) -> Result<(Workspace, Ov
     };
     let stack = keep(&store, image.layers, what).await?;
     let failed = |error: io::Error| Failure::new(what, error.to_string());
-    let path = context.environment.get(PATH);
     let scratch = &context.work_dir;
-    let (way, why) = CopyOnWrite::find(path.as_deref(), scratch).map_err(failed)?;
-    if let Some(why) = why {
-        let name = way.name();
-        output::note(&format!(
-            "this machine mounts no overlay ({why}); using {name} instead"
-        ));
-    }
+    let way = copy_on_write(context, &store).map_err(failed)?;
     let directories = stack.directories().to_vec();
     let (workspace, is_new) = match &kept {
         None => (Workspace::over(&way, directories, scratch), true),
@@ -259,6 +257,28 @@ async fn writable(context: &Context, image: Layers<'_>) -> Result<(Workspace, Ov
         _kept: kept,
     };
     Ok((workspace, over))
+}
+
+/// How this machine makes a root file system that can be written. That it mounts overlays is remembered
+/// until it is started anew: trying takes as long as starting a program does.
+fn copy_on_write(context: &Context, store: &LayerStore) -> io::Result<CopyOnWrite> {
+    let scratch = &context.work_dir;
+    let boot = fs_err::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let device = fs_err::metadata(scratch)?.dev();
+    let here = format!("{} {device}", boot.trim());
+    if !boot.is_empty() && store.mounts_overlays(&here) {
+        return Ok(CopyOnWrite::Overlay);
+    }
+    let path = context.environment.get(PATH);
+    let (way, why) = CopyOnWrite::find(path.as_deref(), scratch)?;
+    match why {
+        Some(why) => output::note(&format!(
+            "this machine mounts no overlay ({why}); using {} instead",
+            way.name()
+        )),
+        None => store.remember_overlays(&here),
+    }
+    Ok(way)
 }
 
 /// That a sandbox whose writes stay cannot be had, and why.
@@ -334,23 +354,25 @@ fn user(request: &Request, process: &Process, root: &Root) -> Result<User, Failu
 
 /// The files by which programs find hosts, put over the image's as every container runtime does:
 /// without them not even `localhost` has an address.
-fn names(network: Network, context: &Context, root: &Root) -> Result<Vec<Bind>, Failure> {
+fn names(request: &Request, context: &Context, root: &Root) -> Result<Vec<Bind>, Failure> {
     let mut files: Vec<(PathBuf, &str)> = Vec::new();
-    match network {
-        Network::None => {
-            let hosts = context.work_dir.join("hosts");
-            fs_err::write(&hosts, local_hosts()).map_err(|error| {
-                Failure::new("cannot write a temporary file", error.to_string())
-            })?;
-            files.push((hosts, "/etc/hosts"));
-        }
+    let mut hosts = match request.network {
+        Network::None => local_hosts(&request.host_name),
         Network::Host => {
-            for path in ["/etc/hosts", "/etc/resolv.conf"] {
-                if let Ok(file) = fs_err::canonicalize(path) {
-                    files.push((file, path));
-                }
+            if let Ok(file) = fs_err::canonicalize(RESOLV) {
+                files.push((file, RESOLV));
             }
+            fs_err::read_to_string(HOSTS).unwrap_or_default()
         }
+    };
+    for (name, address) in &request.hosts {
+        hosts.push_str(&format!("{address}\t{name}\n"));
+    }
+    if !hosts.is_empty() {
+        let file = context.work_dir.join("hosts");
+        fs_err::write(&file, hosts)
+            .map_err(|error| Failure::new("cannot write a temporary file", error.to_string()))?;
+        files.push((file, HOSTS));
     }
     // A root file system without /etc has programs that know no names either.
     if root.find(Path::new("/etc")).is_none() {

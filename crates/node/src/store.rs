@@ -13,6 +13,9 @@ use super::record::Record;
 /// How long to wait before looking again whether another process is done with a layer.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// The file that says where overlays are mounted.
+const OVERLAYS: &str = "overlays";
+
 /// A directory of unpacked layers.
 ///
 /// Several processes may use it at the same time, and any of them may be killed: what is in it is
@@ -245,6 +248,20 @@ impl LayerStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             renamed => renamed,
         }
+    }
+
+    /// Whether overlays were mounted here before, where `here` is the same: what it depends on, such as
+    /// the time since the machine was started.
+    #[must_use]
+    pub fn mounts_overlays(&self, here: &str) -> bool {
+        let known = fs_err::read_to_string(self.root.join(OVERLAYS));
+        known.is_ok_and(|known| known.lines().any(|line| line == here))
+    }
+
+    /// Notes that overlays are mounted here.
+    pub fn remember_overlays(&self, here: &str) {
+        // Without that it is tried again.
+        let _ = fs_err::write(self.root.join(OVERLAYS), format!("{here}\n"));
     }
 
     /// A directory without files, for images without layers.

@@ -107,7 +107,7 @@ impl Sandboxed {
         match evaluator.network {
             Network::None => {
                 let hosts = files.path().join("hosts");
-                fs_err::write(&hosts, local_hosts())?;
+                fs_err::write(&hosts, local_hosts(HOST_NAME))?;
                 bind(hosts, &root.hosts);
             }
             Network::Host => {

@@ -215,7 +215,7 @@ impl Stage {
         let names = self.directory.join("hosts");
         match program.network {
             Network::None => {
-                fs_err::write(&names, local_hosts())?;
+                fs_err::write(&names, local_hosts(HOST_NAME))?;
                 binds.push(self.cover(&names, "etc/hosts")?);
             }
             Network::Host => {
