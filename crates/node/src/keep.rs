@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
+use futures_util::TryStreamExt as _;
 use futures_util::future::try_join_all;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
@@ -16,7 +18,7 @@ use ohoci_compose::compose::ImageLayer;
 use ohoci_image::Digest;
 use ohoci_layer::limits::Budget;
 use ohoci_layer::{ChangesError, read_changes};
-use ohoci_store::{Error, ErrorKind};
+use ohoci_store::{BodyError, Error, ErrorKind};
 
 use super::prune::Retention;
 use super::stack::Stack;
@@ -92,7 +94,13 @@ async fn one(
         .acquire()
         .await
         .map_err(|error| Error::new(ErrorKind::Io, what, error.to_string()))?;
-    let stream = layer.body.open(0).await.map_err(io)?;
+    let failed =
+        |error: BodyError| Error::reading(format!("{what}: layer {}", layer.diff_id), error);
+    let stream = layer.body.open(0).await.map_err(failed)?;
+    // What reads tars knows no other errors than those of files.
+    let failure: Arc<Mutex<Option<BodyError>>> = Arc::default();
+    let slot = Arc::clone(&failure);
+    let stream = stream.inspect_err(move |error| *slot.lock() = Some(error.clone()));
     let reader = SyncIoBridge::new(StreamReader::new(stream));
     // A thread cannot be dropped like a future: it is told to stop, and cleans up itself.
     let wanted = Wanted(Arc::new(AtomicBool::new(true)));
@@ -101,12 +109,18 @@ async fn one(
         wanted: Arc::clone(&wanted.0),
     };
     let (store, budget) = (store.clone(), Arc::clone(budget));
-    let number = layer.diff_id.clone();
-    tokio::task::spawn_blocking(move || unpack(&store, making, &layer, reader, &budget))
-        .await
-        .map_err(|error| Error::new(ErrorKind::Io, what, error.to_string()))?
-        .map(|held| (held, true))
-        .map_err(|failure| failure.into_error(&format!("{what}: layer {number}")))
+    let diff_id = layer.diff_id.clone();
+    let unpacked =
+        tokio::task::spawn_blocking(move || unpack(&store, making, &diff_id, reader, &budget))
+            .await
+            .map_err(|error| Error::new(ErrorKind::Io, what, error.to_string()))?;
+    match (unpacked, failure.lock().take()) {
+        (Ok(held), _) => Ok((held, true)),
+        (Err(_), Some(error)) => Err(failed(error)),
+        (Err(failure), None) => {
+            Err(failure.into_error(&format!("{what}: layer {}", layer.diff_id)))
+        }
+    }
 }
 
 /// Says that nobody waits any more, when it is dropped.
@@ -165,7 +179,7 @@ impl From<io::Error> for Failure {
 fn unpack<R: Read>(
     store: &LayerStore,
     making: Making,
-    layer: &ImageLayer,
+    diff_id: &Digest,
     mut reader: Stoppable<R>,
     budget: &Arc<Budget>,
 ) -> Result<Held, Failure> {
@@ -175,8 +189,7 @@ fn unpack<R: Read>(
     fs_err::create_dir(&contents)?;
     let mut staging = Staging::open(&contents)?;
     let mut keep = |entry: &_, size, input: &mut dyn Read| staging.take(entry, size, input);
-    let changes =
-        read_changes(&mut reader, &layer.diff_id, budget, &mut keep).map_err(Failure::Layer)?;
+    let changes = read_changes(&mut reader, diff_id, budget, &mut keep).map_err(Failure::Layer)?;
     // What stands behind the end counts for the digest of the blob, too.
     io::copy(&mut reader, &mut io::sink())?;
     let wanted = Arc::clone(&reader.wanted);
