@@ -205,11 +205,17 @@ mod tests {
 
     #[test]
     fn times_are_read() {
-        for (text, seconds) in [("0.5", 0.5), ("90s", 90.0), ("30m", 1800.0), ("2h", 7200.0)] {
+        for (text, seconds) in [
+            ("0.5", 0.5),
+            ("90s", 90.0),
+            ("30m", 1800.0),
+            ("2h", 7200.0),
+            ("1d", 86400.0),
+        ] {
             let expected = Duration::from_secs_f64(seconds);
             assert_eq!(time(text), Ok(Asked::At(expected)), "{text}");
         }
-        for text in ["0", "-1", "", "m", "1d", "inf"] {
+        for text in ["0", "-1", "", "m", "1w", "inf"] {
             assert!(time(text).is_err(), "{text}");
         }
     }

@@ -23,8 +23,8 @@ use ohoci_image::Digest;
 use ohoci_layer::LayerPath;
 use ohoci_sandbox::merged::{Merged, Node, dates};
 
+use super::failure::Failure;
 use super::index::{Index, ListedKind};
-use super::keep::Failure;
 use super::record::{Dependent, Record, VERSION, as_path};
 use super::store::{Asked, Held, Kind, LayerStore, Making};
 use super::write;

@@ -17,13 +17,14 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 use ohoci_compose::compose::ImageLayer;
 use ohoci_image::Digest;
 use ohoci_layer::limits::Budget;
-use ohoci_layer::{ChangesError, read_changes};
+use ohoci_layer::read_changes;
 use ohoci_store::{BodyError, Error, ErrorKind};
 
+use super::failure::Failure;
 use super::prune::Retention;
 use super::stack::Stack;
 use super::store::{Asked, Held, Kind, LayerStore, Making};
-use super::write::{Staging, WriteError, write};
+use super::write::{Staging, write};
 
 /// Brings layers, lowest first, into the store, where they are not there yet, and gives what an
 /// overlay of them is mounted from. `what` is what is being done, for messages: `cannot run
@@ -143,36 +144,6 @@ impl<R: Read> Read for Stoppable<R> {
             true => self.inner.read(buffer),
             false => Err(io::Error::other("it was interrupted")),
         }
-    }
-}
-
-/// Why a layer could not be unpacked, or a stack not be made.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Layer(ChangesError),
-    Write(WriteError),
-    Io(io::Error),
-    Unfit(String),
-}
-
-impl Failure {
-    pub(crate) fn into_error(self, what: &str) -> Error {
-        match self {
-            Self::Layer(ChangesError::Keep { path, error }) => {
-                let message = format!("cannot write {path}: {error}");
-                Error::io(what, io::Error::new(error.kind(), message))
-            }
-            Self::Layer(error) => Error::new(ErrorKind::Unsupported, what, error.to_string()),
-            Self::Write(error) => Error::io(what, io::Error::new(error.kind(), error.to_string())),
-            Self::Io(error) => Error::io(what, error),
-            Self::Unfit(why) => Error::new(ErrorKind::Unsupported, what, why),
-        }
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
     }
 }
 

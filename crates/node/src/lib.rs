@@ -15,6 +15,7 @@
 //! ```
 
 mod adjust;
+mod failure;
 mod index;
 mod keep;
 mod lock;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ohoci_image::Digest;
 
 use super::adjust;
-use super::keep::Failure;
+use super::failure::Failure;
 use super::record::Dependent;
 use super::store::{Held, LayerStore};
 

@@ -4,6 +4,7 @@
 pub mod abstract_sockets;
 pub mod bubblewrap;
 pub mod cgroup;
+mod clean_path;
 mod control_group;
 pub mod covers;
 pub mod defaults;

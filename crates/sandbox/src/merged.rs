@@ -17,7 +17,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::root::cleaned;
+use super::clean_path::cleaned;
 
 /// Says that a directory hides what lies below it, where an ordinary user mounts (`userxattr`).
 pub const OPAQUE: &str = "user.overlay.opaque";

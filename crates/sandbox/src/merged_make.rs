@@ -8,8 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags, mkdirat, openat, readlinkat};
 use rustix::io::Errno;
 
+use super::clean_path::cleaned;
 use super::merged::{Merged, Node};
-use super::root::cleaned;
 
 impl Merged {
     /// The directory at a path, which is made in the topmost layer if it is missing; returned as it

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use ohoci_layer::beneath;
 
+pub use super::clean_path::cleaned;
 use super::merged::{Merged, Node};
 
 /// Largest file that is read out of a root, in bytes: they are lists of users and first lines.
@@ -324,22 +325,6 @@ fn holder(locks: &str, file: &str) -> Option<u32> {
             _ => None,
         }
     })
-}
-
-/// A path from the root, without `.` and `..`, which are taken away as text as Docker does.
-#[must_use]
-pub fn cleaned(path: &Path) -> PathBuf {
-    let mut clean = PathBuf::from("/");
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => {
-                clean.pop();
-            }
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    clean
 }
 
 /// The first word that names a program behind `#!`, and no more than a kernel would read.
