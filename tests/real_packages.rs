@@ -28,6 +28,7 @@ fn recipes(ohoci: &Ohoci) {
         "layers/minimal.toml",
         "layers/core.toml",
         "layers/python.toml",
+        "wrappers/lib/first",
         "wrappers/lib/places",
         "wrappers/oh-action-execution-server",
         "wrappers/oh-bash",

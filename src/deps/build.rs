@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use clap::Args;
 use serde::Serialize;
@@ -22,6 +22,7 @@ use ohoci_compose::attach::{self, Attached};
 use ohoci_compose::report::ComposeReport;
 use ohoci_deps::audit::{Audit, Severity};
 use ohoci_deps::build::PackedFeature;
+use ohoci_deps::fetching::Missing;
 use ohoci_deps::recipe::Selection;
 use ohoci_deps::{Build, BuildObserver, Built, NewLock};
 use ohoci_image::media_type::Compression;
@@ -43,6 +44,11 @@ pub struct Arguments {
     /// The profile or feature, such as layers/minimal.toml
     #[arg(value_name = "RECIPE")]
     pub recipe: PathBuf,
+
+    /// Set a value that the recipe names in `[python.set]`, such as server=1.34.0, and use a lock of
+    /// its own for it; repeatable
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
 
     /// Where the image goes: REGISTRY/NAME:TAG, oci:DIR:TAG or oci-archive:FILE:TAG; repeatable
     #[arg(long, short = 'o', visible_alias = "output", value_name = "REF")]
@@ -125,9 +131,27 @@ impl BuildObserver for Teller<'_> {
         self.progress.suspend(|| lock::tell_new(made));
     }
 
+    fn gone(&self, missing: &Missing) {
+        self.progress.suspend(|| {
+            output::warning(&format!(
+                "mirrors no longer have what was locked, so what they have now is locked instead \
+                 (--locked fails): {}",
+                missing.to_string().replace('\n', "; ")
+            ));
+        });
+    }
+
     fn limited(&self, limiter: &Limiter) {
         self.progress.suspend(|| self.limits.tell(limiter));
     }
+}
+
+/// What tells this program from one that was compiled from something else: its file, by size and time.
+/// Nothing is kept where that cannot be read.
+fn maker() -> Option<String> {
+    let file = fs_err::metadata(std::env::current_exe().ok()?).ok()?;
+    let modified = file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(format!("{} {}", file.len(), modified.as_nanos()))
 }
 
 pub(super) async fn run(
@@ -135,7 +159,7 @@ pub(super) async fn run(
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
     let started = Instant::now();
-    let recipe = recipe(&arguments.recipe)?;
+    let recipe = recipe(&arguments.recipe, &arguments.set)?;
     let push = targets(&arguments.push)?;
     if arguments.attach_sbom {
         attachable(&push)?;
@@ -161,6 +185,7 @@ pub(super) async fn run(
         created: epoch(&context)?,
         threads,
         limits: arguments.limits.limits(&context.work_dir, 1, Some(TIME)),
+        maker: maker(),
     };
     let progress = Progress::start();
     let teller = Teller {

@@ -101,14 +101,36 @@ fn resolve(recipe: &Recipe, error: &LockingError) -> Failure {
     let what = format!("cannot lock {}", recipe.source.path().display());
     let hint = match error {
         LockingError::Recipe(errors) => return unusable(&what, errors),
-        LockingError::Repository(RepositoryError::NoMirror { .. }) => Some(
-            "mirrors come from apt's configuration of this machine, or from `debian` below \
-             [mirrors] in ohoci.toml; keys from apt's, or from `keyring` in the recipe",
-        ),
+        LockingError::Repository(RepositoryError::NoMirror { suite, reasons }) => {
+            return hinted(
+                Failure::new(what, error.to_string()),
+                Some(&mirrors(suite, reasons)),
+            );
+        }
         LockingError::Python { hint, .. } | LockingError::Source { hint, .. } => hint.as_deref(),
         _ => None,
     };
     hinted(Failure::new(what, error.to_string()), hint)
+}
+
+/// What helps where no mirror has a distribution: this machine's apt may be another distribution's, or
+/// none at all.
+fn mirrors(suite: &str, reasons: &[(String, String)]) -> String {
+    let set = "name a mirror of Debian in ohoci.toml, `[mirrors]` and below it \
+               `debian = [\"https://mirror.example/debian\"]`";
+    let keys = "its keys come from Debian's package debian-archive-keyring, or from `keyring` in the \
+                recipe";
+    if reasons.is_empty() {
+        return format!("this machine has no apt to take a mirror from: {set}; {keys}");
+    }
+    let is_elsewhere = |(_, why): &(String, String)| why.contains("404") || why.contains("410");
+    match reasons.iter().all(is_elsewhere) {
+        true => format!(
+            "the mirrors of this machine's apt are another distribution's, or do not have {suite} any \
+             more: {set}; {keys}"
+        ),
+        false => format!("mirrors come from apt's configuration of this machine, or {set}; {keys}"),
+    }
 }
 
 /// A recipe that does not become an image.

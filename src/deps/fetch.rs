@@ -24,6 +24,11 @@ pub struct Arguments {
     #[arg(value_name = "RECIPE")]
     pub recipe: PathBuf,
 
+    /// Set a value that the recipe names in `[python.set]`, such as server=1.34.0, and use a lock of
+    /// its own for it; repeatable
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+
     /// Only for this platform; repeatable
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Vec<Platform>,
@@ -42,7 +47,7 @@ pub(super) async fn run(
             "--no-cache leaves no place to keep what is downloaded",
         ));
     }
-    let recipe = recipe(&arguments.recipe)?;
+    let recipe = recipe(&arguments.recipe, &arguments.set)?;
     let platforms = platforms(&arguments.platform, &recipe)?;
     let lock =
         ohoci_deps::current(&recipe).map_err(|error| failures::current_lock(&recipe, &error))?;

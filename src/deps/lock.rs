@@ -27,6 +27,11 @@ pub struct Arguments {
     #[arg(value_name = "RECIPE")]
     pub recipe: PathBuf,
 
+    /// Set a value that the recipe names in `[python.set]`, such as server=1.34.0, and use a lock of
+    /// its own for it; repeatable
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+
     /// Ask no mirror and write nothing; end with 4 when the lock is not that of the recipe
     #[arg(long, conflicts_with = "update")]
     pub check: bool,
@@ -63,7 +68,7 @@ pub(super) async fn run(
     arguments: &Arguments,
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
-    let recipe = recipe(&arguments.recipe)?;
+    let recipe = recipe(&arguments.recipe, &arguments.set)?;
     if arguments.check {
         return check(&recipe, arguments.format);
     }
@@ -101,6 +106,10 @@ pub(crate) fn tell_new(made: &NewLock) {
     for note in &made.notes {
         output::warning(note);
     }
+    // Of a first lock everything would be new.
+    if !made.changes.changed.is_empty() || !made.changes.removed.is_empty() {
+        moved(&made.changes);
+    }
     output::note(&format!("wrote {}", made.path.display()));
 }
 
@@ -131,7 +140,8 @@ fn platforms(recipe: &Recipe, lock: &Lock) -> Vec<PlatformReport> {
     platforms.collect()
 }
 
-fn tell(changes: &Changes, platforms: &[PlatformReport]) {
+/// What came, went and changed.
+fn moved(changes: &Changes) {
     for (sign, list) in [
         ('+', &changes.added),
         ('-', &changes.removed),
@@ -146,6 +156,10 @@ fn tell(changes: &Changes, platforms: &[PlatformReport]) {
             output::note(&format!("{sign} {} {versions}", change.name));
         }
     }
+}
+
+fn tell(changes: &Changes, platforms: &[PlatformReport]) {
+    moved(changes);
     for platform in platforms {
         output::note(&format!(
             "{}: {} packages, {}",

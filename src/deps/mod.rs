@@ -21,7 +21,7 @@ use super::progress::Progress;
 use failures::unusable;
 use ohoci_compose::Observer;
 use ohoci_deps::Session;
-use ohoci_deps::recipe::Recipe;
+use ohoci_deps::recipe::{Recipe, Values};
 
 /// What can be done with layers.
 #[derive(Subcommand, Clone, Debug)]
@@ -47,9 +47,17 @@ pub(super) async fn run(
     }
 }
 
-/// Reads a recipe.
-pub(super) fn recipe(path: &Path) -> Result<Recipe, Failure> {
-    Recipe::load(path).map_err(|error| {
+/// Reads a recipe, with values that are set on the command line, `NAME=VALUE`.
+pub(super) fn recipe(path: &Path, set: &[String]) -> Result<Recipe, Failure> {
+    let values = set.iter().map(|text| {
+        let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+        let (name, value) = pair.ok_or_else(|| {
+            Failure::usage(format!("--set {text}: it is not of the form NAME=VALUE"))
+        })?;
+        Ok((name.to_owned(), value.to_owned()))
+    });
+    let values = values.collect::<Result<Values, Failure>>()?;
+    Recipe::load_with(path, values).map_err(|error| {
         unusable(
             &format!("cannot use the recipe {}", path.display()),
             &[error],

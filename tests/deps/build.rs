@@ -216,3 +216,38 @@ fn parts_of_a_recipe_are_built_alone() {
     assert!(layers(&["--without", "core"], 2).contains("needs core"));
     assert!(layers(&["--without", "cor"], 2).contains("core"));
 }
+
+#[test]
+fn layers_that_nothing_has_changed_of_are_not_made_again() {
+    let project = project();
+    let build = |out: &str| {
+        let push = format!("oci:{out}:1");
+        let arguments = ["build", "layers/core.toml", "-o", &push, "--format", "json"];
+        let (stdout, _) = project.deps(0, &arguments);
+        let report: Value = serde_json::from_str(&stdout).unwrap();
+        report
+    };
+    let first = build("one");
+    // Not even the packages are needed any more, nor the mirror.
+    for entry in fs_err::read_dir(project.ohoci.work().join("../cache/ohoci/blobs/sha256")).unwrap()
+    {
+        let path = entry.unwrap().path();
+        let is_deb = fs_err::read(&path).unwrap().starts_with(b"!<arch>");
+        if is_deb {
+            fs_err::remove_file(path).unwrap();
+        }
+    }
+    project.mirror.take_requests();
+    let again = build("two");
+    assert_eq!(project.asked_for(), []);
+    assert_eq!(again["digest"], first["digest"]);
+    assert_eq!(again["platformsBuilt"], first["platformsBuilt"]);
+    // A file of the recipe's counts, and so does the recipe.
+    project
+        .ohoci
+        .write("work/oh-tool", "#!/openhands/tools/bin/tool\n# other\n");
+    let other = build("three");
+    assert_ne!(other["digest"], first["digest"]);
+    assert_ne!(project.asked_for(), []);
+    assert_eq!(build("four")["digest"], other["digest"]);
+}

@@ -159,6 +159,31 @@ fn what_has_left_the_mirrors_is_named_with_the_ways_out() {
 }
 
 #[test]
+fn a_build_takes_what_mirrors_have_now_unless_it_is_to_be_as_locked() {
+    let project = Project::new();
+    let old = project.locked();
+    // A version that has superseded the locked one, as every few days.
+    let newer = archive()
+        .package(super::tool("amd64", "1.1-1"))
+        .package(super::tool("arm64", "1.1-1"));
+    project.publish(&newer);
+    project.mirror.remove(TOOL);
+    let build = ["build", "layers/core.toml", "-o", "oci:out:1"];
+    let (_, stderr) = project.deps(1, &[&build[..], &["--locked"]].concat());
+    assert!(stderr.contains("404 Not Found"), "{stderr}");
+    assert_eq!(project.lock(), old);
+    let (_, stderr) = project.deps(0, &build);
+    assert!(
+        stderr.contains("mirrors no longer have what was locked")
+            && stderr.contains("~ tool 1.0-1 → 1.1-1"),
+        "{stderr}"
+    );
+    assert_ne!(project.lock(), old);
+    // Which is the lock from then on.
+    project.deps(0, &[&build[..], &["--locked"]].concat());
+}
+
+#[test]
 fn an_archive_of_snapshots_has_what_has_left_the_mirrors() {
     let project = Project::new();
     project.locked();

@@ -3,6 +3,7 @@
 
 mod compiled;
 mod error;
+mod kept;
 
 pub use error::BuildError;
 
@@ -10,13 +11,14 @@ use std::fmt::Debug;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::assemble::{Assembled, assemble};
 use super::audit::Audit;
 use super::fetch::Fetcher;
+use super::fetching::Missing;
 use super::lock::{Lock, LockedFile};
-use super::locked::{NewLock, current_or_new};
+use super::locked::{self, NewLock, current_or_new};
 use super::recipe::{Recipe, Selection};
 use super::sbom;
 use super::session::Session;
@@ -60,12 +62,18 @@ pub struct Build<'a> {
     pub threads: NonZeroUsize,
     /// Of what runs, which is the interpreter that compiles modules.
     pub limits: Limits,
+    /// What tells this program from others, which may make other layers of the same recipe: layers are
+    /// kept in the cache, and count where all that they were made from is the same, this as well. `None`
+    /// keeps none.
+    pub maker: Option<String>,
 }
 
 /// Is told what a build does besides moving bytes.
 pub trait BuildObserver: Debug + Send + Sync {
-    /// The recipe had no lock of its own: this one was made and written.
+    /// The recipe had no lock of its own, or what it named was gone: this one was made and written.
     fn locked(&self, lock: &NewLock);
+    /// Mirrors have moved on from what was locked, and what they have now is locked instead.
+    fn gone(&self, missing: &Missing);
     /// Something is about to run, within these limits.
     fn limited(&self, limiter: &Limiter);
 }
@@ -108,7 +116,7 @@ pub struct BuiltPlatform {
 }
 
 /// A feature's layer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PackedFeature {
     /// The feature.
@@ -147,13 +155,26 @@ pub async fn build(
     let compiling = compiled::platform(&recipe, &build.platforms)?;
     let may_make = !build.locked && !build.offline;
     let tell = |made: &NewLock| observer.locked(made);
-    let lock = current_or_new(whole, may_make, session, &tell).await?;
+    let mut lock = current_or_new(whole, may_make, session, &tell).await?;
     let fetcher = session.fetcher();
-    if !build.offline {
+    let first = Work {
+        build,
+        recipe: &recipe,
+        lock: &lock,
+        fetcher: &fetcher,
+        session,
+        observer,
+    };
+    let is_kept = tokio::task::block_in_place(|| first.is_kept())?;
+    if !build.offline && !is_kept {
         let needed: Vec<Platform> = build.platforms.iter().chain(&compiling).cloned().collect();
-        session
-            .fetch_with(&fetcher, &recipe, &lock, &needed)
-            .await?;
+        let fetched = session.fetch_with(&fetcher, &recipe, &lock, &needed).await;
+        if let Err(missing) = fetched {
+            lock = newer(build, session, observer, missing).await?;
+            session
+                .fetch_with(&fetcher, &recipe, &lock, &needed)
+                .await?;
+        }
     }
     let work = Work {
         build,
@@ -186,6 +207,26 @@ pub async fn build(
     Ok(built)
 }
 
+/// A lock of what mirrors have now, where all that is wrong with one is that they have moved on. What was
+/// there is not lost: the old one is in whatever keeps the recipe's versions.
+async fn newer(
+    build: &Build<'_>,
+    session: &Session<'_>,
+    observer: &dyn BuildObserver,
+    missing: Missing,
+) -> Result<Lock, BuildError> {
+    if build.locked || !missing.is_gone() {
+        return Err(missing.into());
+    }
+    let made = Box::pin(locked::lock(build.recipe, &[], session)).await?;
+    if !made.written {
+        return Err(missing.into());
+    }
+    observer.gone(&missing);
+    observer.locked(&made);
+    Ok(made.lock)
+}
+
 /// A build whose packages are there.
 struct Work<'a> {
     build: &'a Build<'a>,
@@ -203,25 +244,62 @@ impl Work<'_> {
         &self,
         compiling: Option<&Platform>,
     ) -> Result<(Vec<BuiltPlatform>, Vec<LocalLayer>), BuildError> {
-        let here = compiling.map(|platform| self.assembled(platform));
-        let here = here.transpose()?;
+        let mut here: Option<Assembled> = None;
         let mut built = Vec::new();
         let mut layers = Vec::new();
         for platform in &self.build.platforms {
-            let mut assembled = self.assembled(platform)?;
-            if !assembled.audit.passed() {
-                return Err(BuildError::Audit {
-                    platform: Box::new(platform.clone()),
-                    audit: Box::new(assembled.audit),
-                });
-            }
-            let here = here.as_ref().filter(|_| !compiled::runs_here(platform));
-            self.compile(&mut assembled, here).await?;
-            let (one, local) = tokio::task::block_in_place(|| self.packed(assembled))?;
+            let key = tokio::task::block_in_place(|| self.key(platform))?;
+            let kept = key.as_ref().and_then(|key| self.kept(platform, key));
+            let (one, local) = match kept {
+                Some(kept) => kept,
+                None => {
+                    if here.is_none() {
+                        here = compiling
+                            .map(|platform| self.assembled(platform))
+                            .transpose()?;
+                    }
+                    self.made(platform, here.as_ref(), key.as_deref()).await?
+                }
+            };
             built.push(one);
             layers.extend(local);
         }
         Ok((built, layers))
+    }
+
+    /// Whether the layers of all platforms are kept.
+    fn is_kept(&self) -> Result<bool, BuildError> {
+        for platform in &self.build.platforms {
+            let key = self.key(platform)?;
+            if key.and_then(|key| self.kept(platform, &key)).is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the layers of one platform, and keeps them under `key`.
+    async fn made(
+        &self,
+        platform: &Platform,
+        here: Option<&Assembled>,
+        key: Option<&str>,
+    ) -> Result<(BuiltPlatform, Vec<LocalLayer>), BuildError> {
+        let mut assembled = self.assembled(platform)?;
+        if !assembled.audit.passed() {
+            return Err(BuildError::Audit {
+                platform: Box::new(platform.clone()),
+                audit: Box::new(assembled.audit),
+            });
+        }
+        let here = here.filter(|_| !compiled::runs_here(platform));
+        self.compile(&mut assembled, here).await?;
+        let (one, local, are_kept) =
+            tokio::task::block_in_place(|| self.packed(assembled, key.is_some()))?;
+        if let Some(key) = key.filter(|_| are_kept) {
+            self.keep(key, &one, &local);
+        }
+        Ok((one, local))
     }
 
     fn assembled(&self, platform: &Platform) -> Result<Assembled, BuildError> {
@@ -234,8 +312,12 @@ impl Work<'_> {
         Ok(assembled?)
     }
 
-    /// Packs the layers of one platform.
-    fn packed(&self, assembled: Assembled) -> Result<(BuiltPlatform, Vec<LocalLayer>), BuildError> {
+    /// Packs the layers of one platform, and says whether the cache has all of them, where it is to.
+    fn packed(
+        &self,
+        assembled: Assembled,
+        keep: bool,
+    ) -> Result<(BuiltPlatform, Vec<LocalLayer>, bool), BuildError> {
         let platform = assembled.platform;
         self.step(format!("packing {platform}"));
         let options = PackOptions {
@@ -244,6 +326,8 @@ impl Work<'_> {
             threads: self.build.threads,
             ..PackOptions::default()
         };
+        let cache = &self.session.resolver.cache;
+        let mut are_kept = keep;
         let mut edits = 0;
         let mut layers = Vec::new();
         let mut local = Vec::new();
@@ -252,6 +336,7 @@ impl Work<'_> {
             let created_by = format!("ohoci deps build: {}", layer.feature);
             let packed = pack_tree(layer.tree, created_by, &options, self.session.work_dir)
                 .map_err(|error| pack_error(&error))?;
+            are_kept = are_kept && kept::keep_bytes(cache, &packed);
             layers.push(PackedFeature {
                 feature: layer.feature.clone(),
                 digest: packed.descriptor.digest.to_string(),
@@ -271,7 +356,7 @@ impl Work<'_> {
             edits,
             layers,
         };
-        Ok((built, local))
+        Ok((built, local, are_kept))
     }
 
     fn step(&self, what: String) {

@@ -7,6 +7,7 @@
 //! use std::num::NonZeroUsize;
 //! use std::path::Path;
 //!
+//! use ohoci_deps::fetching::Missing;
 //! use ohoci_deps::recipe::{Recipe, Selection};
 //! use ohoci_deps::{Build, BuildObserver, NewLock, Session, build};
 //! use ohoci_image::media_type::Compression;
@@ -16,6 +17,7 @@
 //! struct Quiet;
 //! impl BuildObserver for Quiet {
 //!     fn locked(&self, _: &NewLock) {}
+//!     fn gone(&self, _: &Missing) {}
 //!     fn limited(&self, _: &Limiter) {}
 //! }
 //!
@@ -33,6 +35,7 @@
 //!     created: None,
 //!     threads: NonZeroUsize::MIN,
 //!     limits: Limits::default(),
+//!     maker: None,
 //! };
 //! let built = build(&job, session, &Quiet).await?;
 //! println!("{}", built.report.digest);

@@ -25,7 +25,7 @@ pub(super) fn source(request: &Request) -> Result<Option<BaseSource>, Failure> {
     let Some(path) = &request.base_recipe else {
         return Ok(None);
     };
-    let recipe = deps::recipe(path)?;
+    let recipe = deps::recipe(path, &[])?;
     if recipe.rootfs().is_none() {
         let what = format!("{} is no recipe of a system of its own", path.display());
         return Err(Failure::new(what, "it has no [rootfs] table").hinted(

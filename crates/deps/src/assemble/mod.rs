@@ -12,4 +12,4 @@ mod sources;
 
 pub use error::AssembleError;
 pub use features::{Assembled, AssembledLayer, assemble};
-pub(crate) use sources::digest_of;
+pub(crate) use sources::{digest_of, local_inputs};

@@ -69,6 +69,15 @@ pub(super) fn local(feature: &Feature, spool: &Spool) -> Result<Vec<Tree>, Assem
     Ok(trees)
 }
 
+/// All that lies on this machine of a feature: its directories, local archives and wrappers.
+pub(crate) fn local_inputs(feature: &Feature, spool: &Spool) -> Result<Vec<Tree>, AssembleError> {
+    let mut trees = local(feature, spool)?;
+    let mut wrappers = Tree::new();
+    add_wrappers(feature, &mut wrappers)?;
+    trees.push(wrappers);
+    Ok(trees)
+}
+
 /// The digest of a file's content, which is at its start again then.
 pub(crate) fn digest_of(file: &mut fs_err::File, like: &Digest) -> std::io::Result<Digest> {
     use std::io::{Read as _, Seek as _};

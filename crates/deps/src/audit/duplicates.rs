@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::audited::Layer;
 use super::finding::{Finding, Rule, Severity};
@@ -17,7 +17,7 @@ const WORTH_SAYING: u64 = 256 << 10;
 const WORTH_COUNTING: u64 = 4 << 10;
 
 /// How much is there more than once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repeated {
     /// Files of some size whose content is in another file, too.
     pub files: u64,
@@ -60,7 +60,7 @@ pub(super) fn check(layers: &[Layer<'_>], findings: &mut Vec<Finding>) -> io::Re
                     file: path.to_string(),
                     layer: layer.to_owned(),
                     what: format!("has the same {size} bytes as {other}"),
-                    why: "a link would save them",
+                    why: "a link would save them".to_owned(),
                 });
             }
         }
@@ -108,7 +108,7 @@ fn same_path(
         file: path.to_string(),
         layer: layer.to_owned(),
         what,
-        why,
+        why: why.to_owned(),
     }))
 }
 

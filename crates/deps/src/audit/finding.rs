@@ -1,9 +1,9 @@
 //! What an audit has to say about a file.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The layer would not work everywhere, or harm a base: a build stops.
@@ -15,7 +15,7 @@ pub enum Severity {
 }
 
 /// The promise that a file does not keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// Entries stand below the prefix only, and none for the directories above it.
@@ -49,7 +49,7 @@ pub enum Rule {
 }
 
 /// One thing that was found.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
@@ -62,5 +62,5 @@ pub struct Finding {
     /// What is wrong, without the file's name.
     pub what: String,
     /// Why that matters.
-    pub why: &'static str,
+    pub why: String,
 }

@@ -27,7 +27,7 @@ pub(super) fn check(
                     file: path.to_string(),
                     layer: layer.name.to_owned(),
                     what,
-                    why,
+                    why: str::to_owned(why),
                 });
             };
             location(path, entry, options, &mut tell);

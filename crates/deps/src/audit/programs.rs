@@ -158,7 +158,7 @@ fn finding(
         file: path.to_string(),
         layer: layer.to_owned(),
         what,
-        why,
+        why: why.to_owned(),
     }
 }
 

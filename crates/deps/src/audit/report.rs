@@ -2,7 +2,7 @@
 
 use std::io;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::audited::{Layer, Options};
 use super::duplicates::{self, Repeated};
@@ -13,7 +13,7 @@ use super::programs;
 use ohoci_layer::Kind;
 
 /// What an audit found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Audit {
     /// The worst first, then by rule and file.
     pub findings: Vec<Finding>,
@@ -24,7 +24,7 @@ pub struct Audit {
 }
 
 /// A layer in numbers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LayerSummary {
     /// Its name.
     pub name: String,

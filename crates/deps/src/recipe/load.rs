@@ -13,6 +13,7 @@ use super::feature::Feature;
 use super::name::FeatureName;
 use super::profile::{DEFAULT_PREFIX, Profile};
 use super::rootfs::RootFs;
+use super::settable::{self, Values};
 use super::source_file::SourceFile;
 use super::sources::Python;
 use crate::python;
@@ -39,6 +40,8 @@ pub struct Recipe {
     pub patch: ConfigPatch,
     /// The file.
     pub source: SourceFile,
+    /// What was set to other values than the recipe's own.
+    pub set: Values,
 }
 
 /// Which of the two kinds of files one is.
@@ -55,9 +58,17 @@ impl Recipe {
     /// A file that cannot be read, something in it that is not known or not possible, with line
     /// and column.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, Values::new())
+    }
+
+    /// The same with values that count before the recipe's own.
+    ///
+    /// # Errors
+    /// As [`Recipe::load`], and for a value that nothing in it names.
+    pub fn load_with(path: &Path, set: Values) -> Result<Self, ConfigError> {
         let source = SourceFile::read(path)?;
         let peek: Peek = source.parse()?;
-        let recipe = match (peek.profile, peek.name) {
+        let mut recipe = match (peek.profile, peek.name) {
             (Some(_), _) => Self::of_profile(source)?,
             (None, Some(_)) => Self::of_feature(source)?,
             (None, None) => {
@@ -68,13 +79,44 @@ impl Recipe {
             }
         };
         recipe.check_archives()?;
+        recipe.fill(set)?;
         Ok(recipe)
     }
 
-    /// The file that its lock is kept in: beside the recipe.
+    /// Puts values where requirements name them.
+    fn fill(&mut self, set: Values) -> Result<(), ConfigError> {
+        let mut known: BTreeSet<String> = BTreeSet::new();
+        for feature in &mut self.features {
+            let source = &feature.source;
+            if let Some(python) = &mut feature.python {
+                known.extend(python.set.keys().cloned());
+                settable::fill(python, &set).map_err(|why| ConfigError::new(source.path(), why))?;
+            }
+        }
+        if let Some(name) = set.keys().find(|name| !known.contains(*name)) {
+            let error = ConfigError::new(
+                self.source.path(),
+                format!("nothing in it is called {name}, so it cannot be set"),
+            );
+            return Err(if known.is_empty() {
+                error
+            } else {
+                let known: Vec<String> = known.into_iter().collect();
+                error.hinted(format!("there is {}", known.join(", ")))
+            });
+        }
+        self.set = set;
+        Ok(())
+    }
+
+    /// The file that its lock is kept in: beside the recipe, and one of its own where values were set.
     #[must_use]
     pub fn lock_path(&self) -> PathBuf {
-        self.source.path().with_extension("lock")
+        let path = self.source.path();
+        if self.set.is_empty() {
+            return path.with_extension("lock");
+        }
+        path.with_extension(format!("{}.lock", settable::in_name(&self.set)))
     }
 
     /// What makes it a system of its own, if it is one.
@@ -111,6 +153,7 @@ impl Recipe {
             features,
             patch: profile.patch,
             source,
+            set: Values::new(),
         })
     }
 
@@ -129,6 +172,7 @@ impl Recipe {
             features,
             patch: ConfigPatch::default(),
             source,
+            set: Values::new(),
         })
     }
 

@@ -16,8 +16,11 @@ use ohoci_image::Digest;
 pub struct Python {
     /// The interpreter's version, such as `3.13`.
     pub version: String,
-    /// Requirements (PEP 508).
+    /// Requirements (PEP 508), with values of `set` in the place of `${NAME}` once a recipe is read.
     pub requirements: Vec<String>,
+    /// Values that requirements name as `${NAME}`, and whoever builds may set to others.
+    #[serde(default)]
+    pub set: BTreeMap<String, String>,
     /// Packages without wheels, which are pure Python and made into wheels without being run.
     #[serde(default)]
     pub allow_sdist: Vec<String>,

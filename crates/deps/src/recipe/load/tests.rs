@@ -265,3 +265,31 @@ fn files_that_are_no_recipes_are_named() {
     assert!(layers.complaint("y").0.starts_with("y.toml:3:10: "));
     assert!(layers.complaint("z").0.starts_with("z.toml: "));
 }
+
+#[test]
+fn values_that_are_set_have_a_lock_of_their_own() {
+    let layers = Layers::new(&[(
+        "server",
+        "name = \"server\"\nplatforms = [\"linux/amd64\"]\n[python]\nversion = \"3.13\"\n\
+         requirements = [\"a==${server}\"]\ntarget = \"x\"\n[python.set]\nserver = \"1.58.2\"\n",
+    )]);
+    let path = layers.0.path().join("server.toml");
+    let of = |name: &str, value: &str| {
+        Recipe::load_with(&path, [(name.to_owned(), value.to_owned())].into())
+    };
+    let plain = Recipe::load(&path).unwrap();
+    let other = of("server", "1.34.0").unwrap();
+    let requirements = |recipe: &Recipe| recipe.features[0].python.clone().unwrap().requirements;
+    assert_eq!(requirements(&plain), ["a==1.58.2"]);
+    assert_eq!(requirements(&other), ["a==1.34.0"]);
+    assert!(plain.lock_path().ends_with("server.lock"));
+    assert!(other.lock_path().ends_with("server.server-1.34.0.lock"));
+    let unknown = of("sever", "1").unwrap_err();
+    assert!(
+        unknown
+            .to_string()
+            .contains("nothing in it is called sever"),
+        "{unknown}"
+    );
+    assert!(of("server", "1; x").is_err());
+}
