@@ -229,12 +229,13 @@ fn layers_that_nothing_has_changed_of_are_not_made_again() {
     };
     let first = build("one");
     // Not even the packages are needed any more, nor the mirror.
-    for entry in fs_err::read_dir(project.ohoci.work().join("../cache/ohoci/blobs/sha256")).unwrap()
-    {
-        let path = entry.unwrap().path();
-        let is_deb = fs_err::read(&path).unwrap().starts_with(b"!<arch>");
-        if is_deb {
-            fs_err::remove_file(path).unwrap();
+    let blobs = project.ohoci.work().join("../cache/ohoci/blobs/sha256");
+    for folder in fs_err::read_dir(blobs).unwrap() {
+        for entry in fs_err::read_dir(folder.unwrap().path()).unwrap() {
+            let path = entry.unwrap().path();
+            if fs_err::read(&path).unwrap().starts_with(b"!<arch>") {
+                fs_err::remove_file(path).unwrap();
+            }
         }
     }
     project.mirror.take_requests();

@@ -36,6 +36,8 @@ skip-build-script = ["func-timeout"]
 target = "poetry/oh"
 [python.exclude]
 poetry = "for whoever develops it"
+[python.set]
+server = "1.58.2"
 
 [npm]
 lockfile = "package-lock.json"
