@@ -9,16 +9,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
 use tempfile::TempDir;
 
 use ohoci_image::media_type::is_document;
-use ohoci_image::{Content, Manifest};
+use ohoci_image::{Content, Descriptor, Manifest};
 
 use super::error::failure;
 use super::layout::LayoutTarget;
-use super::layout::target::listed;
+use super::layout::target::{listed, place_in};
 use super::tar_write::Output;
 use super::{Arrival, Error, ErrorKind, Offer, Source, Target};
 
@@ -102,6 +103,33 @@ impl Collection {
         Ok(staging)
     }
 
+    /// Takes a blob; see [`Target::place_blob`].
+    pub(super) async fn place_blob(&self, offer: &Offer) -> Result<Arrival, Error> {
+        if offer.body.is_none() && self.existing().is_none() {
+            return Err(Error::new(
+                ErrorKind::WouldUpload,
+                format!(
+                    "cannot put blob {} into {}",
+                    offer.descriptor.digest, self.label
+                ),
+                "an archive holds every blob itself, and its bytes may not be moved",
+            ));
+        }
+        place_in(self.staging()?.target.layout()?, offer, &self.label).await
+    }
+
+    /// Takes a small blob; see [`Target::place_document`].
+    pub(super) async fn place_document(
+        &self,
+        descriptor: &Descriptor,
+        bytes: Bytes,
+    ) -> Result<Arrival, Error> {
+        self.staging()?
+            .target
+            .place_document(descriptor, bytes)
+            .await
+    }
+
     /// Notes that a name was found in the old file.
     pub(super) fn report(&self, name: &str) {
         let mut state = self.state();
@@ -155,15 +183,6 @@ impl Collection {
     pub(super) fn replaced(&self) -> Vec<String> {
         self.state().replaced.clone()
     }
-}
-
-/// What to say when a blob is neither there nor offered with its bytes.
-pub(super) fn refuse_upload(offer: &Offer, label: &str) -> Error {
-    Error::new(
-        ErrorKind::WouldUpload,
-        format!("cannot put blob {} into {label}", offer.descriptor.digest),
-        "an archive holds every blob itself, and its bytes may not be moved",
-    )
 }
 
 /// Copies an image from one place to another, with everything it lists.

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use ohoci_image::manifest::MAX_SIZE;
 use ohoci_image::{Descriptor, Digest, Manifest, Pointer};
 
-use super::archive::{Collection, copy, refuse_upload};
+use super::archive::{Collection, copy};
 use super::blob_file::BlobFiles;
 use super::diff_ids;
 use super::error::failure;
 use super::layout::LayoutSource;
 use super::layout::source::IndexPlace;
-use super::layout::target::{blocking, listed, place_in};
+use super::layout::target::{blocking, listed};
 use super::tar_file::TarFile;
 use super::tar_write::write_archive;
 use super::{Arrival, Error, ErrorKind, Offer, Source as _, Target};
@@ -198,11 +198,7 @@ impl Target for OciArchiveTarget {
     }
 
     async fn place_blob(&self, offer: &Offer) -> Result<Arrival, Error> {
-        if offer.body.is_none() && self.collection.existing().is_none() {
-            return Err(refuse_upload(offer, self.collection.label()));
-        }
-        let staging = self.collection.staging()?;
-        place_in(staging.target.layout()?, offer, self.collection.label()).await
+        self.collection.place_blob(offer).await
     }
 
     async fn place_document(
@@ -210,8 +206,7 @@ impl Target for OciArchiveTarget {
         descriptor: &Descriptor,
         bytes: Bytes,
     ) -> Result<Arrival, Error> {
-        let staging = self.collection.staging()?;
-        staging.target.place_document(descriptor, bytes).await
+        self.collection.place_document(descriptor, bytes).await
     }
 
     async fn place_manifest(&self, manifest: &Manifest, tags: &[String]) -> Result<(), Error> {
@@ -275,12 +270,12 @@ fn write(layout: &Layout, path: &Path, label: &str) -> Result<(), Error> {
         }
     }
     write_archive(path, label, |tar| {
-        tar.directory("blobs/")?;
+        tar.directory("blobs")?;
         let mut algorithm = None;
         for digest in &blobs {
             if algorithm != Some(digest.algorithm()) {
                 algorithm = Some(digest.algorithm());
-                tar.directory(&format!("blobs/{}/", digest.algorithm().name()))?;
+                tar.directory(&format!("blobs/{}", digest.algorithm().name()))?;
             }
             let region = layout.find(digest)?.ok_or_else(|| {
                 io::Error::new(io::ErrorKind::NotFound, format!("blob {digest} is gone"))

@@ -1,57 +1,50 @@
 //! Writing archives: the same content gives the same bytes, and the file appears at once.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use tar::{Builder, EntryType, Header};
 
 use super::error::failure;
 use super::{Error, ErrorKind};
+use ohoci_layer::{Entry, Kind, LayerPath, tar_write};
 use ohoci_layout::region::Region;
 use ohoci_layout::staged;
 
 /// A tar of members that belong to nobody and have no time.
-pub(crate) struct TarWriter<W: Write>(Builder<W>);
+pub(crate) struct TarWriter<W>(tar_write::TarWriter<W>);
 
 impl<W: Write> TarWriter<W> {
     pub(crate) fn new(output: W) -> Self {
-        Self(Builder::new(output))
+        Self(tar_write::TarWriter::new(output))
     }
 
-    /// Adds a directory; its name ends in a slash.
+    /// Adds a directory.
     pub(crate) fn directory(&mut self, name: &str) -> io::Result<()> {
-        let mut header = header(EntryType::Directory, 0o755, 0);
-        self.0.append_data(&mut header, name, io::empty())
+        self.member(name, Entry::new(Kind::Directory, 0o755), &mut io::empty())
     }
 
     /// Adds a file with what a region holds.
     pub(crate) fn region(&mut self, name: &str, region: &Region) -> io::Result<()> {
-        let mut header = header(EntryType::Regular, 0o644, region.length());
-        self.0.append_data(&mut header, name, region.reader())
+        let entry = Entry::new(Kind::File(region.length()), 0o644);
+        self.member(name, entry, &mut region.reader())
     }
 
     /// Adds a small file.
-    pub(crate) fn bytes(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
-        let mut header = header(EntryType::Regular, 0o644, content.len() as u64);
-        self.0.append_data(&mut header, name, content)
+    pub(crate) fn bytes(&mut self, name: &str, mut content: &[u8]) -> io::Result<()> {
+        let entry = Entry::new(Kind::File(content.len() as u64), 0o644);
+        self.member(name, entry, &mut content)
+    }
+
+    fn member(&mut self, name: &str, entry: Entry<u64>, content: &mut dyn Read) -> io::Result<()> {
+        let path = LayerPath::parse(name.as_bytes()).map_err(io::Error::other)?;
+        self.0.append(&path, &entry, content)
     }
 
     /// Ends the tar.
     pub(crate) fn finish(self) -> io::Result<()> {
-        self.0.into_inner()?.flush()
+        self.0.finish()?.flush()
     }
-}
-
-fn header(kind: EntryType, mode: u32, size: u64) -> Header {
-    let mut header = Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    header.set_size(size);
-    header
 }
 
 /// Where an archive is written.

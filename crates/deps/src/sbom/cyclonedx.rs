@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{algorithm, components, date, identity};
+use super::component::{algorithm, components, date, identity};
 use crate::lock::Lock;
 use ohoci_image::Platform;
 

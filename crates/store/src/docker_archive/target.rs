@@ -14,10 +14,10 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
-use crate::archive::{Collection, copy, refuse_upload};
+use crate::archive::{Collection, copy};
 use crate::diff_ids;
 use crate::error::failure;
-use crate::layout::target::{blocking, listed, place_in};
+use crate::layout::target::{blocking, listed};
 use crate::tar_file::{Detected, decompressed, detect, read_full};
 use crate::tar_write::write_archive;
 use crate::{Arrival, Error, ErrorKind, MAX_DOCUMENT, Offer, Source as _, Target};
@@ -275,11 +275,7 @@ impl Target for DockerArchiveTarget {
     }
 
     async fn place_blob(&self, offer: &Offer) -> Result<Arrival, Error> {
-        if offer.body.is_none() && self.collection.existing().is_none() {
-            return Err(refuse_upload(offer, self.collection.label()));
-        }
-        let staging = self.collection.staging()?;
-        place_in(staging.target.layout()?, offer, self.collection.label()).await
+        self.collection.place_blob(offer).await
     }
 
     async fn place_document(
@@ -287,8 +283,7 @@ impl Target for DockerArchiveTarget {
         descriptor: &Descriptor,
         bytes: Bytes,
     ) -> Result<Arrival, Error> {
-        let staging = self.collection.staging()?;
-        staging.target.place_document(descriptor, bytes).await
+        self.collection.place_document(descriptor, bytes).await
     }
 
     async fn place_manifest(&self, manifest: &Manifest, tags: &[String]) -> Result<(), Error> {
