@@ -17,7 +17,7 @@ use detail::Wanted;
 pub use detail::{Detail, Fit, FitError};
 pub use listing::Listing;
 pub(super) use read::{cheap_listing, first_missing, first_text, known_listing, stands};
-pub use read::{files_of, listing_of};
+pub(crate) use read::{files_of, listing_of};
 
 use super::local::LocalLayer;
 use super::read::Found;

@@ -112,7 +112,7 @@ impl Job {
 
     /// Whether the result would be the base again, but for its history.
     #[must_use]
-    pub fn adds_nothing(&self) -> bool {
+    pub(crate) fn adds_nothing(&self) -> bool {
         self.base != Reference::Scratch
             && self.deps.is_empty()
             && self.layers.is_empty()

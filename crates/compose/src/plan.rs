@@ -63,7 +63,7 @@ pub enum Way {
 impl Way {
     /// Whether this way moves the blob's bytes for sure.
     #[must_use]
-    pub fn moves_bytes(&self) -> bool {
+    pub(crate) fn moves_bytes(&self) -> bool {
         matches!(self, Self::Upload | Self::Copy { .. })
     }
 

@@ -108,7 +108,7 @@ pub fn this_machine() -> Platform {
 
 /// The name that others can find an image by: only registries have one.
 #[must_use]
-pub fn public_name(reference: &Reference) -> Option<String> {
+pub(crate) fn public_name(reference: &Reference) -> Option<String> {
     reference.registry().map(ToString::to_string)
 }
 
@@ -343,7 +343,7 @@ fn check_platform(source: &dyn Source, image: &Image, choice: &Choice) -> Result
 ///
 /// # Errors
 /// When it is for another, is no image, or its config is unreadable.
-pub async fn expect_platform(
+pub(crate) async fn expect_platform(
     source: &dyn Source,
     manifest: &Manifest,
     wanted: &Platform,
@@ -357,7 +357,7 @@ pub async fn expect_platform(
 ///
 /// # Errors
 /// When the digest is another.
-pub fn expect_pin(
+pub(crate) fn expect_pin(
     reference: &Reference,
     pin: Option<&Digest>,
     root: &Manifest,

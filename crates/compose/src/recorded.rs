@@ -231,7 +231,7 @@ impl Recorded {
     ///
     /// # Errors
     /// When the record does not fit the image, or the images of an index have different ones.
-    pub fn local_layers(&self) -> Result<Vec<LocalLayer>, Error> {
+    pub(crate) fn local_layers(&self) -> Result<Vec<LocalLayer>, Error> {
         let mut common: Option<Vec<Carried>> = None;
         for image in &self.images {
             let intent = image
@@ -271,7 +271,7 @@ impl Recorded {
 
     /// Why the record does not fit the layers that there are, of the first image where it does not.
     #[must_use]
-    pub fn misfit(&self) -> Option<String> {
+    pub(crate) fn misfit(&self) -> Option<String> {
         self.images.iter().find_map(|image| {
             let intent = image.intent().ok().flatten()?;
             image.local(&intent).is_none().then(|| {

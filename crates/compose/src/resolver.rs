@@ -56,7 +56,7 @@ enum TargetKey {
 impl Destination {
     /// What names the result in this place: by digest in a registry, else as it was asked for.
     #[must_use]
-    pub fn result_reference(&self, digest: &Digest) -> String {
+    pub(crate) fn result_reference(&self, digest: &Digest) -> String {
         match self.references.first() {
             Some(Reference::Registry(reference)) => reference.at(digest).to_string(),
             Some(other) => other.to_string(),
@@ -72,7 +72,7 @@ impl Destination {
 
     /// The reference that stands for a tag, as it was asked for.
     #[must_use]
-    pub fn reference_of(&self, tag: &str) -> String {
+    pub(crate) fn reference_of(&self, tag: &str) -> String {
         self.references
             .iter()
             .find(|reference| tag_of(reference).as_deref() == Some(tag))
@@ -134,7 +134,7 @@ impl Resolver {
 
     /// What is in a layer that is known by its name.
     #[must_use]
-    pub fn own_layer(&self, name: &str) -> Option<Tree> {
+    pub(crate) fn own_layer(&self, name: &str) -> Option<Tree> {
         (self.own_layers)(name)
     }
 

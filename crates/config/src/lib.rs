@@ -15,7 +15,7 @@ pub use certificates::{HostCertificates, certificate_roots, certificates_for};
 pub use environment::{Environment, Variable};
 pub use error::ConfigError;
 pub use limits::{LimitSettings, NetworkSettings, StoreSettings};
-pub use load::{Config, PROJECT_FILE, user_file};
+pub use load::{Config, PROJECT_FILE};
 pub use mirrors::{PackageMirrors, Snapshot};
 pub use project::{ComposeDefaults, IfExists};
 pub use registries::{ClientIdentity, Mirror, RegistrySettings};

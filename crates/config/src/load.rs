@@ -21,7 +21,7 @@ const MAX_FILE: u64 = 1 << 20;
 
 /// The user's file: `ohoci/config.toml` below `$XDG_CONFIG_HOME`.
 #[must_use]
-pub fn user_file(environment: &Environment) -> Option<PathBuf> {
+pub(crate) fn user_file(environment: &Environment) -> Option<PathBuf> {
     Some(environment.config_home()?.join("ohoci/config.toml"))
 }
 

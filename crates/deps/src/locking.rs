@@ -321,7 +321,7 @@ fn architecture_of(recipe: &Recipe, platform: &Platform) -> Result<&'static str,
 /// What an old lock keeps of a new one that differs in nothing but when archives were made: no
 /// change at all is easier to review than one that changes nothing.
 #[must_use]
-pub fn settle(old: Option<Lock>, new: Lock) -> Lock {
+pub(crate) fn settle(old: Option<Lock>, new: Lock) -> Lock {
     match old {
         Some(old)
             if old.debian == new.debian

@@ -16,4 +16,4 @@ pub const PATCH: &str = "ohoci.patch";
 pub const INTENT: &str = "ohoci.intent";
 
 /// Docker's mark on the descriptors of build attestations in an index.
-pub const DOCKER_REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+pub(crate) const DOCKER_REFERENCE_TYPE: &str = "vnd.docker.reference.type";

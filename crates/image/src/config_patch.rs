@@ -130,7 +130,7 @@ impl ConfigPatch {
     }
 
     /// Sets a variable; a later value of the same name takes the place of an earlier one.
-    pub fn set_env(&mut self, name: String, value: String) {
+    pub(crate) fn set_env(&mut self, name: String, value: String) {
         match self.env.iter_mut().find(|(known, _)| *known == name) {
             Some((_, slot)) => *slot = value,
             None => self.env.push((name, value)),

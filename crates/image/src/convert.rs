@@ -31,7 +31,7 @@ pub enum ConvertError {
 ///
 /// # Errors
 /// When the family has none, or the layer is not an ordinary one.
-pub fn layer_type(media_type: &str, family: Family) -> Result<&'static str, ConvertError> {
+pub(crate) fn layer_type(media_type: &str, family: Family) -> Result<&'static str, ConvertError> {
     match layer_kind(media_type) {
         LayerKind::Ordinary(compression) => {
             family.layer(compression).ok_or(ConvertError::ZstdInDocker)
@@ -55,7 +55,7 @@ pub fn layer_type(media_type: &str, family: Family) -> Result<&'static str, Conv
 ///
 /// # Errors
 /// As [`layer_type`].
-pub fn retype_layer(
+pub(crate) fn retype_layer(
     descriptor: &mut Map<String, Value>,
     family: Family,
 ) -> Result<(), ConvertError> {
@@ -77,7 +77,7 @@ pub fn retype_layer(
 ///
 /// # Errors
 /// When a layer has no type in the family; the manifest is then half retyped and must be dropped.
-pub fn retype_manifest(
+pub(crate) fn retype_manifest(
     manifest: &mut Map<String, Value>,
     family: Family,
 ) -> Result<(), ConvertError> {

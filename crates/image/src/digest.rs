@@ -26,7 +26,7 @@ impl Algorithm {
 
     /// How many hexadecimal digits an encoded digest has.
     #[must_use]
-    pub fn hex_length(self) -> usize {
+    pub(crate) fn hex_length(self) -> usize {
         match self {
             Self::Sha256 => 64,
             Self::Sha512 => 128,

@@ -8,7 +8,7 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 
 /// Longest value that an expansion may give, in bytes: Linux refuses to start a program with a
 /// longer string in its environment (`MAX_ARG_STRLEN`, execve(2)).
-pub const MAX_VALUE: usize = 128 << 10;
+pub(crate) const MAX_VALUE: usize = 128 << 10;
 
 /// How deep `${A:-${B:-…}}` may nest.
 const MAX_DEPTH: usize = 16;
@@ -25,7 +25,7 @@ pub enum NameCase {
 impl NameCase {
     /// The rule of an operating system, named as in an image config.
     #[must_use]
-    pub fn of_os(os: &str) -> Self {
+    pub(crate) fn of_os(os: &str) -> Self {
         if os.eq_ignore_ascii_case("windows") {
             Self::Insensitive
         } else {

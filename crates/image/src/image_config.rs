@@ -11,7 +11,7 @@ use super::platform::Platform;
 pub const MAX_SIZE: u64 = 4 << 20;
 
 /// What stands for "at no particular moment": there is none to name without a clock.
-pub const NO_MOMENT: &str = "1970-01-01T00:00:00Z";
+pub(crate) const NO_MOMENT: &str = "1970-01-01T00:00:00Z";
 
 /// A view of an image config.
 #[derive(Clone, Debug)]

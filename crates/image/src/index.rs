@@ -215,19 +215,11 @@ pub fn select_among(all: Selection, wanted: &Wanted) -> Result<Selection, IndexE
     })
 }
 
-/// Chooses the image of an index whose code runs best on a machine: for it, or for an older variant
-/// of it.
+/// Chooses the image among those of an index whose code runs best on a machine: for it, or for an older
+/// variant of it.
 ///
 /// # Errors
-/// When it is no index, or nothing in it runs there.
-pub fn best_for(index: &Manifest, machine: &Platform) -> Result<Child, IndexError> {
-    best_among(&children(index)?.children, machine)
-}
-
-/// Chooses among the images of an index.
-///
-/// # Errors
-/// As [`best_for`].
+/// When none of them runs there.
 pub fn best_among(all: &[Child], machine: &Platform) -> Result<Child, IndexError> {
     let mut best: Option<(u32, &Child)> = None;
     for child in all {

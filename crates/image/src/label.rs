@@ -73,7 +73,7 @@ pub struct Intent {
 }
 
 /// The only version of [`Intent`] so far.
-pub const INTENT_VERSION: u64 = 1;
+pub(crate) const INTENT_VERSION: u64 = 1;
 
 /// Why a label cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -152,14 +152,6 @@ pub fn patch(config: &Map<String, Value>) -> Result<Option<ConfigPatch>, LabelEr
     read(config, annotation::PATCH)
 }
 
-/// Writes the patch that a deps image carries.
-///
-/// # Errors
-/// As [`set`].
-pub fn set_patch(config: &mut Map<String, Value>, patch: &ConfigPatch) -> Result<(), PatchError> {
-    set(config, annotation::PATCH, &canonical(patch))
-}
-
 /// What a composed image was made from.
 ///
 /// # Errors
@@ -180,7 +172,10 @@ pub fn intent(config: &Map<String, Value>) -> Result<Option<Intent>, LabelError>
 ///
 /// # Errors
 /// As [`set`].
-pub fn set_intent(config: &mut Map<String, Value>, intent: &Intent) -> Result<(), PatchError> {
+pub(crate) fn set_intent(
+    config: &mut Map<String, Value>,
+    intent: &Intent,
+) -> Result<(), PatchError> {
     set(config, annotation::INTENT, &canonical(intent))
 }
 
@@ -252,7 +247,7 @@ mod tests {
         assert_eq!(intent(&config).unwrap(), None);
         assert_eq!(patch(&config).unwrap(), None);
         set_intent(&mut config, &full()).unwrap();
-        set_patch(&mut config, &full().patch).unwrap();
+        set(&mut config, annotation::PATCH, &canonical(&full().patch)).unwrap();
         assert_eq!(intent(&config).unwrap(), Some(full()));
         assert_eq!(patch(&config).unwrap(), Some(full().patch));
         remove(&mut config, annotation::INTENT);

@@ -13,31 +13,33 @@ pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// OCI layer, zstd.
 pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 /// `application/vnd.oci.empty.v1+json`: `{}`, the config of artifacts that need none.
-pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
+pub(crate) const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// `application/spdx+json`: a bill of materials.
 pub const SPDX: &str = "application/spdx+json";
 /// `application/vnd.cyclonedx+json`: a bill of materials.
 pub const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
 /// OCI layer that must not be redistributed, not compressed.
-pub const OCI_FOREIGN_LAYER: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+pub(crate) const OCI_FOREIGN_LAYER: &str =
+    "application/vnd.oci.image.layer.nondistributable.v1.tar";
 /// OCI layer that must not be redistributed, gzip.
-pub const OCI_FOREIGN_LAYER_GZIP: &str =
+pub(crate) const OCI_FOREIGN_LAYER_GZIP: &str =
     "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
 /// Docker layer that must not be redistributed, not compressed.
-pub const DOCKER_FOREIGN_LAYER: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar";
+pub(crate) const DOCKER_FOREIGN_LAYER: &str =
+    "application/vnd.docker.image.rootfs.foreign.diff.tar";
 /// Docker layer that must not be redistributed, gzip.
-pub const DOCKER_FOREIGN_LAYER_GZIP: &str =
+pub(crate) const DOCKER_FOREIGN_LAYER_GZIP: &str =
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
 /// Docker image manifest, schema 2.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// Docker manifest list.
-pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub(crate) const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// Docker image config.
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 /// Docker layer, not compressed.
-pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+pub(crate) const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 /// Docker layer, gzip.
-pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+pub(crate) const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 /// Docker manifest schema 1, unsigned and signed: refused.
 pub const DOCKER_SCHEMA1: [&str; 2] = [
     "application/vnd.docker.distribution.manifest.v1+json",

@@ -84,7 +84,7 @@ impl Platform {
 
     /// Whether this stands for no platform at all: what build attestations carry in an index.
     #[must_use]
-    pub fn is_unknown(&self) -> bool {
+    pub(crate) fn is_unknown(&self) -> bool {
         self.os == "unknown" && self.architecture == "unknown"
     }
 
@@ -116,7 +116,7 @@ impl Platform {
     /// the head: older variants, and the 32-bit architecture that 64-bit machines run as well
     /// (containerd's `platforms.Only`).
     #[must_use]
-    pub fn fallbacks(&self) -> Vec<Self> {
+    pub(crate) fn fallbacks(&self) -> Vec<Self> {
         let with = |architecture: &str, variant: Option<String>| Self {
             architecture: architecture.to_owned(),
             variant,
@@ -162,7 +162,7 @@ impl Platform {
     /// higher the better. Numbered variants are upwards compatible (`arm/v6` code on `arm/v7`,
     /// `amd64` code on `amd64/v3`).
     #[must_use]
-    pub fn fitness_on(&self, machine: &Self) -> Option<u32> {
+    pub(crate) fn fitness_on(&self, machine: &Self) -> Option<u32> {
         if self.os != machine.os || self.architecture != machine.architecture {
             return None;
         }

@@ -73,7 +73,7 @@ pub struct ForeignCompression(&'static str);
 ///
 /// # Errors
 /// [`ForeignCompression`] for other well-known ones.
-pub fn sniff(start: &[u8]) -> Result<Compression, ForeignCompression> {
+pub(crate) fn sniff(start: &[u8]) -> Result<Compression, ForeignCompression> {
     // RFC 1952; RFC 8878, "Zstandard Frames" and "Skippable Frames".
     match start {
         [0x1f, 0x8b, ..] => Ok(Compression::Gzip),

@@ -26,7 +26,7 @@ pub fn read_headers(layer: impl Read, budget: &Arc<Budget>) -> Result<Vec<Member
 ///
 /// # Errors
 /// See [`TarError`].
-pub fn read_headers_through(
+pub(crate) fn read_headers_through(
     layer: impl Read,
     budget: &Arc<Budget>,
 ) -> Result<Vec<Member>, TarError> {

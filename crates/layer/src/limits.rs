@@ -94,7 +94,7 @@ impl Budget {
 
     /// How many more bytes there may be.
     #[must_use]
-    pub fn bytes_left(&self) -> u64 {
+    pub(crate) fn bytes_left(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// What an extended attribute's record name begins with; star's convention, which GNU tar, Go and
 /// every container runtime follow.
-pub const XATTR: &[u8] = b"SCHILY.xattr.";
+pub(crate) const XATTR: &[u8] = b"SCHILY.xattr.";
 
 /// Records by key, and so in the order that they are written in.
 pub type Records = BTreeMap<Vec<u8>, Vec<u8>>;

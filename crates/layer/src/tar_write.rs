@@ -131,7 +131,10 @@ impl<W: Write> TarWriter<W> {
 ///
 /// # Errors
 /// Links that lead nowhere, and whatever [`TarWriter::append`] refuses.
-pub fn write_tree<W: Write>(mut tree: Tree<Content>, output: W) -> Result<(W, u64), WriteError> {
+pub(crate) fn write_tree<W: Write>(
+    mut tree: Tree<Content>,
+    output: W,
+) -> Result<(W, u64), WriteError> {
     tree.resolve_links()?;
     let mut writer = TarWriter::new(output);
     for (path, entry) in &tree {

@@ -266,31 +266,12 @@ impl Index {
         })
     }
 
-    /// Takes a name away, with the entry that bears it. Says whether there was one.
-    pub fn remove_name(&mut self, name: &str) -> bool {
-        self.remove(|entry| name_of(entry) == Some(name))
-    }
-
-    /// Removes every entry of a manifest. Says whether there was one.
-    pub fn remove_digest(&mut self, digest: &Digest) -> bool {
-        let digest = digest.to_string();
-        self.remove(|entry| digest_of(entry) == Some(&digest))
-    }
-
     /// Sorts the entries by name and digest, so that the order in which they came does not show.
     pub fn sort(&mut self) {
         self.edit(|entries| {
             entries.sort_by(|a, b| (name_of(a), digest_of(a)).cmp(&(name_of(b), digest_of(b))));
             true
         });
-    }
-
-    fn remove(&mut self, which: impl Fn(&Value) -> bool) -> bool {
-        self.edit(|entries| {
-            let before = entries.len();
-            entries.retain(|entry| !which(entry));
-            entries.len() != before
-        })
     }
 }
 
@@ -373,10 +354,6 @@ mod tests {
         };
         assert_eq!(entry.digest, manifest("2").digest);
         assert_eq!(index.names(), ["a", "b"]);
-        assert!(index.remove_name("a"));
-        assert!(!index.remove_name("a"));
-        assert!(index.remove_digest(&manifest("1").digest));
-        assert!(index.entries().is_empty());
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Contract {
 
     /// What it is called where it is asked for.
     #[must_use]
-    pub fn short_name(self) -> &'static str {
+    pub(crate) fn short_name(self) -> &'static str {
         match self {
             Self::V0 => "v0",
             Self::V1 => "v1",

@@ -67,7 +67,7 @@ pub enum Credential {
 impl Credential {
     /// Whether there is nothing to show.
     #[must_use]
-    pub fn is_anonymous(&self) -> bool {
+    pub(crate) fn is_anonymous(&self) -> bool {
         matches!(self, Self::Anonymous)
     }
 }
@@ -95,14 +95,14 @@ impl CredentialError {
     /// The same, as the fault of a credential helper: a program that is not there, crashes or says
     /// nothing that makes sense. What is public can be read all the same.
     #[must_use]
-    pub fn by_helper(mut self) -> Self {
+    pub(crate) fn by_helper(mut self) -> Self {
         self.of_helper = true;
         self
     }
 
     /// Whether a credential helper is at fault.
     #[must_use]
-    pub fn is_by_helper(&self) -> bool {
+    pub(crate) fn is_by_helper(&self) -> bool {
         self.of_helper
     }
 

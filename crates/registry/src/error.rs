@@ -64,7 +64,7 @@ impl Error {
 
     /// Says what failed (`cannot read manifest registry.example/a/b:c`), unless that is known.
     #[must_use]
-    pub fn during(mut self, what: impl FnOnce() -> String) -> Self {
+    pub(crate) fn during(mut self, what: impl FnOnce() -> String) -> Self {
         if self.0.what.is_empty() {
             self.0.what = what();
         }
@@ -80,7 +80,7 @@ impl Error {
 
     /// Adds the HTTP status of the answer.
     #[must_use]
-    pub fn with_status(mut self, status: u16) -> Self {
+    pub(crate) fn with_status(mut self, status: u16) -> Self {
         self.0.status = Some(status);
         self
     }
@@ -108,7 +108,7 @@ impl Error {
 
     /// The same failure as another kind.
     #[must_use]
-    pub fn as_kind(mut self, kind: ErrorKind) -> Self {
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }

@@ -236,7 +236,7 @@ impl Repository {
             if body.has(&["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"]) {
                 // Registries on eventually consistent storage see a blob only a little later.
                 if attempt >= MAX_BLIND_PUTS.min(self.transport().policy.attempts) {
-                    return Err(error.as_kind(ErrorKind::Incomplete));
+                    return Err(error.with_kind(ErrorKind::Incomplete));
                 }
                 let wait = self.transport().policy.jittered(attempt);
                 self.transport().counters.retry();

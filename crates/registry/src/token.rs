@@ -220,7 +220,7 @@ async fn read_token(
         let (mut error, _) = reply.into_error_and_body().await;
         if matches!(status.as_u16(), 400 | 401 | 403) {
             error = error
-                .as_kind(ErrorKind::Denied)
+                .with_kind(ErrorKind::Denied)
                 .hinted(if credential.is_anonymous() {
                     format!(
                         "no credentials were sent; to log in: ohoci login {}",

@@ -7,7 +7,7 @@ use rustix::fs::statvfs;
 use super::limits::Limits;
 
 /// Most processes and threads.
-pub const PROCESSES: u64 = 4096;
+pub(crate) const PROCESSES: u64 = 4096;
 
 /// The share of a machine's memory that all runs together may have: three of four parts.
 const MEMORY: (u64, u64) = (3, 4);

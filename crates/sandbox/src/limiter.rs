@@ -224,7 +224,7 @@ impl LimitGroup {
     /// Most bytes of each file system in memory, so that those do not get around the limit on memory
     /// where that holds for each process only.
     #[must_use]
-    pub fn temporary_size(&self) -> Option<u64> {
+    pub(crate) fn temporary_size(&self) -> Option<u64> {
         // The kernel's own share of the machine's memory.
         self.limiter.limits.memory.map(|memory| (memory / 2).max(1))
     }
@@ -240,7 +240,7 @@ impl LimitGroup {
 
     /// Waits until the run has written more than it may, or takes more memory than it may where it has
     /// no control group; forever, where that is not watched.
-    pub async fn overrun(&self) -> Exceeded {
+    pub(crate) async fn overrun(&self) -> Exceeded {
         tokio::select! {
             exceeded = self.written_too_much() => exceeded,
             exceeded = self.takes_too_much() => exceeded,
@@ -293,7 +293,7 @@ impl LimitGroup {
 
     /// Whether the run, which is over, has written more than it may. Blocks.
     #[must_use]
-    pub fn has_overrun(&self) -> Option<Exceeded> {
+    pub(crate) fn has_overrun(&self) -> Option<Exceeded> {
         self.written.as_ref()?.look().0
     }
 

@@ -21,24 +21,24 @@ impl<W: Write> TarWriter<W> {
 
     /// Adds a directory.
     pub(crate) fn directory(&mut self, name: &str) -> io::Result<()> {
-        self.member(name, Entry::new(Kind::Directory, 0o755), &mut io::empty())
+        self.member(name, &Entry::new(Kind::Directory, 0o755), &mut io::empty())
     }
 
     /// Adds a file with what a region holds.
     pub(crate) fn region(&mut self, name: &str, region: &Region) -> io::Result<()> {
         let entry = Entry::new(Kind::File(region.length()), 0o644);
-        self.member(name, entry, &mut region.reader())
+        self.member(name, &entry, &mut region.reader())
     }
 
     /// Adds a small file.
     pub(crate) fn bytes(&mut self, name: &str, mut content: &[u8]) -> io::Result<()> {
         let entry = Entry::new(Kind::File(content.len() as u64), 0o644);
-        self.member(name, entry, &mut content)
+        self.member(name, &entry, &mut content)
     }
 
-    fn member(&mut self, name: &str, entry: Entry<u64>, content: &mut dyn Read) -> io::Result<()> {
+    fn member(&mut self, name: &str, entry: &Entry<u64>, content: &mut dyn Read) -> io::Result<()> {
         let path = LayerPath::parse(name.as_bytes()).map_err(io::Error::other)?;
-        self.0.append(&path, &entry, content)
+        self.0.append(&path, entry, content)
     }
 
     /// Ends the tar.

@@ -17,10 +17,10 @@ use ohoci_store::{Error, ErrorKind};
 use ohoci_unpack::{Owners, unpack};
 
 /// The type of what a shard has left: folders of instances, as in the run's.
-pub const RESULTS: &str = "application/vnd.ohoci.swebench.results.v1";
+pub(crate) const RESULTS: &str = "application/vnd.ohoci.swebench.results.v1";
 
 /// The type of what shards start from: the dataset, the predictions and what goes with them.
-pub const INPUTS: &str = "application/vnd.ohoci.swebench.inputs.v1";
+pub(crate) const INPUTS: &str = "application/vnd.ohoci.swebench.inputs.v1";
 
 /// How long tags may be, less what stands behind a run's name.
 const LONGEST: usize = 80;

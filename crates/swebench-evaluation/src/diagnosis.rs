@@ -74,7 +74,7 @@ const MOST_TOLD: usize = 20;
 /// Why a patch does not apply to a tree, of which `read` gives the files by their names in the
 /// patch. Empty where nothing is found: then only the tools that were tried know.
 #[must_use]
-pub fn diagnose(patch: &str, read: &dyn Fn(&str) -> Content) -> Vec<Problem> {
+pub(crate) fn diagnose(patch: &str, read: &dyn Fn(&str) -> Content) -> Vec<Problem> {
     let whole = |why: &str| {
         vec![Problem {
             file: String::new(),

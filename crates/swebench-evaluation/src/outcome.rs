@@ -66,7 +66,7 @@ impl Status {
     /// What a run comes to that came up against a limit: where it is not the run's own but what this
     /// machine lacks, the patch cannot be blamed.
     #[must_use]
-    pub fn of_exceeded(exceeded: Exceeded) -> Self {
+    pub(crate) fn of_exceeded(exceeded: Exceeded) -> Self {
         match exceeded {
             Exceeded::Time(_) => Self::Timeout,
             Exceeded::Memory(_) => Self::Oom,
@@ -84,7 +84,7 @@ impl Status {
 
     /// Whether running the same once more is bound to give the same, as far as that can be known.
     #[must_use]
-    pub fn is_final(self) -> bool {
+    pub(crate) fn is_final(self) -> bool {
         matches!(self, Self::Resolved | Self::Unresolved | Self::PatchFailed)
     }
 }
@@ -240,7 +240,7 @@ impl Outcome {
     /// Puts attempts at the same together: the first is the verdict, the others tell whether it can
     /// be relied on. `None` where there is none.
     #[must_use]
-    pub fn of_attempts(attempts: Vec<Self>) -> Option<Self> {
+    pub(crate) fn of_attempts(attempts: Vec<Self>) -> Option<Self> {
         let statuses: Vec<Status> = attempts.iter().map(|attempt| attempt.status).collect();
         let graded: Vec<&Self> = attempts
             .iter()

@@ -65,13 +65,13 @@ impl<'a> Results<'a> {
 
     /// JUnit XML, in which each instance is a test case.
     #[must_use]
-    pub fn to_junit(&self) -> String {
+    pub(crate) fn to_junit(&self) -> String {
         junit::document(self)
     }
 
     /// A table in GitHub's Markdown.
     #[must_use]
-    pub fn to_markdown(&self) -> String {
+    pub(crate) fn to_markdown(&self) -> String {
         markdown::document(self)
     }
 

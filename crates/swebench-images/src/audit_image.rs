@@ -17,7 +17,7 @@ use ohoci_store::{Error, ErrorKind};
 use ohoci_unpack::{Owners, unpack};
 
 /// Label of an instance's image: the commit that its work tree stands at.
-pub const BASE_COMMIT: &str = "ohoci.swebench.base-commit";
+pub(crate) const BASE_COMMIT: &str = "ohoci.swebench.base-commit";
 
 /// Where the repository lies.
 const GIT_DIR: &str = "testbed/.git";

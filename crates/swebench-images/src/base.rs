@@ -138,7 +138,7 @@ impl Base {
     ///
     /// # Errors
     /// When a layer cannot be read or written.
-    pub async fn write_root(
+    pub(crate) async fn write_root(
         &self,
         resolver: &Resolver,
         layers: &[PathBuf],

@@ -547,7 +547,7 @@ fn history_key(part: &Part) -> String {
 
 /// The layer of a part of a history, where an earlier run has left it.
 #[must_use]
-pub fn known_history(cache: &Cache, part: &Part) -> Option<KeptLayer> {
+pub(crate) fn known_history(cache: &Cache, part: &Part) -> Option<KeptLayer> {
     kept::find(cache, &history_key(part))
 }
 

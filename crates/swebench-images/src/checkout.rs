@@ -11,7 +11,7 @@ use super::repository::{Repository, Tag};
 use ohoci_layer::Directory;
 
 /// Where the work tree lies in an image.
-pub const WORK_TREE: &str = "testbed";
+pub(crate) const WORK_TREE: &str = "testbed";
 
 /// How many commits of the mainline each part of the history has that many instances share, and how
 /// many at most are left for the instance's own layer.

@@ -159,7 +159,7 @@ impl Git {
     ///
     /// # Errors
     /// As [`Git::run`].
-    pub fn run_as_user<A: AsRef<OsStr>>(&self, words: &[A]) -> Result<Vec<u8>, GitError> {
+    pub(crate) fn run_as_user<A: AsRef<OsStr>>(&self, words: &[A]) -> Result<Vec<u8>, GitError> {
         let mut command = Command::new(&self.program);
         for setting in EVERYWHERE.iter().chain(&NOT_FOR_EVER) {
             command.arg("-c").arg(setting);

@@ -69,7 +69,7 @@ fn finish(stage: &Stage, means: &Means<'_>) -> Result<(), BuildError> {
 ///
 /// # Errors
 /// The first that changes what no patch may.
-pub fn refuse_patches(patches: &[(&str, &str)]) -> Result<(), BuildError> {
+pub(crate) fn refuse_patches(patches: &[(&str, &str)]) -> Result<(), BuildError> {
     for (name, patch) in patches {
         if let Some(refused) = refused_path(patch) {
             let step = format!("apply {name}");

@@ -42,7 +42,7 @@ impl Interpreter {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn write_installers(&self, root: &Directory) -> io::Result<()> {
+    pub(crate) fn write_installers(&self, root: &Directory) -> io::Result<()> {
         match self {
             Self::Prefix(prefix) => prefix.write_installers(root),
             Self::OfBase(_) => Ok(()),
@@ -51,7 +51,7 @@ impl Interpreter {
 
     /// Whether that is all that it takes to install packages.
     #[must_use]
-    pub fn has_pip(&self) -> bool {
+    pub(crate) fn has_pip(&self) -> bool {
         match self {
             Self::Prefix(prefix) => prefix.has_pip(),
             Self::OfBase(_) => false,

@@ -86,7 +86,7 @@ impl PipSettings {
     /// The same, with a place of its own for wheels that pip builds, if it keeps any: they fit the
     /// compiler and the libraries that they were built with, and no others.
     #[must_use]
-    pub fn with_wheels(&self, wheels: Option<&Path>) -> Self {
+    pub(crate) fn with_wheels(&self, wheels: Option<&Path>) -> Self {
         let mut settings = self.clone();
         let cache = settings.environment.iter();
         let cache = cache.clone().find(|(name, _)| name == "PIP_CACHE_DIR");

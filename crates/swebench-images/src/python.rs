@@ -170,7 +170,7 @@ impl PythonPrefix {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn write_installers(&self, root: &Directory) -> io::Result<()> {
+    pub(crate) fn write_installers(&self, root: &Directory) -> io::Result<()> {
         let to = root.make_directory(place())?;
         let packages = Path::new("lib").join(self.program()).join("site-packages");
         to.make_directory(&packages)?;
@@ -199,7 +199,7 @@ impl PythonPrefix {
 
     /// Whether there is something to install packages with.
     #[must_use]
-    pub fn has_pip(&self) -> bool {
+    pub(crate) fn has_pip(&self) -> bool {
         let packages = self.root.join("lib").join(self.program());
         packages.join("site-packages/pip").is_dir()
     }

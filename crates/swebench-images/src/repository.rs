@@ -384,7 +384,7 @@ impl Repository {
 /// Where on a mainline of so many commits the parts of a history end: at every multiple of the first
 /// number, and at the last one of the second.
 #[must_use]
-pub fn steps_of(count: usize, (coarse, fine): (usize, usize)) -> Vec<usize> {
+pub(crate) fn steps_of(count: usize, (coarse, fine): (usize, usize)) -> Vec<usize> {
     let mut places: Vec<usize> = (1..=count / coarse).map(|step| step * coarse).collect();
     places.push(count - count % fine);
     places.dedup();
@@ -394,7 +394,7 @@ pub fn steps_of(count: usize, (coarse, fine): (usize, usize)) -> Vec<usize> {
 
 /// The repository with this commit, where it is on this machine already: nothing is cloned.
 #[must_use]
-pub fn at_hand(
+pub(crate) fn at_hand(
     git: &Git,
     sources: &[RepoSource],
     repository: &str,
@@ -420,7 +420,7 @@ pub fn at_hand(
 
 /// Whether a repository may come from a URL, which is not asked before it is needed.
 #[must_use]
-pub fn has_url(sources: &[RepoSource], repository: &str) -> bool {
+pub(crate) fn has_url(sources: &[RepoSource], repository: &str) -> bool {
     let mut sources = sources.iter();
     sources.any(|source| {
         let is_ours = source.only.as_deref().is_none_or(|only| only == repository);
@@ -435,7 +435,7 @@ fn clone_of(url: &str, clones: &Path) -> PathBuf {
 
 /// Whether this names a commit in full: anything else could be an option, or move.
 #[must_use]
-pub fn is_commit(text: &str) -> bool {
+pub(crate) fn is_commit(text: &str) -> bool {
     (text.len() == 40 || text.len() == 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

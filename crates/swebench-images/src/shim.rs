@@ -6,7 +6,7 @@ use std::path::Path;
 use ohoci_layer::Directory;
 
 /// Where environments lie.
-pub const ENVIRONMENTS: &str = "opt/miniconda3/envs";
+pub(crate) const ENVIRONMENTS: &str = "opt/miniconda3/envs";
 
 /// `conda activate` and `conda deactivate`, which are functions of the shell; all else is refused.
 const FUNCTIONS: &str = r#"# Stands in for conda: environments are activated as conda does, and never changed.

@@ -18,7 +18,7 @@ use ohoci_sandbox::{
 };
 
 /// Where what only a build needs is seen inside. It is in memory, and in no layer.
-pub const SCRATCH: &str = "/run/ohoci";
+pub(crate) const SCRATCH: &str = "/run/ohoci";
 
 /// The programs that it takes.
 #[derive(Clone, Debug)]
@@ -166,7 +166,7 @@ impl Stage {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn hand_in(&self, name: &str, content: &str) -> io::Result<Bind> {
+    pub(crate) fn hand_in(&self, name: &str, content: &str) -> io::Result<Bind> {
         let source = self.directory.join(format!("handed-{name}"));
         fs_err::write(&source, content)?;
         Ok(Bind {
@@ -265,7 +265,7 @@ impl Stage {
 
 /// Whether a path is a build's own business and in no layer.
 #[must_use]
-pub fn is_passing(path: &str) -> bool {
+pub(crate) fn is_passing(path: &str) -> bool {
     let at = |directory: &str| {
         path.strip_prefix(directory)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -87,7 +87,7 @@ const LIBRARIES: &str = "adwaita-icon-theme alsa-lib aom attr blas blas-devel bl
 /// What becomes of one line of a conda environment: `name=version=build` as conda freezes it, or
 /// `name`, `name>=1,<2` as a person writes it.
 #[must_use]
-pub fn fate(line: &str) -> Fate {
+pub(crate) fn fate(line: &str) -> Fate {
     // A channel may be named in front.
     let line = line.rsplit("::").next().unwrap_or(line).trim();
     let end = line

@@ -158,7 +158,7 @@ pub fn from_patch(row: &Row, steps: &Steps) -> Result<String, EvalScriptError> {
 
 /// The tests that a patch touches, as the repository's test command takes them.
 #[must_use]
-pub fn test_directives(repository: &str, patch: &str) -> Vec<String> {
+pub(crate) fn test_directives(repository: &str, patch: &str) -> Vec<String> {
     let touched = patch.split('\n').filter_map(|line| {
         let (_, names) = line.split_once("diff --git a/")?;
         let (_, new) = names.rsplit_once(" b/")?;

@@ -75,7 +75,7 @@ const fn ambiguous(reason: &'static str) -> Sign {
 /// The first sign in any of the logs: an earlier sign in a later log comes before a later sign in
 /// an earlier log.
 #[must_use]
-pub fn classify(logs: &[&str]) -> Option<Sign> {
+pub(crate) fn classify(logs: &[&str]) -> Option<Sign> {
     SIGNS
         .iter()
         .find(|(_, pattern)| logs.iter().any(|log| pattern.is_match(log)))

@@ -15,7 +15,7 @@ const REPLACEMENT: &str = r"\ufffd";
 ///
 /// # Errors
 /// When it is not UTF-8 but UTF-16, in words.
-pub fn unmarked(document: &[u8]) -> Result<&[u8], &'static str> {
+pub(crate) fn unmarked(document: &[u8]) -> Result<&[u8], &'static str> {
     if document.starts_with(b"\xff\xfe") || document.starts_with(b"\xfe\xff") {
         return Err("it is written in UTF-16; save it as UTF-8");
     }

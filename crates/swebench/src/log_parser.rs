@@ -119,7 +119,10 @@ impl LogParser {
     /// When none is known, or it knows no format for the instance.
     ///
     /// Source: the maps `MAP_REPO_TO_PARSER_…` of each language.
-    pub fn of_repository(repository: &str, instance: Instance<'_>) -> Result<Self, NoParser> {
+    pub(crate) fn of_repository(
+        repository: &str,
+        instance: Instance<'_>,
+    ) -> Result<Self, NoParser> {
         let name = registry::of_repository(repository).ok_or(NoParser::Unnamed)?;
         Self::named(name, instance)
     }

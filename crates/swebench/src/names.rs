@@ -62,7 +62,7 @@ pub enum NameError {
 /// # Errors
 ///
 /// Says what is wrong with it.
-pub fn check_path_component(name: &str) -> Result<(), NameError> {
+pub(crate) fn check_path_component(name: &str) -> Result<(), NameError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
     check(name, allowed)
 }
@@ -177,7 +177,7 @@ pub fn environment_image(
 
 /// The 22 digits: SHA-256 of what Python prints for the list of commands, and for the specs if any.
 #[must_use]
-pub fn environment_hash(script: &[String], docker_specs: Option<&Value>) -> String {
+pub(crate) fn environment_hash(script: &[String], docker_specs: Option<&Value>) -> String {
     let text = python_repr::list(script) + &specs_text(docker_specs);
     hash(&text, ENVIRONMENT_DIGITS)
 }

@@ -103,13 +103,13 @@ impl Catalogue {
 
     /// Where the repository may list its requirements for pip, best first.
     #[must_use]
-    pub fn requirements_files(&self, repository: &str) -> &[String] {
+    pub(crate) fn requirements_files(&self, repository: &str) -> &[String] {
         self.requirements.get(repository).map_or(&[], Vec::as_slice)
     }
 
     /// Where the repository may describe its conda environment, best first.
     #[must_use]
-    pub fn environment_files(&self, repository: &str) -> &[String] {
+    pub(crate) fn environment_files(&self, repository: &str) -> &[String] {
         self.environments.get(repository).map_or(&[], Vec::as_slice)
     }
 }

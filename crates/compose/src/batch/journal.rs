@@ -12,7 +12,7 @@ use ohoci_files::regular;
 use ohoci_store::{Error, ErrorKind};
 
 /// The longest line that is read, in bytes.
-pub const MAX_LINE: u64 = 4 << 20;
+pub(crate) const MAX_LINE: u64 = 4 << 20;
 
 /// A journal that is being written.
 #[derive(Debug)]

@@ -106,7 +106,7 @@ pub struct SharedLayer {
 
 /// Every layer of the images, those that save most by being shared first.
 #[must_use]
-pub fn shared_layers(records: &[Record]) -> Vec<SharedLayer> {
+pub(crate) fn shared_layers(records: &[Record]) -> Vec<SharedLayer> {
     let mut layers: BTreeMap<&Digest, SharedLayer> = BTreeMap::new();
     for layer in records.iter().flat_map(|record| &record.layers) {
         layers

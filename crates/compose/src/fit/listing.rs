@@ -176,7 +176,7 @@ impl Listing {
     /// Where the symlink at a path leads to, from the root and without a slash in front; `None`
     /// when there is no symlink.
     #[must_use]
-    pub fn link_at(&self, path: &str) -> Option<&str> {
+    pub(crate) fn link_at(&self, path: &str) -> Option<&str> {
         match self.entries.get(path)? {
             Node::Link(target) => Some(target),
             Node::Directory | Node::File => None,
@@ -205,7 +205,7 @@ impl Listing {
     /// Whether an absolute path leads to nothing by a symlink, as far as that is known: not where it
     /// leads deep into what is not listed.
     #[must_use]
-    pub fn dangles(&self, path: &str) -> bool {
+    pub(crate) fn dangles(&self, path: &str) -> bool {
         let Some(end) = self.end(path) else {
             return true;
         };

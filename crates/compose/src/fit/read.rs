@@ -103,7 +103,7 @@ fn key(layer: &Descriptor, diff_id: &Digest) -> String {
 ///
 /// # Errors
 /// When a layer cannot be read.
-pub async fn listing_of(
+pub(crate) async fn listing_of(
     source: &dyn Source,
     image: &Image,
     cache: &Cache,
@@ -115,7 +115,11 @@ pub async fn listing_of(
 ///
 /// # Errors
 /// When a layer cannot be read.
-pub async fn files_of(source: &dyn Source, image: &Image, cache: &Cache) -> Result<Files, Error> {
+pub(crate) async fn files_of(
+    source: &dyn Source,
+    image: &Image,
+    cache: &Cache,
+) -> Result<Files, Error> {
     view_of(source, image, cache).await
 }
 

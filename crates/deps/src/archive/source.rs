@@ -44,7 +44,7 @@ pub fn from_archive(
 ///
 /// # Errors
 /// See [`ArchiveError`].
-pub fn from_directory(
+pub(crate) fn from_directory(
     root: &Path,
     selection: &Selection<'_>,
 ) -> Result<(Tree, Vec<String>), ArchiveError> {
@@ -57,7 +57,7 @@ pub fn from_directory(
 ///
 /// # Errors
 /// See [`ArchiveError`].
-pub fn from_image(
+pub(crate) fn from_image(
     path: &LayerPath,
     selection: &Selection<'_>,
     flatten: impl FnOnce(&LayerPath) -> Result<Tree, FlattenError>,

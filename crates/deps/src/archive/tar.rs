@@ -26,7 +26,7 @@ pub(crate) enum Taken {
 ///
 /// # Errors
 /// See [`ArchiveError`].
-pub fn read_tar(input: impl Read, limit: u64, spool: &Spool) -> Result<Tree, ArchiveError> {
+pub(crate) fn read_tar(input: impl Read, limit: u64, spool: &Spool) -> Result<Tree, ArchiveError> {
     read_tar_with(input, limit, spool, |_| Taken::AsItIs)
 }
 

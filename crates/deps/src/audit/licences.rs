@@ -34,7 +34,7 @@ impl Licence {
 
     /// What a Python package says: the expression, else the classifiers, else the older free text.
     #[must_use]
-    pub fn of_python(said: &Licences) -> Self {
+    pub(crate) fn of_python(said: &Licences) -> Self {
         if said.expression.is_some() {
             return Self::named(said.expression.as_deref());
         }
@@ -73,7 +73,7 @@ fn is_name(text: &str) -> bool {
 ///
 /// Expressions (`GPL-2+ and BSD-3-clause`) are kept as they stand.
 #[must_use]
-pub fn licences_in(copyright: &[u8]) -> Licence {
+pub(crate) fn licences_in(copyright: &[u8]) -> Licence {
     let text = String::from_utf8_lossy(copyright);
     let first = text.lines().find(|line| !line.trim().is_empty());
     let formatted = first.is_some_and(|line| {

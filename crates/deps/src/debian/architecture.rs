@@ -4,7 +4,7 @@ use ohoci_image::Platform;
 
 /// What Debian calls a platform; `None` when it has no port to it.
 #[must_use]
-pub fn of_platform(platform: &Platform) -> Option<&'static str> {
+pub(crate) fn of_platform(platform: &Platform) -> Option<&'static str> {
     if platform.os != "linux" {
         return None;
     }

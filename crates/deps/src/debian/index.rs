@@ -205,7 +205,7 @@ impl<'a> Package<'a> {
     /// Whether it serves as what the relation wants. Where a version is wanted, it must say as
     /// which version it serves (Policy 7.5).
     #[must_use]
-    pub fn provides_for(&self, relation: &Relation<'_>) -> bool {
+    pub(crate) fn provides_for(&self, relation: &Relation<'_>) -> bool {
         self.provides.iter().any(|provided| {
             provided.name == relation.name
                 && match (&provided.constraint, &relation.constraint) {
@@ -245,7 +245,7 @@ impl<'a> Package<'a> {
     /// The source package and its version as a lock has them; `None` when they are those of the
     /// package, but for a `+b` and a number behind the version.
     #[must_use]
-    pub fn foreign_source(&self) -> Option<String> {
+    pub(crate) fn foreign_source(&self) -> Option<String> {
         if self.source.is_empty() {
             return None;
         }

@@ -297,7 +297,7 @@ fn machine_keys(sources: &[Keys]) -> Result<Keyring, String> {
 ///
 /// # Errors
 /// [`RepositoryError::Keyring`].
-pub fn read_keyring(path: &std::path::Path) -> Result<Keyring, RepositoryError> {
+pub(crate) fn read_keyring(path: &std::path::Path) -> Result<Keyring, RepositoryError> {
     let fail = |why: String| RepositoryError::Keyring {
         path: path.display().to_string(),
         why,

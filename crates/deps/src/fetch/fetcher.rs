@@ -25,13 +25,15 @@ const MOST_TRIES: u32 = 50;
 /// The longest wait between two tries.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
+/// How long the second try at a download waits at most; the third twice as long, and so on.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+
 /// Downloads from mirrors into the cache. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     http: Http,
     cache: Arc<Cache>,
     observer: Arc<dyn Observer>,
-    first_wait: Duration,
 }
 
 impl Fetcher {
@@ -42,22 +44,14 @@ impl Fetcher {
             http: Http::new(RetryPolicy::default()),
             cache,
             observer,
-            first_wait: Duration::from_millis(250),
         }
     }
 
     /// Waits for mirrors as a policy says: its timeouts and its least speed count, not its
     /// attempts.
     #[must_use]
-    pub fn with_policy(mut self, policy: RetryPolicy) -> Self {
+    pub(crate) fn with_policy(mut self, policy: RetryPolicy) -> Self {
         self.http = Http::new(policy);
-        self
-    }
-
-    /// Waits no longer than that before the second try, twice as long before the third.
-    #[must_use]
-    pub fn with_first_wait(mut self, wait: Duration) -> Self {
-        self.first_wait = wait;
         self
     }
 
@@ -321,7 +315,7 @@ impl Fetcher {
     }
 
     async fn pause(&self, failures: u32, error: &RequestError) {
-        let own = self.first_wait.saturating_mul(1 << failures.min(8));
+        let own = FIRST_WAIT.saturating_mul(1 << failures.min(8));
         tracing::debug!(why = error.why, "trying again");
         tokio::time::sleep(error.wait.unwrap_or(own).min(MAX_WAIT)).await;
     }

@@ -38,7 +38,7 @@ impl AptLogins {
 
     /// The credentials for a URL. They are for HTTPS, unless the entry names the scheme.
     #[must_use]
-    pub fn for_url(&self, url: &Url) -> Option<Login> {
+    pub(crate) fn for_url(&self, url: &Url) -> Option<Login> {
         let entry = self.entries.iter().find(|entry| entry.matches(url))?;
         Some(Login::Password {
             user: entry.user.clone(),

@@ -11,7 +11,7 @@ pub const VERSION: u64 = 1;
 
 /// The key in [`DebianPackage::file`] of a file that is the same for every platform of its
 /// feature.
-pub const ANY_PLATFORM: &str = "any";
+pub(crate) const ANY_PLATFORM: &str = "any";
 
 /// Everything that a recipe came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -256,7 +256,7 @@ impl Lock {
     }
 
     /// What a feature's layer for a platform has from elsewhere, of one kind, each with its file.
-    pub fn source_files<'a>(
+    pub(crate) fn source_files<'a>(
         &'a self,
         kind: SourceKind,
         feature: &'a str,
@@ -286,7 +286,7 @@ impl Lock {
 impl DebianPackage {
     /// The source package that it is built from, and that one's version.
     #[must_use]
-    pub fn source_package(&self) -> (&str, &str) {
+    pub(crate) fn source_package(&self) -> (&str, &str) {
         if let Some((name, version)) = self.source.as_deref().and_then(|text| text.split_once(' '))
         {
             return (name, version);

@@ -188,7 +188,7 @@ fn list<'a>(items: impl IntoIterator<Item = &'a String>) -> String {
 
 /// The line of a lock's file that names the file with this digest, counted from 1.
 #[must_use]
-pub fn line_of(lock: &Path, digest: &Digest) -> Option<usize> {
+pub(crate) fn line_of(lock: &Path, digest: &Digest) -> Option<usize> {
     let text = fs_err::read_to_string(lock).ok()?;
     let wanted = format!("digest = {} ", quoted(&digest.to_string()));
     Some(text.lines().position(|line| line.contains(&wanted))? + 1)

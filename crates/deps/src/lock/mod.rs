@@ -6,9 +6,10 @@ pub mod file;
 pub mod inputs;
 
 pub use changes::{Change, Changes, stale};
+pub(crate) use document::ANY_PLATFORM;
 pub use document::{
-    ANY_PLATFORM, DebianPackage, Lock, LockedFeature, LockedFile, LockedSource, PythonPackage,
-    Release, SourceKind,
+    DebianPackage, Lock, LockedFeature, LockedFile, LockedSource, PythonPackage, Release,
+    SourceKind,
 };
 pub use file::{is_relative, read, write};
 pub use inputs::inputs_of;

@@ -85,7 +85,7 @@ impl Registries {
 
     /// Whether a registry is known for packages without a registry of their scope.
     #[must_use]
-    pub fn has_default(&self) -> bool {
+    pub(crate) fn has_default(&self) -> bool {
         self.default.is_some()
     }
 
@@ -170,7 +170,7 @@ impl Registries {
 }
 
 /// The registry that the npm on this machine uses, as it says.
-pub async fn registry_of_npm(npm: &Path) -> Option<Url> {
+pub(crate) async fn registry_of_npm(npm: &Path) -> Option<Url> {
     let mut command = tokio::process::Command::new(npm);
     command
         .args(["config", "get", "registry"])

@@ -21,7 +21,7 @@ const LARGEST: u64 = 1 << 20;
 ///
 /// # Errors
 /// When a certificate cannot be read, or is no PEM file of a certificate's size.
-pub fn add_certificates(tree: &mut Tree) -> io::Result<usize> {
+pub(crate) fn add_certificates(tree: &mut Tree) -> io::Result<usize> {
     let path = |text: &str| {
         LayerPath::parse(text.as_bytes())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))

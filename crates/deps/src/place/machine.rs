@@ -27,7 +27,7 @@ impl Machine {
 
     /// The directory below `/usr/lib` that holds its libraries (Debian's multiarch triplet).
     #[must_use]
-    pub fn triplet(self) -> &'static str {
+    pub(crate) fn triplet(self) -> &'static str {
         match self {
             Self::Amd64 => "x86_64-linux-gnu",
             Self::Arm64 => "aarch64-linux-gnu",

@@ -12,7 +12,6 @@ mod placer;
 mod prefix;
 mod shortcuts;
 
-pub use certificates::add_certificates;
 pub use directories::{Destination, LOADER, destination};
 pub use glob::{Glob, GlobError};
 pub(crate) use link::resolve;
@@ -20,4 +19,4 @@ pub use link::{Link, relative};
 pub use machine::Machine;
 pub use placer::{Layout, PlaceError, Placed, Placer};
 pub use prefix::{Prefix, PrefixError};
-pub use shortcuts::{SHORTCUTS, Shortcut, add_shortcuts};
+pub use shortcuts::Shortcut;

@@ -16,7 +16,7 @@ pub struct Shortcut {
 }
 
 /// Every shortcut that compiled-in paths are rewritten to.
-pub const SHORTCUTS: [Shortcut; 11] = [
+pub(crate) const SHORTCUTS: [Shortcut; 11] = [
     shortcut("fontconfig", "share/fontconfig"),
     shortcut("g-core", "lib/git-core"),
     shortcut("g-templates", "share/git-core/templates"),
@@ -38,7 +38,7 @@ const fn shortcut(name: &'static str, to: &'static str) -> Shortcut {
 ///
 /// Several layers can share a target (`share/fontconfig`); `elsewhere` tells of names that
 /// another layer has already. What is at a shortcut's name already is left as it is.
-pub fn add_shortcuts(tree: &mut Tree, elsewhere: impl Fn(&LayerPath) -> bool) {
+pub(crate) fn add_shortcuts(tree: &mut Tree, elsewhere: impl Fn(&LayerPath) -> bool) {
     for shortcut in SHORTCUTS {
         let (Ok(name), Ok(to)) = (
             LayerPath::parse(shortcut.name.as_bytes()),

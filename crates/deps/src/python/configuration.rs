@@ -57,7 +57,7 @@ impl Indexes {
     }
 
     /// The same with that of the tools where none is configured: then uv or pip is asked.
-    pub async fn or_default_of_tools(self) -> Self {
+    pub(crate) async fn or_default_of_tools(self) -> Self {
         match self.default {
             Some(_) => self,
             None => self.or_default(default_of_tools().await),
@@ -71,7 +71,7 @@ impl Indexes {
 
     /// What uv must be told in environment variables: what only pip was.
     #[must_use]
-    pub fn variables_for_uv(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn variables_for_uv(&self) -> Vec<(&'static str, String)> {
         let mut variables = Vec::new();
         if self.known_to_uv {
             return variables;
@@ -254,7 +254,7 @@ pub fn shown(url: &Url) -> String {
 
 /// The index that the tools on this machine use when they are told nothing: uv's, or else pip's,
 /// as their help says it.
-pub async fn default_of_tools() -> Option<Url> {
+pub(crate) async fn default_of_tools() -> Option<Url> {
     let uv = help("uv", &["pip", "compile", "--help"]);
     if let Some(url) = between(&uv.await.unwrap_or_default(), "(by default: <", ">") {
         return Some(url);

@@ -168,7 +168,7 @@ fn lend_credentials(index: &Url, file: &mut Url) {
 /// The source distribution that is newest among an index's files: of the version that is asked
 /// for, or else of the highest that is no pre-release and has not been withdrawn.
 #[must_use]
-pub fn newest_source<'a>(
+pub(crate) fn newest_source<'a>(
     files: &'a [IndexFile],
     package: &PackageName,
     version: Option<&Version>,

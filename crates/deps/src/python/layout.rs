@@ -47,7 +47,7 @@ impl Layout {
 
     /// Where packages go, relative to the environment.
     #[must_use]
-    pub fn site_packages(&self) -> LayerPath {
+    pub(crate) fn site_packages(&self) -> LayerPath {
         path(&format!("lib/python3.{}/site-packages", self.python))
     }
 

@@ -30,5 +30,6 @@ pub use environment::Environment;
 pub use error::PythonError;
 pub use installed::InstalledDistribution;
 pub use layout::Layout;
-pub use name::{PackageName, requirement_name};
+pub use name::PackageName;
+pub(crate) use name::requirement_name;
 pub use wheel_name::WheelName;

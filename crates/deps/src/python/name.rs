@@ -47,7 +47,7 @@ impl fmt::Display for PackageName {
 
 /// The package that a requirement (PEP 508) names; `None` when it begins with no name.
 #[must_use]
-pub fn requirement_name(requirement: &str) -> Option<PackageName> {
+pub(crate) fn requirement_name(requirement: &str) -> Option<PackageName> {
     let text = requirement.trim_start();
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let end = text

@@ -49,8 +49,8 @@ impl Tag {
     }
 
     /// Reads one tag, or a compressed set of them.
-    #[must_use]
-    pub fn parse_set(text: &str) -> Option<BTreeSet<Self>> {
+    #[cfg(test)]
+    pub(crate) fn parse_set(text: &str) -> Option<BTreeSet<Self>> {
         let mut parts = text.split('-');
         let tags = Self::expand(parts.next()?, parts.next()?, parts.next()?);
         tags.filter(|_| parts.next().is_none())

@@ -57,7 +57,7 @@ impl FromStr for PackageName {
 
 /// Whether `text` can be the name of a Debian package.
 #[must_use]
-pub fn is_package_name(text: &str) -> bool {
+pub(crate) fn is_package_name(text: &str) -> bool {
     let word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
     (2..=128).contains(&bytes.len())

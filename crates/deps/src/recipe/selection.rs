@@ -45,7 +45,7 @@ impl Recipe {
     ///
     /// # Errors
     /// See [`SelectionError`].
-    pub fn selected(mut self, selection: &Selection) -> Result<Self, SelectionError> {
+    pub(crate) fn selected(mut self, selection: &Selection) -> Result<Self, SelectionError> {
         let Selection { only, without } = selection;
         let names: BTreeSet<String> = self
             .features

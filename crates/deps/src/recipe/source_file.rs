@@ -56,7 +56,7 @@ impl SourceFile {
 
     /// The error that what stands at `span` cannot be used because of `why`.
     #[must_use]
-    pub fn error_at(&self, span: Range<usize>, why: impl Into<String>) -> ConfigError {
+    pub(crate) fn error_at(&self, span: Range<usize>, why: impl Into<String>) -> ConfigError {
         ConfigError::at(&self.path, &self.text, &span, why)
     }
 

@@ -9,12 +9,6 @@ use super::hash::{sha1_prefix, sha256_prefix};
 use super::legal::legal;
 use super::v1::{DEFAULT_TARGET, dashed, short_sha, target_suffix};
 
-/// Where the image is kept that the SDK is built in.
-pub const BUILDER_REPOSITORY: &str = "ghcr.io/openhands/eval-builder";
-
-/// Where prepared base images are kept.
-pub const BASE_REPOSITORY: &str = "ghcr.io/openhands/eval-base";
-
 /// Where finished images are kept, and looked for by evaluations.
 pub const REPOSITORY: &str = "ghcr.io/openhands/eval-agent-server";
 

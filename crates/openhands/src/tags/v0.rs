@@ -59,7 +59,7 @@ impl Inputs {
 
 /// A hash in base 36, least significant digit first, sixteen digits at most; nothing for zero.
 #[must_use]
-pub fn truncate_hash(hash: u128) -> String {
+pub(crate) fn truncate_hash(hash: u128) -> String {
     let mut value = hash;
     let mut text = String::with_capacity(16);
     while value > 0 && text.len() < 16 {
@@ -74,7 +74,7 @@ pub fn truncate_hash(hash: u128) -> String {
 ///
 /// Upstream's staleness hole is part of it: what a moving base tag points to has no effect.
 #[must_use]
-pub fn lock_hash(base: &str, browser: bool, pyproject: &[u8], poetry_lock: &[u8]) -> String {
+pub(crate) fn lock_hash(base: &str, browser: bool, pyproject: &[u8], poetry_lock: &[u8]) -> String {
     let browser: &[u8] = if browser { b"" } else { b"False" };
     truncate_hash(md5([base.as_bytes(), browser, pyproject, poetry_lock]))
 }

@@ -168,7 +168,7 @@ fn suffix(text: &str) -> String {
 /// What stands for the base in tags: itself with `/` and `:` spelled out, or when that is longer
 /// than `max_length`, its repository, its tag and a hash. It may be illegal as upstream's is.
 #[must_use]
-pub fn base_slug(base: &str, max_length: usize) -> String {
+pub(crate) fn base_slug(base: &str, max_length: usize) -> String {
     let slug = base.replace('/', "_s_").replace(':', "_tag_");
     if slug.chars().count() <= max_length {
         return slug;
@@ -182,7 +182,7 @@ pub fn base_slug(base: &str, max_length: usize) -> String {
 
 /// Repository and tag in at most `budget` characters; of the two the tag is kept longer.
 #[must_use]
-pub fn truncate_ident(repository: &str, tag: &str, budget: usize) -> String {
+pub(crate) fn truncate_ident(repository: &str, tag: &str, budget: usize) -> String {
     let tag = if tag.is_empty() {
         String::new()
     } else {
@@ -199,7 +199,7 @@ pub fn truncate_ident(repository: &str, tag: &str, budget: usize) -> String {
 
 /// What stands for the branch; nothing for a tag, a pull request or an unknown ref.
 #[must_use]
-pub fn branch_tag(git_ref: &str) -> Option<String> {
+pub(crate) fn branch_tag(git_ref: &str) -> Option<String> {
     if git_ref.is_empty() || git_ref == UNKNOWN {
         return None;
     }
@@ -218,7 +218,7 @@ pub fn branch_tag(git_ref: &str) -> Option<String> {
 
 /// What a release is called: the SDK's version, or the git tag if that is no version.
 #[must_use]
-pub fn release_tag_source<'a>(git_ref: &'a str, sdk_version: &'a str) -> Option<&'a str> {
+pub(crate) fn release_tag_source<'a>(git_ref: &'a str, sdk_version: &'a str) -> Option<&'a str> {
     let version = Some(sdk_version).filter(|version| !matches!(*version, "" | UNKNOWN));
     match git_ref.strip_prefix("refs/tags/") {
         // An empty version is no version here, and upstream's one exception is an unknown one.
@@ -233,7 +233,7 @@ pub fn release_tag_source<'a>(git_ref: &'a str, sdk_version: &'a str) -> Option<
 
 /// A release and its shorter names: `1.2.3` is also `1` and `1.2`.
 #[must_use]
-pub fn release_tag_aliases(version: &str) -> Vec<String> {
+pub(crate) fn release_tag_aliases(version: &str) -> Vec<String> {
     let version = version.trim();
     if version.is_empty() {
         return Vec::new();

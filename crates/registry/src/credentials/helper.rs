@@ -88,10 +88,6 @@ impl Helpers {
         }
     }
 
-    pub(super) fn set_time_limit(&mut self, time_limit: Duration) {
-        self.time_limit = time_limit;
-    }
-
     /// Asks a helper for the credential of a server. The same question is asked once, however
     /// many ask it at once and whatever came of it: helpers are slow, and some ask a person.
     ///

@@ -1,7 +1,6 @@
 //! Finds the credential for a repository.
 
 use std::path::Path;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
@@ -49,13 +48,6 @@ impl ConfiguredCredentials {
                 .collect(),
             helpers: Helpers::new(environment, TIME_LIMIT),
         }
-    }
-
-    /// Changes how long a helper may take; 30 s if this is not called.
-    #[must_use]
-    pub fn with_time_limit(mut self, time_limit: Duration) -> Self {
-        self.helpers.set_time_limit(time_limit);
-        self
     }
 }
 

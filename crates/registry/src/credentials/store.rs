@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -66,13 +65,6 @@ impl CredentialStore {
                 .collect(),
             helpers: Helpers::new(environment, TIME_LIMIT),
         }
-    }
-
-    /// Changes how long a helper may take; 30 s if this is not called.
-    #[must_use]
-    pub fn with_time_limit(mut self, time_limit: Duration) -> Self {
-        self.helpers.set_time_limit(time_limit);
-        self
     }
 
     /// Keeps the credential of a registry (`registry.example`), or of what is below a path in it

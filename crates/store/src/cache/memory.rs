@@ -57,7 +57,13 @@ impl TokenMemory for Cache {
 impl Cache {
     /// Remembers which digest a tag was last seen to name. A tag can move, so this is good for
     /// guessing only. `registry` is scheme, host and port: what else identifies one.
-    pub fn remember_reference(&self, registry: &str, repository: &str, tag: &str, digest: &Digest) {
+    pub(crate) fn remember_reference(
+        &self,
+        registry: &str,
+        repository: &str,
+        tag: &str,
+        digest: &Digest,
+    ) {
         let key = key(&[registry, repository, tag]);
         let fact = json!({"digest": digest.to_string(), "at": now()});
         self.remember_fact("reference", &key, &fact);
@@ -79,7 +85,7 @@ impl Cache {
     }
 
     /// Remembers that these blobs were just now proven to be in a repository.
-    pub fn remember_blobs<'a>(
+    pub(crate) fn remember_blobs<'a>(
         &self,
         registry: &str,
         repository: &str,
@@ -116,7 +122,7 @@ impl Cache {
     /// The blobs that were proven to be in a repository less than `TRUSTED_FOR` ago, with when
     /// that was, in seconds since 1970.
     #[must_use]
-    pub fn known_blobs(&self, registry: &str, repository: &str) -> HashMap<Digest, u64> {
+    pub(crate) fn known_blobs(&self, registry: &str, repository: &str) -> HashMap<Digest, u64> {
         self.known_blobs_at(registry, repository, now())
     }
 
@@ -132,7 +138,7 @@ impl Cache {
 
     /// Forgets the blobs of all repositories of a registry: one of them turned out to be gone, so
     /// nothing that was remembered of the registry can be relied on.
-    pub fn forget_registry(&self, registry: &str) {
+    pub(crate) fn forget_registry(&self, registry: &str) {
         if let Some(path) = self.registry_path(registry) {
             self.note("write", fs::remove_dir_all(path));
         }

@@ -20,7 +20,7 @@ pub const END: &str = ">>>>> End Test Output";
 pub const EXIT_CODE: &str = ">>>>> Test Exit Code";
 
 /// The variable in which the script keeps the exit code until the output has ended.
-pub const EXIT_CODE_VARIABLE: &str = "SWEBENCH_TEST_EXIT_CODE";
+pub(crate) const EXIT_CODE_VARIABLE: &str = "SWEBENCH_TEST_EXIT_CODE";
 
 /// What makes a log worthless, wherever it stands.
 const WORTHLESS: [&str; 4] = [
