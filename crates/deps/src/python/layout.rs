@@ -17,7 +17,8 @@ pub struct Layout {
 /// What happens to `.pth` files with code, which every start of Python runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CodeInPth {
-    /// They are kept and listed; see [`Environment::code_in_pth`].
+    /// They are kept and listed; see
+    /// [`Environment::code_in_pth`](super::environment::Environment::code_in_pth).
     #[default]
     Listed,
     /// Only these packages may have them.
