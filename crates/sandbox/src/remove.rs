@@ -93,7 +93,7 @@ impl RemovedDirectory {
 impl Drop for RemovedDirectory {
     fn drop(&mut self) {
         // What cannot be removed is left to the next run.
-        let _ = remove(&self.outer);
+        let _ = remove_marked(&self.outer);
     }
 }
 
@@ -157,6 +157,13 @@ fn remove_if_left(directory: &Path) -> io::Result<()> {
     }
     // Those that live hold it.
     flock(&mark, FlockOperation::NonBlockingLockExclusive)?;
+    remove_marked(directory)
+}
+
+/// Removes one of these, its mark last: without that nobody would know what a process leaves that is
+/// killed meanwhile.
+fn remove_marked(directory: &Path) -> io::Result<()> {
+    remove(&directory.join(INSIDE))?;
     remove(directory)
 }
 
@@ -282,6 +289,9 @@ mod tests {
             fs_err::create_dir_all(at(name).join("files/deep")).unwrap();
         }
         fs_err::write(at("ohoci-run-dead/.ohoci"), "").unwrap();
+        // Killed while it removed the rest.
+        fs_err::create_dir(at("ohoci-run-dying")).unwrap();
+        fs_err::write(at("ohoci-run-dying/.ohoci"), "").unwrap();
         fs_err::write(at("mine/.ohoci"), "").unwrap();
         fs_err::create_dir(at("ohoci-run-empty")).unwrap();
         fs_err::os::unix::fs::symlink(at("mine"), at("ohoci-run-link")).unwrap();
@@ -291,6 +301,7 @@ mod tests {
         assert!(living.path().is_dir());
         assert!(!at("ohoci-run-dead").exists());
         assert!(!at("ohoci-run-empty").exists());
+        assert!(!at("ohoci-run-dying").exists());
         for kept in ["ohoci-run-other", "mine/files/deep", "ohoci-run-link"] {
             assert!(at(kept).exists(), "{kept}");
         }
