@@ -106,7 +106,7 @@ impl ImageConfig {
 
     /// The config of an image without layers.
     ///
-    /// Its `created` is [`NO_MOMENT`].
+    /// Its `created` is the beginning of 1970.
     #[must_use]
     pub fn scratch(platform: &Platform) -> Self {
         let mut object = Map::from_iter([("created".to_owned(), NO_MOMENT.into())]);

@@ -174,7 +174,7 @@ fn skip_reason(descriptor: &Descriptor) -> Option<SkipReason> {
 /// Chooses images of an index.
 ///
 /// Of several images for one platform the first is taken, as Docker does; where there is none, one
-/// that runs there ([`Platform::fallbacks`]); two wanted platforms that mean the same image give it
+/// that runs there (for an older variant, say); two wanted platforms that mean the same image give it
 /// once.
 ///
 /// # Errors

@@ -47,7 +47,7 @@ struct Inner {
 }
 
 impl Error {
-    /// A failure because of `why`; [`Error::during`] says of what.
+    /// A failure because of `why`; `during` says of what.
     #[must_use]
     pub fn new(kind: ErrorKind, why: impl Into<String>) -> Self {
         Self(Box::new(Inner {

@@ -108,7 +108,7 @@ pub fn read(path: &Path) -> Result<HashMap<String, Record>, Error> {
     records(BufReader::new(file)).map_err(fail)
 }
 
-/// The same of a journal's lines. Those that are longer than [`MAX_LINE`] are passed over, too.
+/// The same of a journal's lines. Those that are longer than a line may be are passed over, too.
 ///
 /// # Errors
 /// When they cannot be read.

@@ -68,7 +68,7 @@ pub struct DebianPackage {
     /// Its version.
     pub version: String,
     /// The source package and its version, where they are not those of the package, but for what
-    /// a rebuild adds (`+b2`): `glibc 2.41-12`. See [`DebianPackage::source_package`].
+    /// a rebuild adds (`+b2`): `glibc 2.41-12`. See `source_package`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// The feature whose layer it is in.
@@ -79,7 +79,7 @@ pub struct DebianPackage {
     /// The packages that it needs, sorted: those that its dependencies came to.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub needs: BTreeSet<String>,
-    /// Its files by platform (`linux/amd64`), or one for [`ANY_PLATFORM`].
+    /// Its files by platform (`linux/amd64`), or one for all of them, under `any`.
     pub file: BTreeMap<String, LockedFile>,
 }
 
@@ -99,7 +99,7 @@ pub struct PythonPackage {
     /// Whether it is used without what a script would make when it is built.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_build_script: bool,
-    /// Its files by platform, or one for [`ANY_PLATFORM`]: paths below the root of an index,
+    /// Its files by platform, or one for all of them, under `any`: paths below the root of an index,
     /// `NAME/FILE`.
     pub file: BTreeMap<String, LockedFile>,
 }
@@ -142,7 +142,7 @@ pub struct LockedSource {
     pub version: Option<String>,
     /// The feature whose layer it is in.
     pub feature: String,
-    /// Its files by platform, or one for [`ANY_PLATFORM`]. Their paths: the archive's file name;
+    /// Its files by platform, or one for all of them, under `any`. Their paths: the archive's file name;
     /// the path in the image, and the digest that of the layer which it makes; the place below the
     /// root of an npm registry.
     pub file: BTreeMap<String, LockedFile>,
