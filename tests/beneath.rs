@@ -126,7 +126,11 @@ const ALLOWED: &[(&str, usize, &str)] = &[
         4,
         "datasets that Hugging Face's tools have downloaded",
     ),
-    ("src/swebench/inputs.rs", 3, "whether a dataset is there"),
+    (
+        "src/swebench/inputs.rs",
+        4,
+        "whether a dataset and an instance's scripts are there",
+    ),
     ("src/swebench/run_evaluation/engine.rs", ANY, "logs"),
     (
         "crates/swebench-evaluation/src/engine.rs",
@@ -135,6 +139,11 @@ const ALLOWED: &[(&str, usize, &str)] = &[
     ),
     ("crates/swebench-evaluation/src/finished.rs", ANY, "reports"),
     ("crates/swebench-images/src/base_source.rs", 3, "logs"),
+    (
+        "crates/swebench-evaluation/src/reader.rs",
+        10,
+        "a root file system of this machine's Python, made before a parser runs",
+    ),
     (
         "crates/swebench-evaluation/src/regrade.rs",
         1,
@@ -485,6 +494,18 @@ const GIT: &[(&str, &str)] = &[
         "upstream's script, which a row could hold as well",
     ),
     ("crates/swebench/src/setup_script.rs", "upstream's script"),
+    (
+        "crates/swebench/src/datasets/live.rs",
+        "its harness's script, within the instance's sandbox",
+    ),
+    (
+        "crates/swebench/src/datasets/multi.rs",
+        "a line for the instance's sandbox, which goes through that place",
+    ),
+    (
+        "crates/swebench/src/datasets/pro.rs",
+        "its harness's script, and a line that goes through that place",
+    ),
 ];
 
 /// Whether a text has git as a word at the beginning of a command line or alone.

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
-use ohoci_swebench_evaluation::Grader;
+use ohoci_config::Environment;
+use ohoci_config::environment::PATH;
 use ohoci_swebench_evaluation::grader::Upstream;
+use ohoci_swebench_evaluation::{Grader, Readers, Who};
 
 /// Who grades, and with what.
 #[derive(Args, Clone, Debug)]
@@ -16,9 +18,14 @@ pub(super) struct GraderArguments {
     #[arg(long, value_enum, value_name = "WHO", default_value_t)]
     pub(super) grader: GraderChoice,
 
-    /// The Python that finds the package swebench
+    /// The Python that finds the package swebench, and that reads logs of datasets which have parsers
+    /// in Python
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     pub(super) python: PathBuf,
+
+    /// SWE-bench Pro's run_scripts, a folder for each instance with its run_script.sh and parser.py
+    #[arg(long, value_name = "DIR", alias = "scripts_dir")]
+    pub(super) scripts_dir: Option<PathBuf>,
 }
 
 /// Who grades.
@@ -46,10 +53,13 @@ impl GraderArguments {
                 )
             })
         };
-        Ok(match self.grader {
-            GraderChoice::Native => Grader::Native,
-            GraderChoice::Upstream => Grader::Upstream(upstream()?),
-            GraderChoice::Both => Grader::Both(upstream()?),
-        })
+        let who = match self.grader {
+            GraderChoice::Native => Who::Native,
+            GraderChoice::Upstream => Who::Upstream(upstream()?),
+            GraderChoice::Both => Who::Both(upstream()?),
+        };
+        let path = Environment::of_process().get(PATH);
+        let readers = Readers::new(self.python.clone(), path);
+        Ok(Grader { who, readers })
     }
 }

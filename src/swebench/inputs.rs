@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::output;
 use ohoci_config::Environment;
 use ohoci_files::regular;
+use ohoci_swebench::datasets::{PARSER_FILE, SCRIPT_FILE};
 use ohoci_swebench::predictions::{GOLD, PredictionError, Predictions};
 use ohoci_swebench::row::{self, Place, Row, RowError};
 use ohoci_swebench::specs::Catalogue;
@@ -55,6 +56,28 @@ pub(super) fn files(path: &Path, split: &str) -> Result<Vec<PathBuf>, Failure> {
         Some(name) => hub::files(&name, split, &Environment::of_process()),
         None => Ok(vec![path.to_owned()]),
     }
+}
+
+/// Gives rows of SWE-bench Pro the scripts that run and read their tests, from a folder that has one of
+/// its own for each instance.
+pub(super) fn take_scripts(rows: &mut [Row], directory: Option<&Path>) -> Result<(), Failure> {
+    let Some(directory) = directory else {
+        return Ok(());
+    };
+    let text = |path: PathBuf| {
+        let content = read(&path)?;
+        String::from_utf8(content)
+            .map_err(|_| Failure::new(format!("cannot use {}", path.display()), "it is not UTF-8"))
+    };
+    for row in rows.iter_mut().filter(|row| row.awaits_scripts()) {
+        // The name is one folder's: rows are read so.
+        let folder = directory.join(&row.instance_id);
+        if folder.is_dir() {
+            let script = text(folder.join(SCRIPT_FILE))?;
+            row.take_scripts(&script, text(folder.join(PARSER_FILE))?);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a dataset is one file, which is one split.

@@ -89,6 +89,8 @@ pub(super) struct Request<'a> {
     pub(super) report_dir: &'a Path,
     /// Who grades.
     pub(super) grader: &'a Grader,
+    /// Scripts of SWE-bench Pro; by default where the run had them.
+    pub(super) scripts: Option<&'a Path>,
     /// How the result is written.
     pub(super) format: Format,
 }
@@ -112,6 +114,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         logs: &arguments.logs,
         report_dir: &arguments.report_dir,
         grader: &arguments.grader.grader()?,
+        scripts: arguments.grader.scripts_dir.as_deref(),
         format: arguments.format,
     })
 }
@@ -130,7 +133,11 @@ pub(super) fn grade(request: &Request<'_>) -> Result<u8, Failure> {
     let record = folder.record()?.unwrap_or_default();
     let recorded = record.get("split").and_then(Value::as_str);
     let split = request.split.or(recorded).unwrap_or("test");
-    let all = inputs::rows(&dataset, split)?;
+    let mut all = inputs::rows(&dataset, split)?;
+    let recorded = record
+        .get("ohoci")
+        .and_then(|ohoci| ohoci.get("scripts")?.as_str());
+    inputs::take_scripts(&mut all, request.scripts.or(recorded.map(Path::new)))?;
     let sets = match request.predictions {
         Some(name) => vec![inputs::predictions(name, &all)?],
         None => folder.predictions()?,

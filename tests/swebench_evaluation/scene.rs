@@ -48,12 +48,21 @@ pub(super) const GOLD: &str = "diff --git a/greet.sh b/greet.sh\n--- a/greet.sh\
 /// What shows it solved: the name of the test that passes then.
 pub(super) const TEST_PATCH: &str = "diff --git a/tests/test_greet.sh b/tests/test_greet.sh\n--- a/tests/test_greet.sh\n+++ b/tests/test_greet.sh\n@@ -1,3 +1,7 @@\n test_name() {\n   . ./greet.sh; [ \"$(greet you)\" = 'hello you' ]\n }\n+\n+test_nobody() {\n+  . ./greet.sh; [ \"$(greet)\" = 'hello world' ]\n+}\n";
 
+/// A line of a shell that applies a patch.
+pub(super) fn apply_line(patch: &str) -> String {
+    let quoted = patch
+        .replace('\\', r"\\")
+        .replace('\'', r"\'")
+        .replace('\n', r"\n");
+    format!("printf %s $'{quoted}' | git apply")
+}
+
 /// The programs of this machine, packed once for all tests.
 static PROGRAMS: LazyLock<Layer> = LazyLock::new(programs);
 
 fn programs() -> Layer {
     let mut files = BTreeSet::new();
-    for name in ["bash", "git", "patch", "sed"] {
+    for name in ["bash", "cp", "git", "mkdir", "patch", "rm", "sed"] {
         let program = std::env::split_paths(&std::env::var_os("PATH").unwrap())
             .map(|directory| directory.join(name))
             .find(|program| program.is_file())
@@ -88,7 +97,7 @@ fn programs() -> Layer {
 pub(super) struct Scene {
     pub(super) ohoci: Ohoci,
     pub(super) temporary: PathBuf,
-    base_commit: String,
+    pub(super) base_commit: String,
 }
 
 impl Scene {
@@ -98,20 +107,32 @@ impl Scene {
 
     /// With further files in the repository.
     pub(super) fn with(files: &[(&str, &str)]) -> Self {
+        Self::at("testbed", files, IMAGE)
+    }
+
+    /// With the repository in this directory of an image of this name; files that begin with a slash
+    /// are outside of it.
+    pub(super) fn at(directory: &str, files: &[(&str, &str)], image: &str) -> Self {
         let ohoci = Ohoci::new();
         let temporary = ohoci.work().join("tmp");
         fs_err::create_dir(&temporary).unwrap();
         let root = tempfile::tempdir().unwrap();
         let at = |path: &str| {
-            let path = root.path().join(path);
+            let path = root.path().join(path.trim_start_matches('/'));
             fs_err::create_dir_all(path.parent().unwrap()).unwrap();
             path
         };
-        fs_err::write(at("testbed/greet.sh"), GREET).unwrap();
-        fs_err::write(at("testbed/run_tests.sh"), RUNNER).unwrap();
-        fs_err::write(at("testbed/tests/test_greet.sh"), TESTS).unwrap();
-        for (path, content) in files {
-            fs_err::write(at(&format!("testbed/{path}")), content).unwrap();
+        let inside = |path: &str| match path.starts_with('/') {
+            true => path.to_owned(),
+            false => format!("{directory}/{path}"),
+        };
+        let own = [
+            ("greet.sh", GREET),
+            ("run_tests.sh", RUNNER),
+            ("tests/test_greet.sh", TESTS),
+        ];
+        for (path, content) in own.iter().chain(files) {
+            fs_err::write(at(&inside(path)), content).unwrap();
         }
         // What upstream's scripts call before they do anything.
         let activate = "conda() { export CONDA_DEFAULT_ENV=$2; }\n";
@@ -120,7 +141,7 @@ impl Scene {
         let git = |arguments: &[&str]| {
             let output = Command::new("git")
                 .arg("-C")
-                .arg(root.path().join("testbed"))
+                .arg(root.path().join(directory))
                 .args(["-c", "user.name=a", "-c", "user.email=a@registry.example"])
                 .args(arguments)
                 .env("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -142,7 +163,7 @@ impl Scene {
             .layer(PROGRAMS.clone())
             .layer(repository)
             .build()
-            .write_layout(&ohoci.work().join("images"), IMAGE);
+            .write_layout(&ohoci.work().join("images"), image);
         Self {
             ohoci,
             temporary,

@@ -7,16 +7,27 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::outcome::{Count, FailedTest};
-use ohoci_swebench::grading::{GradeError, grade};
-use ohoci_swebench::log_parser::LogParser;
+use super::reader::Readers;
+use ohoci_swebench::datasets::{Dataset, PARSER_FILE, SCRIPT_FILE};
+use ohoci_swebench::grading::{GradeError, grade_with};
+use ohoci_swebench::log_parser::{LogParser, StatusMap};
 use ohoci_swebench::row::{EvalType, Row};
 
 /// The bridge to the package.
 const BRIDGE: &str = include_str!("grade_by_upstream.py");
 
+/// What grades, and what it reads logs with.
+#[derive(Clone, Debug)]
+pub struct Grader {
+    /// Who grades.
+    pub who: Who,
+    /// What reads logs that only Python reads.
+    pub readers: Readers,
+}
+
 /// Who grades.
 #[derive(Clone, Debug, Default)]
-pub enum Grader {
+pub enum Who {
     /// ohoci.
     #[default]
     Native,
@@ -126,6 +137,7 @@ impl Upstream {
                 "eval_type": match row.eval_type {
                     EvalType::PassAndFail => "pass_and_fail",
                     EvalType::FailOnly => "fail_only",
+                    EvalType::Named | EvalType::AllPassed => "",
                 },
                 "FAIL_TO_PASS": row.fail_to_pass,
                 "PASS_TO_PASS": row.pass_to_pass,
@@ -177,10 +189,10 @@ impl Upstream {
 impl Grader {
     /// Who it is: another may come to another verdict.
     pub(super) fn name(&self) -> String {
-        match self {
-            Self::Native => concat!("ohoci ", env!("CARGO_PKG_VERSION")).to_owned(),
-            Self::Upstream(upstream) => format!("swebench {}", upstream.version),
-            Self::Both(upstream) => format!("both, swebench {}", upstream.version),
+        match &self.who {
+            Who::Native => concat!("ohoci ", env!("CARGO_PKG_VERSION")).to_owned(),
+            Who::Upstream(upstream) => format!("swebench {}", upstream.version),
+            Who::Both(upstream) => format!("both, swebench {}", upstream.version),
         }
     }
 
@@ -189,8 +201,26 @@ impl Grader {
     /// # Errors
     /// Why not, in words.
     pub(super) fn can_grade(&self, row: &Row) -> Result<(), String> {
-        match (self, row.parser()) {
-            (Self::Upstream(_), _) | (_, Ok(_)) => Ok(()),
+        let dataset = row.way.dataset;
+        if let Some(why) = &row.way.refused {
+            return Err(why.clone());
+        }
+        if row.awaits_scripts() {
+            return Err(format!(
+                "rows of {dataset} are run by {SCRIPT_FILE} and read by {PARSER_FILE} of its repository's run_scripts (--scripts-dir DIR)"
+            ));
+        }
+        let is_upstreams = matches!(dataset, Dataset::SweBench | Dataset::Gym);
+        if !is_upstreams && !matches!(self.who, Who::Native) {
+            return Err(format!(
+                "the package swebench does not grade rows of {dataset} (--grader native)"
+            ));
+        }
+        if let Some(reader) = &row.way.reader {
+            return self.readers.can_read(reader);
+        }
+        match (&self.who, row.parser()) {
+            (Who::Upstream(_), _) | (_, Ok(_)) => Ok(()),
             (_, Err(why)) => {
                 let repo = row.repo.clone();
                 let error = GradeError::NoParser { repo, why };
@@ -208,7 +238,14 @@ impl Grader {
     ) -> Result<Verdict, NoGrade> {
         let native = || -> Result<String, NoGrade> {
             let content = fs_err::read(log).map_err(NoGrade::Failed)?;
-            let report = grade(row, patch, &content)
+            let read = |output: &str, errors: &str| match &row.way.reader {
+                Some(reader) => self
+                    .readers
+                    .read(reader, output, errors)
+                    .map_err(GradeError::Reader),
+                None => Ok(StatusMap::default()),
+            };
+            let report = grade_with(row, patch, &content, &read)
                 .map_err(|error: GradeError| NoGrade::Ungradable(error.to_string()))?;
             report
                 .to_json(&row.instance_id)
@@ -219,10 +256,10 @@ impl Grader {
                 .grade(row, patch, log)
                 .map_err(|error| NoGrade::Ungradable(error.to_string()))
         };
-        let document = match self {
-            Self::Native => native()?,
-            Self::Upstream(package) => upstream(package)?,
-            Self::Both(package) => {
+        let document = match &self.who {
+            Who::Native => native()?,
+            Who::Upstream(package) => upstream(package)?,
+            Who::Both(package) => {
                 let (native, upstream) = (native()?, upstream(package)?);
                 if let Some(why) = difference(&native, &upstream) {
                     return Err(NoGrade::Disagreement {
@@ -336,6 +373,13 @@ mod tests {
 
     const LOG: &str = "+ : '>>>>> Start Test Output'\nPASSED t\n+ : '>>>>> End Test Output'\n";
 
+    fn grader(who: Who) -> Grader {
+        Grader {
+            who,
+            readers: Readers::new("python3".into(), None),
+        }
+    }
+
     #[test]
     fn a_missing_package_is_told_in_its_own_words() {
         let (_keep, path) = python(r#"cat >/dev/null; echo '{"error":"PackageNotFoundError: x"}'"#);
@@ -358,7 +402,9 @@ mod tests {
     fn graders_that_disagree_give_no_grade() {
         let log = tempfile::NamedTempFile::new().unwrap();
         fs_err::write(log.path(), LOG).unwrap();
-        let native = Grader::Native.grade(&row(), Some("p"), log.path()).unwrap();
+        let native = grader(Who::Native)
+            .grade(&row(), Some("p"), log.path())
+            .unwrap();
         assert!(native.resolved);
         assert_eq!(
             native.fail_to_pass,
@@ -375,20 +421,20 @@ mod tests {
             ))
         };
         let (_keep, path) = answering(&native.document);
-        let both = Grader::Both(Upstream::find(&path).unwrap());
+        let both = grader(Who::Both(Upstream::find(&path).unwrap()));
         assert_eq!(both.grade(&row(), Some("p"), log.path()).unwrap(), native);
         let other = native
             .document
             .replace("\"resolved\": true", "\"resolved\": false");
         let (_keep, path) = answering(&other);
-        let both = Grader::Both(Upstream::find(&path).unwrap());
+        let both = grader(Who::Both(Upstream::find(&path).unwrap()));
         match both.grade(&row(), Some("p"), log.path()) {
             Err(NoGrade::Disagreement { why, .. }) => {
                 assert!(why.contains(r#""\"resolved\": true,""#), "{why}");
             }
             other => panic!("{other:?}"),
         }
-        let upstream = Grader::Upstream(Upstream::find(&path).unwrap());
+        let upstream = grader(Who::Upstream(Upstream::find(&path).unwrap()));
         assert!(
             !upstream
                 .grade(&row(), Some("p"), log.path())

@@ -1,5 +1,6 @@
 //! One prediction, run and graded: image, patch, tests, verdict.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
@@ -21,6 +22,7 @@ use super::patching::{self, Applied};
 use super::roots::{EVAL_FILE, SHELL};
 use super::sandboxed::{SandboxError, Sandboxed};
 use ohoci_sandbox::{Ended, Exceeded, Network, RunError};
+use ohoci_swebench::datasets::{Patching, Way, without_binaries};
 use ohoci_swebench::eval_script::touched_files;
 use ohoci_swebench::log_parser::markers;
 use ohoci_swebench::predictions::Prediction;
@@ -185,7 +187,13 @@ impl Evaluator {
     fn grading(&self, row: &Row) -> String {
         let tests = (&row.fail_to_pass, &row.pass_to_pass);
         let parser = (&row.log_parser, &row.repo, format!("{:?}", row.eval_type));
-        hash(&json!([tests, parser, self.grader.name()]).to_string())
+        // What other datasets say besides; SWE-bench's own rows keep the keys that they have.
+        let other = (row.way != Way::default()).then(|| format!("{:?}", row.way));
+        let mut key = json!([tests, parser, self.grader.name()]);
+        if let (Some(other), Some(key)) = (other, key.as_array_mut()) {
+            key.push(json!(other));
+        }
+        hash(&key.to_string())
     }
 
     async fn run(
@@ -203,7 +211,7 @@ impl Evaluator {
         let root = self.roots.open(&self.names, job.row).await?;
         let (way, scratch, below) = (self.way.clone(), self.scratch.clone(), Arc::clone(&root));
         let workspace = blocking(move || below.workspace(&way, &scratch)).await?;
-        let sandboxed = Sandboxed::new(self, &root, workspace)?;
+        let sandboxed = Sandboxed::new(self, &root, workspace, &job.row.way)?;
         outcome.seconds.image = lap(&mut clock);
         outcome.image = Some(root.name.clone());
         outcome.key = Some(Key {
@@ -242,15 +250,23 @@ impl Evaluator {
         log: &mut InstanceLog,
         outcome: &mut Outcome,
     ) -> Result<(), SandboxError> {
-        let id = &job.row.instance_id;
+        let (id, way) = (&job.row.instance_id, &job.row.way);
         let mut clock = Instant::now();
-        fs_err::write(folder.patch(), patch)?;
+        let applicable = match way.patching {
+            Patching::WithoutBinaries => Cow::Owned(without_binaries(patch)),
+            Patching::Ladder | Patching::Handed(_) => Cow::Borrowed(patch),
+        };
+        fs_err::write(folder.patch(), applicable.as_bytes())?;
+        if let Some(prepare) = &way.prepare {
+            let said = inside.shell(prepare, None).await?;
+            log.say(&format!("{prepare}: {}", said.output.trim()));
+        }
         log.say(&format!(
             "Intermediate patch for {id} written to {}, now applying to container...",
             folder.patch().display()
         ));
         let patch_file = fs_err::canonicalize(folder.patch())?;
-        let applied = patching::apply(patch, async |command: String| {
+        let applied = patching::apply(&applicable, &way.patching, async |command: String| {
             inside
                 .shell(&command, Some((&patch_file, &inside.root.patch_file)))
                 .await

@@ -13,11 +13,9 @@ use ohoci_compose::resolver::Resolver;
 use ohoci_node::{LayerStore, Stack, keep};
 use ohoci_sandbox::{CopyOnWrite, Merged, Process, RemovedDirectory, Root, User, Workspace};
 use ohoci_store::ErrorKind;
+use ohoci_swebench::datasets::Way;
 use ohoci_swebench::row::Row;
 use ohoci_unpack::{FoundImage, find_image};
-
-/// Where the repository is in every image.
-pub(super) const TESTBED: &str = "/testbed";
 
 /// Where upstream puts the patch.
 pub(super) const PATCH_FILE: &str = "/tmp/patch.diff";
@@ -226,13 +224,13 @@ impl Roots {
 
     async fn find(&self, names: &ImageNames, row: &Row) -> Result<ImageRoot, RootsError> {
         match self.locate(names, row).await? {
-            (name, Located::Image(image)) => self.unpack(name, *image).await,
+            (name, Located::Image(image)) => self.unpack(name, *image, &row.way).await,
             (name, Located::Directory(path)) => {
                 let root = Root::open(&path).map_err(|error| RootsError::Unfit {
                     name: name.clone(),
                     why: error.to_string(),
                 })?;
-                open_root(name, &root, Process::default())
+                open_root(name, &root, Process::default(), &row.way)
             }
         }
     }
@@ -281,7 +279,12 @@ impl Roots {
         })
     }
 
-    async fn unpack(&self, name: String, image: FoundImage) -> Result<ImageRoot, RootsError> {
+    async fn unpack(
+        &self,
+        name: String,
+        image: FoundImage,
+        way: &Way,
+    ) -> Result<ImageRoot, RootsError> {
         let what = || format!("cannot unpack {name}");
         let digest = image.digest().to_string();
         let process = Process::of(&image.config).map_err(|error| RootsError::Unfit {
@@ -301,7 +304,7 @@ impl Roots {
             .collect();
         let merged = Merged::open(lower.iter().cloned()).map_err(RootsError::io(what()))?;
         let root = Root::merged(merged, prepared.path().to_owned());
-        let mut root = open_root(name.clone(), &root, process)?;
+        let mut root = open_root(name.clone(), &root, process, way)?;
         root.digest = Some(digest);
         root.lower = lower;
         root.stack = Some(stack);
@@ -312,13 +315,19 @@ impl Roots {
 
 /// Looks at a root file system, and makes in it what other files are put over: symlinks of the
 /// image are resolved here, where they lead nowhere else.
-fn open_root(name: String, root: &Root, process: Process) -> Result<ImageRoot, RootsError> {
+fn open_root(
+    name: String,
+    root: &Root,
+    process: Process,
+    way: &Way,
+) -> Result<ImageRoot, RootsError> {
     let unfit = |why: String| RootsError::Unfit {
         name: name.clone(),
         why,
     };
-    if root.find(Path::new(TESTBED)) != Some(ohoci_sandbox::root::Found::Directory) {
-        return Err(unfit(format!("it has no directory {TESTBED}")));
+    let repository = &way.directory;
+    if root.find(Path::new(repository)) != Some(ohoci_sandbox::root::Found::Directory) {
+        return Err(unfit(format!("it has no directory {repository}")));
     }
     if root.find(Path::new(SHELL)).is_none() {
         return Err(unfit(format!("it has no {SHELL}")));

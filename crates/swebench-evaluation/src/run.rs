@@ -97,9 +97,6 @@ fn script(row: &Row, catalogue: &Catalogue) -> Result<String, String> {
     if row.eval_script.is_some() {
         return eval_script::of_row(row).map_err(|error| error.to_string());
     }
-    if let Some(foreign) = row.foreign {
-        return Err(format!("the row has no eval_script: {foreign}"));
-    }
     let version = row.version.as_deref().unwrap_or_default();
     let known = row.specs.as_ref();
     let specs = known

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +13,12 @@ use super::evaluator::Evaluator;
 use super::outcome::Status;
 use super::output::Text;
 use super::patching::Said;
-use super::roots::{ImageRoot, RootsError, SHELL, TESTBED};
+use super::roots::{ImageRoot, RootsError, SHELL};
 use ohoci_sandbox::{
     Bind, Bubblewrap, Calls, Ended, Exceeded, HOST_NAME, LimitGroup, Network, RunError, Sandbox,
     Streams, Workspace, local_hosts,
 };
+use ohoci_swebench::datasets::Way;
 use ohoci_swebench_images::git;
 
 /// How long a command may take that applies a patch or looks at the tree.
@@ -80,6 +81,8 @@ pub(super) struct Sandboxed {
     bubblewrap: Bubblewrap,
     sandbox: Sandbox,
     pub(super) root: Arc<ImageRoot>,
+    /// What finds the repository from there.
+    enter: Option<String>,
     workspace: Workspace,
     pub(super) group: Arc<LimitGroup>,
     /// Files that this machine puts into it.
@@ -91,6 +94,7 @@ impl Sandboxed {
         evaluator: &Evaluator,
         root: &Arc<ImageRoot>,
         workspace: Workspace,
+        way: &Way,
     ) -> Result<Self, SandboxError> {
         let group = Arc::new(evaluator.limiter.group(Some(&workspace.written()))?);
         let files = tempfile::tempdir_in(&evaluator.scratch)?;
@@ -136,7 +140,7 @@ impl Sandboxed {
                     HOST_NAME,
                     &root.user.home,
                 ),
-                directory: TESTBED.into(),
+                directory: PathBuf::from(&way.directory),
                 user: root.user.id,
                 group: root.user.group,
                 network: evaluator.network,
@@ -144,6 +148,7 @@ impl Sandboxed {
                 calls: Calls::default(),
             },
             root: Arc::clone(root),
+            enter: way.enter.clone(),
             workspace,
             group,
             _files: files,
@@ -177,7 +182,10 @@ impl Sandboxed {
     ) -> Result<Said, SandboxError> {
         let said = Captured::default();
         let sink = Text::new(said.clone(), MOST_SAID);
-        let line = git::in_shell(line);
+        let mut line = git::in_shell(line);
+        if let Some(enter) = &self.enter {
+            line.insert_str(0, &format!("{enter}\n"));
+        }
         let words = [SHELL, "-c", &line].map(OsString::from);
         let limit = Some(COMMAND_LIMIT);
         let ended = self.run(&words, file, Box::new(sink), limit).await;
@@ -224,7 +232,7 @@ impl Sandboxed {
         };
         diagnose(
             patch,
-            &|name| match root.read(&Path::new(TESTBED).join(name)) {
+            &|name| match root.read(&self.sandbox.directory.join(name)) {
                 Ok(Some(content)) => Content::Bytes(content),
                 Ok(None) | Err(_) => Content::Missing,
             },

@@ -135,6 +135,6 @@ fn refused(error: &EnvironmentError) -> BuildError {
         EnvironmentError::NoFile { .. } => {
             refused.hinted("--repo-source names the place of a clone with that commit")
         }
-        EnvironmentError::Field(_) => refused,
+        EnvironmentError::Field(_) | EnvironmentError::Published { .. } => refused,
     }
 }

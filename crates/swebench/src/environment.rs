@@ -6,6 +6,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::conda::{self, Fate};
+use super::datasets::Dataset;
 use super::frozen;
 use super::row::Row;
 use super::specs::{Catalogue, Specs};
@@ -113,6 +114,14 @@ pub enum EnvironmentError {
         /// What was looked for.
         paths: Vec<String>,
     },
+    /// Images of the row's dataset are not built.
+    #[error("rows of {dataset} do not say how their images are built; {image} is published")]
+    Published {
+        /// The dataset.
+        dataset: Dataset,
+        /// The instance's image.
+        image: String,
+    },
 }
 
 /// The specs of a row: its own, or the table's.
@@ -120,6 +129,12 @@ pub enum EnvironmentError {
 /// # Errors
 /// When the row has no version, or one that the table does not know.
 pub fn specs<'a>(row: &'a Row, catalogue: &'a Catalogue) -> Result<&'a Specs, EnvironmentError> {
+    if row.way.dataset != Dataset::SweBench {
+        return Err(EnvironmentError::Published {
+            dataset: row.way.dataset,
+            image: row.image.clone().unwrap_or_default(),
+        });
+    }
     if let Some(specs) = &row.specs {
         return Ok(specs);
     }
@@ -433,5 +448,15 @@ mod tests {
         let unknown = row("a__b-1", "a/b", "1");
         let error = environment(&unknown, &catalogue, &nothing).unwrap_err();
         assert_eq!(error.to_string(), "nothing says how a/b 1 is installed");
+    }
+
+    #[test]
+    fn images_of_other_datasets_are_published_and_not_built() {
+        let gym = row("getmoto__moto-1", "getmoto/moto", "4.2");
+        let error = environment(&gym, &Catalogue::upstream().unwrap(), &nothing).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "rows of SWE-Gym do not say how their images are built; xingyaoww/sweb.eval.x86_64.getmoto_s_moto-1:latest is published"
+        );
     }
 }

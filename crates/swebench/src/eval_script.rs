@@ -3,6 +3,7 @@
 //! Source: SWE-bench 4.1.0, `make_eval_script_list_py` of `swebench/harness/test_spec/python.py`;
 //! 5.0.2, `make_test_spec` of `swebench/harness/utils.py`.
 
+use super::datasets::Dataset;
 use super::log_parser::markers;
 use super::python_text::strip;
 use super::row::Row;
@@ -64,6 +65,10 @@ pub fn of_row(row: &Row) -> Result<String, EvalScriptError> {
             instance_id: instance_id(),
             field: "eval_script",
         })?;
+    // That of another dataset is complete, and records no exit code.
+    if row.way.dataset != Dataset::SweBench {
+        return Ok(script.to_owned());
+    }
     // A patch within it may well have such lines.
     let first = strip(script).split('\n').next().unwrap_or_default();
     if first.ends_with('\r') {
@@ -164,6 +169,14 @@ pub(crate) fn test_directives(repository: &str, patch: &str) -> Vec<String> {
         let (_, new) = names.rsplit_once(" b/")?;
         Some(new)
     });
+    if repository == "python/mypy" {
+        // Its tests are parts of files, which its command chooses by an expression of names.
+        let cases = patch.split("[case ").skip(1);
+        let cases: Vec<&str> = cases
+            .filter_map(|rest| Some(rest.split_once(']')?.0))
+            .collect();
+        return vec![format!("\"{}\"", cases.join(" or "))];
+    }
     let tests = touched.filter(|file| !NO_TESTS.iter().any(|end| file.ends_with(end)));
     if repository != "django/django" {
         return tests.map(str::to_owned).collect();
@@ -293,6 +306,11 @@ mod tests {
         );
         assert_eq!(test_directives("a/b", PATCH), ["c.py", "tests/new.py"]);
         assert_eq!(test_directives("django/django", PATCH), ["c", "new"]);
+        let cases = "+[case testOne]\n+x: int\n+[case testTwo-skip]\n";
+        assert_eq!(
+            test_directives("python/mypy", cases),
+            ["\"testOne or testTwo-skip\""]
+        );
     }
 
     #[test]

@@ -108,6 +108,9 @@ pub enum GradeError {
         /// Which one is missing.
         why: NoParser,
     },
+    /// What the row is read by has failed, in words.
+    #[error("{0}")]
+    Reader(String),
     /// The parser stops at a line, as upstream's does.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -122,6 +125,30 @@ pub enum GradeError {
 /// When there is no parser for the log, or it stops where upstream's does. A log that holds no
 /// results is none: its report says so.
 pub fn grade(row: &Row, patch: Option<&str>, log: &[u8]) -> Result<InstanceReport, GradeError> {
+    grade_with(row, patch, log, &|_, _| {
+        Err(GradeError::NoParser {
+            repo: row.repo.clone(),
+            why: NoParser::Unknown("a parser of the dataset's own".to_owned()),
+        })
+    })
+}
+
+/// What reads standard output and standard error of the tests of a row with a [`Reader`].
+///
+/// [`Reader`]: crate::datasets::Reader
+pub type Read<'a> = &'a dyn Fn(&str, &str) -> Result<StatusMap, GradeError>;
+
+/// The same, for rows of any dataset: `read` is asked where the row says what reads its log.
+///
+/// # Errors
+///
+/// As [`grade`], and what `read` says.
+pub fn grade_with(
+    row: &Row,
+    patch: Option<&str>,
+    log: &[u8],
+    read: Read<'_>,
+) -> Result<InstanceReport, GradeError> {
     let mut report = InstanceReport::default();
     if patch.is_none() {
         report.patch_is_none = true;
@@ -129,7 +156,7 @@ pub fn grade(row: &Row, patch: Option<&str>, log: &[u8]) -> Result<InstanceRepor
     }
     report.patch_exists = true;
     let log = read_text(log);
-    let Some(statuses) = statuses(row, &log)? else {
+    let Some(statuses) = statuses(row, &log, read)? else {
         if let Some(sign) = infra_failure::classify(&[&log]) {
             report.infra_failure = sign.tier == Tier::Environment;
             report.infra_failure_reason = Some(sign.reason);
@@ -138,13 +165,23 @@ pub fn grade(row: &Row, patch: Option<&str>, log: &[u8]) -> Result<InstanceRepor
     };
     report.patch_successfully_applied = true;
     let tests = tests_status(row, &statuses);
-    report.resolved = tests.resolution() == Resolution::Full;
+    // What is missing from a log proves nothing fixed.
+    let has_proof = row.eval_type != EvalType::Named || !tests.fail_to_pass.success.is_empty();
+    report.resolved = tests.resolution() == Resolution::Full && has_proof;
     report.tests_status = Some(tests);
     Ok(report)
 }
 
 /// What the log says of each test; `None` where it is not the log of a run that can be judged.
-fn statuses(row: &Row, log: &str) -> Result<Option<StatusMap>, GradeError> {
+fn statuses(row: &Row, log: &str, read: Read<'_>) -> Result<Option<StatusMap>, GradeError> {
+    if let Some(reader) = &row.way.reader {
+        let Some(output) = markers::test_output(log) else {
+            return Ok(None);
+        };
+        let (output, errors) = reader.parts(output);
+        let statuses = read(output, errors)?;
+        return Ok((!statuses.is_empty()).then_some(statuses));
+    }
     let parser = row.parser().map_err(|why| GradeError::NoParser {
         repo: row.repo.clone(),
         why,
@@ -174,8 +211,17 @@ fn statuses(row: &Row, log: &str) -> Result<Option<StatusMap>, GradeError> {
 #[must_use]
 pub fn tests_status(row: &Row, statuses: &StatusMap) -> TestsStatus {
     let verdict = |test: &str, skipped_is_success: bool| {
-        if row.eval_type == EvalType::FailOnly {
-            return Some(statuses.get(test) != Some(&Status::Failed));
+        match row.eval_type {
+            EvalType::FailOnly => return Some(statuses.get(test) != Some(&Status::Failed)),
+            EvalType::AllPassed => return Some(statuses.get(test) == Some(&Status::Passed)),
+            EvalType::Named => {
+                return match statuses.get(test)? {
+                    Status::Passed => Some(true),
+                    Status::Skipped => None,
+                    _ => Some(false),
+                };
+            }
+            EvalType::PassAndFail => {}
         }
         match find(test, statuses) {
             None | Some(Status::Failed | Status::Error) => Some(false),
@@ -195,10 +241,17 @@ pub fn tests_status(row: &Row, statuses: &StatusMap) -> TestsStatus {
         }
         outcome
     };
+    let mut pass_to_pass = outcome(&row.pass_to_pass, true);
+    let broken = row.way.not_to_fail.iter();
+    pass_to_pass.failure.extend(
+        broken
+            .filter(|test| statuses.get(test) == Some(&Status::Failed))
+            .cloned(),
+    );
     TestsStatus {
         // A test that is skipped is not fixed, and it is not broken either.
         fail_to_pass: outcome(&row.fail_to_pass, false),
-        pass_to_pass: outcome(&row.pass_to_pass, true),
+        pass_to_pass,
         ..TestsStatus::default()
     }
 }

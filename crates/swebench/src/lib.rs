@@ -2,6 +2,7 @@
 //! logs of tests, grades and reports; pure functions.
 
 pub mod conda;
+pub mod datasets;
 pub mod environment;
 pub mod eval_script;
 pub mod frozen;

@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::datasets::{self, Dataset, Way};
 use super::json_text;
 use super::log_parser::{Instance, LogParser, NoParser};
 use super::names::{self, NameError};
@@ -22,6 +23,10 @@ pub enum EvalType {
     PassAndFail,
     /// `fail_only`: they passed; for runners that only print failures.
     FailOnly,
+    /// They do not count, but one of those to be fixed has to have passed (SWE-bench-Live).
+    Named,
+    /// They failed, and so did all that did not pass (SWE-bench Pro, Multi-SWE-bench).
+    AllPassed,
 }
 
 /// Repositories whose rows of version 4 are `fail_only`.
@@ -70,48 +75,9 @@ pub struct Row {
     /// How the instance's version is installed and tested, where the row says it (SWE-rebench's
     /// `install_config`).
     pub specs: Option<Specs>,
-    /// The dataset of a kind that has a harness of its own, which the row is of.
-    pub foreign: Option<Foreign>,
+    /// What is done with it otherwise than SWE-bench does, where it is of another dataset.
+    pub way: Way,
 }
-
-/// Datasets whose rows are not evaluated as SWE-bench's are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Foreign {
-    /// The dataset's name.
-    pub dataset: &'static str,
-    /// The field that it is known by.
-    pub field: &'static str,
-}
-
-impl fmt::Display for Foreign {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dataset, field } = self;
-        write!(
-            f,
-            "it is a row of {dataset} (field `{field}`), which has a harness of its own"
-        )
-    }
-}
-
-/// Fields that only rows of such datasets have.
-const FOREIGN: [Foreign; 4] = [
-    Foreign {
-        dataset: "SWE-bench-Live",
-        field: "test_cmds",
-    },
-    Foreign {
-        dataset: "SWE-bench Pro",
-        field: "selected_test_files_to_run",
-    },
-    Foreign {
-        dataset: "Multi-SWE-bench",
-        field: "fix_patch",
-    },
-    Foreign {
-        dataset: "R2E-Gym",
-        field: "expected_output_json",
-    },
-];
 
 /// The fields that name tests.
 const TESTS: [&str; 2] = ["FAIL_TO_PASS", "PASS_TO_PASS"];
@@ -178,7 +144,7 @@ pub enum RowError {
         problem: FieldProblem,
     },
     /// A row does not say by which tests it is graded.
-    #[error("instance {instance}: field `{field}` is missing, so nothing can be graded{}{}", .foreign.map(|foreign| format!("; {foreign}")).unwrap_or_default(), .other.as_ref().map(|other| format!("; there is a field `{other}`, whose name upstream does not know")).unwrap_or_default())]
+    #[error("instance {instance}: field `{field}` is missing, so nothing can be graded{}{}", .refused.as_ref().map(|why| format!("; {why}")).unwrap_or_default(), .other.as_ref().map(|other| format!("; there is a field `{other}`, whose name upstream does not know")).unwrap_or_default())]
     NoTests {
         /// The instance.
         instance: String,
@@ -186,8 +152,8 @@ pub enum RowError {
         field: &'static str,
         /// A field that only its case tells from that.
         other: Option<String>,
-        /// The dataset whose row it is.
-        foreign: Option<Foreign>,
+        /// Why rows of its dataset are not evaluated.
+        refused: Option<String>,
     },
     /// Instances were asked for that are not there.
     #[error("the dataset has no instance {}", .0.join(", "))]
@@ -212,6 +178,12 @@ pub enum FieldProblem {
     /// It does not say how a repository is installed.
     #[error("does not say how the repository is installed and tested: {0}")]
     Config(#[source] serde_json::Error),
+    /// It is no number.
+    #[error("has to be a number")]
+    NoNumber,
+    /// It does not name tests.
+    #[error("has to be an object with the names of tests, or its JSON as a string")]
+    NoTests,
     /// It cannot name a file.
     #[error("{0}")]
     Name(#[from] NameError),
@@ -266,6 +238,8 @@ impl Row {
                 problem,
             }
         };
+        let adapted = datasets::adapt(row).map_err(|(field, problem)| fail(field)(problem))?;
+        let row = adapted.as_ref().map_or(row, |adapted| &adapted.fields);
         let required = |field| {
             text(row, field)
                 .and_then(|text| text.ok_or(FieldProblem::Missing))
@@ -286,6 +260,12 @@ impl Row {
             None if FAIL_ONLY.contains(&repo.as_str()) => EvalType::FailOnly,
             None => EvalType::PassAndFail,
         };
+        let eval_type = adapted
+            .as_ref()
+            .map_or(eval_type, |adapted| match adapted.way.dataset {
+                Dataset::Gym | Dataset::R2eGym => eval_type,
+                _ => adapted.eval_type,
+            });
         let config = install_config(row).map_err(fail("install_config"))?;
         let own_parser = || config.get("log_parser").and_then(Value::as_str);
         let specs = match config.is_empty() {
@@ -307,10 +287,8 @@ impl Row {
             image: optional("image")?.or(optional("docker_image")?),
             eval_script: optional("eval_script")?,
             log_parser: optional("log_parser")?.or_else(|| own_parser().map(str::to_owned)),
-            specs,
-            foreign: FOREIGN
-                .into_iter()
-                .find(|foreign| row.contains_key(foreign.field)),
+            specs: specs.or_else(|| adapted.as_ref()?.specs.clone()),
+            way: adapted.map(|adapted| adapted.way).unwrap_or_default(),
             eval_type,
             instance_id,
             repo,
@@ -349,7 +327,7 @@ pub fn check_graded(rows: &[Row]) -> Result<(), RowError> {
             instance: row.instance_id.clone(),
             field: missing.field,
             other: missing.other.clone(),
-            foreign: row.foreign,
+            refused: row.way.refused.clone(),
         }),
     }
 }
@@ -477,10 +455,10 @@ mod tests {
 
     #[test]
     fn rows_of_datasets_with_a_harness_of_their_own_are_named() {
-        let line = r#"{"instance_id":"a","repo":"a/b","selected_test_files_to_run":"[]","fail_to_pass":"['t']"}"#;
+        let line = r#"{"instance_id":"a","repo":"a/b","expected_output_json":"{}"}"#;
         let rows = Row::from_json_lines(line.as_bytes()).unwrap();
         let error = check_graded(&rows).unwrap_err().to_string();
-        assert!(error.contains("a row of SWE-bench Pro"), "{error}");
+        assert!(error.contains("a row of R2E-Gym"), "{error}");
     }
 
     const OLD: &str = r#"{"instance_id":"pallets__flask-1","repo":"pallets/flask","base_commit":"c0ffee","patch":"p","test_patch":"t","version":"2.3","FAIL_TO_PASS":"[\"a\"]","PASS_TO_PASS":"[]"}"#;

@@ -95,6 +95,15 @@ impl Catalogue {
             .map(|group| &group.specs)
     }
 
+    /// The repository as the table spells it, however its letters are written.
+    #[must_use]
+    pub fn spelling(&self, repository: &str) -> Option<&str> {
+        let mut known = self.repositories.keys();
+        known
+            .find(|name| name.eq_ignore_ascii_case(repository))
+            .map(String::as_str)
+    }
+
     /// Whether the repository is known at all.
     #[must_use]
     pub fn knows(&self, repository: &str) -> bool {

@@ -73,6 +73,7 @@ async fn run_with(
             logs: &arguments.logs,
             report_dir: &arguments.report_dir,
             grader: &arguments.grader.grader()?,
+            scripts: arguments.grader.scripts_dir.as_deref(),
             format: arguments.format,
         });
     }
@@ -206,7 +207,8 @@ struct Read {
 /// The rows that the run is about, those of earlier parts of it too, and the predictions.
 fn read(arguments: &Arguments, given: &Inputs, recorded: &Value) -> Result<Read, Failure> {
     let split = arguments.split.as_deref().unwrap_or(SPLIT);
-    let all = inputs::rows(&given.dataset, split)?;
+    let mut all = inputs::rows(&given.dataset, split)?;
+    inputs::take_scripts(&mut all, arguments.grader.scripts_dir.as_deref())?;
     row::select(all.clone(), &arguments.instance_ids)
         .map_err(|error| Failure::usage(error.to_string()))?;
     let scope = |model: &str| {

@@ -118,6 +118,7 @@ pub(super) fn begin(
         "ohoci": {
             "arguments": earlier.unwrap_or_else(|| remembered.to_record()),
             "instances": instances,
+            "scripts": arguments.grader.scripts_dir,
         },
     });
     Ok(folder.begin(&record)?)

@@ -38,6 +38,41 @@ pub(super) fn parse(log: &str) -> StatusMap {
     found
 }
 
+/// The progress that stands behind a failure.
+static PROGRESS: Pattern = Pattern::new(r"FAILED[\s\x1c-\x1f]*\[.*?\]");
+
+/// As SWE-Gym reads Pydantic's logs: names end at the first space, and a failure may have its progress
+/// behind it.
+///
+/// Source: `parse_log_pytest_pydantic` of SWE-Gym's fork of SWE-bench.
+pub(super) fn pydantic(log: &str) -> StatusMap {
+    let mut found = StatusMap::default();
+    for line in log.split('\n') {
+        let line = plain(line);
+        let line = match PROGRESS.get() {
+            Some(progress) => progress.replace_all(&line, "FAILED").into_owned(),
+            None => line,
+        };
+        let is_first = WORDS.iter().any(|word| line.starts_with(word));
+        if !is_first && !WORDS.iter().any(|word| line.ends_with(word)) {
+            continue;
+        }
+        let line = match is_first && line.starts_with("FAILED") {
+            true => line.replace(" - ", " "),
+            false => line,
+        };
+        let mut words = words(&line);
+        match (words.next(), words.next()) {
+            (Some(status), Some(test)) if is_first => {
+                found.insert(test, Status::of_word(status));
+            }
+            (Some(test), Some(status)) => found.insert(test, Status::of_word(status)),
+            _ => {}
+        }
+    }
+    found
+}
+
 fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
@@ -84,6 +119,21 @@ mod tests {
         assert_eq!(
             parse("\u{1b}[32mPASSED\u{1b}[0m t.py::\u{1b}[1mtest_z\u{1b}[0m"),
             one("t.py::test_z", "PASSED")
+        );
+    }
+
+    #[test]
+    fn pydantics_failures_may_have_their_progress_behind_them() {
+        let log = "tests/a.py::one PASSED\ntests/a.py::two FAILED [ 12%]\nFAILED tests/a.py::three - x\nERROR\n";
+        let found = super::pydantic(log);
+        let found: Vec<_> = found.iter().map(|(test, s)| (test, s.word())).collect();
+        assert_eq!(
+            found,
+            [
+                ("tests/a.py::one", "PASSED"),
+                ("tests/a.py::two", "FAILED"),
+                ("tests/a.py::three", "FAILED"),
+            ]
         );
     }
 }

@@ -210,8 +210,13 @@ const PARSERS: [(&str, Choice); 57] = [
     ),
 ];
 
-/// Functions of upstream's that its registry lacks, and that repositories of older rows are read by.
-const UNREGISTERED: [(&str, Choice); 3] = [
+/// Functions of upstream's that its registry lacks, and that repositories of older rows are read by;
+/// and SWE-Gym's for Pydantic.
+const UNREGISTERED: [(&str, Choice); 4] = [
+    (
+        "parse_log_pytest_pydantic",
+        Choice::One(format!("pytest of Pydantic", sure pytest_v2::pydantic)),
+    ),
     (
         "parse_log_cypress",
         Choice::One(format!("cypress", sure mocha_json::cypress)),

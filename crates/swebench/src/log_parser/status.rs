@@ -106,7 +106,8 @@ impl StatusMap {
         Ok(())
     }
 
-    pub(super) fn insert(&mut self, test: impl Into<String>, status: Status) {
+    /// Takes up a test; a later status takes the place of an earlier one.
+    pub fn insert(&mut self, test: impl Into<String>, status: Status) {
         let test = test.into();
         if let Some(entry) = self
             .places
