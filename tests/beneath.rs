@@ -140,6 +140,16 @@ const ALLOWED: &[(&str, usize, &str)] = &[
     ("crates/swebench-evaluation/src/finished.rs", ANY, "reports"),
     ("crates/swebench-images/src/base_source.rs", 3, "logs"),
     (
+        "crates/swebench-evaluation/src/assets.rs",
+        3,
+        "files that the user or the cache has, copied to a folder of ohoci's own",
+    ),
+    (
+        "src/swebench/run_evaluation/assets.rs",
+        1,
+        "the cache's folder",
+    ),
+    (
         "crates/swebench-evaluation/src/reader.rs",
         10,
         "a root file system of this machine's Python, made before a parser runs",
@@ -187,7 +197,7 @@ const ALLOWED: &[(&str, usize, &str)] = &[
     ),
     (
         "crates/swebench-evaluation/src/sandboxed.rs",
-        2,
+        3,
         "lists of hosts: this machine's, and one in a directory of its own",
     ),
     (

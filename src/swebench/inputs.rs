@@ -8,10 +8,10 @@ use crate::failure::Failure;
 use crate::output;
 use ohoci_config::Environment;
 use ohoci_files::regular;
-use ohoci_swebench::datasets::{PARSER_FILE, SCRIPT_FILE};
 use ohoci_swebench::predictions::{GOLD, PredictionError, Predictions};
 use ohoci_swebench::row::{self, Place, Row, RowError};
 use ohoci_swebench::specs::Catalogue;
+use ohoci_swebench::way::{PARSER_FILE, SCRIPT_FILE};
 
 /// The largest file that is read, in bytes: datasets and logs are far below.
 const LARGEST: u64 = 1 << 30;

@@ -1,9 +1,12 @@
 //! Rows of other datasets, in the shapes that these have.
 
+use axum::body::Body;
+use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::scene::{GOLD, ID, Scene, TEST_PATCH};
 use super::{COMMENT, MISFIT};
+use crate::support::answering::Answering;
 use crate::support::command::Outcome;
 
 /// The tests that gold fixes and keeps.
@@ -205,4 +208,44 @@ fn rows_of_swe_gym_are_run_by_its_table() {
     let set = ["--env", "BASH_FUNC_pytest%%=() { bash bin/pytest \"$@\"; }"];
     let outcome = scene.run("gold", &set).exits(0);
     assert!(resolves(&outcome));
+}
+
+#[test]
+fn files_that_no_patch_holds_are_there_for_the_tests() {
+    let scene = Scene::new();
+    let test = "[ \"$(cat tests/pictures/a.png)\" = expected ] && bash run_tests.sh";
+    let mut row = scene.row_testing(test);
+    let asset = json!({"path": "tests/pictures/a.png", "url": "http://127.0.0.1:9/a.png"});
+    row["image_assets"] = json!({"problem_statement": [], "test_patch": [asset]})
+        .to_string()
+        .into();
+    scene.dataset(&[row]);
+    let outcome = scene.run("gold", &[]).exits(3);
+    let said = format!(
+        "{ID} cannot be graded: its file tests/pictures/a.png (image_assets) cannot be had: "
+    );
+    assert!(outcome.stderr.contains(&said), "{}", outcome.stderr);
+    assert!(!scene.has_file("gold", "test_output.txt"));
+    let given = format!("work/assets/{ID}/tests/pictures/a.png");
+    scene.ohoci.write(given, "expected");
+    assert!(resolves(
+        &scene.run("gold", &["--assets", "assets"]).exits(0)
+    ));
+    let script = scene.file("gold", "eval.sh");
+    let line = "\nmkdir -p 'tests/pictures' && cp /image_assets/0 'tests/pictures/a.png'\n";
+    assert!(script.contains(line), "{script}");
+
+    let server = Answering::start(|request| {
+        let (status, body) = match request.target.as_str() {
+            "/raw/a.png" => (200, "expected"),
+            _ => (404, "not there"),
+        };
+        let answer = Response::builder().status(status);
+        Some(answer.body(Body::from(body)).unwrap())
+    });
+    let mut row = scene.row_testing(test);
+    let url = format!("http://{}/raw/a.png", server.host());
+    row["image_assets"] = json!({"test_patch": [{"path": "tests/pictures/a.png", "url": url}]});
+    scene.dataset(&[row]);
+    assert!(resolves(&scene.run("gold", &["--fresh"]).exits(0)));
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::assets::Assets;
 use super::grader::Grader;
 use super::image::ImageNames;
 use super::instance_log::Clock;
@@ -34,6 +35,8 @@ pub struct Evaluator {
     pub network: Network,
     /// Variables of their environment, over the image's.
     pub environment: Vec<(String, String)>,
+    /// Files that patches cannot bring.
+    pub assets: Assets,
     /// Who grades.
     pub grader: Grader,
     /// Tells the time for logs.

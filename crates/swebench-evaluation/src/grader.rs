@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::outcome::{Count, FailedTest};
 use super::reader::Readers;
-use ohoci_swebench::datasets::{Dataset, PARSER_FILE, SCRIPT_FILE};
 use ohoci_swebench::grading::{GradeError, grade_with};
 use ohoci_swebench::log_parser::{LogParser, StatusMap};
 use ohoci_swebench::row::{EvalType, Row};
+use ohoci_swebench::way::{Dataset, PARSER_FILE, SCRIPT_FILE};
 
 /// The bridge to the package.
 const BRIDGE: &str = include_str!("grade_by_upstream.py");

@@ -22,11 +22,11 @@ use super::patching::{self, Applied};
 use super::roots::{EVAL_FILE, SHELL};
 use super::sandboxed::{SandboxError, Sandboxed};
 use ohoci_sandbox::{Ended, Exceeded, Network, RunError};
-use ohoci_swebench::datasets::{Patching, Way, without_binaries};
 use ohoci_swebench::eval_script::touched_files;
 use ohoci_swebench::log_parser::markers;
 use ohoci_swebench::predictions::Prediction;
 use ohoci_swebench::row::Row;
+use ohoci_swebench::way::{Patching, Way, without_binaries};
 
 /// How much of a log is kept in the record, in lines and in bytes.
 const TAIL_LINES: usize = 40;
@@ -211,7 +211,7 @@ impl Evaluator {
         let root = self.roots.open(&self.names, job.row).await?;
         let (way, scratch, below) = (self.way.clone(), self.scratch.clone(), Arc::clone(&root));
         let workspace = blocking(move || below.workspace(&way, &scratch)).await?;
-        let sandboxed = Sandboxed::new(self, &root, workspace, &job.row.way)?;
+        let sandboxed = Sandboxed::new(self, &root, workspace, job.row)?;
         outcome.seconds.image = lap(&mut clock);
         outcome.image = Some(root.name.clone());
         outcome.key = Some(Key {

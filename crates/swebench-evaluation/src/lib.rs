@@ -3,6 +3,7 @@
 //! came of it, and [`regrade::regrade`] grades once more what a run left.
 
 mod advice;
+pub mod assets;
 pub mod carried;
 pub mod carrier;
 pub mod coming;

@@ -4,8 +4,8 @@
 //! `swebench/harness/run_evaluation.py`.
 
 use super::roots::PATCH_FILE;
-use ohoci_swebench::datasets::Patching;
 use ohoci_swebench::patch_paths::{RefusedPath, refused_path};
+use ohoci_swebench::way::Patching;
 
 /// The commands, tried in this order.
 pub(super) const LADDER: [&str; 4] = [

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use ohoci_sandbox::{
     Bind, Bubblewrap, Calls, Ended, HOST_NAME, Limiter, Limits, Network, Sandbox, Streams,
 };
-use ohoci_swebench::datasets::Reader;
 use ohoci_swebench::log_parser::{Status, StatusMap};
+use ohoci_swebench::way::Reader;
 
 /// What calls a dataset's parser.
 const BRIDGE: &str = include_str!("read_by_parser.py");
@@ -222,9 +222,9 @@ impl Readers {
                 .unwrap_or_else(|_| Err("the parser's thread has ended".to_owned()))
         })?;
         let text = said.text();
-        let answers = text.lines().filter_map(|line| line.strip_prefix(&*mark));
+        let mut answers = text.lines().filter_map(|line| line.strip_prefix(&*mark));
         let answer = answers
-            .last()
+            .next_back()
             .and_then(|line| serde_json::from_str::<Value>(line).ok());
         let Some(answer) = answer else {
             return Err(match ended {
@@ -232,7 +232,7 @@ impl Readers {
                     format!("the parser took longer than {} s", TIME.as_secs())
                 }
                 _ => {
-                    let last = text.lines().last().unwrap_or("it wrote nothing");
+                    let last = text.lines().next_back().unwrap_or("it wrote nothing");
                     format!("the parser was ended before it answered: {last}")
                 }
             });
@@ -313,10 +313,15 @@ fn ask(python: &Path, job: &str) -> Result<Value, String> {
     }
     let said = child.wait_with_output().map_err(failed)?;
     let text = String::from_utf8_lossy(&said.stdout);
-    let answer = text.lines().last();
+    let answer = text.lines().next_back();
     let Some(answer) = answer.and_then(|line| serde_json::from_str::<Value>(line).ok()) else {
         let said = String::from_utf8_lossy(&said.stderr);
-        let last = said.trim().lines().last().unwrap_or("nothing").to_owned();
+        let last = said
+            .trim()
+            .lines()
+            .next_back()
+            .unwrap_or("nothing")
+            .to_owned();
         return Err(format!("the package multi_swe_bench said {last:?}"));
     };
     match answer.get("error").and_then(Value::as_str) {

@@ -13,8 +13,8 @@ use ohoci_compose::resolver::Resolver;
 use ohoci_node::{LayerStore, Stack, keep};
 use ohoci_sandbox::{CopyOnWrite, Merged, Process, RemovedDirectory, Root, User, Workspace};
 use ohoci_store::ErrorKind;
-use ohoci_swebench::datasets::Way;
 use ohoci_swebench::row::Row;
+use ohoci_swebench::way::{ASSETS, Way};
 use ohoci_unpack::{FoundImage, find_image};
 
 /// Where upstream puts the patch.
@@ -342,6 +342,10 @@ fn open_root(
                 at.display()
             )));
         }
+    }
+    if !way.assets.is_empty() {
+        let at = root.directory(Path::new(ASSETS));
+        at.map_err(|error| unfit(error.to_string()))?;
     }
     let file = |path: &str| {
         root.file(Path::new(path))

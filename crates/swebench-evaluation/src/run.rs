@@ -79,7 +79,10 @@ pub fn tasks<'a>(
             Ok(Task {
                 row,
                 prediction,
-                script: grader.can_grade(row).and_then(|()| script(row, catalogue)),
+                script: grader
+                    .can_grade(row)
+                    .and_then(|()| script(row, catalogue))
+                    .map(|script| eval_script::with_assets(&script, &row.way.assets)),
                 folder: run.join(model).join(&row.instance_id),
             })
         })

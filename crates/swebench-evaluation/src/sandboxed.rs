@@ -1,7 +1,9 @@
 //! The sandbox of one prediction, and what goes wrong there.
 
 use std::ffi::OsString;
+use std::fs::Permissions;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,8 @@ use ohoci_sandbox::{
     Bind, Bubblewrap, Calls, Ended, Exceeded, HOST_NAME, LimitGroup, Network, RunError, Sandbox,
     Streams, Workspace, local_hosts,
 };
-use ohoci_swebench::datasets::Way;
+use ohoci_swebench::row::Row;
+use ohoci_swebench::way::ASSETS;
 use ohoci_swebench_images::git;
 
 /// How long a command may take that applies a patch or looks at the tree.
@@ -94,11 +97,24 @@ impl Sandboxed {
         evaluator: &Evaluator,
         root: &Arc<ImageRoot>,
         workspace: Workspace,
-        way: &Way,
+        row: &Row,
     ) -> Result<Self, SandboxError> {
         let group = Arc::new(evaluator.limiter.group(Some(&workspace.written()))?);
         let files = tempfile::tempdir_in(&evaluator.scratch)?;
+        let way = &row.way;
         let mut binds = Vec::new();
+        if !way.assets.is_empty() {
+            let source = files.path().join("assets");
+            evaluator.assets.stage(row, &source)?;
+            for path in [files.path(), &source] {
+                fs_err::set_permissions(path, Permissions::from_mode(0o755))?;
+            }
+            binds.push(Bind {
+                source,
+                destination: ASSETS.into(),
+                writable: false,
+            });
+        }
         let mut bind = |source: PathBuf, destination: &Option<PathBuf>| {
             if let Some(destination) = destination {
                 binds.push(Bind {

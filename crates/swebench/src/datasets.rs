@@ -7,46 +7,13 @@ mod multi;
 mod pro;
 mod python_literal;
 
-use std::fmt;
-
 use serde_json::{Map, Value};
 
+use super::eval_type::EvalType;
+use super::field::FieldProblem;
 use super::json_text;
-use super::row::{EvalType, FieldProblem, Row};
 use super::specs::Specs;
-
-pub use pro::{PARSER_FILE, SCRIPT_FILE};
-
-/// Which dataset a row is of, by its fields.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dataset {
-    /// SWE-bench, and those in its shape.
-    #[default]
-    SweBench,
-    /// SWE-bench-Live.
-    Live,
-    /// SWE-bench Pro.
-    Pro,
-    /// Multi-SWE-bench.
-    Multi,
-    /// SWE-Gym.
-    Gym,
-    /// R2E-Gym.
-    R2eGym,
-}
-
-impl fmt::Display for Dataset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::SweBench => "SWE-bench",
-            Self::Live => "SWE-bench-Live",
-            Self::Pro => "SWE-bench Pro",
-            Self::Multi => "Multi-SWE-bench",
-            Self::Gym => "SWE-Gym",
-            Self::R2eGym => "R2E-Gym",
-        })
-    }
-}
+use super::way::{Asset, Dataset, Way};
 
 /// Fields that only rows of such datasets have.
 const FIELDS: [(&str, Dataset); 4] = [
@@ -55,95 +22,6 @@ const FIELDS: [(&str, Dataset); 4] = [
     ("fix_patch", Dataset::Multi),
     ("expected_output_json", Dataset::R2eGym),
 ];
-
-/// What is done with a row, where that depends on its dataset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Way {
-    /// The dataset.
-    pub dataset: Dataset,
-    /// The repository's directory in the image.
-    pub directory: String,
-    /// A line of a shell that comes before each that looks at the repository.
-    pub enter: Option<String>,
-    /// A line of a shell that comes before the patch.
-    pub prepare: Option<String>,
-    /// How the model's patch comes to the repository.
-    pub patching: Patching,
-    /// What reads the log, where no parser of SWE-bench does.
-    pub reader: Option<Reader>,
-    /// Tests that may be missing from the log, and may not have failed.
-    pub not_to_fail: Vec<String>,
-    /// Why rows of it are not evaluated.
-    pub refused: Option<String>,
-    /// What is still missing of its tests (SWE-bench Pro's scripts stand beside its rows).
-    awaited: Option<pro::Awaited>,
-}
-
-/// How the model's patch comes to the repository.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Patching {
-    /// By SWE-bench's commands, one after the other.
-    #[default]
-    Ladder,
-    /// The same, without the files whose contents are binary.
-    WithoutBinaries,
-    /// The image's own script applies it: a line of a shell sees whether it can, and puts the patch
-    /// there, which it finds as its first argument.
-    Handed(String),
-}
-
-/// What reads a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reader {
-    /// Python that defines `parser`, a function of the log.
-    Function(String),
-    /// A program in Python that takes the files of standard output and error, and one to write to.
-    Program(String),
-    /// The package `multi_swe_bench`, as it reads logs of this pull request.
-    Package {
-        /// The repository's owner.
-        org: String,
-        /// Its name.
-        repo: String,
-        /// The number of the pull request.
-        number: u64,
-        /// What the package tells a repository's times apart by.
-        interval: String,
-        /// The same, by release.
-        tag: String,
-    },
-}
-
-/// What stands between standard output and standard error in the log of a row with [`Reader::Program`].
-pub const STANDARD_ERROR: &str = ">>>>> Start Standard Error";
-
-/// The directory of the repository in SWE-bench's images.
-pub const TESTBED: &str = "/testbed";
-
-impl Default for Way {
-    fn default() -> Self {
-        Self {
-            dataset: Dataset::SweBench,
-            directory: TESTBED.to_owned(),
-            enter: None,
-            prepare: None,
-            patching: Patching::default(),
-            reader: None,
-            not_to_fail: Vec::new(),
-            refused: None,
-            awaited: None,
-        }
-    }
-}
-
-impl Way {
-    fn of(dataset: Dataset) -> Self {
-        Self {
-            dataset,
-            ..Self::default()
-        }
-    }
-}
 
 /// What a row of another dataset comes to.
 pub(super) struct Adapted {
@@ -182,55 +60,39 @@ pub(super) fn adapt(row: &Map<String, Value>) -> Result<Option<Adapted>, Wrong> 
     }
 }
 
-impl Row {
-    /// Whether its tests are run by files that stand beside the dataset, which are not there yet.
-    #[must_use]
-    pub fn awaits_scripts(&self) -> bool {
-        self.way.awaited.is_some()
-    }
-
-    /// Takes in the files that run the tests of a row of SWE-bench Pro and read what they write:
-    /// `run_script.sh` and `parser.py`.
-    pub fn take_scripts(&mut self, script: &str, parser: String) {
-        if let Some(awaited) = self.way.awaited.take() {
-            self.eval_script = Some(awaited.eval_script(script));
-            self.way.reader = Some(Reader::Program(parser));
-        }
-    }
-}
-
-impl Reader {
-    /// The parts of a log that go to the reader: standard output with what came with it, and standard
-    /// error where it was kept apart. The markers are gone.
-    #[must_use]
-    pub fn parts<'a>(&self, output: &'a str) -> (&'a str, &'a str) {
-        match self {
-            Self::Program(_) => output.split_once(STANDARD_ERROR).unwrap_or((output, "")),
-            Self::Function(_) | Self::Package { .. } => (output, ""),
-        }
-    }
-}
-
-/// The patch without the files whose contents are binary, as SWE-bench Pro's harness has it.
-#[must_use]
-pub fn without_binaries(patch: &str) -> String {
-    let is_binary = |part: &str| {
-        part.lines().any(|line| {
-            line == "GIT binary patch"
-                || (line.starts_with("Binary files ") && line.ends_with(" differ"))
-        })
+/// The files that a row's patches cannot bring, in upstream's order. Other things stand there, too:
+/// pictures of the problem's text, which are for models.
+///
+/// Source: SWE-bench 5.0.2, `_stage_image_assets` of `swebench/harness/run_evaluation.py`.
+pub(super) fn assets(row: &Map<String, Value>) -> Result<Vec<Asset>, Wrong> {
+    let wrong = || ("image_assets", FieldProblem::NoAssets);
+    let declared = match row.get("image_assets") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::String(text)) if text.trim().is_empty() => return Ok(Vec::new()),
+        Some(Value::String(text)) => serde_json::from_str(text).map_err(|_| wrong())?,
+        Some(declared) => declared.clone(),
     };
-    let mut parts: Vec<String> = vec![String::new()];
-    for line in patch.split_inclusive('\n') {
-        if line.starts_with("diff --git ") {
-            parts.push(String::new());
-        }
-        if let Some(part) = parts.last_mut() {
-            part.push_str(line);
+    let mut assets = Vec::new();
+    for kind in ["test_patch", "patch"] {
+        let entries = declared.get(kind).and_then(Value::as_array);
+        for entry in entries.into_iter().flatten() {
+            let text = |field: &str| entry.get(field).and_then(Value::as_str);
+            let Some(path) = text("path").filter(|path| !path.is_empty()) else {
+                continue;
+            };
+            let is_inside = path
+                .split('/')
+                .all(|part| !part.is_empty() && !matches!(part, "." | ".." | ".git"));
+            if !is_inside {
+                return Err(wrong());
+            }
+            assets.push(Asset {
+                path: path.to_owned(),
+                url: text("url").map(str::to_owned),
+            });
         }
     }
-    parts.retain(|part| !part.trim().is_empty() && !is_binary(part));
-    parts.concat()
+    Ok(assets)
 }
 
 /// A field that is text; empty where it is missing or null.
@@ -268,38 +130,29 @@ fn list(row: &Map<String, Value>, field: &'static str) -> Result<Option<Vec<Stri
     }
 }
 
-/// A word of a here-document that no line of the text is.
-fn delimiter(text: &str) -> String {
-    let mut word = "EOF_114329324912".to_owned();
-    while text.lines().any(|line| line == word) {
-        word.push('_');
-    }
-    word
-}
-
-/// Puts text into a command's standard input, whatever it holds.
-fn here(command: &str, text: &str) -> String {
-    let end = delimiter(text);
-    let line_end = if text.ends_with('\n') { "" } else { "\n" };
-    format!("{command} <<'{end}'\n{text}{line_end}{end}\n")
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn binary_files_are_left_out_of_a_patch() {
-        let text = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n";
-        let binary = "diff --git a/y b/y\nindex 1..2\nBinary files a/y and b/y differ\n";
-        let full = "diff --git a/z b/z\nGIT binary patch\nliteral 1\nIcmZQ\n";
-        assert_eq!(without_binaries(&format!("{binary}{text}{full}")), text);
-        assert_eq!(without_binaries(text), text);
-    }
-
-    #[test]
-    fn a_here_document_ends_at_no_line_of_its_text() {
-        let script = here("cat", "a\nEOF_114329324912\nb");
-        assert!(script.ends_with("\nb\nEOF_114329324912_\n"), "{script}");
+    fn files_that_patches_cannot_bring_are_told_from_pictures_of_the_problem() {
+        let row = |assets: &str| {
+            let row = json!({"image_assets": assets});
+            super::assets(row.as_object().unwrap()).map_err(|(_, problem)| problem.to_string())
+        };
+        let text = r#"{"problem_statement":["https://registry.example/a.png"],"patch":[],"test_patch":[{"path":"test/b c.png","url":"https://registry.example/b.png"}]}"#;
+        let asset = Asset {
+            path: "test/b c.png".to_owned(),
+            url: Some("https://registry.example/b.png".to_owned()),
+        };
+        assert_eq!(row(text).unwrap(), [asset]);
+        assert_eq!(row("").unwrap(), []);
+        for path in ["../x", "/x", ".git/config", "a//b"] {
+            let text = format!(r#"{{"patch":[{{"path":"{path}"}}]}}"#);
+            let error = row(&text).unwrap_err();
+            assert!(error.contains("`path` and the `url`"), "{error}");
+        }
     }
 }

@@ -6,10 +6,10 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::conda::{self, Fate};
-use super::datasets::Dataset;
 use super::frozen;
 use super::row::Row;
 use super::specs::{Catalogue, Specs};
+use super::way::Dataset;
 
 /// What upstream calls the environment.
 pub const NAME: &str = "testbed";

@@ -3,11 +3,12 @@
 //! Source: SWE-bench 4.1.0, `make_eval_script_list_py` of `swebench/harness/test_spec/python.py`;
 //! 5.0.2, `make_test_spec` of `swebench/harness/utils.py`.
 
-use super::datasets::Dataset;
 use super::log_parser::markers;
 use super::python_text::strip;
 use super::row::Row;
 use super::specs::Steps;
+pub use super::touched::touched_files;
+use super::way::{ASSETS, Asset, Dataset};
 
 /// How every script begins. It does not stop at errors: it has to put the tests back at its end.
 const HEAD: [&str; 2] = ["#!/bin/bash", "set -uxo pipefail"];
@@ -161,6 +162,31 @@ pub fn from_patch(row: &Row, steps: &Steps) -> Result<String, EvalScriptError> {
     Ok(lines.join("\n") + "\n")
 }
 
+/// A script that puts files where they belong before the tests begin, which a patch cannot bring.
+///
+/// Source: SWE-bench 5.0.2, `_inject_asset_restore` of `swebench/harness/run_evaluation.py`.
+#[must_use]
+pub fn with_assets(script: &str, assets: &[Asset]) -> String {
+    let mut whole = String::new();
+    let mut is_done = assets.is_empty();
+    for line in script.split_inclusive('\n') {
+        if !is_done && line.contains(markers::START) {
+            for (number, asset) in assets.iter().enumerate() {
+                let path = asset.path.replace('\'', r"'\''");
+                let directory = path
+                    .rsplit_once('/')
+                    .map_or(".", |(directory, _)| directory);
+                whole.push_str(&format!(
+                    "mkdir -p '{directory}' && cp {ASSETS}/{number} '{path}'\n"
+                ));
+            }
+            is_done = true;
+        }
+        whole.push_str(line);
+    }
+    whole
+}
+
 /// The tests that a patch touches, as the repository's test command takes them.
 #[must_use]
 pub(crate) fn test_directives(repository: &str, patch: &str) -> Vec<String> {
@@ -189,93 +215,6 @@ pub(crate) fn test_directives(repository: &str, patch: &str) -> Vec<String> {
             file.replace('/', ".")
         })
         .collect()
-}
-
-/// The files that a patch touches, in its order: by their new names, removed ones by their old.
-#[must_use]
-pub fn touched_files(patch: &str) -> Vec<String> {
-    let mut files: Vec<Touched<'_>> = Vec::new();
-    let mut left = (0, 0);
-    for line in patch.split('\n') {
-        // Within a hunk a removed line may look like a header.
-        if left != (0, 0) {
-            let (old, new): (usize, usize) = left;
-            left = match line.as_bytes().first() {
-                Some(b'-') => (old.saturating_sub(1), new),
-                Some(b'+') => (old, new.saturating_sub(1)),
-                Some(b'\\') => left,
-                _ => (old.saturating_sub(1), new.saturating_sub(1)),
-            };
-        } else if let Some(names) = line.strip_prefix("diff --git ") {
-            let (old, new) = names.rsplit_once(' ').unwrap_or((names, names));
-            files.push(Touched {
-                old,
-                new,
-                has_names: false,
-            });
-        } else if let Some(name) = line.strip_prefix("--- ") {
-            match files.last_mut() {
-                Some(file) if !file.has_names => {
-                    file.old = undated(name);
-                    file.has_names = true;
-                }
-                // A patch that is not git's has no other header.
-                _ => files.push(Touched {
-                    old: undated(name),
-                    new: undated(name),
-                    has_names: true,
-                }),
-            }
-        } else if let Some(file) = files.last_mut() {
-            if let Some(name) = line.strip_prefix("+++ ") {
-                file.new = undated(name);
-            } else if line.starts_with("deleted file mode ") {
-                file.new = NOTHING;
-            } else if let Some(lengths) = hunk(line) {
-                left = lengths;
-            }
-        }
-    }
-    files
-        .iter()
-        .map(|file| {
-            let name = if file.new == NOTHING {
-                file.old
-            } else {
-                file.new
-            };
-            let inside = name.strip_prefix("a/").or_else(|| name.strip_prefix("b/"));
-            inside.unwrap_or(name).to_owned()
-        })
-        .collect()
-}
-
-/// One file of a patch, by its names in it.
-struct Touched<'a> {
-    old: &'a str,
-    new: &'a str,
-    /// Whether these are the names before the first hunk and not those of git's header.
-    has_names: bool,
-}
-
-/// The name of no file: of what is added before, and of what is removed after.
-const NOTHING: &str = "/dev/null";
-
-/// A name without the time that may stand behind it.
-fn undated(name: &str) -> &str {
-    let name = name.split_once('\t').map_or(name, |(name, _)| name);
-    name.trim_end()
-}
-
-/// The numbers of old and new lines of a hunk, from its heading.
-fn hunk(line: &str) -> Option<(usize, usize)> {
-    let (ranges, _) = line.strip_prefix("@@ -")?.split_once(" @@")?;
-    let (old, new) = ranges.split_once(" +")?;
-    let length = |range: &str| match range.split_once(',') {
-        Some((_, length)) => length.parse().ok(),
-        None => Some(1),
-    };
-    Some((length(old)?, length(new)?))
 }
 
 #[cfg(test)]
@@ -311,6 +250,20 @@ mod tests {
             test_directives("python/mypy", cases),
             ["\"testOne or testTwo-skip\""]
         );
+    }
+
+    #[test]
+    fn files_that_no_patch_holds_come_before_the_tests() {
+        let asset = |path: &str| Asset {
+            path: path.to_owned(),
+            url: None,
+        };
+        let script = "git apply\n: '>>>>> Start Test Output'\nrun\n";
+        assert_eq!(
+            with_assets(script, &[asset("a.png"), asset("it's/b.png")]),
+            "git apply\nmkdir -p '.' && cp /image_assets/0 'a.png'\nmkdir -p 'it'\\''s' && cp /image_assets/1 'it'\\''s/b.png'\n: '>>>>> Start Test Output'\nrun\n"
+        );
+        assert_eq!(with_assets(script, &[]), script);
     }
 
     #[test]

@@ -135,7 +135,7 @@ pub fn grade(row: &Row, patch: Option<&str>, log: &[u8]) -> Result<InstanceRepor
 
 /// What reads standard output and standard error of the tests of a row with a [`Reader`].
 ///
-/// [`Reader`]: crate::datasets::Reader
+/// [`Reader`]: crate::way::Reader
 pub type Read<'a> = &'a dyn Fn(&str, &str) -> Result<StatusMap, GradeError>;
 
 /// The same, for rows of any dataset: `read` is asked where the row says what reads its log.

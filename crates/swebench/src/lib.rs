@@ -2,11 +2,14 @@
 //! logs of tests, grades and reports; pure functions.
 
 pub mod conda;
-pub mod datasets;
+mod datasets;
 pub mod environment;
 pub mod eval_script;
+mod eval_type;
+mod field;
 pub mod frozen;
 pub mod grading;
+mod here;
 pub mod infra_failure;
 pub mod json_text;
 pub mod log_parser;
@@ -21,3 +24,5 @@ pub mod row;
 pub mod setup_script;
 pub mod specs;
 pub mod summary;
+mod touched;
+pub mod way;

@@ -9,25 +9,14 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::datasets::{self, Dataset, Way};
+use super::datasets;
+pub use super::eval_type::EvalType;
+pub use super::field::FieldProblem;
 use super::json_text;
 use super::log_parser::{Instance, LogParser, NoParser};
-use super::names::{self, NameError};
+use super::names;
 use super::specs::Specs;
-
-/// How tests that a log does not name are counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EvalType {
-    /// `pass_and_fail`: they failed.
-    #[default]
-    PassAndFail,
-    /// `fail_only`: they passed; for runners that only print failures.
-    FailOnly,
-    /// They do not count, but one of those to be fixed has to have passed (SWE-bench-Live).
-    Named,
-    /// They failed, and so did all that did not pass (SWE-bench Pro, Multi-SWE-bench).
-    AllPassed,
-}
+use super::way::{Dataset, Reader, Way};
 
 /// Repositories whose rows of version 4 are `fail_only`.
 ///
@@ -160,35 +149,6 @@ pub enum RowError {
     Unknown(Vec<String>),
 }
 
-/// What is wrong with a field.
-#[derive(Debug, thiserror::Error)]
-pub enum FieldProblem {
-    /// It is not there.
-    #[error("is missing")]
-    Missing,
-    /// It is no text.
-    #[error("has to be a string")]
-    NoText,
-    /// It is neither a list of names nor one as text.
-    #[error("has to be a list of strings, or the JSON of one as a string")]
-    NoList,
-    /// It has a value that no version knows.
-    #[error("is {0:?}; known are `pass_and_fail` and `fail_only`")]
-    Unknown(String),
-    /// It does not say how a repository is installed.
-    #[error("does not say how the repository is installed and tested: {0}")]
-    Config(#[source] serde_json::Error),
-    /// It is no number.
-    #[error("has to be a number")]
-    NoNumber,
-    /// It does not name tests.
-    #[error("has to be an object with the names of tests, or its JSON as a string")]
-    NoTests,
-    /// It cannot name a file.
-    #[error("{0}")]
-    Name(#[from] NameError),
-}
-
 impl Row {
     /// The rows of a `.json` document: a list of objects.
     ///
@@ -240,6 +200,7 @@ impl Row {
         };
         let adapted = datasets::adapt(row).map_err(|(field, problem)| fail(field)(problem))?;
         let row = adapted.as_ref().map_or(row, |adapted| &adapted.fields);
+        let assets = datasets::assets(row).map_err(|(field, problem)| fail(field)(problem))?;
         let required = |field| {
             text(row, field)
                 .and_then(|text| text.ok_or(FieldProblem::Missing))
@@ -288,11 +249,29 @@ impl Row {
             eval_script: optional("eval_script")?,
             log_parser: optional("log_parser")?.or_else(|| own_parser().map(str::to_owned)),
             specs: specs.or_else(|| adapted.as_ref()?.specs.clone()),
-            way: adapted.map(|adapted| adapted.way).unwrap_or_default(),
+            way: adapted
+                .map(|adapted| adapted.way)
+                .unwrap_or_default()
+                .with(assets),
             eval_type,
             instance_id,
             repo,
         })
+    }
+
+    /// Whether its tests are run by files that stand beside the dataset, which are not there yet.
+    #[must_use]
+    pub fn awaits_scripts(&self) -> bool {
+        self.way.awaited.is_some()
+    }
+
+    /// Takes in the files that run the tests of a row of SWE-bench Pro and read what they write:
+    /// `run_script.sh` and `parser.py`.
+    pub fn take_scripts(&mut self, script: &str, parser: String) {
+        if let Some(awaited) = self.way.awaited.take() {
+            self.eval_script = Some(awaited.eval_script(script));
+            self.way.reader = Some(Reader::Program(parser));
+        }
     }
 
     /// The parser of the instance's logs: the one that the row names, else its repository's.

@@ -138,6 +138,11 @@ pub(super) struct ImageArguments {
     #[arg(long, value_name = "PLACE", conflicts_with = "registry")]
     pub(super) images: Option<String>,
 
+    /// Where files are that tests need and no patch holds (`image_assets`): DIR/INSTANCE/PATH, or
+    /// upstream's repository of tasks; else they are fetched, before anything runs
+    #[arg(long, value_name = "DIR")]
+    pub(super) assets: Option<PathBuf>,
+
     /// The tag of the images
     #[arg(
         long,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::arguments::Arguments;
+use super::assets;
 use super::engine;
 use super::engine_arguments::EngineChoice;
 use super::evaluator::evaluator;
@@ -251,16 +252,19 @@ async fn evaluate(
     // The rest of the context lasts as long as this: its directory holds what runs write.
     let context = Context::open(registry)?;
     let store = context.layer_store()?;
+    let mut tasks = tasks.to_vec();
+    let given = arguments.images.assets.as_deref();
+    let assets = assets::find(given, &mut tasks, &context).await;
     let (evaluator, workers) = evaluator(
         arguments,
-        grader,
+        (grader, assets),
         context.resolver,
         &context.environment,
         store,
         &context.work_dir,
     )?;
     let run = Run {
-        tasks,
+        tasks: &tasks,
         evaluator: &evaluator,
         workers,
         repeat: arguments.again.repeat.get(),

@@ -13,6 +13,7 @@ use ohoci_config::Environment;
 use ohoci_config::environment::PATH;
 use ohoci_node::LayerStore;
 use ohoci_sandbox::{Bubblewrap, CopyOnWrite, Limiter, Network, abstract_sockets};
+use ohoci_swebench_evaluation::assets::Assets;
 use ohoci_swebench_evaluation::workers::{Machine, default_workers};
 use ohoci_swebench_evaluation::{Evaluator, Follow, Grader, Roots};
 
@@ -22,7 +23,7 @@ const TESTS_TIME: Duration = Duration::from_secs(1800);
 /// What evaluates, and how many at once.
 pub(super) fn evaluator(
     arguments: &Arguments,
-    grader: Grader,
+    (grader, assets): (Grader, Assets),
     resolver: Resolver,
     environment: &Environment,
     store: LayerStore,
@@ -88,6 +89,7 @@ pub(super) fn evaluator(
         } else {
             Network::None
         },
+        assets,
         grader,
         clock: now,
         follow,

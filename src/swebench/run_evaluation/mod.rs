@@ -1,6 +1,7 @@
 //! `ohoci swebench run-evaluation`: predictions are run and graded.
 
 mod arguments;
+mod assets;
 mod build_arguments;
 mod command;
 mod engine;

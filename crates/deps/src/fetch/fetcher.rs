@@ -50,7 +50,7 @@ impl Fetcher {
     /// Waits for mirrors as a policy says: its timeouts and its least speed count, not its
     /// attempts.
     #[must_use]
-    pub(crate) fn with_policy(mut self, policy: RetryPolicy) -> Self {
+    pub fn with_policy(mut self, policy: RetryPolicy) -> Self {
         self.http = Http::new(policy);
         self
     }

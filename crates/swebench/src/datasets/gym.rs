@@ -5,9 +5,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Adapted, Dataset, Way};
-use crate::row::EvalType;
+use super::Adapted;
+use crate::eval_type::EvalType;
 use crate::specs::Catalogue;
+use crate::way::{Dataset, Way};
 
 /// What installs and tests its repositories.
 const TABLE: &[u8] = include_bytes!("gym.json");

@@ -9,10 +9,12 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::{Adapted, Dataset, Reader, Way, here, list, required, text};
-use crate::eval_script::touched_files;
+use super::{Adapted, list, required, text};
+use crate::eval_type::EvalType;
+use crate::here::here;
 use crate::log_parser::markers;
-use crate::row::EvalType;
+use crate::touched::touched_files;
+use crate::way::{Dataset, Reader, Way};
 
 /// Where its images are.
 const IMAGES: &str = "starryzhang/sweb.eval.x86_64.";

@@ -6,9 +6,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Adapted, Dataset, Patching, Reader, Way, required, text};
+use super::{Adapted, required, text};
+use crate::eval_type::EvalType;
+use crate::field::FieldProblem;
 use crate::log_parser::markers;
-use crate::row::{EvalType, FieldProblem};
+use crate::way::{Dataset, Patching, Reader, Way};
 
 /// Where its images are.
 const IMAGES: &str = "mswebench";
