@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use ohoci_swebench::environment::hex;
 use ohoci_swebench::row::Row;
 use ohoci_swebench::way::Asset;
 
@@ -39,7 +38,7 @@ impl Assets {
     #[must_use]
     pub fn of_url(&self, asset: &Asset) -> Option<PathBuf> {
         let url = asset.url.as_deref()?;
-        Some(self.fetched.join(hex(&Sha256::digest(url.as_bytes()))))
+        Some(self.fetched.join(hex::encode(Sha256::digest(url.as_bytes()))))
     }
 
     /// Puts an instance's files into a folder, each called by its number.

@@ -2,6 +2,7 @@
 //! lie. A real prefix and no virtual environment, because `tox --current-env` links to its Python and
 //! would lose sight of a virtual environment's settings.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,10 @@ const INSTALLERS: [&str; 5] = [
 
 /// What tells pip to leave a Python alone, which is about the machine that it came from (PEP 668).
 const MARK: &str = "EXTERNALLY-MANAGED";
+
+/// What a program looks for beside itself in the place of its library, which it would find nowhere once
+/// it is moved (ld.so(8), `$ORIGIN`). Shorter than the name of any such library.
+const BESIDE: &[u8] = b"$ORIGIN/libpy";
 
 /// Directories of the standard library that no program uses: tests, and what runs them.
 const UNUSED: [&str; 6] = [
@@ -104,11 +109,53 @@ impl PythonPrefix {
         for library in self.libraries()? {
             hash.update(fs_err::read(library)?);
         }
+        if self.moved_program()?.1.is_some() {
+            hash.update(BESIDE);
+        }
         Ok(hex::encode(hash.finalize()))
     }
 
     fn program(&self) -> String {
         format!("python{}", self.version)
+    }
+
+    /// The program as it works where it will be, and the library that it finds beside itself there:
+    /// one that it needs and that no search path of its own leads to.
+    fn moved_program(&self) -> io::Result<(Vec<u8>, Option<OsString>)> {
+        let from = fs_err::canonicalize(self.root.join("bin").join(self.program()))?;
+        let mut content = fs_err::read(&from)?;
+        relocate(&mut content, &self.root, 1);
+        let has_path = [
+            &b"$ORIGIN/../lib\0"[..],
+            b"$ORIGIN/../lib:",
+            b":$ORIGIN/../lib\0",
+        ];
+        if has_path
+            .iter()
+            .any(|path| memchr::memmem::find(&content, path).is_some())
+        {
+            return Ok((content, None));
+        }
+        for library in self.libraries()? {
+            let Some(name) = library.file_name() else {
+                continue;
+            };
+            // A name among others of the program, each of which ends in a NUL.
+            let name = [b"\0", name.as_encoded_bytes(), b"\0"].concat();
+            let Some(at) = memchr::memmem::find(&content, &name) else {
+                continue;
+            };
+            let place = content.get_mut(at + 1..at + name.len());
+            let Some(place) = place.filter(|place| place.len() > BESIDE.len()) else {
+                continue;
+            };
+            place.fill(0);
+            if let Some(start) = place.get_mut(..BESIDE.len()) {
+                start.copy_from_slice(BESIDE);
+            }
+            return Ok((content, library.file_name().map(OsStr::to_owned)));
+        }
+        Ok((content, None))
     }
 
     fn libraries(&self) -> io::Result<Vec<PathBuf>> {
@@ -137,10 +184,12 @@ impl PythonPrefix {
         let bin = to.make_directory("bin")?;
         to.make_directory("lib")?;
         let program = self.program();
-        self.copy(
-            &fs_err::canonicalize(self.root.join("bin").join(&program))?,
-            (&bin, Path::new(&program)),
-        )?;
+        let (content, library) = self.moved_program()?;
+        bin.write(&program, &content, 0o755)?;
+        if let Some(library) = library {
+            let target = Path::new("../lib").join(library);
+            bin.symlink(target, "libpy")?;
+        }
         for name in ["python", "python3"] {
             bin.symlink(&program, name)?;
         }
@@ -367,5 +416,39 @@ mod tests {
                 .exists()
         );
         assert!(!library.join("site-packages/own.py").exists());
+    }
+
+    #[test]
+    fn a_program_that_no_path_leads_to_its_library_finds_it_beside_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = fs_err::canonicalize(directory.path()).unwrap().join("3.9");
+        let program = |text: &str| file(&root.join("bin/python3.9"), text.as_bytes());
+        file(&root.join("lib/libpython3.9.so.1.0"), b"\x7fELF");
+        file(&root.join("lib/python3.9/os.py"), b"");
+        program("\x7fELF\0libc.so.6\0libpython3.9.so.1.0\0end");
+        let found = PythonPrefix::find(&root, "3.9").unwrap();
+        let written = |name: &str| {
+            let to = directory.path().join(name);
+            fs_err::create_dir(&to).unwrap();
+            found.write(&Directory::open(&to).unwrap()).unwrap();
+            to.join("opt/miniconda3/envs/testbed")
+        };
+        let key = found.key().unwrap();
+        let to = written("without");
+        let content = fs_err::read(to.join("bin/python3.9")).unwrap();
+        assert!(content.starts_with(b"\x7fELF\0libc.so.6\0$ORIGIN/libpy\0\0"));
+        assert!(content.ends_with(b"\0\0end"));
+        let library = fs_err::read(to.join("bin/libpy")).unwrap();
+        assert_eq!(library, b"\x7fELF");
+        // One that has a path is left as it is.
+        program(&format!(
+            "\x7fELF\0libpython3.9.so.1.0\0{}/lib\0end",
+            root.display()
+        ));
+        let to = written("with");
+        let content = fs_err::read(to.join("bin/python3.9")).unwrap();
+        assert!(content.starts_with(b"\x7fELF\0libpython3.9.so.1.0\0$ORIGIN/../lib\0"));
+        assert!(!to.join("bin/libpy").exists());
+        assert_ne!(found.key().unwrap(), key);
     }
 }

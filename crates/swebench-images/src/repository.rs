@@ -1,5 +1,6 @@
 //! The repositories that instances are made from: directories of this machine, or clones of URLs.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -180,14 +181,19 @@ fn from_url(
     clones: &Path,
 ) -> Result<Option<Repository>, CloneError> {
     let directory = clone_of(url, clones);
-    fs_err::create_dir_all(clones)?;
-    // Several instances, and several runs, want the same clone at the same time.
-    let turn = fs_err::File::create(directory.with_extension("lock"))?;
-    flock(turn.file(), FlockOperation::LockExclusive)?;
     let found = Repository {
         git: git.clone(),
         directory: directory.clone(),
     };
+    // It got its name when it was whole. One that has what is wanted may lie where nothing can be
+    // written.
+    if directory.is_dir() && found.has(commit) {
+        return Ok(Some(found));
+    }
+    fs_err::create_dir_all(clones)?;
+    // Several instances, and several runs, want the same clone at the same time.
+    let turn = fs_err::File::create(directory.with_extension("lock"))?;
+    flock(turn.file(), FlockOperation::LockExclusive)?;
     if !directory.is_dir() {
         // Under another name until it is whole.
         let partial = directory.with_extension("partial");
@@ -352,7 +358,9 @@ impl Repository {
         Ok(places.into_iter().filter_map(at).collect())
     }
 
-    /// Packs what is reachable from some objects and not from others into `directory`.
+    /// Packs what is reachable from some objects and not from others into `directory`, which is that of
+    /// the packs of another repository. Nothing is written to this one: git makes packs where it keeps
+    /// objects, so it is told to keep them there.
     ///
     /// # Errors
     /// When git fails.
@@ -377,8 +385,32 @@ impl Repository {
             "--delta-base-offset",
             &name,
         ];
-        self.run(&words, revisions.as_bytes()).map(drop)
+        let own = self.text(&["rev-parse", "--git-path", "objects"])?;
+        let own = self.directory.join(own);
+        let own = fs_err::canonicalize(&own).unwrap_or(own);
+        let at = self.directory.display().to_string();
+        let words: Vec<&str> = ["-C", &at].into_iter().chain(words).collect();
+        let environment: [(&str, &OsStr); 2] = [
+            (
+                "GIT_OBJECT_DIRECTORY",
+                directory.parent().unwrap_or(directory).as_os_str(),
+            ),
+            ("GIT_ALTERNATE_OBJECT_DIRECTORIES", &quoted(&own)),
+        ];
+        self.git
+            .run_with(&words, revisions.as_bytes(), &environment)
+            .map(drop)
     }
+}
+
+/// A path in a list that colons part (git(1), `GIT_ALTERNATE_OBJECT_DIRECTORIES`).
+fn quoted(path: &Path) -> OsString {
+    let text = path.as_os_str().as_encoded_bytes();
+    if !text.contains(&b':') && !text.starts_with(b"\"") {
+        return path.as_os_str().to_owned();
+    }
+    let text = path.to_string_lossy();
+    format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\"")).into()
 }
 
 /// Where on a mainline of so many commits the parts of a history end: at every multiple of the first
@@ -485,5 +517,57 @@ mod tests {
         for text in ["HEAD", "abc", "--all", ""] {
             assert!(!is_commit(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_path_with_a_colon_is_one_of_a_list() {
+        assert_eq!(quoted(Path::new("/a b")), "/a b");
+        assert_eq!(quoted(Path::new("/a:b\"c")), r#""/a:b\"c""#);
+    }
+
+    /// A repository whose folder of packs is a file: whoever writes packs there fails, whatever user it
+    /// is, as where nothing can be written.
+    #[test]
+    fn a_repository_that_cannot_be_written_is_packed_all_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = std::env::var_os("PATH");
+        let git = Git::find(path.as_deref()).unwrap();
+        let source = directory.path().join("source");
+        let at = source.display().to_string();
+        git.run(&["init", "--quiet", &at], b"").unwrap();
+        fs_err::write(source.join("a"), "b").unwrap();
+        git.run(&["-C", &at, "add", "a"], b"").unwrap();
+        let words = [
+            "-C",
+            &*at,
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@registry.example",
+        ];
+        let commit: Vec<&str> = words
+            .into_iter()
+            .chain(["commit", "--quiet", "-m", "a"])
+            .collect();
+        git.run(&commit, b"").unwrap();
+        let packs = source.join(".git/objects/pack");
+        fs_err::remove_dir_all(&packs).unwrap();
+        fs_err::write(&packs, "").unwrap();
+        let head = fs_err::read_dir(source.join(".git/refs/heads")).unwrap();
+        let head = head.into_iter().next().unwrap().unwrap().path();
+        let head = fs_err::read_to_string(head).unwrap().trim().to_owned();
+        let source = [RepoSource::parse(&at)];
+        let found = locate(&git, &source, "a/b", &head, Path::new("/nowhere")).unwrap();
+        let to = directory.path().join("objects/pack");
+        fs_err::create_dir_all(&to).unwrap();
+        found.pack(&[&head], &[], &to).unwrap();
+        let names: Vec<String> = fs_err::read_dir(&to)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert!(
+            names.iter().any(|name| name.ends_with(".pack")),
+            "{names:?}"
+        );
     }
 }
