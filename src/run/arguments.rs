@@ -139,8 +139,20 @@ pub enum NetworkChoice {
     /// Nothing but itself.
     #[default]
     None,
+    /// Nothing but itself, by a way out that leads nowhere: connections get no answer.
+    DeadEnd,
     /// What this machine can.
     Host,
+}
+
+impl From<NetworkChoice> for Network {
+    fn from(choice: NetworkChoice) -> Self {
+        match choice {
+            NetworkChoice::None => Self::None,
+            NetworkChoice::DeadEnd => Self::DeadEnd,
+            NetworkChoice::Host => Self::Host,
+        }
+    }
 }
 
 /// What the flags come to.
@@ -221,10 +233,7 @@ impl Arguments {
                 .collect::<Result<_, _>>()?,
             host_name: self.hostname.clone(),
             hosts: self.add_host.clone(),
-            network: match self.network {
-                NetworkChoice::None => Network::None,
-                NetworkChoice::Host => Network::Host,
-            },
+            network: self.network.into(),
             read_only: self.read_only,
             nested_namespaces: self.allow_nested_namespaces,
         })

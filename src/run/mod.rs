@@ -17,8 +17,8 @@ use ohoci_sandbox::{
     abstract_sockets, program,
 };
 
-pub use arguments::Arguments;
 use arguments::Request;
+pub use arguments::{Arguments, NetworkChoice};
 use prepare::Prepared;
 pub(super) use prepare::not_kept;
 

@@ -357,7 +357,7 @@ fn user(request: &Request, process: &Process, root: &Root) -> Result<User, Failu
 fn names(request: &Request, context: &Context, root: &Root) -> Result<Vec<Bind>, Failure> {
     let mut files: Vec<(PathBuf, &str)> = Vec::new();
     let mut hosts = match request.network {
-        Network::None => local_hosts(&request.host_name),
+        Network::None | Network::DeadEnd => local_hosts(&request.host_name),
         Network::Host => {
             if let Ok(file) = fs_err::canonicalize(RESOLV) {
                 files.push((file, RESOLV));

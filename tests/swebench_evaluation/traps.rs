@@ -393,3 +393,23 @@ fn a_script_with_windows_line_ends_is_not_run() {
     assert!(run.stderr.contains("end in CRLF"), "{}", run.stderr);
     assert!(!scene.has_file("gold", "test_output.txt"));
 }
+
+#[test]
+fn a_network_that_leads_nowhere_has_a_way_out_that_gives_no_answer() {
+    let scene = Scene::new();
+    let route = "[ \"$(busybox awk 'NR==2 {print $1, $2}' /proc/net/route)\" = 'lo 00000000' ]";
+    let test = format!(
+        "{route} || exit 9; busybox timeout 1 busybox nc 10.255.255.1 80; [ $? = 143 ] || exit 8; bash run_tests.sh"
+    );
+    scene.dataset(&[scene.row_testing(&test)]);
+    let found = outcome(&scene, "gold", &["--network", "dead-end"]);
+    assert_eq!(
+        found["status"],
+        "resolved",
+        "{}",
+        scene.file("gold", "test_output.txt")
+    );
+    // The same outcome is not taken for another network's.
+    let found = outcome(&scene, "gold", &[]);
+    assert_eq!(found["status"], "unresolved");
+}

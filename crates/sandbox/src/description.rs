@@ -100,6 +100,9 @@ pub enum Network {
     /// Nothing but itself, on loopback.
     #[default]
     None,
+    /// Nothing but itself, though there is a way out: what takes it is lost, and whoever waits for an
+    /// answer waits in vain.
+    DeadEnd,
     /// What this machine can, and this machine.
     Host,
 }

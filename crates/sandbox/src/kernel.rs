@@ -74,7 +74,10 @@ impl Steps {
         }
         new_session_keyring();
         if let Some(namespaces) = &self.namespaces {
-            enter(&namespaces.maps).map_err(at(Step::Namespaces))?;
+            enter(&namespaces.maps, namespaces.dead_end).map_err(at(Step::Namespaces))?;
+            if namespaces.dead_end {
+                lead_nowhere().map_err(at(Step::Network))?;
+            }
             namespaces.mount()?;
             self.start_first()?;
         }
@@ -227,8 +230,11 @@ fn watch(first: i32, held: &OwnedFd) -> ! {
 }
 
 /// Enters new namespaces, in which this process is root.
-fn enter(maps: &[Vec<u8>; 2]) -> rustix::io::Result<()> {
-    let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWPID;
+fn enter(maps: &[Vec<u8>; 2], with_network: bool) -> rustix::io::Result<()> {
+    let mut flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWPID;
+    if with_network {
+        flags |= UnshareFlags::NEWNET;
+    }
     // SAFETY: the table of descriptors stays as it is.
     unsafe { unshare_unsafe(flags) }?;
     let files = [
@@ -244,6 +250,43 @@ fn enter(maps: &[Vec<u8>; 2]) -> rustix::io::Result<()> {
     }
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change(c"/", private)
+}
+
+/// Sets up the loopback device of a new network, and has every way lead to it (netdevice(7), route(4)):
+/// what is sent there and is not for this network is dropped, without an answer.
+fn lead_nowhere() -> rustix::io::Result<()> {
+    let family = libc::sa_family_t::try_from(libc::AF_INET).unwrap_or_default();
+    let up = libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or_default();
+    // SAFETY: the calls take plain structures, of which zeros are valid, and a name that lasts.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+        if socket < 0 {
+            return Err(last_error());
+        }
+        let mut device: libc::ifreq = std::mem::zeroed();
+        for (to, from) in device.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
+            *to = libc::c_char::from_ne_bytes([*from]);
+        }
+        device.ifr_ifru.ifru_flags = up;
+        let mut route: libc::rtentry = std::mem::zeroed();
+        route.rt_dst.sa_family = family;
+        route.rt_genmask.sa_family = family;
+        route.rt_flags = libc::RTF_UP;
+        route.rt_dev = c"lo".as_ptr().cast_mut();
+        let done = libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw mut device) == 0
+            && libc::ioctl(socket, libc::SIOCADDRT, &raw mut route) == 0;
+        let result = match done {
+            true => Ok(()),
+            false => Err(last_error()),
+        };
+        libc::close(socket);
+        result
+    }
+}
+
+fn last_error() -> Errno {
+    // SAFETY: reads a number of this thread's.
+    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }
 
 /// Gives the calling thread, and what it starts from now on, mounts of its own.

@@ -162,7 +162,12 @@ impl Launch {
         };
         match self.spawn(user, lower.as_deref(), &filter, true) {
             // A machine may give namespaces to bubblewrap only.
-            Err(refused) if refused.no_namespaces && user.is_none() && self.overlay.is_none() => {
+            Err(refused)
+                if refused.no_namespaces
+                    && user.is_none()
+                    && self.overlay.is_none()
+                    && self.sandbox.network != Network::DeadEnd =>
+            {
                 self.check_mount_points()?;
                 self.spawn(user, None, &filter, false)
             }
@@ -382,6 +387,7 @@ impl Launch {
         let root = CString::new(self.sandbox.root.as_os_str().as_bytes())?;
         Ok(Namespaces {
             maps: outside.map(|id| format!("0 {id} 1").into_bytes()),
+            dead_end: self.sandbox.network == Network::DeadEnd,
             overlay,
             root,
             read_only,
@@ -425,6 +431,7 @@ impl Launch {
                     no_namespaces: true,
                 };
             }
+            Step::Network => "make a network that leads nowhere".to_owned(),
             Step::Overlay => "mount an overlay".to_owned(),
             Step::Root => format!("mount the root file system {}", path.display()),
             Step::Source | Step::Mount => format!("mount over {}", path.display()),

@@ -21,6 +21,8 @@ use super::report::{Failure, Step, at};
 pub(super) struct Namespaces {
     /// The contents of `uid_map` and `gid_map`.
     pub(super) maps: [Vec<u8>; 2],
+    /// Whether there is a network, too, from which no way leads on.
+    pub(super) dead_end: bool,
     /// Where an overlay is mounted on `root` by these options.
     pub(super) overlay: Option<(CString, CString)>,
     /// The root file system.

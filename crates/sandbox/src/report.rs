@@ -22,6 +22,8 @@ pub(super) enum Step {
     User,
     /// Making namespaces.
     Namespaces,
+    /// Making a network that leads nowhere.
+    Network,
     /// Mounting the overlay.
     Overlay,
     /// Opening the root file system.
@@ -38,11 +40,12 @@ pub(super) enum Step {
     Files,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step::Group,
     Step::Resource,
     Step::User,
     Step::Namespaces,
+    Step::Network,
     Step::Overlay,
     Step::Root,
     Step::MountPoint,

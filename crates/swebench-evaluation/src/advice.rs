@@ -2,6 +2,7 @@
 //! verdict.
 
 use super::outcome::Status;
+use ohoci_sandbox::Network;
 use ohoci_swebench::log_parser::markers;
 
 /// The longest line of a log that is quoted, in characters.
@@ -23,6 +24,9 @@ const NETWORK: [&str; 12] = [
     "failed to lookup address information",
 ];
 
+/// What they say where not even a way out is known.
+const NO_ROUTE: &str = "Network is unreachable";
+
 /// What programs say that lack a module.
 const MODULE: [&str; 3] = [
     "ModuleNotFoundError: No module named",
@@ -31,7 +35,7 @@ const MODULE: [&str; 3] = [
 ];
 
 /// What may help.
-pub(crate) fn advice(status: Status, log: &str, has_network: bool) -> Option<String> {
+pub(crate) fn advice(status: Status, log: &str, network: Network) -> Option<String> {
     match status {
         Status::Timeout => Some(
             "--timeout gives its tests more time, fewer --max-workers more of this machine"
@@ -40,7 +44,7 @@ pub(crate) fn advice(status: Status, log: &str, has_network: bool) -> Option<Str
         Status::Oom => Some(
             "--memory gives it more memory, fewer --max-workers more of this machine".to_owned(),
         ),
-        Status::Infra | Status::Unresolved | Status::Ungradable => of_log(log, has_network),
+        Status::Infra | Status::Unresolved | Status::Ungradable => of_log(log, network),
         Status::Resolved
         | Status::EmptyPatch
         | Status::PatchFailed
@@ -49,7 +53,7 @@ pub(crate) fn advice(status: Status, log: &str, has_network: bool) -> Option<Str
     }
 }
 
-fn of_log(log: &str, has_network: bool) -> Option<String> {
+fn of_log(log: &str, network: Network) -> Option<String> {
     // What is traced of the script, such as its patch, is not what its tests say.
     let found = |signs: &[&str]| {
         let lines = log.lines().filter(|line| !line.starts_with(['+', '-']));
@@ -57,11 +61,17 @@ fn of_log(log: &str, has_network: bool) -> Option<String> {
         lines.next().map(quoted)
     };
     if let Some(line) = found(&NETWORK) {
-        return Some(match has_network {
-            false => format!(
+        let lacks_route = line.contains(NO_ROUTE);
+        return Some(match network {
+            Network::None if lacks_route => format!(
+                "something looked for a way out: --network dead-end has one that leads nowhere, --network this machine's; the log says: {line}"
+            ),
+            Network::None | Network::DeadEnd => format!(
                 "something reached for a network, which --network gives; the log says: {line}"
             ),
-            true => format!("something was not reached over the network; the log says: {line}"),
+            Network::Host => {
+                format!("something was not reached over the network; the log says: {line}")
+            }
         });
     }
     found(&MODULE).map(|line| {
@@ -120,25 +130,29 @@ mod tests {
     #[test]
     fn what_a_log_says_is_quoted_with_what_may_help() {
         let log = "+ git apply -v - # Name or service not known\nE  socket.gaierror: [Errno -2] Name or service not known\n";
-        let said = advice(Status::Unresolved, log, false).unwrap();
+        let said = advice(Status::Unresolved, log, Network::None).unwrap();
         assert_eq!(
             said,
             "something reached for a network, which --network gives; the log says: E  socket.gaierror: [Errno -2] Name or service not known"
         );
-        let said = advice(Status::Unresolved, log, true).unwrap();
+        let said = advice(Status::Unresolved, log, Network::Host).unwrap();
         assert!(!said.contains("--network"), "{said}");
         let log = "E   ModuleNotFoundError: No module named 'x'";
-        let said = advice(Status::Infra, log, false).unwrap();
+        let said = advice(Status::Infra, log, Network::None).unwrap();
         assert!(said.ends_with("No module named 'x'"), "{said}");
-        assert_eq!(advice(Status::Unresolved, "1 failed", false), None);
-        assert_eq!(advice(Status::Resolved, log, false), None);
+        assert_eq!(advice(Status::Unresolved, "1 failed", Network::None), None);
+        assert_eq!(advice(Status::Resolved, log, Network::None), None);
         assert!(
-            advice(Status::Timeout, "", false)
+            advice(Status::Timeout, "", Network::None)
                 .unwrap()
                 .contains("--timeout")
         );
         let long = format!("no such host {}", "é".repeat(300));
-        assert!(advice(Status::Infra, &long, false).unwrap().ends_with('…'));
+        assert!(
+            advice(Status::Infra, &long, Network::None)
+                .unwrap()
+                .ends_with('…')
+        );
     }
 
     #[test]

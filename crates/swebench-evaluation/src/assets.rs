@@ -38,7 +38,10 @@ impl Assets {
     #[must_use]
     pub fn of_url(&self, asset: &Asset) -> Option<PathBuf> {
         let url = asset.url.as_deref()?;
-        Some(self.fetched.join(hex::encode(Sha256::digest(url.as_bytes()))))
+        Some(
+            self.fetched
+                .join(hex::encode(Sha256::digest(url.as_bytes()))),
+        )
     }
 
     /// Puts an instance's files into a folder, each called by its number.

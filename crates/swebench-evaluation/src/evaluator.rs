@@ -66,7 +66,7 @@ impl Evaluator {
         };
         // Scripts install the repository once more. Without a network pip would wait between vain
         // attempts, ten seconds for each instance.
-        if self.network == Network::None && !is_set("PIP_RETRIES") {
+        if self.network != Network::Host && !is_set("PIP_RETRIES") {
             variables.push(("PIP_RETRIES".to_owned(), "0".to_owned()));
         }
         variables.extend_from_slice(&self.environment);

@@ -165,7 +165,7 @@ impl Evaluator {
             return None;
         }
         let log = read_log(&folder.test_output()).unwrap_or_default();
-        advice::advice(status, &log, self.network == Network::Host)
+        advice::advice(status, &log, self.network)
     }
 
     /// What of this machine and of the command line a verdict may depend on.
@@ -178,7 +178,11 @@ impl Evaluator {
             limits.disk,
             limits.inodes
         ]);
-        let has_network = self.network == Network::Host;
+        let has_network = match self.network {
+            Network::None => json!(false),
+            Network::Host => json!(true),
+            Network::DeadEnd => json!("dead-end"),
+        };
         let time = self.timeout.map(|time| time.as_secs_f64());
         hash(&json!([has_network, self.environment, time, limits]).to_string())
     }

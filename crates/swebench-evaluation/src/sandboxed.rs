@@ -125,7 +125,7 @@ impl Sandboxed {
             }
         };
         match evaluator.network {
-            Network::None => {
+            Network::None | Network::DeadEnd => {
                 let hosts = files.path().join("hosts");
                 fs_err::write(&hosts, local_hosts(HOST_NAME))?;
                 bind(hosts, &root.hosts);

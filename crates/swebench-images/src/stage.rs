@@ -214,7 +214,7 @@ impl Stage {
         let mut binds = program.binds.clone();
         let names = self.directory.join("hosts");
         match program.network {
-            Network::None => {
+            Network::None | Network::DeadEnd => {
                 fs_err::write(&names, local_hosts(HOST_NAME))?;
                 binds.push(self.cover(&names, "etc/hosts")?);
             }

@@ -10,6 +10,7 @@ use super::engine_arguments::EngineArguments;
 use crate::arguments::Format;
 use crate::failure::Failure;
 use crate::limits::LimitArguments;
+use crate::run::NetworkChoice;
 use crate::swebench::grader::GraderArguments;
 use crate::swebench::inputs;
 use ohoci_image::env;
@@ -186,9 +187,17 @@ pub(super) enum CacheLevel {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Sandbox")]
 pub(super) struct SandboxArguments {
-    /// Let the tests use this machine's network
-    #[arg(long)]
-    pub(super) network: bool,
+    /// What the tests reach: this machine's network where nothing stands behind it; `dead-end` is a way
+    /// out that leads nowhere, for tests that wait for an answer in vain
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        num_args = 0..=1,
+        default_value = "none",
+        default_missing_value = "host"
+    )]
+    pub(super) network: NetworkChoice,
 
     /// Set a variable for the tests; repeatable
     #[arg(long, value_name = "NAME=VALUE")]

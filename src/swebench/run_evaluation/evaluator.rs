@@ -46,7 +46,8 @@ pub(super) fn evaluator(
             way.name()
         ));
     }
-    if arguments.sandbox.network && !abstract_sockets::can_be_kept_away() {
+    let network = Network::from(arguments.sandbox.network);
+    if network == Network::Host && !abstract_sockets::can_be_kept_away() {
         output::warning(abstract_sockets::UNPROTECTED);
     }
     let workers = match arguments.max_workers {
@@ -84,11 +85,7 @@ pub(super) fn evaluator(
         asked_limits: arguments.limits.asked(),
         timeout: limits.time,
         environment: arguments.sandbox.variables()?,
-        network: if arguments.sandbox.network {
-            Network::Host
-        } else {
-            Network::None
-        },
+        network,
         assets,
         grader,
         clock: now,

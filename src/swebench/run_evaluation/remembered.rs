@@ -188,7 +188,7 @@ mod tests {
         let words = remembered(line).of_shard("ohoci", "r");
         assert_eq!(
             words.join(" "),
-            "ohoci swebench run-evaluation --run-id=r --dataset-name=rows.jsonl --predictions-path=gold --instance-ids=a --instance-ids=b --network --plain-http=h.example"
+            "ohoci swebench run-evaluation --run-id=r --dataset-name=rows.jsonl --predictions-path=gold --instance-ids=a --instance-ids=b --network=host --plain-http=h.example"
         );
     }
 
