@@ -376,9 +376,13 @@ fn certificates_that_only_the_base_trusts_are_trusted_below_the_prefix() {
     let pem =
         |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
     let bundle = "etc/ssl/certs/ca-certificates.crt";
+    // As ours have it: a link to where OpenSSL looks.
     bench
         .ohoci
-        .write(format!("work/deps-files/{bundle}"), pem("AAAA"));
+        .write("work/deps-files/etc/ssl/cert.pem", pem("AAAA"));
+    let link = bench.ohoci.work().join("deps-files").join(bundle);
+    fs_err::create_dir_all(link.parent().unwrap()).unwrap();
+    fs_err::os::unix::fs::symlink("../cert.pem", link).unwrap();
     bench.push_deps("@/deps:1");
     let base = format!("{}{}", pem("AAAA"), pem("COMPANY"));
     // As Fedora has it: a link to where it is made.
@@ -397,7 +401,7 @@ fn certificates_that_only_the_base_trusts_are_trusted_below_the_prefix() {
         .peer
         .blob("out", pulled.layers().last().unwrap())
         .unwrap();
-    let (text, mode) = text(&top, &format!("openhands/{bundle}"));
+    let (text, mode) = text(&top, "openhands/etc/ssl/cert.pem");
     assert_eq!(
         (text, mode),
         (format!("{}{}", pem("AAAA"), pem("COMPANY")), 0o644)

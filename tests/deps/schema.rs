@@ -70,6 +70,7 @@ to = "etc"
 [[link]]
 at = "tools/bin/awk"
 to = "tools/bin/mawk"
+replace = false
 
 [[wrapper]]
 name = "oh-git"

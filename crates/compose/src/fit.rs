@@ -67,14 +67,14 @@ pub(super) async fn listings(
     Ok(listings)
 }
 
-/// The layers that bases lack, and what those are. `bundles` are the prefix's certificates with those
-/// that only the base has, in the order of `listings`.
+/// The layers that bases lack, and what those are. `bundles` are where the prefix's
+/// certificates are, and those with what only the base has, in the order of `listings`.
 pub(super) fn fitted(
     fit: &Fit,
     work_dir: &Path,
     listings: &[(Platform, Listing)],
     account: Option<&Account>,
-    bundles: Vec<Option<String>>,
+    bundles: Vec<Option<(String, String)>>,
 ) -> Result<(Vec<LocalLayer>, Vec<Fitted>), Error> {
     let (mut layers, mut report) = (Vec::new(), Vec::new());
     for ((platform, listing), bundle) in listings.iter().zip(bundles) {

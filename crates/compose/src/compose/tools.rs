@@ -43,8 +43,8 @@ pub(super) async fn expect(
     Ok(())
 }
 
-/// For each base the certificates of the deps' bundle with those that only the base has: `None` where
-/// there are none, where it is not asked for, and where no deps image has a bundle.
+/// For each base where the deps' bundle of certificates is, and what it says with those that only the base
+/// has: `None` where there are none, where it is not asked for, and where no deps image has a bundle.
 ///
 /// # Errors
 /// When a layer of a deps image cannot be read.
@@ -53,7 +53,7 @@ pub(super) async fn bundles(
     deps: &[Arc<Deps>],
     listings: &[(Platform, Listing)],
     cache: &Cache,
-) -> Result<Vec<Option<String>>, Error> {
+) -> Result<Vec<Option<(String, String)>>, Error> {
     let mut bundles = Vec::new();
     for (platform, listing) in listings {
         let base = trust::of_base(listing).filter(|_| job.fit.has(Detail::Trust));
@@ -62,7 +62,9 @@ pub(super) async fn bundles(
             None => None,
         };
         let both = base.zip(prefix);
-        bundles.push(both.and_then(|(base, prefix)| trust::merged(&prefix, base)));
+        bundles.push(
+            both.and_then(|(base, (path, prefix))| Some((path, trust::merged(&prefix, base)?))),
+        );
     }
     Ok(bundles)
 }
@@ -71,12 +73,12 @@ async fn bundle_of(
     deps: &[Arc<Deps>],
     platform: &Platform,
     cache: &Cache,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<(String, String)>, Error> {
     for one in deps {
         let image = one.image_for(platform).await?;
-        let text = first_text(one.source.as_ref(), &image, trust::BUNDLE, cache).await?;
-        if text.is_some() {
-            return Ok(text);
+        let found = first_text(one.source.as_ref(), &image, trust::BUNDLE, cache).await?;
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)

@@ -48,8 +48,8 @@ pub enum Fit {
 pub(super) struct Wanted<'a> {
     /// The user that the image is made to start as.
     pub(super) account: Option<&'a Account>,
-    /// The prefix's certificates with those that only the base has.
-    pub(super) bundle: Option<String>,
+    /// Where the prefix's certificates are, and those with what only the base has.
+    pub(super) bundle: Option<(String, String)>,
 }
 
 /// Text that names nothing that a base can be given.
@@ -218,7 +218,7 @@ mod tests {
         let nothing = Listing::default();
         let wanted = Wanted {
             account: Some(&account),
-            bundle: Some(String::new()),
+            bundle: Some((String::new(), String::new())),
         };
         assert_eq!(Fit::Auto.missing(&nothing, &wanted), Detail::ALL);
         let without = Fit::Auto.missing(&nothing, &Wanted::default());

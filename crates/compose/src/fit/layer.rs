@@ -2,7 +2,6 @@
 
 use super::detail::{Detail, Wanted};
 use super::listing::Listing;
-use super::trust::BUNDLE;
 use ohoci_layer::path::PathError;
 use ohoci_layer::tree::TreeError;
 use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
@@ -56,10 +55,10 @@ pub(super) fn tree(
                 }
             }
             Detail::Trust => {
-                if let Some(bundle) = &wanted.bundle {
+                if let Some((at, bundle)) = &wanted.bundle {
                     // Not below the base's links: the prefix is that of the deps.
                     let content = Content::Memory(bundle.clone().into_bytes().into());
-                    let at = LayerPath::parse(BUNDLE.as_bytes())?;
+                    let at = LayerPath::parse(at.as_bytes())?;
                     tree.insert(at, Entry::new(Kind::File(content), 0o644), Rules::Foreign)?;
                 }
             }

@@ -156,7 +156,8 @@ pub(crate) async fn stands(
     Ok(files.stands(path))
 }
 
-/// What a file of an image says, where its text is kept; read as [`first_missing`] does.
+/// Where a path of an image leads, and what the file there says, where its text is kept; read as
+/// [`first_missing`] does.
 ///
 /// # Errors
 /// When a layer cannot be read.
@@ -165,10 +166,11 @@ pub(crate) async fn first_text(
     image: &Image,
     path: &str,
     cache: &Cache,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<(String, String)>, Error> {
     let has_it = |files: &Files| files.text(path).is_some();
     let files = files_until(source, image, &has_it, cache).await?;
-    Ok(files.text(path).map(str::to_owned))
+    let text = files.text(path).map(str::to_owned);
+    Ok(files.follow(path).ok().zip(text))
 }
 
 /// What the smallest layers of an image show together that it takes until something holds.

@@ -16,7 +16,7 @@ use crate::place::{Layout, Link, Machine, Placer, Prefix};
 use crate::recipe::{Feature, Recipe, Wrapper};
 use crate::relocate::{Edit, Kept, Origin, Programs, Relocation, relocate};
 use ohoci_image::Platform;
-use ohoci_layer::{Content, Entry, Kind, LayerPath, Tree};
+use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
 
 /// The layers of one platform.
 #[derive(Debug)]
@@ -110,6 +110,9 @@ pub fn assemble(
             };
             (format!("npm:{name}"), package)
         }));
+        for link in feature.link.iter().filter(|link| link.replace) {
+            others = without(others, &name, &link.at)?;
+        }
         let is_there = |path: &LayerPath| {
             let below = placed.iter().map(|below| &below.tree);
             let wrapper = |of: &Wrapper| path.to_string() == format!("/bin/{}", of.name);
@@ -150,6 +153,36 @@ pub fn assemble(
         layers,
         audit,
     })
+}
+
+/// Trees without the file that a link stands in the place of, which one of them has to have.
+fn without(trees: Vec<Tree>, feature: &str, at: &str) -> Result<Vec<Tree>, AssembleError> {
+    let path = LayerPath::parse(at.as_bytes()).map_err(|source| AssembleError::Path {
+        feature: feature.to_owned(),
+        path: at.to_owned(),
+        source,
+    })?;
+    if !trees.iter().any(|tree| tree.get(&path).is_some()) {
+        return Err(AssembleError::Io {
+            what: format!("feature {feature}: link {at}"),
+            source: std::io::Error::other("it is to replace a file, and no package brings one"),
+        });
+    }
+    let others = trees.into_iter().map(|tree| {
+        if tree.get(&path).is_none() {
+            return Ok(tree);
+        }
+        let mut left = Tree::new();
+        for (other, entry) in tree.iter().filter(|(other, _)| **other != path) {
+            left.insert(other.clone(), entry.clone(), Rules::Foreign)
+                .map_err(|source| AssembleError::Tree {
+                    feature: feature.to_owned(),
+                    source,
+                })?;
+        }
+        Ok(left)
+    });
+    others.collect()
 }
 
 /// A feature's packages below the prefix, with the statements of their licences.

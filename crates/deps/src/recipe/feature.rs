@@ -72,6 +72,9 @@ pub struct LinkTable {
     pub at: String,
     /// What it leads to, such as `tools/bin/dash`.
     pub to: String,
+    /// Whether it stands in the place of a file that a Python or npm package brings.
+    #[serde(default)]
+    pub replace: bool,
 }
 
 /// A program in the prefix's `bin`: a `[[wrapper]]` table.
