@@ -120,7 +120,7 @@ fn platforms(recipe: &Recipe, lock: &Lock) -> Vec<PlatformReport> {
         let files = lock
             .debian
             .iter()
-            .filter_map(|package| package.file_for(&platform));
+            .filter_map(|package| package.file.of(&platform));
         let python = recipe.features.iter().flat_map(|feature| {
             let name = feature.name.get_ref().as_str();
             lock.python_files(name, platform_of)
@@ -128,7 +128,7 @@ fn platforms(recipe: &Recipe, lock: &Lock) -> Vec<PlatformReport> {
         let sources = lock
             .source
             .iter()
-            .filter_map(|source| source.file_for(&platform));
+            .filter_map(|source| source.file.of(&platform));
         let files = files.chain(python.map(|(_, file)| file)).chain(sources);
         let sizes: Vec<u64> = files.map(|file| file.size).collect();
         PlatformReport {

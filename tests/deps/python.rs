@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ohoci_deps::lock::{self, LockedFile, PythonPackage};
+use ohoci_deps::lock::{self, LockedFile, PlatformFiles, PythonPackage};
 use ohoci_deps::recipe::Recipe;
 use sha2::{Digest as _, Sha256};
 use testbed::debian::key::SignatureSettings;
@@ -181,14 +181,11 @@ fn project_of(name: &str, content: &[u8], without_build_script: bool) -> Project
         feature: "core".to_owned(),
         requested: true,
         without_build_script,
-        file: BTreeMap::from([(
-            "any".to_owned(),
-            LockedFile {
-                path: format!("pkg/{name}"),
-                size: content.len() as u64,
-                digest: sha256(content).parse().unwrap(),
-            },
-        )]),
+        file: PlatformFiles::any(LockedFile {
+            path: format!("pkg/{name}"),
+            size: content.len() as u64,
+            digest: sha256(content).parse().unwrap(),
+        }),
     });
     lock::write(&recipe.lock_path(), &lock).unwrap();
     project.deps(0, &["lock", "layers/core.toml", "--check"]);

@@ -91,7 +91,7 @@ pub async fn fetch(
     for platform in platforms {
         let name = platform.to_string();
         for package in &lock.debian {
-            let Some(file) = package.file_for(&name) else {
+            let Some(file) = package.file.of(&name) else {
                 continue;
             };
             let suite = package.suite.as_deref().unwrap_or(first);

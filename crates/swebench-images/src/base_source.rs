@@ -175,7 +175,7 @@ impl BaseMeans<'_> {
         let platform = base.platform.to_string();
         let packages = lock.debian.iter();
         let list: String = packages
-            .filter(|package| package.file_for(&platform).is_some())
+            .filter(|package| package.file.of(&platform).is_some())
             .map(|package| format!("{} {}\n", package.name, package.version))
             .collect();
         fs_err::create_dir_all(&directory)

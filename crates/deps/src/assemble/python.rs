@@ -51,7 +51,7 @@ pub(super) fn environment(
     let version = lock
         .debian
         .iter()
-        .filter(|package| package.file_for(&platform.to_string()).is_some())
+        .filter(|package| package.file.of(&platform.to_string()).is_some())
         .find(|package| package.name == format!("{interpreter}-minimal"))
         .map(|package| upstream(&package.version).to_owned())
         .ok_or_else(|| {

@@ -30,14 +30,14 @@ pub fn frozen<'a>(lock: &'a Lock, platform: &str, update: &BTreeSet<String>) -> 
     let here: BTreeSet<&str> = lock
         .debian
         .iter()
-        .filter(|package| package.file_for(platform).is_some())
+        .filter(|package| package.file.of(platform).is_some())
         .map(|package| package.name.as_str())
         .collect();
     lock.debian
         .iter()
         .filter(|package| !updated.contains(source(package)))
         .filter_map(|package| {
-            let file = package.file_for(platform)?;
+            let file = package.file.of(platform)?;
             let needs = package.needs.iter().map(String::as_str);
             let needs: Vec<&str> = needs.filter(|name| here.contains(name)).collect();
             Some(Frozen {

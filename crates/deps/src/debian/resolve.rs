@@ -8,8 +8,8 @@ use toml::Spanned;
 use super::closure::{self, Closure, Request};
 use super::index::{Index, Package};
 use super::problem::Problem;
-use crate::lock::document::ANY_PLATFORM;
-use crate::lock::{DebianPackage, LockedFile};
+use crate::lock::DebianPackage;
+use crate::lock::document::PlatformFiles;
 use crate::recipe::{Debian, Feature, Recipe};
 use ohoci_config::ConfigError;
 use ohoci_image::Platform;
@@ -127,7 +127,7 @@ struct Key {
 /// One block for what several platforms have in common.
 #[derive(Default)]
 struct Merging {
-    blocks: BTreeMap<Key, (BTreeSet<String>, BTreeMap<String, LockedFile>)>,
+    blocks: BTreeMap<Key, (BTreeSet<String>, PlatformFiles)>,
 }
 
 impl Merging {
@@ -168,7 +168,7 @@ impl Merging {
             if key.is_for_all && file.len() == platforms {
                 let different: BTreeSet<_> = file.values().map(|file| &file.digest).collect();
                 if let (1, Some((_, one))) = (different.len(), file.first_key_value()) {
-                    file = BTreeMap::from([(ANY_PLATFORM.to_owned(), one.clone())]);
+                    file = PlatformFiles::any(one.clone());
                 }
             }
             DebianPackage {

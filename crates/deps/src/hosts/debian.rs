@@ -105,7 +105,7 @@ impl DebianHosts {
                 continue;
             }
             let mut keys = known.signed_by.clone();
-            // For what apt does not take from there, nobody has limited the keys.
+            // Where apt takes nothing from, no option limits the keys.
             if keys.is_empty() || likeliness(known) > 0 {
                 let own = Keys::File(self.root.join(DEBIAN_KEYRING));
                 if !keys.contains(&own) {

@@ -92,7 +92,7 @@ fn versions(blocks: &[(String, String)]) -> Vec<String> {
     blocks.iter().map(|(version, _)| version.clone()).collect()
 }
 
-/// Why a lock is not what the recipe asks for any longer; empty when it still is. Asks nobody: a
+/// Why a lock is not what the recipe asks for any longer; empty when it still is. Sends no request: a
 /// lock does not go stale because mirrors move on.
 #[must_use]
 pub fn stale(recipe: &Recipe, lock: &Lock) -> Vec<String> {
@@ -201,7 +201,7 @@ mod tests {
             feature: "core".to_owned(),
             suite: None,
             needs: BTreeSet::new(),
-            file: BTreeMap::new(),
+            file: crate::lock::PlatformFiles::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The lock as a document.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +81,7 @@ pub struct DebianPackage {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub needs: BTreeSet<String>,
     /// Its files by platform (`linux/amd64`), or one for all of them, under `any`.
-    pub file: BTreeMap<String, LockedFile>,
+    pub file: PlatformFiles,
 }
 
 /// A Python package.
@@ -101,7 +102,7 @@ pub struct PythonPackage {
     pub without_build_script: bool,
     /// Its files by platform, or one for all of them, under `any`: paths below the root of an index,
     /// `NAME/FILE`.
-    pub file: BTreeMap<String, LockedFile>,
+    pub file: PlatformFiles,
 }
 
 /// Where something comes from that is neither a Debian nor a Python package.
@@ -145,51 +146,7 @@ pub struct LockedSource {
     /// Its files by platform, or one for all of them, under `any`. Their paths: the archive's file name;
     /// the path in the image, and the digest that of the layer which it makes; the place below the
     /// root of an npm registry.
-    pub file: BTreeMap<String, LockedFile>,
-}
-
-impl LockedSource {
-    /// Its file for a platform, if it is there for that.
-    #[must_use]
-    pub fn file_for(&self, platform: &str) -> Option<&LockedFile> {
-        self.file
-            .get(platform)
-            .or_else(|| self.file.get(ANY_PLATFORM))
-    }
-
-    /// With one file for any platform, where all `platforms` have the same.
-    #[must_use]
-    pub fn settled(mut self, platforms: usize) -> Self {
-        settle(&mut self.file, platforms);
-        self
-    }
-}
-
-fn settle(files: &mut BTreeMap<String, LockedFile>, platforms: usize) {
-    let mut all = files.values();
-    if let Some(first) = all.next().cloned()
-        && files.len() == platforms
-        && all.all(|file| *file == first)
-    {
-        *files = BTreeMap::from([(ANY_PLATFORM.to_owned(), first)]);
-    }
-}
-
-impl PythonPackage {
-    /// Its file for a platform, if it is there for that.
-    #[must_use]
-    pub fn file_for(&self, platform: &str) -> Option<&LockedFile> {
-        self.file
-            .get(platform)
-            .or_else(|| self.file.get(ANY_PLATFORM))
-    }
-
-    /// With one file for any platform, where all `platforms` have the same.
-    #[must_use]
-    pub fn settled(mut self, platforms: usize) -> Self {
-        settle(&mut self.file, platforms);
-        self
-    }
+    pub file: PlatformFiles,
 }
 
 /// A file to download.
@@ -202,6 +159,66 @@ pub struct LockedFile {
     pub size: u64,
     /// Its digest.
     pub digest: Digest,
+}
+
+/// The files of a package by platform (`linux/amd64`), or one for all of them, under `any`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlatformFiles(BTreeMap<String, LockedFile>);
+
+impl PlatformFiles {
+    /// One file, the same for every platform.
+    #[must_use]
+    pub fn any(file: LockedFile) -> Self {
+        Self(BTreeMap::from([(ANY_PLATFORM.to_owned(), file)]))
+    }
+
+    /// The file for a platform, if it is there for that.
+    #[must_use]
+    pub fn of(&self, platform: &str) -> Option<&LockedFile> {
+        self.0.get(platform).or_else(|| self.0.get(ANY_PLATFORM))
+    }
+
+    /// With one file for any platform, where all `platforms` have the same.
+    #[must_use]
+    pub fn settled(self, platforms: usize) -> Self {
+        let mut all = self.0.values();
+        match all.next().cloned() {
+            Some(first) if self.0.len() == platforms && all.all(|file| *file == first) => {
+                Self::any(first)
+            }
+            _ => self,
+        }
+    }
+}
+
+impl Deref for PlatformFiles {
+    type Target = BTreeMap<String, LockedFile>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for PlatformFiles {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl<'a> IntoIterator for &'a PlatformFiles {
+    type Item = (&'a String, &'a LockedFile);
+    type IntoIter = btree_map::Iter<'a, String, LockedFile>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl FromIterator<(String, LockedFile)> for PlatformFiles {
+    fn from_iter<I: IntoIterator<Item = (String, LockedFile)>>(files: I) -> Self {
+        Self(files.into_iter().collect())
+    }
 }
 
 impl Lock {
@@ -228,17 +245,8 @@ impl Lock {
             (&a.name, &a.version, &a.feature).cmp(&(&b.name, &b.version, &b.feature))
         });
         self.source.sort_by(|a, b| {
-            let key = |source: &LockedSource| {
-                let LockedSource {
-                    kind,
-                    name,
-                    version,
-                    feature,
-                    ..
-                } = source.clone();
-                (kind, name, version, feature)
-            };
-            key(a).cmp(&key(b))
+            (a.kind, &a.name, &a.version, &a.feature)
+                .cmp(&(b.kind, &b.name, &b.version, &b.feature))
         });
     }
 
@@ -248,11 +256,12 @@ impl Lock {
         feature: &'a str,
         platform: &Platform,
     ) -> impl Iterator<Item = (&'a PythonPackage, &'a LockedFile)> {
-        let platform = platform.to_string();
-        self.python
-            .iter()
-            .filter(move |package| package.feature == feature)
-            .filter_map(move |package| Some((package, package.file_for(&platform)?)))
+        let packages = self.python.iter();
+        of_platform(
+            packages.filter(move |package| package.feature == feature),
+            platform,
+            |package| &package.file,
+        )
     }
 
     /// What a feature's layer for a platform has from elsewhere, of one kind, each with its file.
@@ -262,11 +271,12 @@ impl Lock {
         feature: &'a str,
         platform: &Platform,
     ) -> impl Iterator<Item = (&'a LockedSource, &'a LockedFile)> {
-        let platform = platform.to_string();
-        self.source
-            .iter()
-            .filter(move |source| source.kind == kind && source.feature == feature)
-            .filter_map(move |source| Some((source, source.file_for(&platform)?)))
+        let sources = self.source.iter();
+        of_platform(
+            sources.filter(move |source| source.kind == kind && source.feature == feature),
+            platform,
+            |source| &source.file,
+        )
     }
 
     /// The Debian packages of a feature's layer for a platform, each with its file.
@@ -275,12 +285,23 @@ impl Lock {
         feature: &'a str,
         platform: &Platform,
     ) -> impl Iterator<Item = (&'a DebianPackage, &'a LockedFile)> {
-        let platform = platform.to_string();
-        self.debian
-            .iter()
-            .filter(move |package| package.feature == feature)
-            .filter_map(move |package| Some((package, package.file_for(&platform)?)))
+        let packages = self.debian.iter();
+        of_platform(
+            packages.filter(move |package| package.feature == feature),
+            platform,
+            |package| &package.file,
+        )
     }
+}
+
+/// Those that are there for a platform, each with its file.
+fn of_platform<'a, P: 'a>(
+    all: impl Iterator<Item = &'a P>,
+    platform: &Platform,
+    files: impl Fn(&'a P) -> &'a PlatformFiles,
+) -> impl Iterator<Item = (&'a P, &'a LockedFile)> {
+    let platform = platform.to_string();
+    all.filter_map(move |package| Some((package, files(package).of(&platform)?)))
 }
 
 impl DebianPackage {
@@ -297,14 +318,6 @@ impl DebianPackage {
         };
         (&self.name, version)
     }
-
-    /// Its file for a platform, if it is there for that.
-    #[must_use]
-    pub fn file_for(&self, platform: &str) -> Option<&LockedFile> {
-        self.file
-            .get(platform)
-            .or_else(|| self.file.get(ANY_PLATFORM))
-    }
 }
 
 #[cfg(test)]
@@ -320,7 +333,7 @@ mod tests {
             feature: String::new(),
             suite: None,
             needs: BTreeSet::new(),
-            file: BTreeMap::new(),
+            file: PlatformFiles::default(),
         };
         for (version, source, name, of) in [
             ("1-2", None, "aa", "1-2"),

@@ -209,9 +209,9 @@ pub fn write(path: &Path, lock: &Lock) -> std::io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
-    use super::super::document::{ANY_PLATFORM, LockedFeature, Release};
+    use super::super::document::{ANY_PLATFORM, LockedFeature, PlatformFiles, Release};
     use super::*;
     use ohoci_image::{Digest, Platform};
 
@@ -242,7 +242,7 @@ mod tests {
             feature: "core".to_owned(),
             suite: Some("trixie-security".to_owned()),
             needs: BTreeSet::from(["libgcc-s1".to_owned()]),
-            file: BTreeMap::from([
+            file: PlatformFiles::from_iter([
                 ("linux/amd64".to_owned(), file("a")),
                 ("linux/arm64".to_owned(), file("b")),
             ]),
@@ -254,7 +254,7 @@ mod tests {
             feature: "core".to_owned(),
             suite: None,
             needs: BTreeSet::new(),
-            file: BTreeMap::from([(ANY_PLATFORM.to_owned(), file("c"))]),
+            file: PlatformFiles::any(file("c")),
         });
         lock.sort();
         lock

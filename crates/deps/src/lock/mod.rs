@@ -6,10 +6,9 @@ pub mod file;
 pub mod inputs;
 
 pub use changes::{Change, Changes, stale};
-pub(crate) use document::ANY_PLATFORM;
 pub use document::{
-    DebianPackage, Lock, LockedFeature, LockedFile, LockedSource, PythonPackage, Release,
-    SourceKind,
+    DebianPackage, Lock, LockedFeature, LockedFile, LockedSource, PlatformFiles, PythonPackage,
+    Release, SourceKind,
 };
 pub use file::{is_relative, read, write};
 pub use inputs::inputs_of;

@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Keep, LockingError, Means};
 use crate::hosts::Mirror;
-use crate::lock::{LockedFile, LockedSource, SourceKind};
+use crate::lock::{LockedFile, LockedSource, PlatformFiles, SourceKind};
 use crate::npm::choose::{Target, choose};
 use crate::npm::registry::Registries;
 use crate::npm::{Lockfile, NpmError, manifest, resolve};
@@ -79,14 +79,14 @@ async fn archive(feature: &str, archive: &Archive, means: Means<'_>) -> Result<L
         size,
         digest: archive.digest.clone(),
     };
-    // A wrong digest is better noticed now than by everybody who builds.
+    // A wrong digest is better noticed now than in every build.
     means.fetcher.file(&file, &[mirror]).await.map_err(plain)?;
     let source = LockedSource {
         kind: SourceKind::Archive,
         name,
         version: None,
         feature: feature.to_owned(),
-        file: BTreeMap::from([(crate::lock::ANY_PLATFORM.to_owned(), file)]),
+        file: PlatformFiles::any(file),
     };
     Ok(source)
 }
@@ -106,7 +106,7 @@ async fn image(
         .deps(&reference)
         .await
         .map_err(plain)?;
-    let mut files = BTreeMap::new();
+    let mut files = PlatformFiles::default();
     for platform in &recipe.platforms {
         let one = deps.image_for(platform).await.map_err(plain)?;
         let (cache, work_dir) = (means.fetcher.cache(), means.images.work_dir);
@@ -121,14 +121,13 @@ async fn image(
         };
         files.insert(platform.to_string(), file);
     }
-    let source = LockedSource {
+    Ok(LockedSource {
         kind: SourceKind::Image,
         name: image.to.clone(),
         version: Some(deps.root.digest().to_string()),
         feature: feature.to_owned(),
-        file: files,
-    };
-    Ok(source.settled(recipe.platforms.len()))
+        file: files.settled(recipe.platforms.len()),
+    })
 }
 
 async fn packages(
@@ -177,14 +176,17 @@ async fn packages(
             name: package.name.clone(),
             version: Some(package.version.clone()),
             feature: feature.to_owned(),
-            file: BTreeMap::new(),
+            file: PlatformFiles::default(),
         });
         block.file.insert(platform, locked);
     }
     let all = recipe.platforms.len();
     Ok(found
         .into_values()
-        .map(|source| source.settled(all))
+        .map(|source| LockedSource {
+            file: source.file.settled(all),
+            ..source
+        })
         .collect())
 }
 

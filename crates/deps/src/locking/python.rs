@@ -9,7 +9,7 @@ use pep440_rs::Version;
 use super::{Keep, LockingError, Means};
 use crate::archive::Spool;
 use crate::hosts::Mirror;
-use crate::lock::{LockedFile, PythonPackage};
+use crate::lock::{LockedFile, PlatformFiles, PythonPackage};
 use crate::python::PackageName;
 use crate::python::index::{self, IndexFile};
 use crate::python::resolve::{Request, resolve};
@@ -103,7 +103,7 @@ pub(super) async fn lock(
                 requested: package.requested,
                 without_build_script: !package.file.ends_with(".whl")
                     && skips_build_script(python, &package.name),
-                file: BTreeMap::new(),
+                file: PlatformFiles::default(),
             });
             block.file.insert(platform.to_string(), file);
         }
@@ -111,7 +111,10 @@ pub(super) async fn lock(
     let all = recipe.platforms.len();
     Ok(locked
         .into_values()
-        .map(|package| package.settled(all))
+        .map(|package| PythonPackage {
+            file: package.file.settled(all),
+            ..package
+        })
         .collect())
 }
 
@@ -136,7 +139,7 @@ fn kept_file<'a>(
         known.name == package.name.as_str() && known.version == package.version.to_string()
     })?;
     let is_wheel = |path: &str| path.ends_with(".whl");
-    let file = same.file_for(&platform.to_string())?;
+    let file = same.file.of(&platform.to_string())?;
     (is_wheel(&file.path) == is_wheel(&package.file)).then_some(file)
 }
 

@@ -56,7 +56,7 @@ impl Asked {
 }
 
 /// What a `package.json` asks for that its lockfile was not made for, and the other way round; empty
-/// when they are of one mind. Asks nobody.
+/// when they agree. Sends no request.
 ///
 /// # Errors
 /// When one of them cannot be understood.

@@ -77,7 +77,7 @@ pub fn read(
         if whiteout::is_reserved(&below) {
             return Err(fail("a name that begins with `.wh.` would remove files"));
         }
-        // pacote: everyone may read, nobody but the owner may write, who may execute stays.
+        // As pacote does: all may read, only the owner may write, execute bits stay.
         let mode = (entry.mode & 0o777 | 0o666) & 0o755;
         let content = content.clone();
         files.insert(below, PackedFile { content, mode });

@@ -17,7 +17,7 @@ pub(super) fn comparisons(bytes: &[u8], name: &[u8], machine: Machine) -> Vec<Pl
 }
 
 /// Bytes to change, which make the comparison one with the name in lower case: with a name that
-/// nobody uses.
+/// unused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) offset: usize,

@@ -75,7 +75,7 @@ fn all<'a>(
         .iter()
         .filter(|package| features.contains(&package.feature.as_str()))
         .filter_map(move |package| {
-            let file = package.file_for(&name)?;
+            let file = package.file.of(&name)?;
             let (source, of) = package.source_package();
             let url = format!(
                 "pkg:deb/debian/{}@{}?arch={architecture}",
@@ -117,7 +117,7 @@ fn all<'a>(
         .source
         .iter()
         .filter(|source| features.contains(&source.feature.as_str()))
-        .filter_map(|source| Some(elsewhere(source, source.file_for(&platform.to_string())?)));
+        .filter_map(|source| Some(elsewhere(source, source.file.of(&platform.to_string())?)));
     let all: Vec<_> = debian.chain(python).chain(sources).collect();
     all.into_iter()
 }
@@ -205,16 +205,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::lock::PythonPackage;
+    use crate::lock::{PlatformFiles, PythonPackage};
     use crate::sbom::{cyclonedx, spdx};
 
-    fn file(path: &str, digest: &str) -> BTreeMap<String, LockedFile> {
+    fn file(path: &str, digest: &str) -> PlatformFiles {
         let file = LockedFile {
             path: path.to_owned(),
             size: 1,
             digest: digest.parse().unwrap(),
         };
-        BTreeMap::from([("any".to_owned(), file)])
+        PlatformFiles::any(file)
     }
 
     fn lock() -> Lock {
