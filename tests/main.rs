@@ -76,6 +76,8 @@ mod requests;
 #[cfg(test)]
 mod rooms;
 #[cfg(test)]
+mod round_trips;
+#[cfg(test)]
 mod run;
 #[cfg(test)]
 mod sandbox;

@@ -67,6 +67,29 @@ impl DebianRegistry {
         Self::start("http", &settings, Some(files))
     }
 
+    /// The same over HTTPS; clients are sent to `realm` for tokens.
+    pub(crate) fn with_tokens_over_tls(
+        server: &TokenServer,
+        realm: String,
+        authority: &Authority,
+    ) -> Self {
+        let files = TempDir::new().unwrap();
+        let certificates = files.path().join("signers.pem");
+        fs_err::write(&certificates, server.certificate()).unwrap();
+        let auth = Auth::Token {
+            realm,
+            service: SERVICE.into(),
+            issuer: ISSUER.into(),
+            certificates,
+        };
+        let settings = Settings {
+            auth: Some(auth),
+            tls: Some(authority.server(false)),
+            ..Settings::default()
+        };
+        Self::start("https", &settings, Some(files))
+    }
+
     /// Over HTTPS; `clients` asks for a certificate of the same authority.
     pub(crate) fn with_tls(authority: &Authority, clients: bool) -> Self {
         Self::start(
@@ -120,6 +143,12 @@ impl DebianRegistry {
             None,
             None,
         )
+    }
+
+    /// A peer with a token, over HTTPS.
+    pub(crate) fn tls_token_peer(&self, authority: &Authority, token: String) -> Peer {
+        let url = format!("{}://{}", self.scheme, self.host());
+        Peer::new(&url, Access::Token(token), Some(authority), None)
     }
 
     /// The same over HTTPS.

@@ -125,6 +125,11 @@ impl TokenServer {
         }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What registries put into their challenge.
     pub(crate) fn realm(&self) -> String {
         format!("http://{}/token", self.address)

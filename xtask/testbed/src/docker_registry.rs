@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// How long a registry may take to listen on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What differs from a registry that anybody may use over plain HTTP.
+/// What differs from a registry that is open over plain HTTP.
 ///
 /// Paths go into the registry's configuration as they are; see its `configuration.md` for the keys.
 #[derive(Debug, Default, Clone)]

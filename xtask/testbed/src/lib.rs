@@ -15,4 +15,4 @@ pub mod relay;
 
 pub use docker_registry::{DockerRegistry, Settings};
 pub use http::Exchange;
-pub use relay::{Relay, Traffic};
+pub use relay::{Relay, RoundTrips, Traffic};

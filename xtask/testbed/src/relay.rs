@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -66,6 +66,33 @@ impl Traffic {
     }
 }
 
+/// Counts round trips on the way to one or several servers, whatever is said there: each answer is one
+/// round trip later than what the server was sent before it, and each request as late as the last answer
+/// that the client was given. A new connection takes one of its own.
+///
+/// Work of the client is not counted as long as it is shorter than the relays' delay; otherwise what it
+/// does side by side may seem to be one after the other.
+#[derive(Debug, Clone, Default)]
+pub struct RoundTrips(Arc<AtomicUsize>);
+
+impl RoundTrips {
+    /// Those since the start or the last call.
+    #[must_use]
+    pub fn take(&self) -> usize {
+        self.0.swap(0, Ordering::SeqCst)
+    }
+
+    /// How many have passed when the client sends something.
+    fn now(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// The client was given something that came after so many.
+    fn given(&self, count: usize) {
+        self.0.fetch_max(count, Ordering::SeqCst);
+    }
+}
+
 /// A relay in front of one server; it stops when it is dropped.
 #[derive(Debug)]
 pub struct Relay {
@@ -78,6 +105,7 @@ pub struct Relay {
 struct Shared {
     upstream: SocketAddr,
     round_trip: Duration,
+    round_trips: RoundTrips,
     started: Instant,
     stopped: AtomicBool,
     books: Mutex<Books>,
@@ -102,11 +130,24 @@ impl Relay {
     /// # Errors
     /// When no port can be had.
     pub fn start(upstream: SocketAddr, round_trip: Duration) -> io::Result<Self> {
+        Self::counting(upstream, round_trip, RoundTrips::default())
+    }
+
+    /// The same, with round trips counted together with those of other relays.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub fn counting(
+        upstream: SocketAddr,
+        round_trip: Duration,
+        round_trips: RoundTrips,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             upstream,
             round_trip,
+            round_trips,
             started: Instant::now(),
             stopped: AtomicBool::new(false),
             books: Mutex::default(),
@@ -190,6 +231,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 fn serve(shared: &Arc<Shared>, client: &TcpStream, connection: usize) -> io::Result<()> {
     // The handshake: SYN there, SYN-ACK back.
+    let connected = shared.round_trips.now() + 1;
     thread::sleep(shared.round_trip);
     let server = TcpStream::connect(shared.upstream)?;
     client.set_nodelay(true)?;
@@ -201,19 +243,44 @@ fn serve(shared: &Arc<Shared>, client: &TcpStream, connection: usize) -> io::Res
 
     let log = &Mutex::new(Log::new(connection));
     let server = &server;
+    // How many round trips had passed when the latest was sent that the server has.
+    let reached = &AtomicUsize::new(connected);
     thread::scope(|scope| {
         let log = || log.lock();
-        scope.spawn(move || pass(shared, client, server, |data| log().up(shared, data)));
-        pass(shared, server, client, |data| log().down(shared, data));
+        scope.spawn(move || {
+            let sent = |data: &[u8]| {
+                log().up(shared, data);
+                shared.round_trips.now().max(connected)
+            };
+            let arrived = |sent| drop(reached.fetch_max(sent, Ordering::SeqCst));
+            pass(shared, client, server, sent, arrived);
+        });
+        let sent = |data: &[u8]| {
+            log().down(shared, data);
+            reached.load(Ordering::SeqCst) + 1
+        };
+        pass(shared, server, client, sent, |count| {
+            shared.round_trips.given(count)
+        });
     });
     Ok(())
 }
 
-/// Copies one direction until it ends, each piece half a round trip late.
-fn pass(shared: &Shared, mut from: &TcpStream, to: &TcpStream, mut see: impl FnMut(&[u8])) {
+/// A piece on its way: when it is due, after how many round trips, and what it is.
+type Piece = (Instant, usize, Vec<u8>);
+
+/// Copies one direction until it ends, each piece half a round trip late. `see` says after how many
+/// round trips a piece is sent, and `arrived` is told of that when it has arrived.
+fn pass(
+    shared: &Shared,
+    mut from: &TcpStream,
+    to: &TcpStream,
+    mut see: impl FnMut(&[u8]) -> usize,
+    arrived: impl Fn(usize) + Send,
+) {
     let (sender, receiver) = sync_channel(PIECES);
     thread::scope(|scope| {
-        scope.spawn(move || deliver(&receiver, to));
+        scope.spawn(move || deliver(&receiver, to, &arrived));
         read_into(&mut from, &sender, shared.round_trip / 2, &mut see);
         drop(sender);
     });
@@ -221,9 +288,9 @@ fn pass(shared: &Shared, mut from: &TcpStream, to: &TcpStream, mut see: impl FnM
 
 fn read_into(
     from: &mut impl Read,
-    sender: &SyncSender<(Instant, Vec<u8>)>,
+    sender: &SyncSender<Piece>,
     delay: Duration,
-    see: &mut impl FnMut(&[u8]),
+    see: &mut impl FnMut(&[u8]) -> usize,
 ) {
     let mut buffer = vec![0; PIECE];
     loop {
@@ -233,19 +300,19 @@ fn read_into(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return,
         };
-        see(data);
-        if sender
-            .send((Instant::now() + delay, data.to_vec()))
-            .is_err()
-        {
+        let count = see(data);
+        let piece = (Instant::now() + delay, count, data.to_vec());
+        if sender.send(piece).is_err() {
             return;
         }
     }
 }
 
-fn deliver(receiver: &Receiver<(Instant, Vec<u8>)>, mut to: &TcpStream) {
-    for (due, data) in receiver {
+fn deliver(receiver: &Receiver<Piece>, mut to: &TcpStream, arrived: &impl Fn(usize)) {
+    for (due, count, data) in receiver {
         thread::sleep(due.saturating_duration_since(Instant::now()));
+        // Told before it is written, or the answer could be there first.
+        arrived(count);
         if to.write_all(&data).is_err() {
             // Nobody reads any more; ending both halves also ends the thread that reads for us.
             let _ = to.shutdown(Shutdown::Both);
@@ -404,5 +471,25 @@ mod tests {
             "never faster than the wire: {:?}",
             start.elapsed()
         );
+    }
+
+    #[test]
+    fn round_trips_are_counted_along_the_longest_way() {
+        let round_trips = RoundTrips::default();
+        let relays = [(); 2].map(|()| {
+            Relay::counting(server(), Duration::from_millis(30), round_trips.clone()).unwrap()
+        });
+        let mut streams = relays
+            .each_ref()
+            .map(|relay| TcpStream::connect(relay.address()).unwrap());
+        // Side by side, both connections take one and both questions another.
+        for stream in &mut streams {
+            stream.write_all(b"GET /a HTTP/1.1\r\n\r\n").unwrap();
+        }
+        for stream in &mut streams {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+        }
+        assert_eq!(round_trips.take(), 2);
     }
 }
