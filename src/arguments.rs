@@ -48,12 +48,12 @@ pub struct RegistryArguments {
     #[arg(long, value_name = "FILE", global = true, hide_short_help = true)]
     pub ca_file: Vec<PathBuf>,
 
-    /// Take whatever certificate this registry shows. Whoever is in between can read and change
-    /// everything, passwords included: for tests; repeatable
+    /// Accept any certificate from this registry. Anyone in between can then read and change everything,
+    /// passwords included: for tests only; repeatable
     #[arg(long, value_name = "HOST", global = true, hide_short_help = true)]
     pub skip_tls_verify: Vec<String>,
 
-    /// Keep documents and what is known of registries here
+    /// Cache documents and what is known of registries here
     /// [default: $XDG_CACHE_HOME/ohoci]
     #[arg(long, value_name = "DIR", env = ohoci_config::environment::OHOCI_CACHE_DIR.name, global = true, hide_short_help = true)]
     pub cache_dir: Option<PathBuf>,

@@ -21,7 +21,7 @@ use ohoci_image::{Platform, Reference};
 use ohoci_openhands::contract::Contract;
 use ohoci_openhands::contract::check::points_of_composed;
 
-/// Say what will and what will not work on a base, or in an image, and why.
+/// Say what will not work on a base or in an image, and why.
 ///
 /// Looks at what would run, as a container runtime sees it: the program that starts, found by PATH,
 /// through links, by its interpreters and loaders; the user and the group; the working directory;

@@ -25,7 +25,7 @@ impl Paint {
     #[cfg(test)]
     pub(crate) const ALWAYS: Self = Self(true);
 
-    /// Colours where stderr is a terminal that has them and nobody has said otherwise: `NO_COLOR`,
+    /// Colours where stderr is a terminal that has them, unless told otherwise: `NO_COLOR`,
     /// `CLICOLOR`, `CLICOLOR_FORCE` and `TERM=dumb` count as they do for clap.
     pub(crate) fn on_stderr() -> Self {
         Self(anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never)

@@ -15,9 +15,9 @@ use ohoci_compose::Observer;
 use ohoci_compose::copy::{Job, copy};
 use ohoci_image::Platform;
 
-/// Copy an image, whatever kind of place it lies in and goes to.
+/// Copy an image or index between registries, layouts and archives.
 ///
-/// An index is copied with everything that it lists. Digests stay what they are, except that
+/// An index is copied with everything that it lists. Digests do not change, except that
 /// Docker manifests become OCI manifests in OCI layouts and archives, whose readers take no others.
 /// Prints the digest reference of the copy, one line for each place.
 #[derive(Args, Clone, Debug)]
@@ -39,7 +39,7 @@ pub struct Arguments {
     #[arg(long)]
     pub referrers: bool,
 
-    /// Fail, with the reason, rather than move blobs: only mounts
+    /// Fail, and say why, instead of moving blobs: only mount them
     #[arg(long)]
     pub no_upload: bool,
 

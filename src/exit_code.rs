@@ -12,7 +12,7 @@ pub const PARTLY: u8 = 3;
 pub const WANTING: u8 = 4;
 /// `run`: the program's time was over, as timeout(1) reports it.
 pub const TIMED_OUT: u8 = 124;
-/// `run`: ohoci failed, before the program ran or behind its back; so does Docker.
+/// `run`: ohoci failed, before the program ran or while it did; so does Docker.
 pub const SANDBOX_FAILED: u8 = 125;
 /// `run`: the program cannot be executed, as shells report it.
 pub const NOT_EXECUTABLE: u8 = 126;
@@ -37,7 +37,7 @@ pub fn of(command: &str) -> Vec<(&'static str, &'static str)> {
             ("124", "The program's time was over."),
             (
                 "125",
-                "ohoci failed, before the program ran or behind its back.",
+                "ohoci failed, before the program ran or while it did.",
             ),
             ("126", "The program cannot be executed."),
             ("127", "There is no such program."),

@@ -161,7 +161,7 @@ const FLAGS: &[(&str, &str, &str)] = &[
 
 const CREDENTIALS: &str = "ohoci login REGISTRY once, or --authfile FILE";
 const PASSWORD: &str =
-    "--password-stdin reads it; on a command line everybody on the machine would see it";
+    "--password-stdin reads it; on a command line every user of the machine would see it";
 
 /// How far a flag may be from what was typed to be taken for a slip of the finger.
 const SLIP: usize = 2;

@@ -20,7 +20,7 @@ use ohoci_image::Role;
 use ohoci_image::{Digest, Platform, Reference, annotation};
 use ohoci_report::size;
 
-/// Show what an image consists of: index, manifests, layers with sizes, and what they are from.
+/// Show what an image consists of: index, manifests, layers with sizes, and where they came from.
 ///
 /// On a terminal, digests of blobs and long labels are shortened.
 #[derive(Args, Clone, Debug)]

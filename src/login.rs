@@ -12,7 +12,7 @@ use ohoci_image::reference::DOCKER_HUB;
 use ohoci_registry::credentials::CredentialStore;
 use ohoci_registry::{Credential, CredentialError, ErrorKind};
 
-/// Check credentials with a registry and keep them where Docker's and podman's tools look.
+/// Check credentials with a registry and store them where Docker and podman keep them.
 #[derive(Args, Clone, Debug)]
 pub struct LoginArguments {
     /// The registry, such as registry.example or registry.example:5000; Docker Hub when left out

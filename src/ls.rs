@@ -10,7 +10,7 @@ use super::{exit_code, output};
 use ohoci_compose::names;
 use ohoci_image::RegistryReference;
 
-/// List the tags of a repository, one on a line, sorted.
+/// List the tags of a repository, sorted, one per line.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The repository in a registry

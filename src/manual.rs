@@ -25,7 +25,7 @@ pub struct ManArguments {
     pub dir: Option<PathBuf>,
 }
 
-/// Print what a shell needs to complete ohoci's commands and flags.
+/// Print completions of ohoci's commands and flags for a shell.
 #[derive(Args, Clone, Debug)]
 pub struct CompletionsArguments {
     /// The shell

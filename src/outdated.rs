@@ -19,7 +19,7 @@ use ohoci_compose::recompose::{self, ImageState, InputState, Movement, State};
 use ohoci_compose::report::Cost;
 use ohoci_image::{Digest, Reference, RegistryReference};
 
-/// Say which composed images have a base or deps that moved since.
+/// Find composed images whose base or deps have changed since.
 ///
 /// Reads what each image was made from and asks what those references name now: one HEAD for each,
 /// however many images share it. Exit code 4 says that some are outdated.

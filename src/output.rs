@@ -42,7 +42,7 @@ pub(crate) fn references<'a>(
     }
 }
 
-/// Writes a digest, and nothing else, to a file that somebody named.
+/// Writes a digest, and nothing else, to a file that the user named.
 ///
 /// # Errors
 /// When it cannot be written.

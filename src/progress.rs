@@ -15,7 +15,7 @@ const WAITING: &str = "{spinner} {msg} {elapsed}";
 const MOVING: &str = "{spinner} {msg} {wide_bar} {percent}% {decimal_bytes}/{decimal_total_bytes} \
      {decimal_bytes_per_sec} eta {eta}";
 
-/// Shows one bar over the bytes that move. Silent where nobody watches.
+/// Shows one bar over the bytes that move. Silent when stderr is no terminal.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,

@@ -18,10 +18,10 @@ use ohoci_compose::job::Job;
 use ohoci_compose::recompose::{BaseChoice, DepsChoice, Rebase, dropped_warning, rebase_job};
 use ohoci_image::Reference;
 
-/// Make a composed image anew on what its base and deps are now, or on others.
+/// Compose an image again, on its current base and deps or on others.
 ///
-/// What the image was made from stands in the image: deps layers are replaced, never stacked; the
-/// config is patched anew from the new base's; local layers are taken over. Prints the digest
+/// The image records what it was made from: deps layers are replaced, never stacked; the new base's
+/// config is patched again; local layers are taken over. Prints the digest
 /// reference of the result.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long, value_name = "REF")]
     pub push: Vec<String>,
 
-    /// Fail, with the reason, rather than move layer bytes
+    /// Fail, and say why, instead of moving layer bytes
     #[arg(long)]
     pub no_upload: bool,
 

@@ -195,7 +195,7 @@ fn warnings(arguments: &Arguments, server: &Server) -> Vec<String> {
     for file in secrets.into_iter().flatten() {
         if is_open_to_all(file) {
             warnings.push(format!(
-                "everybody on this machine may read {file}: chmod o= {file}",
+                "every user of this machine may read {file}: chmod o= {file}",
                 file = file.display()
             ));
         }

@@ -15,7 +15,7 @@ use ohoci_openhands::tags::TagError;
 
 pub use inputs::{SchemeArguments, SchemeName};
 
-/// Print the tags that OpenHands looks an image up by.
+/// Print the tags under which OpenHands looks up an image.
 ///
 /// One tag per line, without touching the network. Every tag is legal: where upstream fails or
 /// makes a tag that no registry takes, ohoci's differs, as docs/tags.md says.

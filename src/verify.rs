@@ -18,7 +18,7 @@ use ohoci_compose::recompose::{self, Verdict, Verification};
 use ohoci_image::Reference;
 use ohoci_image::Role;
 
-/// Check that a composed image is what its recorded inputs give.
+/// Check that a composed image is what its recorded inputs produce.
 ///
 /// Composes it again from base and deps at their recorded digests and compares digests; nothing is
 /// pushed. Exit code 4 says that it is not the same, or that an input is gone.

@@ -254,7 +254,7 @@ fn credentials_without_the_right() {
         complaint(&ohoci, 1, &["inspect", &format!("{host}/team/a:1")]),
         format!(
             "error: cannot read manifest {host}/team/a:1\n  access is denied: team is only for members (403 Forbidden)\n\
-             hint: the credentials for {host} do not permit this; ask for the right, or log in as somebody else: ohoci login {host}\n"
+             hint: the credentials for {host} do not permit this; ask for the right, or log in as another user: ohoci login {host}\n"
         )
     );
 }

@@ -246,7 +246,7 @@ fn it_warns_of_strangers_plain_text_and_files_that_all_may_read() {
         fs_err::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
     }
     let readable = |file: &str| {
-        format!("warning: everybody on this machine may read {file}: chmod o= {file}\n")
+        format!("warning: every user of this machine may read {file}: chmod o= {file}\n")
     };
     assert_eq!(
         said(&ohoci, &[&SERVE[..], &tls, &htpasswd].concat()),

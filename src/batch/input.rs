@@ -117,7 +117,7 @@ async fn from_bases(
 
 fn templates(arguments: &Arguments, context: &Context) -> Result<Vec<Template>, Failure> {
     if arguments.compose.push.is_empty() && context.config.compose().push.is_empty() {
-        return Err(Failure::usage("no place to push to is given")
+        return Err(Failure::usage("no target is given")
             .hinted("--push TEMPLATE, such as registry.example/runtime:{name}"));
     }
     parsed_templates(arguments)

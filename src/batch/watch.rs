@@ -21,7 +21,7 @@ const TEMPLATE: &str = "{bar:10} {pos}/{len} eta {eta}{outcomes}{pace}{bytes_up}
 /// How often the line is drawn anew, whether or not an image ended.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Shows the bar where somebody watches, and writes the journal.
+/// Shows the bar on a terminal, and writes the journal.
 pub(super) struct Watch<'a> {
     bar: ProgressBar,
     journal: Option<&'a Journal>,

@@ -64,7 +64,7 @@ pub struct CommonArguments {
     #[arg(long, value_name = "REF", help_heading = "Targets")]
     pub push: Vec<String>,
 
-    /// Fail, with the reason, rather than move layer bytes
+    /// Fail, and say why, instead of moving layer bytes
     #[arg(long, help_heading = "Targets", hide_short_help = true)]
     pub no_upload: bool,
 
@@ -102,14 +102,13 @@ pub struct LayerArguments {
     #[arg(long, value_name = "UID[:GID]", hide_short_help = true)]
     pub chown: Option<Owner>,
 
-    /// Leave out of the directories of --layer what fits this pattern, in the grammar of
-    /// `.dockerignore`: `**/node_modules`, `*.log`, `!important.log`; repeatable, the last that fits
-    /// counts
+    /// Exclude what matches this pattern from the directories of --layer, in the syntax of
+    /// `.dockerignore`: `**/node_modules`, `*.log`, `!important.log`; repeatable, the last match counts
     #[arg(long, value_name = "PATTERN", hide_short_help = true)]
     pub exclude: Vec<String>,
 
-    /// Leave out what fits the patterns in this file, such as `.dockerignore`, which is not read
-    /// unless named; repeatable, and before --exclude
+    /// Exclude what matches the patterns in this file, such as `.dockerignore`, which is not read
+    /// unless named; repeatable, applied before --exclude
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub exclude_from: Vec<PathBuf>,
 
@@ -121,7 +120,8 @@ pub struct LayerArguments {
 
     /// Add the paths and settings that OpenHands' launchers take for granted
     ///
-    /// They come as a tiny layer and in the config; other flags override its settings. Without a value it is that of the deps' server
+    /// They come as a tiny layer and in the config; other flags override its settings. Without a value,
+    /// the contract is that of the deps' server
     #[arg(
         long,
         value_enum,
@@ -132,7 +132,7 @@ pub struct LayerArguments {
     )]
     pub contract: Option<ContractArgument>,
 
-    /// How layers from directories and plain tars are compressed
+    /// How to compress layers from directories and plain tars
     #[arg(long, value_parser = choices::compression(), default_value = "gzip", hide_short_help = true)]
     pub compression: Compression,
 

@@ -41,7 +41,7 @@ pub(crate) async fn job(arguments: &Arguments, context: &Context) -> Result<Job,
         ));
     };
     if request.push.is_empty() && !request.dry_run {
-        return Err(Failure::usage("no place to push to is given")
+        return Err(Failure::usage("no target is given")
             .hinted("--push REF, such as registry.example/name:tag or oci:DIR:tag; or --dry-run"));
     }
     let naming = naming(&arguments.common, context)?;

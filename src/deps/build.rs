@@ -31,7 +31,7 @@ use ohoci_image::{Platform, Reference};
 use ohoci_report::size::bytes;
 use ohoci_sandbox::Limiter;
 
-/// How long compiling may take where nobody says.
+/// How long compiling may take by default.
 const TIME: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Build a recipe's layers from its lock and push them as a deps image
@@ -208,7 +208,7 @@ pub(super) async fn run(
 
 fn targets(given: &[String]) -> Result<Vec<Reference>, Failure> {
     if given.is_empty() {
-        return Err(Failure::usage("no place to push to is given")
+        return Err(Failure::usage("no target is given")
             .hinted("--push REF, such as registry.example/openhands/deps:1.2, or -o oci:DIR:TAG"));
     }
     given

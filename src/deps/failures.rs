@@ -33,7 +33,7 @@ pub(super) fn unusable(what: &str, errors: &[ConfigError]) -> Failure {
     Failure::new(what, lines.join("\n"))
 }
 
-/// Files that a lock names and nobody has.
+/// Files that a lock names and no mirror has.
 pub(super) fn missing(recipe: &Recipe, missing: &Missing) -> Failure {
     let lock = recipe.lock_path();
     let what = format!("cannot download what {} names", lock.display());

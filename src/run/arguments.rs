@@ -20,7 +20,7 @@ use ohoci_files::regular;
 use ohoci_image::{Platform, Reference, env};
 use ohoci_sandbox::{Bind, HOST_NAME, Network, root};
 
-/// Run a program in an image, without a daemon and without privileges.
+/// Run a program in an image, without a daemon or privileges.
 ///
 /// The image's layers are unpacked once on this machine and stay for the next run (`ohoci store`);
 /// what the program writes goes to a temporary directory, which is removed afterwards. It runs as
@@ -267,7 +267,7 @@ impl Arguments {
             return match self.words.as_slice() {
                 [] if self.entrypoint.is_none() => {
                     Err(Failure::usage("there is no program to run")
-                        .hinted("a root file system has no command of its own: name one behind it"))
+                        .hinted("a root file system has no command of its own: name one after it"))
                 }
                 words => Ok((root, words)),
             };

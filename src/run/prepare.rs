@@ -122,7 +122,7 @@ pub(super) async fn prepare(
     let command = process.command_line(request.entrypoint.as_deref(), &request.words);
     if command.first().is_none_or(|program| program.is_empty()) {
         return Err(Failure::usage("there is no program to run")
-            .hinted("the image has no command of its own: name one behind it"));
+            .hinted("the image has no command of its own: name one after it"));
     }
     let user = user(request, &process, &root)?;
     let made = |error: RootError| {

@@ -22,7 +22,7 @@ const ALIASES: [(&str, &str); 5] = [
 /// The owners under which SWE-bench's datasets are, and were.
 const OWNERS: [&str; 2] = ["SWE-bench", "princeton-nlp"];
 
-/// The hub, where nobody names a mirror.
+/// The hub, unless a mirror is set.
 const HUB: &str = "https://huggingface.co";
 
 /// A dataset of the hub.

@@ -18,7 +18,7 @@ use ohoci_swebench_evaluation::Grader;
 use ohoci_swebench_evaluation::regrade::{ModelReport, State, regrade};
 use ohoci_swebench_evaluation::run_folder::RunFolder;
 
-/// Grade a finished run anew, from the logs that it left.
+/// Grade a finished run again, from the logs that it left.
 ///
 /// Reads LOGS/RUN_ID/MODEL/INSTANCE/test_output.txt, writes report.json beside it and one summary
 /// per model, MODEL.RUN_ID.json, as SWE-bench 5.0.2 writes them, byte by byte. Nothing is run. Exit

@@ -403,8 +403,8 @@ impl SchemeArguments {
         })
     }
 
-    /// Upstream goes on with `unknown`; tags that say so are of no use to anybody who looks for an
-    /// image, so ohoci wants it said.
+    /// Upstream goes on with `unknown`; no one finds an image by such a tag,
+    /// so ohoci asks for the commit.
     fn sha(&self, environment: &Environment, variables: &[Variable]) -> Result<String, Failure> {
         let sha = match &self.sha {
             Some(sha) => Some(sha.clone()),

@@ -34,7 +34,7 @@ const LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 pub(crate) struct Arguments {
     /// How many.
     count: usize,
-    /// A registry that anybody may write to over plain HTTP.
+    /// A registry open for writing over plain HTTP.
     #[arg(long, value_name = "HOST:PORT")]
     registry: SocketAddr,
     /// The first part of the repositories' names.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Directories that hold programs of Debian's packages but are not on everybody's path.
+/// Directories that hold programs of Debian's packages but are not on every user's PATH.
 const SYSTEM: [&str; 2] = ["/usr/sbin", "/sbin"];
 
 /// Where a program is: on the path, or where Debian puts it.

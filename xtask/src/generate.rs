@@ -51,7 +51,7 @@ pub(crate) fn docs(arguments: &[&str]) -> Result<String> {
         "--",
     ];
     let mut cargo = cargo();
-    // Help shows the value of variables that are set; the reference is the same for everybody.
+    // Help shows the value of variables that are set; the reference must not depend on them.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("OHOCI_") {
             cargo.env_remove(name);

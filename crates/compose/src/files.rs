@@ -143,7 +143,7 @@ impl Who {
     #[must_use]
     pub fn may(&self, file: &File, bit: u32) -> bool {
         if self.uid == 0 {
-            // Root starts what anybody may start, and does the rest whatever the bits are.
+            // Root can execute a file with any execute bit, and read and write whatever the bits are.
             let is_program = !matches!(file.what, What::Directory | What::Implied);
             return bit != 1 || !is_program || file.mode & 0o111 != 0;
         }

@@ -1,3 +1,3 @@
-//! Files that somebody names: opened without being held up by what is no file.
+//! Opening files that a user or a document names, without hanging on what is no regular file.
 
 pub mod regular;

@@ -1,6 +1,6 @@
 //! Opening a file of which only the name is known.
 //!
-//! A name may stand for a named pipe that nobody writes to, a terminal, a device without an end, or
+//! A name may stand for a named pipe without a writer, a terminal, a device without an end, or
 //! a file that the kernel makes up as it is read. Whoever opens those waits or reads for ever.
 
 use std::fs::FileType;

@@ -1,4 +1,4 @@
-//! Why no connection can be made, before anybody was asked for one.
+//! Why no connection can be made, before one is tried.
 
 use std::io;
 use std::path::PathBuf;

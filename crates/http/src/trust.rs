@@ -148,7 +148,7 @@ impl ServerCertVerifier for OrAsGiven {
     }
 }
 
-/// Whether nothing is wrong with a certificate but who issued it: nobody known, or an authority
+/// Whether only the issuer of a certificate is wrong: unknown, or an authority
 /// that is its own server.
 fn is_about_issuer(reason: &CertificateError) -> bool {
     match reason {

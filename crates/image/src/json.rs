@@ -22,7 +22,7 @@ pub enum Shape {
     Any,
     /// An object that readers have a struct for, with the fields that mean something to them.
     Struct(&'static [(&'static str, Self)]),
-    /// An object whose keys are anybody's, such as labels: they may differ by their case.
+    /// An object with free keys, such as labels: they may differ by case alone.
     Free(&'static Self),
     /// An array of such things.
     List(&'static Self),
@@ -279,7 +279,7 @@ impl<'de> Visitor<'de> for Place<'_> {
 }
 
 /// A number as it was written. `serde_json` hands out an owned string for it, and never one for
-/// what somebody has written under the same key, of which this is `None`.
+/// what the document has under the same key, of which this is `None`.
 struct AsWritten;
 
 impl<'de> DeserializeSeed<'de> for AsWritten {

@@ -1,4 +1,4 @@
-//! What a layer and an image may unpack to, before anybody asks how large they are.
+//! How large a layer and an image may become when they are unpacked.
 
 use std::io;
 use std::sync::OnceLock;

@@ -300,7 +300,7 @@ impl<R: Read> TarReader<R> {
                     let data = self.extension(size)?;
                     // GNU tar applies global headers, Go and so container runtimes ignore them.
                     // `git archive` writes one with its commit as comment. In what is not meant for
-                    // runtimes alone, names and sizes have to be the same for everybody.
+                    // runtimes alone, names and sizes have to be the same for every reader.
                     if self.rules == Rules::Strict {
                         let records = pax::parse(&data).map_err(|why| self.malformed(None, why))?;
                         let names = [&b"path"[..], b"linkpath", b"size"];

@@ -1,5 +1,7 @@
 //! Sending a request with the proof that its registry wants, and learning what it wants.
 
+use std::time::Duration;
+
 use reqwest::header::HeaderValue;
 
 use super::authorization_header::{basic_of, bearer};
@@ -12,6 +14,10 @@ use super::reply::Reply;
 use super::scope::ScopeSet;
 use super::token_cache::Token;
 use super::transport::Transport;
+
+/// How long the first request waits for a connection that was begun before its token was asked for, and
+/// is most likely there by now.
+const CONNECTED: Duration = Duration::from_millis(500);
 
 /// Most times that one request is sent with other credentials.
 const MAX_AUTHENTICATIONS: usize = 5;
@@ -58,10 +64,17 @@ impl Transport {
             } else {
                 None
             };
+            let connecting = match host.connects_beside_token() {
+                true => self.begin_connection(host).await,
+                false => None,
+            };
             let header = self
                 .authorization(host, call, &mut attempted)
                 .await
                 .map_err(Failure::lasting)?;
+            if let Some(connecting) = connecting {
+                let _ = tokio::time::timeout(CONNECTED, connecting).await;
+            }
             attempted.shown |= header.is_some();
             let assumed = host.is_assumed().then(|| host.authentication());
             let mut reply = self.exchange(host, call, header).await?;

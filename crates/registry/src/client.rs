@@ -16,7 +16,7 @@ use super::transport::Transport;
 pub struct Client(pub(crate) Arc<Transport>);
 
 impl Client {
-    /// A client that has not talked to anybody. Connections are made, and certificates read, when
+    /// A client without connections. Connections are made, and certificates read, when
     /// they are first needed.
     ///
     /// # Errors

@@ -92,7 +92,7 @@ impl Error {
         self
     }
 
-    /// Adds how long the registry wants to be left alone, which is longer than anybody waits.
+    /// Adds the pause that the registry asks for, which is longer than ohoci waits.
     #[must_use]
     pub fn put_off(mut self, wait: Duration) -> Self {
         self.0.come_back_in = Some(wait);

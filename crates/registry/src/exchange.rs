@@ -11,6 +11,7 @@ use reqwest::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
 };
 use reqwest::{Method, Url};
+use tokio::task::JoinHandle;
 
 use super::body::{BodyError, ByteStream};
 use super::call::{Call, Payload};
@@ -30,6 +31,25 @@ const MAX_REDIRECTS: usize = 10;
 const MAX_LOCATION: usize = 32 << 10;
 
 impl Transport {
+    /// Begins a connection to a registry, by a request whose answer nothing depends on: a client has no
+    /// other way to have one made. What is wrong with it shows in the first request that matters.
+    pub(crate) async fn begin_connection(&self, host: &Host) -> Option<JoinHandle<()>> {
+        let mut url = host.base().join("v2/").ok()?;
+        let (client, _) = self.client_for(host, &mut url).await.ok()?;
+        let request = client.head(url.clone());
+        self.counters.request(&Method::HEAD);
+        Some(tokio::spawn(async move {
+            if let Ok(response) = request.send().await {
+                tracing::debug!(
+                    method = "HEAD",
+                    url = redacted(&url),
+                    status = response.status().as_u16(),
+                    "registry connection"
+                );
+            }
+        }))
+    }
+
     /// Sends a request once and returns the answer. `authorization` goes only to the registry
     /// itself.
     pub(crate) async fn exchange(

@@ -258,7 +258,7 @@ pub(crate) fn refusal(host: &str, status: StatusCode, body: &ErrorBody, shown: S
             "the credentials for {host} were refused, or do not permit this; to renew them: ohoci login {host}"
         )),
         (403, Shown::Credentials) => error.hinted(format!(
-            "the credentials for {host} do not permit this; ask for the right, or log in as somebody else: ohoci login {host}"
+            "the credentials for {host} do not permit this; ask for the right, or log in as another user: ohoci login {host}"
         )),
         (400, _) if body.words.contains("HTTP request to an HTTPS server") => {
             error.hinted(speaks_tls(host))

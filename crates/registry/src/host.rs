@@ -84,6 +84,8 @@ pub(crate) struct Host {
     authentication: Mutex<Authentication>,
     /// Whether that is what an earlier run was told, and no answer of this run has said it.
     is_assumed: AtomicBool,
+    /// Whether a connection was begun beside the request for the first token.
+    has_connected: AtomicBool,
     token_memory: Arc<dyn TokenMemory>,
     announced: Mutex<ScopeSet>,
     facts: Mutex<Facts>,
@@ -136,6 +138,7 @@ impl Host {
             discovery: tokio::sync::Mutex::default(),
             fallback_tags: tokio::sync::Mutex::default(),
             is_assumed: AtomicBool::new(assumed.is_some()),
+            has_connected: AtomicBool::new(false),
             authentication: Mutex::new(assumed.unwrap_or(Authentication::Unknown)),
             token_memory,
             announced: Mutex::default(),
@@ -219,6 +222,15 @@ impl Host {
     /// answer of this run has said it.
     pub(crate) fn is_assumed(&self) -> bool {
         self.is_assumed.load(Ordering::Relaxed)
+    }
+
+    /// Whether a connection is to be begun while a token is asked for: once, where an earlier run was told
+    /// where tokens are given out, so that no request to the registry comes before it. Plain HTTP has no
+    /// handshake that would be worth a request.
+    pub(crate) fn connects_beside_token(&self) -> bool {
+        self.is_assumed()
+            && self.base.scheme() == "https"
+            && !self.has_connected.swap(true, Ordering::Relaxed)
     }
 
     /// Gives up what an earlier run was told, since it is of no use; `false` where an answer of this

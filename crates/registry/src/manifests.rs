@@ -111,7 +111,7 @@ impl Repository {
             .map_err(|error| error.during(what))
     }
 
-    /// Asks what `pointer` names for somebody who is going to read it: a mirror if one has it;
+    /// Asks what `pointer` names, in order to read it: a mirror if one has it;
     /// `None` when it names nothing.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What a request showed that nobody else is to see, kept out of what its answer is quoted with.
+//! Secrets of a request, kept out of quotations of its answer.
 
 use std::fmt;
 

@@ -84,7 +84,7 @@ impl TokenCache {
         (key, flight)
     }
 
-    /// Drops the record of a flight that nobody else waits for.
+    /// Drops the record of a flight without further waiters.
     pub(crate) fn land(&self, key: &str, flight: Arc<Flight>) {
         let mut flights = self.flights.lock();
         drop(flight);

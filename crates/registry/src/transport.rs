@@ -25,7 +25,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// A transport that has not talked to anybody.
+    /// A transport without connections.
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             policy: settings.retry,

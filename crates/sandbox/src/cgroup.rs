@@ -112,7 +112,7 @@ impl Controllers {
     /// Makes groups of that name with these limits.
     ///
     /// # Errors
-    /// When one is there already, which somebody else has limited or not, or cannot be made or
+    /// When one is there already, with whatever limits, or cannot be made or
     /// limited; those that were made are removed.
     pub fn make(&self, name: &str, limits: &Limits) -> io::Result<Vec<PathBuf>> {
         let mut made = Vec::new();

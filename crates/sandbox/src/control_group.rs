@@ -1,4 +1,4 @@
-//! A control group's life: a name that nobody else gives, and its end, also where its run was killed.
+//! A control group's life: a unique name, and its removal, even after its run was killed.
 
 use std::io;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn is_of_the_dead(name: &str) -> bool {
     let (Ok(of), Ok(id), Ok(started)) = (of.parse(), id.parse(), started.parse::<u64>()) else {
         return false;
     };
-    // Without `/proc` everybody would look dead.
+    // Without `/proc` every process would look dead.
     namespace() == Some(of)
         && start_of(std::process::id()).is_some()
         && start_of(id) != Some(started)

@@ -19,7 +19,7 @@ const HIDDEN: [&str; 10] = [
     "timer_stats",
 ];
 
-/// Read-only: what runtimes make so by default, and what more anybody could open for writing.
+/// Read-only: what runtimes make so by default, and whatever else any user could open for writing.
 const READ_ONLY: [&str; 6] = ["bus", "fs", "irq", "pressure", "sys", "sysrq-trigger"];
 
 /// What is put over something in `/proc`.

@@ -1,4 +1,4 @@
-//! Limits that keep a machine usable, where nobody says which.
+//! Default limits, which keep a machine usable.
 
 use std::path::Path;
 

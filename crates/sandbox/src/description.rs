@@ -28,7 +28,7 @@ pub struct Sandbox {
     /// The working directory.
     pub directory: PathBuf,
     /// The user that the program believes to be; outside it is whoever runs it, and where that is
-    /// root, somebody without any rights.
+    /// root, a user without any rights.
     pub user: u32,
     /// The group that it believes to be in.
     pub group: u32,

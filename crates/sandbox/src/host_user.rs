@@ -46,7 +46,7 @@ impl HostUser {
     /// Whom a sandbox runs as; `None` where that is whoever calls.
     ///
     /// # Errors
-    /// Where root calls and there is nobody else.
+    /// Where the caller is root and no other user is mapped.
     pub(super) fn find() -> Result<Option<Self>, NoHostUser> {
         let user = rustix::process::geteuid();
         if !user.is_root() {
@@ -64,7 +64,7 @@ impl HostUser {
     fn below(root: &Path) -> Result<Option<Self>, NoHostUser> {
         let read = |path: &str| fs_err::read_to_string(root.join(path)).unwrap_or_default();
         let maps = MAPS.map(|path| Map::parse(&read(path)));
-        // Who is alone in a namespace and somebody else outside is not root.
+        // A user alone in a namespace, with another id outside, is not root.
         if maps.iter().all(Map::is_one_ordinary) {
             return Ok(None);
         }

@@ -103,7 +103,7 @@ impl Launch {
         let (last, lasting) = mpsc::channel::<()>();
         let thread = move || {
             let _ = tell.send(self.start_here());
-            // Ends when nobody could send any more.
+            // Ends when no sender is left.
             let _ = lasting.recv();
         };
         std::thread::Builder::new()
@@ -326,7 +326,7 @@ impl Launch {
         bwrap
     }
 
-    /// Bubblewrap's options in a file without a name: on the command line everybody on this machine
+    /// Bubblewrap's options in a file without a name: on the command line every user of this machine
     /// could read the environment.
     fn options(&self, mounts: Mounts) -> io::Result<OwnedFd> {
         let mut words = Vec::new();

@@ -65,7 +65,7 @@ impl Launched {
 
 impl Drop for Launched {
     fn drop(&mut self) {
-        // Where it has ended before, this does nothing; and there is nobody to tell.
+        // Where it has ended before, this does nothing; and there is no one to tell.
         let _ = self.end();
     }
 }

@@ -26,7 +26,7 @@ const KEPT: &str = "private";
 
 /// A directory for temporary files, removed when this is dropped: also when what is in it may be
 /// neither read nor written, which an ordinary user could not remove as it is. It lies in another
-/// that nobody else can enter, whatever its own permissions become.
+/// that no other user can enter, whatever its own permissions become.
 ///
 /// Nothing may write into it any more by then. What a run that was killed has left is removed by the
 /// next that makes a directory in the same place.
@@ -97,7 +97,7 @@ impl Drop for RemovedDirectory {
     }
 }
 
-/// Makes the mark of a new directory and locks it; `None` where somebody was faster.
+/// Makes the mark of a new directory and locks it; `None` where another process was faster.
 fn locked(directory: &Path) -> io::Result<Option<fs_err::File>> {
     let mark = directory.join(MARK);
     let lock = match fs_err::OpenOptions::new()
@@ -120,7 +120,7 @@ fn locked(directory: &Path) -> io::Result<Option<fs_err::File>> {
 }
 
 /// Removes what runs have left in a place that were killed, once for each place. What cannot be
-/// removed is of somebody else, or left to whoever cleans the place.
+/// removed belongs to another user, or is left to whatever cleans the place.
 fn remove_left(parent: &Path) {
     static DONE: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
     let mut done = DONE.lock();
@@ -171,7 +171,7 @@ fn remove_marked(directory: &Path) -> io::Result<()> {
 /// its owner's alone.
 ///
 /// # Errors
-/// When it cannot be made, or is somebody else's.
+/// When it cannot be made, or belongs to another user.
 pub fn private_in(parent: &Path) -> io::Result<PathBuf> {
     fs_err::create_dir_all(parent)?;
     let path = fs_err::canonicalize(parent)?.join(KEPT);

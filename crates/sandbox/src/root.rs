@@ -40,7 +40,7 @@ enum Place {
 pub enum Found {
     /// A directory.
     Directory,
-    /// A file that somebody may execute.
+    /// A file with an execute bit.
     Program,
     /// Anything else.
     Other,

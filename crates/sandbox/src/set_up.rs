@@ -28,7 +28,7 @@ pub(super) struct SharedRoot {
 }
 
 impl SharedRoot {
-    /// The one at a path; `None` where it is ohoci's own, which nobody else can enter, or this
+    /// The one at a path; `None` where it is ohoci's own, which no other user can enter, or this
     /// machine's.
     pub(super) fn find(path: &Path) -> Option<Self> {
         let identity = identity(path).ok()?;

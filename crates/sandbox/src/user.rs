@@ -11,7 +11,7 @@ pub struct User {
     pub home: String,
 }
 
-/// Why nobody is meant by a user's name.
+/// Why a user's name means no user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
     /// `/etc/passwd` has no such name.

@@ -68,7 +68,7 @@ impl Acceptor {
             () = self.accept(listener, stopping, &mut tasks) => {}
             () = shutdown => {}
         }
-        // The listener is closed; nobody may be there to hear it.
+        // The listener is closed; the receiver may be gone.
         let _ = stop.send(true);
         connections.close_waiting();
         let finished = async { while tasks.join_next().await.is_some() {} };

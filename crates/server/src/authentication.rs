@@ -89,7 +89,7 @@ impl Authentication {
             None => {
                 let right = self.verify(claim.password, hash.to_owned()).await? && exists;
                 let mut known = self.known();
-                // Wrong passwords are as many as somebody likes; they push no right one out.
+                // A client can send any number of wrong passwords; they push no right one out.
                 if known.len() >= MOST_KNOWN {
                     known.retain(|_, right| *right);
                 }

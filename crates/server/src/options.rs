@@ -49,7 +49,7 @@ pub struct Options {
     pub sync: bool,
     /// Certificate and key; without them it speaks plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// File of users, who may do anything, and their hashed passwords; without it everybody may.
+    /// File of users, who may do anything, and their hashed passwords; without it any client may.
     pub htpasswd: Option<PathBuf>,
     /// How often the files of [`Options::tls`] and [`Options::htpasswd`] are looked at for changes.
     pub refresh: Duration,

@@ -172,7 +172,7 @@ impl Server {
     }
 }
 
-/// Throws away uploads that nobody goes on with, for as long as it is polled.
+/// Drops abandoned uploads for as long as it is polled.
 async fn sweep(app: &App) {
     let mut ticks = tokio::time::interval(app.options.upload_sweep.max(Duration::from_millis(1)));
     loop {

@@ -75,7 +75,7 @@ impl Body for FileBody {
                     if at < region.length() {
                         return Ok(Some((piece, Some((region, at, hasher)))));
                     }
-                    // Checked before the last piece is handed out, so that nobody can take
+                    // Checked before the last piece is handed out, so that no reader can take
                     // wrong content for complete.
                     if let Some(hasher) = hasher {
                         check_digest(hasher, &digest)?;

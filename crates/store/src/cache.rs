@@ -222,7 +222,7 @@ fn existing(path: &Path) -> io::Result<Option<fs::File>> {
     }
 }
 
-/// Makes a directory that nobody else may look into: configs of private images lie there.
+/// Makes a directory that no other user may look into: configs of private images lie there.
 fn create(directory: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new()
         .recursive(true)

@@ -62,7 +62,7 @@ impl Error {
         self
     }
 
-    /// Adds how long the registry wants to be left alone, which is longer than anybody waits.
+    /// Adds the pause that the registry asks for, which is longer than ohoci waits.
     #[must_use]
     pub(crate) fn put_off(mut self, wait: Option<Duration>) -> Self {
         self.come_back_in = wait;

@@ -26,14 +26,14 @@ impl BlobFiles for OneFile {
     }
 }
 
-/// The content of somebody's file, checked against `descriptor` as it is read. Opened when the
+/// The content of a user's file, checked against `descriptor` as it is read. Opened when the
 /// content is.
 #[must_use]
 pub fn file_body(path: impl Into<PathBuf>, descriptor: &Descriptor) -> Arc<dyn Body> {
     body(path.into(), false, descriptor)
 }
 
-/// As [`file_body`], for a file that ohoci made and that nobody changes: see [`Body::file`].
+/// As [`file_body`], for a file that ohoci made and that does not change: see [`Body::file`].
 #[must_use]
 pub fn own_file_body(path: impl Into<PathBuf>, descriptor: &Descriptor) -> Arc<dyn Body> {
     body(path.into(), true, descriptor)

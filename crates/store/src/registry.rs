@@ -138,7 +138,7 @@ impl Source for RegistrySource {
     async fn tagged_about(&self, subjects: &[Digest]) -> Result<Vec<(String, Manifest)>, Error> {
         let listed: HashSet<String> = match self.repository.tags().await {
             Ok(tags) => tags.into_iter().collect(),
-            // Not every registry lists tags, and not to everybody; these are cosign's.
+            // Not every registry lists tags, nor to every user; these are cosign's.
             Err(_) => {
                 let suffixes = ["sig", "att", "sbom"];
                 let names = |subject| suffixes.map(|suffix| tag_about(subject) + suffix);
@@ -210,9 +210,9 @@ pub struct RegistryTarget {
     name: String,
     cache: Arc<Cache>,
     knowledge: Knowledge,
-    /// Upload sessions that were opened before anybody had the content; any image may take one.
+    /// Upload sessions that were opened before the content was known; any image may take one.
     prepared: Mutex<VecDeque<JoinHandle<Result<UploadSession, ohoci_registry::Error>>>>,
-    /// Mounts that were begun before anybody asked for the blob.
+    /// Mounts that were begun before the blob was asked for.
     mounts: Mutex<HashMap<Digest, EarlyMount>>,
     /// How many images of this run go here.
     images: AtomicUsize,

@@ -85,7 +85,7 @@ impl TarFile {
             file = spool(all, compression, path).map_err(|error| failure(what(), error))?;
         }
         // The words of the `tar` crate quote what it took for a header, and it may have been led to a
-        // file whose content is nobody's business.
+        // file whose content must not be read.
         let broken = "it is no tar, or a broken one";
         Self::scan(file).map_err(|error| match error.kind() {
             io::ErrorKind::Other | io::ErrorKind::InvalidInput => {

@@ -375,7 +375,7 @@ fn hunk<'a>(
                 hunk.after.push(text);
             }
             Some(("\\", _)) => {}
-            // An empty line stands for a blank one whose space somebody has cut off.
+            // An empty line stands for a blank one that lost its leading space.
             None => {
                 hunk.before.push("");
                 hunk.after.push("");

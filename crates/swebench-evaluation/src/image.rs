@@ -56,7 +56,7 @@ impl FromStr for Images {
 /// How images are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageNames {
-    /// `None` where nobody said: then the row's own name counts, or upstream's namespace. Inside,
+    /// `None` by default: then the row's own name counts, or upstream's namespace. Inside,
     /// `None` for images of this machine, which have no namespace.
     pub namespace: Option<Option<String>>,
     /// The tag.

@@ -60,7 +60,7 @@ pub trait Observer: Sync {
     fn warned(&self, warning: &str);
 }
 
-/// The predictions for these rows, in the rows' order. What nobody can grade is known before it runs.
+/// The predictions for these rows, in the rows' order. What cannot be graded is known before it runs.
 ///
 /// # Errors
 /// When a model's name cannot name a folder.

@@ -138,7 +138,7 @@ impl RunFolder {
     /// tells others from when on. A file system that knows no locks has none.
     ///
     /// # Errors
-    /// When somebody else has it, or the folder cannot be written.
+    /// When another process has it, or the folder cannot be written.
     pub fn lock(&self, shard: Option<Shard>, since: &str) -> Result<RunLock, RunFolderError> {
         fs_err::create_dir_all(&self.path).map_err(RunFolderError::at(
             "cannot make the run's folder",

@@ -1,4 +1,4 @@
-//! How many instances are evaluated at once where nobody says.
+//! How many instances are evaluated at once by default.
 
 /// Most at once: upstream's advice.
 const MOST: usize = 24;

@@ -77,7 +77,7 @@ impl Base {
         })
     }
 
-    /// Its files, as a directory that nobody writes to. They stay in `kept` for later runs, if it is
+    /// Its files, as a directory that is never written to. They stay in `kept` for later runs, if it is
     /// given.
     ///
     /// # Errors

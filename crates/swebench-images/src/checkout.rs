@@ -181,7 +181,7 @@ fn packs(root: &Directory) -> io::Result<Directory> {
     root.make_directory(Path::new(WORK_TREE).join(".git/objects/pack"))
 }
 
-/// Gives everything the same permissions whatever this process' umask is. Upstream lets everybody
+/// Gives everything the same permissions whatever this process' umask is. Upstream lets every user
 /// write, so that tests need not run as root.
 fn set_modes(root: &Directory, path: &Path) -> io::Result<()> {
     root.set_mode(path, 0o777)?;

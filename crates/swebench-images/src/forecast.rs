@@ -122,7 +122,7 @@ impl Forecast {
         let mut missing = BTreeSet::new();
         let mut repositories = HashMap::new();
         for (repository, is_missing, estimate) in looked {
-            // Without any place, nobody said yet where repositories come from.
+            // Without a source, it is not known yet where repositories come from.
             if is_missing && !sources.is_empty() {
                 missing.insert(repository.clone());
             }

@@ -123,7 +123,7 @@ impl Git {
             .map(|program| Self { program })
     }
 
-    /// Runs it with nobody's settings and without a network, and gives what it writes.
+    /// Runs it without the user's settings and without a network, and returns what it writes.
     ///
     /// # Errors
     /// When it cannot be run or fails; with its own last words.

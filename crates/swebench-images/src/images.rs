@@ -46,7 +46,7 @@ pub trait Observer: Sync {
     fn ended(&self, outcome: &ImageOutcome);
 }
 
-/// How many images are built side by side where nobody says.
+/// How many images are built side by side by default.
 #[must_use]
 pub fn default_workers() -> usize {
     let (share, of, cap) = WORKERS;

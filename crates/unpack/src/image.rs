@@ -159,7 +159,7 @@ impl FoundImage {
     }
 }
 
-/// Says that nobody waits any more, when it is dropped.
+/// Says, when it is dropped, that the waiter is gone.
 struct Wanted(Arc<AtomicBool>);
 
 impl Drop for Wanted {

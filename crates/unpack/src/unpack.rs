@@ -16,7 +16,7 @@ use ohoci_layer::tree::TreeError;
 use ohoci_layer::{Content, Entry, Kind, LayerPath, Tree};
 
 /// Permission bits that are written: setuid and setgid are not, because outside of a sandbox they
-/// would lend the rights of whoever unpacked to anybody on this machine.
+/// would lend the rights of whoever unpacked to every user of this machine.
 const MODE: u32 = 0o1777;
 
 /// Who owns what is unpacked.
@@ -61,7 +61,7 @@ pub enum UnpackError {
 /// Writes a tree into an empty directory.
 ///
 /// Everything is opened relative to the directory, and no symlink is followed, neither one of the
-/// tree nor one that somebody else puts there meanwhile, so nothing is written outside of it.
+/// tree nor one that another process puts there meanwhile, so nothing is written outside of it.
 /// Permissions, dates and hard links are kept; setuid, setgid and extended attributes are not, and
 /// devices are left out. Directories that the tree only implies are 0755.
 ///
@@ -102,7 +102,7 @@ pub fn unpack(
         }
         writer.write(path, entry)?;
     }
-    // Last and from the bottom up: what a directory holds changes its date, and one that nobody
+    // Last and from the bottom up: what a directory holds changes its date, and one that no user
     // may write takes nothing more.
     for (path, entry) in tree.iter().rev() {
         if entry.is_directory() {

@@ -31,7 +31,7 @@ use ohoci_swebench_images::report::Report;
 use ohoci_swebench_images::stage::Tools;
 use ohoci_swebench_images::{BuildError, Builder, Settings};
 
-/// How long each program of a build may take where nobody says.
+/// How long each program of a build may take by default.
 const PROGRAM_TIME: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The instances whose images are asked for.

@@ -17,7 +17,7 @@ use ohoci_swebench_evaluation::assets::Assets;
 use ohoci_swebench_evaluation::workers::{Machine, default_workers};
 use ohoci_swebench_evaluation::{Evaluator, Follow, Grader, Roots};
 
-/// How long the tests of an instance may take where nobody says, as upstream has it.
+/// How long the tests of an instance may take by default, upstream's value.
 const TESTS_TIME: Duration = Duration::from_secs(1800);
 
 /// What evaluates, and how many at once.

@@ -220,7 +220,7 @@ fn own_programs(composed: &Runner<'_>, rootfs: &Path, work: &Path) -> Result<Out
         runner::remove(&plain)?;
     }
     fs_err::create_dir_all(&plain)?;
-    // Devices cannot be made by everybody, and are not needed.
+    // Devices cannot be made by ordinary users, and are not needed.
     output(
         Command::new("tar")
             .args(["--extract", "--exclude=./dev/*", "--file"])

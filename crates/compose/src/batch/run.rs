@@ -181,7 +181,7 @@ async fn one(
     (this, result, started.elapsed())
 }
 
-/// What a registry says that wants to be left alone for longer than anybody waits: the images that
+/// What a registry says that asks for a pause longer than ohoci waits: the images that
 /// are left would only be told the same.
 fn put_off(error: &Error) -> Option<String> {
     error.come_back_in()?;

@@ -59,7 +59,7 @@ impl Account {
     /// `/etc/passwd` with a line for the user, where it has none.
     pub(super) fn in_users(&self, text: &str, shell: &str) -> String {
         let Self { uid, gid, home, .. } = self;
-        // The star is a password that nobody has. An `x` would send PAM to /etc/shadow, and sudo
+        // The star is a password that no input matches. An `x` would send PAM to /etc/shadow, and sudo
         // would refuse the account.
         let line = |name: &str| format!("{name}:*:{uid}:{gid}:{name}:{home}:{shell}\n");
         self.merged(text, *uid, line)

@@ -132,7 +132,7 @@ impl Fit {
             .filter(|detail| match detail {
                 Detail::Account => wanted.account.is_some_and(|one| one.is_missing(base)),
                 Detail::Trust => wanted.bundle.is_some(),
-                // A link to nothing helps nobody.
+                // A link to nothing is of no use.
                 Detail::Tmp => !base.has("/tmp") || base.dangles("/tmp"),
                 _ => !detail.places().iter().any(|place| base.has(place)),
             })

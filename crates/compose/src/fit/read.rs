@@ -19,7 +19,7 @@ use ohoci_layer::{Hashed, Rules, WrongDiffId};
 use ohoci_store::cache::Cache;
 use ohoci_store::{Error, ErrorKind, Source};
 
-/// Most bytes of an image's layers that are read although nobody asked for it.
+/// Most bytes of an image's layers that are read without being asked to.
 const MOST_READ_UNASKED: u64 = 256 << 20;
 
 /// What a layer is looked at for, and is remembered of it.

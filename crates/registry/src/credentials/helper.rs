@@ -204,14 +204,14 @@ impl Helpers {
                 self.time_limit
             ))
             .hinted(format!(
-                "{} names it; does it wait for an answer on a screen that nobody sees?",
+                "{} names it; does it wait for an answer on a screen out of sight?",
                 helper.named_by
             ))),
         }
     }
 
     /// Finds the program on `PATH`. Relative entries are passed over: what lies in the working
-    /// directory is nobody to be given passwords.
+    /// directory must not be given passwords.
     fn find(&self, helper: &Helper, server: &str) -> Result<PathBuf, CredentialError> {
         let fail = |why: &str| {
             CredentialError::new(format!(

@@ -20,7 +20,7 @@ pub enum Keeper {
     File(PathBuf),
     /// A credential helper, by the name of its program.
     Helper(String),
-    /// An environment variable, which nobody but its owner can change.
+    /// An environment variable, which only its owner can change.
     Variable(&'static str),
 }
 

@@ -106,7 +106,7 @@ fn credentials_are_for_the_very_same_scheme_host_and_port() {
         ("localhost:5000", "http://localhost:5000"),
     ] {
         let host = transport.host(registry).unwrap();
-        // Some of these are no URLs, and so nobody's.
+        // Some of these are no URLs, and so have no host.
         let owns = |url: &str| url.parse().is_ok_and(|url| host.owns(&url));
         assert!(owns(&format!("{own}/v2/a/blobs/x")), "{registry}");
         let (scheme, authority) = own.split_once("://").unwrap();

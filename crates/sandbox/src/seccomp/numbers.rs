@@ -8,7 +8,7 @@ pub(super) struct Architecture {
     pub(super) audit: u32,
     /// The last call that this list knows of.
     pub(super) last: u32,
-    /// What nobody may do.
+    /// What no program in a sandbox may do.
     pub(super) refused: &'static [u32],
     /// Making and entering namespaces, and mounting.
     pub(super) namespaces: &'static [u32],

@@ -247,7 +247,7 @@ impl Sessions {
         self.live.lock().remove(&session.id);
     }
 
-    /// Ends the uploads that nobody has touched for too long.
+    /// Ends the uploads that have been idle for too long.
     pub(crate) fn sweep(&self) {
         let mut live = self.live.lock();
         live.retain(|_, session| {

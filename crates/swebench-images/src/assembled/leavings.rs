@@ -26,7 +26,7 @@ const EMPTIED: [&str; 6] = [
     "var/lib/apt/lists/",
     "var/lib/systemd/",
 ];
-/// Files that are one machine's own, or nobody's.
+/// Files that belong to one machine, or are of no use.
 const LEFT: [&str; 14] = [
     "etc/.pwd.lock",
     "etc/group-",

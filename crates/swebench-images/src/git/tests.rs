@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::repository::{RepoSource, Repository, locate};
 use super::*;
 
-/// What a person would type, with nobody's settings.
+/// What a person would type, without a user's settings.
 fn by_hand(directory: &Path, words: &[&str], input: &str) -> String {
     let mut command = Command::new("git");
     command
