@@ -262,7 +262,7 @@ fn serve(shared: &Arc<Shared>, client: &TcpStream, connection: usize) -> io::Res
             reached.load(Ordering::SeqCst) + 1
         };
         pass(shared, server, client, sent, |count| {
-            shared.round_trips.given(count)
+            shared.round_trips.given(count);
         });
     });
     Ok(())
