@@ -1,6 +1,6 @@
 //! Layers that are unpacked once on a machine, whoever needs them, and images as stacks of them.
 //!
-//! [`LayerStore`] is the directory that keeps them. [`keep`] brings an image's layers into it, side by
+//! [`LayerStore`] is the directory that keeps them. [`keep()`] brings an image's layers into it, side by
 //! side, and gives the [`Stack`] of directories that an overlay of the image is mounted from:
 //!
 //! ```no_run
