@@ -152,7 +152,20 @@ pub(super) async fn run(
     }
 }
 
-fn failed(error: impl ToString) -> Failure {
+/// The time, by which it is told what was used longest ago.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the edge at which time is taken"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what `map_err` hands over"
+)]
+fn failed<E: std::error::Error>(error: E) -> Failure {
     Failure::new("cannot use the store of unpacked layers", error.to_string())
 }
 
@@ -164,7 +177,7 @@ fn kind(is_layer: bool) -> &'static str {
 }
 
 fn list(store: &LayerStore, format: Format) -> Result<u8, Failure> {
-    let now = SystemTime::now();
+    let now = now();
     let layers = store.list().map_err(failed)?;
     let unused = |layer: &KeptLayer| now.duration_since(layer.last_used).unwrap_or_default();
     match format {
@@ -257,10 +270,12 @@ async fn prune(store: LayerStore, arguments: &PruneArguments) -> Result<u8, Fail
     let what = &arguments.what;
     let retention = match (what.keep, what.unused_for) {
         (Some(most), _) => Retention::Bytes(most),
-        (None, Some(time)) => Retention::UsedWithin(time),
+        (None, Some(time)) => {
+            Retention::UsedSince(now().checked_sub(time).unwrap_or(SystemTime::UNIX_EPOCH))
+        }
         (None, None) => Retention::Nothing,
     };
-    let pruned = tokio::task::spawn_blocking(move || store.prune(retention, SystemTime::now()));
+    let pruned = tokio::task::spawn_blocking(move || store.prune(retention));
     let Pruned {
         layers,
         bytes: room,

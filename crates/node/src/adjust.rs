@@ -84,7 +84,7 @@ fn make(
         entries,
         root_mode: None,
     };
-    Ok(store.finish(making, made, record)?)
+    Ok(store.finish(making, made, &record)?)
 }
 
 struct Adjustment<'a> {

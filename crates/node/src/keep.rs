@@ -6,7 +6,6 @@ use std::io::{self, Read};
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 use futures_util::TryStreamExt as _;
 use futures_util::future::try_join_all;
@@ -67,7 +66,7 @@ pub async fn keep(store: &LayerStore, layers: Vec<ImageLayer>, what: &str) -> Re
         let stack = Stack::build(&store, held, diff_ids, unpacked)?;
         if let (true, Some(most)) = (is_new, store.most_bytes()) {
             // What cannot be removed now can be the next time.
-            let _ = store.prune(Retention::Bytes(most), SystemTime::now());
+            let _ = store.prune(Retention::Bytes(most));
         }
         Ok(stack)
     });
@@ -170,5 +169,5 @@ fn unpack<R: Read>(
     // Contents that were replaced by others in the same layer are left.
     ohoci_sandbox::remove::remove(&contents)?;
     dependent.write(made.path())?;
-    Ok(store.finish(making, made, record)?)
+    Ok(store.finish(making, made, &record)?)
 }

@@ -1,7 +1,7 @@
 //! Making room.
 
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use ohoci_image::Digest;
 
@@ -14,8 +14,8 @@ use super::usage::KeptLayer;
 pub enum Retention {
     /// What was used last, as far as it comes to no more than so many bytes.
     Bytes(u64),
-    /// What was used within this time.
-    UsedWithin(Duration),
+    /// What was used then or later.
+    UsedSince(SystemTime),
     /// Nothing.
     Nothing,
 }
@@ -51,7 +51,7 @@ impl LayerStore {
     ///
     /// # Errors
     /// When something cannot be removed.
-    pub fn prune(&self, retention: Retention, now: SystemTime) -> io::Result<Pruned> {
+    pub fn prune(&self, retention: Retention) -> io::Result<Pruned> {
         // Making a directory there removes what is left of others.
         drop(self.unfinished()?);
         let kept = self.list()?;
@@ -60,7 +60,7 @@ impl LayerStore {
             .fold(0, |sum, kept| sum.saturating_add(kept.bytes));
         let mut pruned = Pruned::default();
         for kept in kept.iter().rev() {
-            if stays(kept, retention, left, now) {
+            if stays(kept, retention, left) {
                 continue;
             }
             let kind = match kept.is_layer {
@@ -85,14 +85,10 @@ impl LayerStore {
     }
 }
 
-fn stays(kept: &KeptLayer, retention: Retention, left: u64, now: SystemTime) -> bool {
+fn stays(kept: &KeptLayer, retention: Retention, left: u64) -> bool {
     match retention {
         Retention::Nothing => false,
         Retention::Bytes(most) => left <= most,
-        Retention::UsedWithin(time) => {
-            // What was used in what is the future by now was used just now.
-            let unused = now.duration_since(kept.last_used).unwrap_or_default();
-            unused <= time
-        }
+        Retention::UsedSince(then) => kept.last_used >= then,
     }
 }

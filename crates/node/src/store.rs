@@ -214,7 +214,7 @@ impl LayerStore {
         &self,
         making: Making,
         made: RemovedDirectory,
-        record: Record,
+        record: &Record,
     ) -> io::Result<Held> {
         let Making { lock, kind, digest } = making;
         let directory = self.place(kind, &digest);

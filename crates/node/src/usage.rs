@@ -62,7 +62,7 @@ impl LayerStore {
                 in_use,
             });
         }
-        all.sort_by(|one, other| other.last_used.cmp(&one.last_used));
+        all.sort_by_key(|kept| std::cmp::Reverse(kept.last_used));
         Ok(all)
     }
 
