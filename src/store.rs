@@ -161,10 +161,6 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is what `map_err` hands over"
-)]
 fn failed<E: std::error::Error>(error: E) -> Failure {
     Failure::new("cannot use the store of unpacked layers", error.to_string())
 }
