@@ -1,12 +1,12 @@
 //! Who grades: ohoci, an installed `swebench` package, or both, which then have to agree.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use super::outcome::{Count, FailedTest};
+use super::python;
 use super::reader::Readers;
 use ohoci_swebench::grading::{GradeError, grade_with};
 use ohoci_swebench::log_parser::{LogParser, StatusMap};
@@ -157,18 +157,7 @@ impl Upstream {
             python: self.python.clone(),
             error,
         };
-        let mut child = Command::new(&self.python)
-            .args(["-c", BRIDGE])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A bridge that ends early reads nothing; its answer says why.
-            let _ = stdin.write_all(input.as_bytes());
-        }
-        let output = child.wait_with_output().map_err(failed)?;
+        let output = python::ask(&self.python, BRIDGE, input).map_err(failed)?;
         let text = String::from_utf8_lossy(&output.stdout);
         let mut answers = text.lines().map(serde_json::from_str::<Value>);
         match (answers.next(), answers.next()) {

@@ -19,6 +19,7 @@ mod instance_log;
 pub mod outcome;
 mod output;
 mod patching;
+mod python;
 mod reader;
 pub mod regrade;
 pub mod results;

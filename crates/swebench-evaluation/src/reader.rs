@@ -13,6 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use super::python;
 use ohoci_sandbox::{
     Bind, Bubblewrap, Calls, Ended, HOST_NAME, Limiter, Limits, Network, Sandbox, Streams,
 };
@@ -299,19 +300,8 @@ impl Sandboxing {
 /// Asks the package; an empty job only asks whether it is there.
 fn ask(python: &Path, job: &str) -> Result<Value, String> {
     let hint = "--python PROGRAM names a Python that has it";
-    let failed = |error: io::Error| format!("cannot start {}: {error}", python.display());
-    let mut child = Command::new(python)
-        .args(["-c", PACKAGE_BRIDGE])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // One that ends early reads nothing; its answer says why.
-        let _ = stdin.write_all(job.as_bytes());
-    }
-    let said = child.wait_with_output().map_err(failed)?;
+    let said = python::ask(python, PACKAGE_BRIDGE, job)
+        .map_err(|error| format!("cannot start {}: {error}", python.display()))?;
     let text = String::from_utf8_lossy(&said.stdout);
     let answer = text.lines().next_back();
     let Some(answer) = answer.and_then(|line| serde_json::from_str::<Value>(line).ok()) else {
