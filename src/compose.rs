@@ -18,7 +18,7 @@ pub(super) use job::{common, epoch, job, on_base};
 pub(super) use tagging::{named, naming};
 pub(super) use text::{cost, difference};
 
-use super::arguments::{Format, RegistryArguments};
+use super::arguments::{Format, OutputArguments, RegistryArguments};
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
@@ -36,12 +36,8 @@ pub(super) async fn run(
 ) -> Result<u8, Failure> {
     let started = Instant::now();
     let context = Context::open(registry)?;
-    let view = View {
-        format: arguments.output.format,
-        stats: arguments.output.stats,
-        digest_file: arguments.output.digest_file.as_deref(),
-        names_tags: arguments.common.targets.tag_scheme.is_some(),
-    };
+    let names_tags = arguments.common.targets.tag_scheme.is_some();
+    let view = View::of(&arguments.output, names_tags);
     run_job(&context, job(arguments, &context), view, started).await
 }
 
@@ -54,6 +50,18 @@ pub(super) struct View<'a> {
     pub(super) digest_file: Option<&'a Path>,
     /// Whether the tags are ohoci's choice, and are to be said.
     pub(super) names_tags: bool,
+}
+
+impl<'a> View<'a> {
+    /// As the flags have it.
+    pub(super) fn of(output: &'a OutputArguments, names_tags: bool) -> Self {
+        Self {
+            format: output.format,
+            stats: output.stats,
+            digest_file: output.digest_file.as_deref(),
+            names_tags,
+        }
+    }
 }
 
 /// Makes a job, runs it and shows what came of it.

@@ -71,12 +71,7 @@ pub(super) async fn run(
 ) -> Result<u8, Failure> {
     let started = Instant::now();
     let context = Context::open(registry)?;
-    let view = View {
-        format: arguments.output.format,
-        stats: arguments.output.stats,
-        digest_file: arguments.output.digest_file.as_deref(),
-        names_tags: false,
-    };
+    let view = View::of(&arguments.output, false);
     let job = Box::pin(job(arguments, &context));
     Box::pin(run_job(&context, job, view, started)).await
 }
