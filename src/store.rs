@@ -134,6 +134,7 @@ struct VerifiedReport<'a> {
     digest: String,
     kind: &'a str,
     entries: u64,
+    unread: u64,
     damage: &'a [String],
     removed: bool,
 }
@@ -316,6 +317,7 @@ async fn verify(store: LayerStore, arguments: &VerifyArguments) -> Result<u8, Fa
                     digest: layer.digest.to_string(),
                     kind: kind(layer.is_layer),
                     entries: layer.entries,
+                    unread: layer.unread,
                     damage: &layer.damage,
                     removed: layer.removed,
                 })
@@ -323,13 +325,20 @@ async fn verify(store: LayerStore, arguments: &VerifyArguments) -> Result<u8, Fa
             output::json(&layers)?;
         }
         Format::Text => {
+            let unread: u64 = verified.iter().map(|layer| layer.unread).sum();
             let entries: u64 = verified.iter().map(|layer| layer.entries).sum();
+            let entries = entries.saturating_sub(unread);
             output::result(&format!(
                 "{} layers, {entries} entries compared; {} damaged, {} removed",
                 verified.len(),
                 damaged.clone().count(),
                 damaged.clone().count() - left
             ))?;
+            if unread > 0 {
+                output::warning(&format!(
+                    "{unread} entries were not compared: only root may look at them"
+                ));
+            }
             if left > 0 && !repair {
                 output::note("--repair removes what is damaged, so that it is unpacked again");
             }

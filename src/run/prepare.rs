@@ -260,12 +260,18 @@ async fn writable(context: &Context, image: Layers<'_>) -> Result<(Workspace, Ov
 }
 
 /// How this machine makes a root file system that can be written. That it mounts overlays is remembered
-/// until it is started anew: trying takes as long as starting a program does.
+/// until it is started anew, for these namespaces: in a container with the same store it may be
+/// otherwise. Trying takes as long as starting a program does.
 fn copy_on_write(context: &Context, store: &LayerStore) -> io::Result<CopyOnWrite> {
     let scratch = &context.work_dir;
     let boot = fs_err::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let device = fs_err::metadata(scratch)?.dev();
-    let here = format!("{} {device}", boot.trim());
+    let namespace = |kind: &str| match fs_err::read_link(format!("/proc/self/ns/{kind}")) {
+        Ok(name) => name.display().to_string(),
+        Err(_) => String::new(),
+    };
+    let (mounts, users) = (namespace("mnt"), namespace("user"));
+    let here = format!("{} {mounts} {users} {device}", boot.trim());
     if !boot.is_empty() && store.mounts_overlays(&here) {
         return Ok(CopyOnWrite::Overlay);
     }

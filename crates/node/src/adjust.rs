@@ -44,7 +44,6 @@ pub(crate) fn find(
     match store.wait_for(Kind::Adjustment, chain)? {
         Asked::There(held) => Ok(Some(held)),
         Asked::Missing(making) => make(store, making, files, below, dependent).map(Some),
-        Asked::Busy => Ok(None),
     }
 }
 
@@ -181,8 +180,9 @@ impl Adjustment<'_> {
             }
             FileType::Symlink => {
                 let target = readlinkat(holder, name, Vec::new()).map_err(io::Error::from)?;
+                let checksum = write::checksum_of(target.to_bytes());
                 symlinkat(target, CWD, &place).map_err(io::Error::from)?;
-                ListedKind::Symlink
+                ListedKind::Symlink { checksum }
             }
             FileType::Fifo => {
                 let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);

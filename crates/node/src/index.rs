@@ -32,8 +32,11 @@ pub(crate) enum ListedKind {
         /// Its permissions.
         mode: u32,
     },
-    /// A symlink.
-    Symlink,
+    /// A symlink, with the CRC-32 of what it leads to.
+    Symlink {
+        /// Over its target.
+        checksum: u32,
+    },
     /// A named pipe.
     Fifo,
     /// A whiteout.
@@ -63,7 +66,7 @@ impl Index {
                 checksum,
             } => write!(self.output, "f {mode:o} {size} {checksum:08x} ")?,
             ListedKind::Directory { mode } => write!(self.output, "d {mode:o} ")?,
-            ListedKind::Symlink => self.output.write_all(b"l ")?,
+            ListedKind::Symlink { checksum } => write!(self.output, "l {checksum:08x} ")?,
             ListedKind::Fifo => self.output.write_all(b"p ")?,
             ListedKind::Whiteout => self.output.write_all(b"w ")?,
         }
@@ -113,7 +116,9 @@ fn parse(line: &[u8]) -> Option<Listed> {
         b"d" => ListedKind::Directory {
             mode: u32::try_from(number(8)?).ok()?,
         },
-        b"l" => ListedKind::Symlink,
+        b"l" => ListedKind::Symlink {
+            checksum: u32::try_from(number(16)?).ok()?,
+        },
         b"p" => ListedKind::Fifo,
         b"w" => ListedKind::Whiteout,
         _ => return None,
@@ -154,7 +159,7 @@ mod tests {
                     checksum: 0xdead_beef,
                 },
             ),
-            listed(b"l", ListedKind::Symlink),
+            listed(b"l", ListedKind::Symlink { checksum: 7 }),
             listed(b"p", ListedKind::Fifo),
             listed(b"w", ListedKind::Whiteout),
         ];

@@ -1,7 +1,7 @@
 //! An image's layers on their way into the store: downloaded, decompressed, verified and unpacked at
 //! the same time, and side by side.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::num::NonZero;
 use std::sync::Arc;
@@ -39,28 +39,19 @@ pub async fn keep(store: &LayerStore, layers: Vec<ImageLayer>, what: &str) -> Re
     let budget = Arc::new(Budget::of_process());
     let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
     let turns = Semaphore::new(processors);
+    let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
     let mut seen = HashSet::new();
-    // One that is there twice covers itself: what counts is where it is on top.
-    let mut topmost: Vec<ImageLayer> = layers
+    let each = layers
         .into_iter()
-        .rev()
-        .filter(|layer| seen.insert(layer.diff_id.clone()))
-        .collect();
-    topmost.reverse();
-    let diff_ids: Vec<_> = topmost.iter().map(|layer| layer.diff_id.clone()).collect();
-    let held = try_join_all(
-        topmost
-            .into_iter()
-            .map(|layer| one(store, layer, &budget, &turns, what)),
-    )
-    .await?;
-    let new = held
-        .iter()
-        .zip(&diff_ids)
-        .filter(|((_, is_new), _)| *is_new);
-    let unpacked: Vec<Digest> = new.map(|(_, diff_id)| diff_id.clone()).collect();
+        .filter(|layer| seen.insert(layer.diff_id.clone()));
+    let kept = try_join_all(each.map(|layer| one(store, layer, &budget, &turns, what))).await?;
+    let new = kept.iter().filter(|(_, _, is_new)| *is_new);
+    let unpacked: Vec<Digest> = new.map(|(diff_id, _, _)| diff_id.clone()).collect();
     let is_new = !unpacked.is_empty();
-    let held: Vec<Held> = held.into_iter().map(|(held, _)| held).collect();
+    let held: HashMap<Digest, Held> = kept
+        .into_iter()
+        .map(|(diff_id, held, _)| (diff_id, held))
+        .collect();
     let store = store.clone();
     let built = tokio::task::spawn_blocking(move || {
         let stack = Stack::build(&store, held, diff_ids, unpacked)?;
@@ -82,13 +73,11 @@ async fn one(
     budget: &Arc<Budget>,
     turns: &Semaphore,
     what: &str,
-) -> Result<(Held, bool), Error> {
+) -> Result<(Digest, Held, bool), Error> {
     let io = |error| Error::io(what, error);
     let making = match store.asked(Kind::Layer, &layer.diff_id).await.map_err(io)? {
-        Asked::There(held) => return Ok((held, false)),
+        Asked::There(held) => return Ok((layer.diff_id, held, false)),
         Asked::Missing(making) => making,
-        // Not told while waiting.
-        Asked::Busy => return Err(Error::new(ErrorKind::Io, what, "the store is busy")),
     };
     let _turn = turns
         .acquire()
@@ -115,7 +104,7 @@ async fn one(
             .await
             .map_err(|error| Error::new(ErrorKind::Io, what, error.to_string()))?;
     match (unpacked, failure.lock().take()) {
-        (Ok(held), _) => Ok((held, true)),
+        (Ok(held), _) => Ok((layer.diff_id, held, true)),
         (Err(_), Some(error)) => Err(failed(error)),
         (Err(failure), None) => {
             Err(failure.into_error(&format!("{what}: layer {}", layer.diff_id)))
@@ -123,7 +112,7 @@ async fn one(
     }
 }
 
-/// Says that nobody waits any more, when it is dropped.
+/// Says that the layer is not wanted any more, when it is dropped.
 struct Wanted(Arc<AtomicBool>);
 
 impl Drop for Wanted {

@@ -40,18 +40,24 @@ impl Lock {
                 locked => locked?,
             }
             // Whoever held it before may have removed the file with what it stands for.
-            match fs_err::symlink_metadata(path) {
-                Ok(found) if found.ino() == file.metadata()?.ino() => {
-                    return Ok(Some(Self { file }));
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+            let lock = Self { file };
+            if lock.is_at(path)? {
+                return Ok(Some(lock));
             }
         }
     }
 
-    /// Lets others use it, too. For a moment nobody may hold it.
+    /// Whether it is still the lock of a path, whose file may have been removed and made anew.
+    pub(crate) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        match fs_err::symlink_metadata(path) {
+            Ok(found) => Ok(found.ino() == self.file.metadata()?.ino()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets others use it, too. The kernel gives up the old lock before it takes the new one
+    /// (flock(2)), so that another process may come between.
     pub(crate) fn share(&self) -> io::Result<()> {
         Ok(flock(&self.file, FlockOperation::LockShared)?)
     }
@@ -87,7 +93,9 @@ mod tests {
         made.share().unwrap();
         let _used = take(Hold::Shared).unwrap();
         assert!(take(Hold::Alone).is_none());
+        assert!(made.is_at(&path).unwrap());
         fs_err::remove_file(&path).unwrap();
+        assert!(!made.is_at(&path).unwrap());
         // Another file has its name now.
         assert!(take(Hold::Alone).is_some());
     }

@@ -31,7 +31,7 @@ pub(crate) struct Record {
 }
 
 /// The number of this way of unpacking.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// What of a layer depends on those that it stands on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

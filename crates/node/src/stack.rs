@@ -1,5 +1,6 @@
 //! The directories that an image's root file system is mounted from.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use ohoci_image::Digest;
@@ -35,7 +36,7 @@ impl Stack {
         self.root_mode
     }
 
-    /// The diff IDs of its layers, lowest first, each once.
+    /// The diff IDs of its layers, lowest first.
     #[must_use]
     pub fn diff_ids(&self) -> &[Digest] {
         &self.diff_ids
@@ -47,19 +48,25 @@ impl Stack {
         &self.unpacked
     }
 
-    /// Makes one of layers that are there, lowest first, each once, with their diff IDs; `unpacked`
-    /// are those that were not there before.
+    /// Makes one of layers that are there, by the diff IDs of an image, lowest first; `unpacked` are those
+    /// that were not there before.
+    ///
+    /// Of a layer that the image has twice only the upper one is mounted: it covers the other, and the
+    /// kernel takes no directory twice. What stands between may need the lower one, all the same.
     pub(crate) fn build(
         store: &LayerStore,
-        layers: Vec<Held>,
+        layers: HashMap<Digest, Held>,
         diff_ids: Vec<Digest>,
         unpacked: Vec<Digest>,
     ) -> Result<Self, Failure> {
         let mut directories: Vec<PathBuf> = Vec::new();
-        let mut held = Vec::new();
+        let mut adjustments = Vec::new();
         let mut root_mode = None;
         let mut chain: Option<Digest> = None;
-        for (layer, diff_id) in layers.into_iter().zip(&diff_ids) {
+        for diff_id in &diff_ids {
+            let Some(layer) = layers.get(diff_id) else {
+                return Err(Failure::Unfit(format!("layer {diff_id} was not unpacked")));
+            };
             let below = chain.clone();
             chain = Some(match &below {
                 None => diff_id.clone(),
@@ -74,15 +81,16 @@ impl Stack {
                 _ => None,
             };
             directories.insert(0, layer.files());
-            held.push(layer);
             if let Some(adjustment) = adjustment {
                 // One without files changes nothing.
                 if adjustment.record.entries > 0 {
                     directories.insert(0, adjustment.files());
                 }
-                held.push(adjustment);
+                adjustments.push(adjustment);
             }
         }
+        let mut seen = HashSet::new();
+        directories.retain(|directory| seen.insert(directory.clone()));
         if directories.is_empty() {
             directories.push(store.empty()?);
         }
@@ -97,7 +105,7 @@ impl Stack {
             root_mode: root_mode.unwrap_or(0o755),
             diff_ids,
             unpacked,
-            _held: held,
+            _held: layers.into_values().chain(adjustments).collect(),
         })
     }
 

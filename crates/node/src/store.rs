@@ -86,8 +86,6 @@ pub(crate) enum Asked {
     There(Held),
     /// It is to be made, by whoever has this.
     Missing(Making),
-    /// Another process makes or removes it.
-    Busy,
 }
 
 /// The right to make something.
@@ -101,7 +99,7 @@ impl LayerStore {
     /// Opens the store in a directory, which is made if it is missing.
     ///
     /// # Errors
-    /// When it cannot be made or is somebody else's.
+    /// When it cannot be made or belongs to another user.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let opened = private_in(directory).and_then(|root| {
             for name in ["locks", "unfinished"]
@@ -145,7 +143,7 @@ impl LayerStore {
         self.root.join("locks").join(name)
     }
 
-    /// Takes the lock of something, if nobody else has it.
+    /// Takes the lock of something, unless it is held elsewhere.
     pub(crate) fn lock(&self, kind: Kind, digest: &Digest, hold: Hold) -> io::Result<Option<Lock>> {
         Lock::take(&self.lock_path(kind, digest), hold)
     }
@@ -160,41 +158,42 @@ impl LayerStore {
         RemovedDirectory::create_in(&self.root.join("unfinished"))
     }
 
-    /// Looks for something, and if it is missing takes the right to make it.
-    pub(crate) fn ask(&self, kind: Kind, digest: &Digest) -> io::Result<Asked> {
+    /// Looks for something, and if it is missing takes the right to make it. `None` while another
+    /// process makes or removes it.
+    fn ask(&self, kind: Kind, digest: &Digest) -> io::Result<Option<Asked>> {
         let Some(lock) = self.lock(kind, digest, Hold::Shared)? else {
-            return Ok(Asked::Busy);
+            return Ok(None);
         };
         let directory = self.place(kind, digest);
         if let Some(record) = Record::read(&directory)? {
             lock.touch();
-            return Ok(Asked::There(Held {
+            return Ok(Some(Asked::There(Held {
                 directory,
                 record,
                 _lock: lock,
-            }));
+            })));
         }
         drop(lock);
         let Some(lock) = self.lock(kind, digest, Hold::Alone)? else {
-            return Ok(Asked::Busy);
+            return Ok(None);
         };
         if Record::read(&directory)?.is_some() {
             // Another was faster.
-            return Ok(Asked::Busy);
+            return Ok(None);
         }
-        Ok(Asked::Missing(Making {
+        Ok(Some(Asked::Missing(Making {
             lock,
             kind,
             digest: digest.clone(),
-        }))
+        })))
     }
 
     /// The same, waiting for whoever makes or removes it. Blocks.
     pub(crate) fn wait_for(&self, kind: Kind, digest: &Digest) -> io::Result<Asked> {
         loop {
             match self.ask(kind, digest)? {
-                Asked::Busy => std::thread::sleep(PAUSE),
-                asked => return Ok(asked),
+                Some(asked) => return Ok(asked),
+                None => std::thread::sleep(PAUSE),
             }
         }
     }
@@ -203,8 +202,8 @@ impl LayerStore {
     pub(crate) async fn asked(&self, kind: Kind, digest: &Digest) -> io::Result<Asked> {
         loop {
             match self.ask(kind, digest)? {
-                Asked::Busy => tokio::time::sleep(PAUSE).await,
-                asked => return Ok(asked),
+                Some(asked) => return Ok(asked),
+                None => tokio::time::sleep(PAUSE).await,
             }
         }
     }
@@ -224,8 +223,9 @@ impl LayerStore {
         made.keep_as(&directory)?;
         lock.touch();
         lock.share()?;
-        // Nobody could hold it for a moment, and so somebody could remove it.
-        match Record::read(&directory)? {
+        // For a moment the lock was free, and another process could remove the layer, with its lock.
+        let is_locked = lock.is_at(&self.lock_path(kind, &digest))?;
+        match Record::read(&directory)?.filter(|_| is_locked) {
             Some(record) => Ok(Held {
                 directory,
                 record,

@@ -215,10 +215,13 @@ proptest! {
 
     #[test]
     fn a_stack_shows_what_its_layers_come_to(
-        stack in prop::collection::vec(prop::collection::vec(members(), 0..6), 1..5)
+        stack in prop::collection::vec(prop::collection::vec(members(), 0..6), 1..5),
+        again in prop::option::of(0..4_usize),
     ) {
         let stack: Vec<Vec<String>> = stack.into_iter().map(|members| members.concat()).collect();
-        let layers = layers(&stack);
+        let mut layers = layers(&stack);
+        // Some images have a layer twice.
+        layers.extend(again.and_then(|at| layers.get(at).cloned()));
         let scratch = tempfile::tempdir().unwrap();
         let store = LayerStore::open(scratch.path()).unwrap();
         let kept = kept(&store, &layers);
@@ -300,6 +303,19 @@ fn a_layer_that_two_images_have_is_there_once_and_one_that_an_image_has_twice_is
 }
 
 #[test]
+fn what_stands_between_a_layer_and_itself_may_need_the_lower_one() {
+    let all = words(&[&["d:a", "f:a/x"], &["f:a/y", "h:a/z=a/x"]]);
+    let mut layers = layers(&all);
+    layers.push(layers[0].clone());
+    let scratch = tempfile::tempdir().unwrap();
+    let store = LayerStore::open(scratch.path()).unwrap();
+    let stack = kept(&store, &layers).unwrap();
+    assert_eq!(seen(&stack), flattened(&layers).unwrap());
+    // The layer, what the other needs over it, and the other.
+    assert_eq!(stack.directories().len(), 3);
+}
+
+#[test]
 fn what_is_in_use_stays_and_the_rest_goes_by_its_age() {
     let all = words(&[&["f:a"], &["f:b"], &["f:c"]]);
     let layers = layers(&all);
@@ -328,11 +344,15 @@ fn what_is_in_use_stays_and_the_rest_goes_by_its_age() {
 
 #[test]
 fn damage_is_seen_and_repaired() {
-    let damages: [fn(&Path); 5] = [
+    let damages: [fn(&Path); 6] = [
         |files| fs_err::write(files.join("a"), "0 9").unwrap(),
         |files| fs_err::write(files.join("a"), "").unwrap(),
         |files| fs_err::remove_file(files.join("d/b")).unwrap(),
         |files| fs_err::write(files.join("more"), "").unwrap(),
+        |files| {
+            fs_err::remove_file(files.join("l")).unwrap();
+            fs_err::os::unix::fs::symlink("b", files.join("l")).unwrap();
+        },
         |files| {
             let mode = std::fs::Permissions::from_mode(0o711);
             fs_err::set_permissions(files.join("d"), mode).unwrap();

@@ -13,6 +13,7 @@ use super::index::{self, ListedKind};
 use super::lock::Hold;
 use super::record::{Record, as_path};
 use super::store::{Kind, LayerStore, files_in};
+use super::write::checksum_of;
 
 /// What came of looking at one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +22,10 @@ pub struct Verified {
     pub digest: Digest,
     /// Whether it is a layer.
     pub is_layer: bool,
-    /// Files and directories that were compared.
+    /// Files, directories and links that should be there.
     pub entries: u64,
+    /// Those of them that whoever runs this may not look at, because the layer gives no permission to.
+    pub unread: u64,
     /// What differs, no more than a few.
     pub damage: Vec<String>,
     /// Whether it was removed because of that.
@@ -50,16 +53,19 @@ impl LayerStore {
             let Some(lock) = self.lock(kind, &digest, Hold::Shared)? else {
                 continue;
             };
-            let (entries, damage) = match compare(&place) {
+            let compared = match compare(&place) {
                 Ok(compared) => compared,
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !place.exists() => {
                     continue;
                 }
-                Err(error) => (0, vec![error.to_string()]),
+                Err(error) => Compared {
+                    damage: vec![error.to_string()],
+                    ..Compared::default()
+                },
             };
             drop(lock);
             let mut removed = false;
-            if !damage.is_empty()
+            if !compared.damage.is_empty()
                 && repairs
                 && let Some(_lock) = self.lock(kind, &digest, Hold::Alone)?
             {
@@ -70,8 +76,9 @@ impl LayerStore {
             let verified = Verified {
                 digest,
                 is_layer: kind == Kind::Layer,
-                entries,
-                damage,
+                entries: compared.entries,
+                unread: compared.unread,
+                damage: compared.damage,
                 removed,
             };
             told(&verified);
@@ -81,14 +88,26 @@ impl LayerStore {
     }
 }
 
-/// Compares what lies in a place with its list. Gives how much that was, and what differs.
-fn compare(place: &Path) -> io::Result<(u64, Vec<String>)> {
+/// What came of comparing.
+#[derive(Default)]
+struct Compared {
+    entries: u64,
+    unread: u64,
+    damage: Vec<String>,
+}
+
+/// Compares what lies in a place with its list.
+fn compare(place: &Path) -> io::Result<Compared> {
     let Some(record) = Record::read(place)? else {
-        return Ok((0, vec!["it has no record".to_owned()]));
+        return Ok(Compared {
+            damage: vec!["it has no record that this version of ohoci reads".to_owned()],
+            ..Compared::default()
+        });
     };
     let listed = index::read(place)?;
     let root = Directory::open(&files_in(place))?;
     let mut damage = Vec::new();
+    let mut unread = 0;
     if record.entries != listed.len() as u64 {
         damage.push(format!(
             "its list has {} entries, its record {}",
@@ -97,20 +116,31 @@ fn compare(place: &Path) -> io::Result<(u64, Vec<String>)> {
         ));
     }
     for listed in &listed {
-        let why = differs(&root, &listed.path, &listed.kind)?;
-        damage.extend(why.map(|why| format!("{} {why}", listed.path)));
+        match differs(&root, &listed.path, &listed.kind) {
+            Ok(why) => damage.extend(why.map(|why| format!("{} {why}", listed.path))),
+            // That says nothing of damage: an ordinary user may not look at all that a layer has.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => unread += 1,
+            Err(error) => return Err(error),
+        }
         if damage.len() >= MOST_TOLD {
             break;
         }
     }
-    let count = count(&root)?;
-    if damage.is_empty() && count != listed.len() as u64 {
-        damage.push(format!(
-            "{count} files and directories are there instead of {}",
-            listed.len()
-        ));
+    // Where not all can be looked at, not all can be counted.
+    if damage.is_empty() && unread == 0 {
+        let count = count(&root)?;
+        if count != listed.len() as u64 {
+            damage.push(format!(
+                "{count} files and directories are there instead of {}",
+                listed.len()
+            ));
+        }
     }
-    Ok((listed.len() as u64, damage))
+    Ok(Compared {
+        entries: listed.len() as u64,
+        unread,
+        damage,
+    })
 }
 
 fn differs(
@@ -125,7 +155,7 @@ fn differs(
     let expected = match kind {
         ListedKind::File { .. } => FileType::RegularFile,
         ListedKind::Directory { .. } => FileType::Directory,
-        ListedKind::Symlink => FileType::Symlink,
+        ListedKind::Symlink { .. } => FileType::Symlink,
         ListedKind::Fifo => FileType::Fifo,
         ListedKind::Whiteout => FileType::CharacterDevice,
     };
@@ -137,14 +167,20 @@ fn differs(
             Ok(Some("has other permissions"))
         }
         ListedKind::File { size, .. } if found.size != size => Ok(Some("has another size")),
-        ListedKind::File { checksum, .. } => match root.open_file(at).and_then(sum) {
-            Ok(sum) if sum == checksum => Ok(None),
-            Ok(_) => Ok(Some("has other content")),
-            // Nobody but root may read it, which has nothing to do with damage.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
-            Err(error) => Err(error),
-        },
-        _ => Ok(None),
+        ListedKind::File { checksum, .. } => {
+            let has_changed = root.open_file(at).and_then(sum)? != checksum;
+            Ok(has_changed.then_some("has other content"))
+        }
+        ListedKind::Symlink { checksum } => {
+            let has_changed = checksum_of(&root.read_link(at)?) != checksum;
+            Ok(has_changed.then_some("leads elsewhere"))
+        }
+        ListedKind::Directory { .. } => {
+            // One that may not be read hides what is in it.
+            root.list(at)?;
+            Ok(None)
+        }
+        ListedKind::Fifo | ListedKind::Whiteout => Ok(None),
     }
 }
 

@@ -222,8 +222,10 @@ impl Writer<'_> {
                 mode,
                 checksum: staged.checksum,
             },
-            Kind::Fifo => ListedKind::Fifo,
-            _ => ListedKind::Symlink,
+            Kind::Symlink(target) => ListedKind::Symlink {
+                checksum: checksum_of(target),
+            },
+            _ => ListedKind::Fifo,
         };
         if let Some(first) = self.first.get(&Arc::as_ptr(entry)) {
             let holder = first.parent().unwrap_or_default();
@@ -364,6 +366,13 @@ fn set_attributes<C>(file: BorrowedFd<'_>, entry: &Entry<C>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The CRC-32 of bytes.
+pub(crate) fn checksum_of(bytes: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.sum()
 }
 
 /// The dates of something that was changed last at a time, in seconds since 1970.

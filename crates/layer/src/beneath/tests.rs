@@ -189,7 +189,7 @@ fn directories_deeper_than_open_files_may_be_many_are_removed() {
         at = at.make_directory("d").unwrap();
     }
     at.write("file", b"", 0o644).unwrap();
-    // What bears a name that would be taken on the way is in nobody's way.
+    // A file with a name that removal could choose for itself does not stop it.
     let deep = scene.directory.directory("deep").unwrap();
     deep.write(".ohoci-removed-1", b"", 0o644).unwrap();
     scene.directory.remove_tree("deep").unwrap();
