@@ -336,7 +336,7 @@ async fn verify(store: LayerStore, arguments: &VerifyArguments) -> Result<u8, Fa
             ))?;
             if unread > 0 {
                 output::warning(&format!(
-                    "{unread} entries were not compared: only root may look at them"
+                    "{unread} entries were not compared: their permissions do not allow it"
                 ));
             }
             if left > 0 && !repair {
