@@ -31,6 +31,38 @@ pub struct OutputArguments {
     pub stats: bool,
 }
 
+/// How it is shown that something goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProgressFormat {
+    /// A bar, where standard error is a terminal.
+    #[default]
+    Auto,
+    /// One JSON object in a line of standard error for each event, beside the lines for people.
+    Json,
+    /// Nothing.
+    None,
+}
+
+/// Flags about what is told beside results.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Output")]
+pub struct ConsoleArguments {
+    /// Tell nothing on stderr but warnings and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+
+    /// How it is shown on stderr that something goes on
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        global = true,
+        hide_short_help = true
+    )]
+    pub progress: ProgressFormat,
+}
+
 /// Flags about registries and the local cache.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Registry options")]

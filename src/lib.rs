@@ -36,6 +36,7 @@ pub mod store;
 pub mod swebench;
 pub mod tags;
 pub mod verify;
+mod version;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use arguments::RegistryArguments;
+use arguments::{ConsoleArguments, RegistryArguments};
 use failure::Failure;
 use signals::Signals;
 
@@ -55,6 +56,7 @@ const CLEANING_UP: Duration = Duration::from_millis(500);
 #[command(
     name = "ohoci",
     version,
+    long_version = version::VERSION,
     propagate_version = true,
     max_term_width = 100
 )]
@@ -64,6 +66,9 @@ struct Cli {
 
     #[command(flatten)]
     registry: RegistryArguments,
+
+    #[command(flatten)]
+    console: ConsoleArguments,
 }
 
 #[derive(Subcommand, Debug)]
@@ -176,6 +181,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return output::usage(&habits::amended(error, &words)),
     };
+    output::start(cli.console.quiet, cli.console.progress);
     output::start_log(cli.registry.verbose);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -3,16 +3,38 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::arguments::ProgressFormat;
 use super::colour::{Colour, Paint};
 use super::exit_code;
 use super::failure::Failure;
 use super::printable;
 use ohoci_image::Digest;
+
+/// What is told beside results; whoever asks before it is set gets everything.
+static TOLD: OnceLock<Told> = OnceLock::new();
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    quiet: bool,
+    progress: ProgressFormat,
+}
+
+/// Sets what is told beside results, once for the process.
+pub(crate) fn start(quiet: bool, progress: ProgressFormat) {
+    // A second start in one process (tests) keeps the first.
+    let _ = TOLD.set(Told { quiet, progress });
+}
+
+fn told() -> Told {
+    TOLD.get().copied().unwrap_or_default()
+}
 
 /// Writes a result to stdout. A reader that has gone away, such as `head`, has what it wanted: that
 /// is no error, and the exit code stays that of the work.
@@ -82,6 +104,18 @@ pub(crate) fn plain(text: &[u8]) -> Result<(), Failure> {
     written(&mut io::stdout().lock(), text)
 }
 
+/// Writes a file to stdout, byte for byte.
+///
+/// # Errors
+/// As [`result`], and when the file cannot be read.
+pub(crate) fn stream(from: &mut impl io::Read) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match io::copy(from, &mut stdout).and_then(|_| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(&error)),
+        _ => Ok(()),
+    }
+}
+
 /// Writes all of it, to the end of every buffer.
 fn written(stdout: &mut impl Write, bytes: &[u8]) -> Result<(), Failure> {
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -101,9 +135,28 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print(&printable::json(&text))
 }
 
-/// Tells the person something that is no result.
+/// Tells the person something that is no result, unless only trouble is to be told.
 pub(crate) fn note(text: &str) {
+    if !told().quiet {
+        unfiltered(&printable::lines(text));
+    }
+}
+
+/// Tells the person what failed while others went on.
+pub(crate) fn trouble(text: &str) {
     unfiltered(&printable::lines(text));
+}
+
+/// Tells a program of something that happens, as JSON in a line of stderr, if it wants to know.
+pub(crate) fn event(event: &serde_json::Value) {
+    if told().progress == ProgressFormat::Json {
+        unfiltered(&printable::json(&event.to_string()));
+    }
+}
+
+/// Whether a program wants to be told what happens.
+pub(crate) fn tells_events() -> bool {
+    told().progress == ProgressFormat::Json
 }
 
 /// Writes to stderr what has been made harmless already.
@@ -139,9 +192,10 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Whether a person watches stderr.
+/// Whether a person watches stderr, and wants to see how it goes.
 pub(crate) fn is_watched() -> bool {
-    io::stderr().is_terminal()
+    let told = told();
+    !told.quiet && told.progress == ProgressFormat::Auto && io::stderr().is_terminal()
 }
 
 /// With `verbose`, shows each request on stderr.

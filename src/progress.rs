@@ -1,9 +1,11 @@
-//! Progress on long work, for a person at a terminal only.
+//! Progress on long work: a bar for a person at a terminal, events for a program that wants them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
+use serde_json::json;
 
 use super::output;
 use ohoci_compose::{Event, Observer};
@@ -15,10 +17,22 @@ const WAITING: &str = "{spinner} {msg} {elapsed}";
 const MOVING: &str = "{spinner} {msg} {wide_bar} {percent}% {decimal_bytes}/{decimal_total_bytes} \
      {decimal_bytes_per_sec} eta {eta}";
 
-/// Shows one bar over the bytes that move. Silent when stderr is no terminal.
+/// How long bytes are added up before an event tells of them.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Shows one bar over the bytes that move, or tells of them. Silent when stderr is no terminal and no
+/// program wants to know.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
+    untold: Mutex<Untold>,
+}
+
+/// Bytes that moved since the last event.
+#[derive(Debug)]
+struct Untold {
+    bytes: u64,
+    since: Instant,
 }
 
 impl Progress {
@@ -32,7 +46,11 @@ impl Progress {
         } else {
             ProgressBar::hidden()
         };
-        Arc::new(Self { bar })
+        let untold = Mutex::new(Untold {
+            bytes: 0,
+            since: Instant::now(),
+        });
+        Arc::new(Self { bar, untold })
     }
 
     /// Takes the bar away while something else is written to stderr.
@@ -43,6 +61,16 @@ impl Progress {
     /// Removes the bar.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
+        self.tell_moved(0, true);
+    }
+
+    fn tell_moved(&self, bytes: u64, is_last: bool) {
+        let mut untold = self.untold.lock();
+        untold.bytes = untold.bytes.saturating_add(bytes);
+        if untold.bytes > 0 && (is_last || untold.since.elapsed() >= PAUSE) {
+            output::event(&json!({ "event": "moved", "bytes": untold.bytes }));
+            (untold.bytes, untold.since) = (0, Instant::now());
+        }
     }
 }
 
@@ -54,6 +82,15 @@ fn dress(bar: &ProgressBar, template: &str) {
 
 impl Observer for Progress {
     fn event(&self, event: &Event) {
+        if output::tells_events() {
+            match event {
+                Event::Step(text) => output::event(&json!({ "event": "step", "text": text })),
+                Event::Expect(bytes) => {
+                    output::event(&json!({ "event": "expect", "bytes": bytes }));
+                }
+                Event::Moved(bytes) => self.tell_moved(*bytes, false),
+            }
+        }
         match event {
             Event::Step(text) => self.bar.set_message(text.clone()),
             Event::Expect(bytes) => {

@@ -115,8 +115,9 @@ impl Watcher for Watch<'_> {
             RecordStatus::Failed => {
                 self.shown.lock().failed += 1;
                 let error = record.error.as_deref().unwrap_or("unknown");
-                self.bar
-                    .suspend(|| output::note(&format!("failed: {}: {error}", record.base_image)));
+                self.bar.suspend(|| {
+                    output::trouble(&format!("failed: {}: {error}", record.base_image));
+                });
             }
         }
         if let Some(warning) = &record.warning {
@@ -124,6 +125,9 @@ impl Watcher for Watch<'_> {
         }
         if let Some(Err(error)) = self.journal.map(|journal| journal.append(record)) {
             self.trouble.lock().get_or_insert(error);
+        }
+        if output::tells_events() {
+            output::event(&serde_json::json!({ "event": "image", "record": record }));
         }
         self.bar.inc(1);
     }

@@ -1,0 +1,11 @@
+//! What `--version` says: the version, the commit that it was built from, and for which machines.
+
+/// The version, the commit where one is known, and the target.
+pub(crate) const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("OHOCI_BUILT_FROM"),
+    ", ",
+    env!("OHOCI_BUILT_FOR"),
+    ")"
+);
