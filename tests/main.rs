@@ -10,6 +10,8 @@ mod beneath;
 #[cfg(test)]
 mod check;
 #[cfg(test)]
+mod ci;
+#[cfg(test)]
 mod circles;
 #[cfg(test)]
 mod compose;
@@ -64,6 +66,8 @@ mod odd_images;
 #[cfg(test)]
 mod platforms;
 #[cfg(test)]
+mod python;
+#[cfg(test)]
 mod reach;
 #[cfg(test)]
 mod real_packages;
@@ -81,6 +85,8 @@ mod round_trips;
 mod run;
 #[cfg(test)]
 mod sandbox;
+#[cfg(test)]
+mod schemas;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::schema;
+
 /// A place from which `ohoci` is run; what it keeps there lasts from one run to the next.
 pub(crate) struct Ohoci {
     root: TempDir,
@@ -29,9 +31,13 @@ impl Ohoci {
         Self { root }
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end. What it prints as JSON has to satisfy its command's schema.
+    #[track_caller]
     pub(crate) fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {
-        Outcome::of(self.command().args(arguments))
+        let arguments: Vec<A> = arguments.into_iter().collect();
+        let outcome = Outcome::of(self.command().args(&arguments));
+        schema::check(&arguments, &outcome.stdout);
+        outcome
     }
 
     /// The command itself, for tests that add to its environment or talk to it while it runs.

@@ -12,6 +12,7 @@
 //! * [`peer`]: reads and writes a registry without any code of ohoci.
 //! * [`workbench`]: a registry, ohoci and a deps image together.
 //! * [`requests`]: what went over the wire, in words.
+//! * [`schema`]: the published schemas of what commands print.
 //! * [`clients`]: skopeo, umoci and running what came out; [`docker`]: a daemon of its own.
 
 pub(crate) mod answering;
@@ -25,6 +26,7 @@ pub(crate) mod images;
 pub(crate) mod ohoci_registry;
 pub(crate) mod peer;
 pub(crate) mod requests;
+pub(crate) mod schema;
 pub(crate) mod serving;
 pub(crate) mod tls_front;
 pub(crate) mod token_server;
