@@ -33,7 +33,7 @@ const fn program(package: &'static str, program: &'static str) -> Need {
 }
 
 /// Everything the tests use, by what for.
-const NEEDS: [Need; 13] = [
+const NEEDS: [Need; 14] = [
     // Building the crates that contain C.
     program("gcc", "cc"),
     Need {
@@ -61,6 +61,8 @@ const NEEDS: [Need; 13] = [
         package: "golang-github-opencontainers-image-spec-dev",
         sign: Sign::Package,
     },
+    // The Python package.
+    program("python3", "python3"),
     // Running what was composed.
     program("bubblewrap", "bwrap"),
     program("buildah", "buildah"),

@@ -3,25 +3,33 @@
 use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, output, root};
+use crate::models;
 
 /// Where the command line reference is.
 const REFERENCE: &str = "docs/cli.md";
 /// Where the table of environment variables is.
 const GUIDE: &str = "docs/guide.md";
+/// Python's classes for what commands print.
+const MODELS: &str = "python/ohoci/models.py";
 /// What stands right before the table's rows.
 const TABLE: &str = "| variable | meaning |\n|---|---|\n";
 
 /// Writes them, or only checks that they are what would be written.
 pub(crate) fn run(check: bool) -> Result<()> {
+    // What needs no build comes first.
+    settle(MODELS, &models::python()?, check)?;
+    settle(REFERENCE, &docs(&["reference"])?, check)?;
     let guide = fs_err::read_to_string(root().join(GUIDE))?;
-    let guide = with_table(&guide, &docs(&["environment"])?)?;
-    for (name, wanted) in [(REFERENCE, docs(&["reference"])?), (GUIDE, guide)] {
-        let file = root().join(name);
-        if !check {
-            fs_err::write(file, wanted)?;
-        } else if fs_err::read_to_string(&file).ok().as_ref() != Some(&wanted) {
-            bail!("{name} does not say what the code says; run cargo xtask gen");
-        }
+    settle(GUIDE, &with_table(&guide, &docs(&["environment"])?)?, check)
+}
+
+/// Writes a file, or fails if it is not what would be written.
+fn settle(name: &str, wanted: &str, check: bool) -> Result<()> {
+    let file = root().join(name);
+    if !check {
+        fs_err::write(file, wanted)?;
+    } else if fs_err::read_to_string(&file).ok().as_deref() != Some(wanted) {
+        bail!("{name} does not say what the code says; run cargo xtask gen");
     }
     Ok(())
 }

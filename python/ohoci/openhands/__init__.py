@@ -1,0 +1,1 @@
+"""Stands in for the parts of OpenHands that build images: the same calls, without Docker."""

@@ -1,0 +1,1 @@
+"""Stands in for ``swebench.harness``: the same calls, without Docker."""
