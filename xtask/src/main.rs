@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask test`, `gen`, `dist`, `reproduce`, `sbom`, `bench`, `matrix`, `parsers`,
+//! Developer tasks: `cargo xtask test`, `gen`, `dist`, `reproduce`, `lint`, `sbom`, `bench`, `matrix`, `parsers`,
 //! `fixtures`.
 //!
 //! Add commands here which otherwise would end up as a lot of shell.
@@ -18,9 +18,12 @@ mod bench;
 mod command;
 mod debian;
 mod dist;
+mod environment;
 mod fixtures;
 mod generate;
+mod lint;
 mod matrix;
+mod models;
 mod parsers;
 mod release;
 mod sbom;
@@ -44,16 +47,20 @@ struct Arguments {
 enum Task {
     /// Install what the tests need and run all of them.
     Test(test::Arguments),
-    /// Write the files that are generated from the code: docs/cli.md and the table of environment variables in docs/guide.md.
+    /// Write the files that are generated: docs/cli.md, the table of environment variables in docs/guide.md, and
+    /// Python's classes for what commands print.
     Gen {
         /// Write nothing; fail if a file is not what would be written.
         #[arg(long)]
         check: bool,
     },
-    /// Make the archive that is given to users: binary, bill of materials, man pages, shell completions.
-    Dist,
-    /// Build the binary in two directories and compare: both have to be the same, byte for byte.
+    /// Make what is given to users: wheel, archive with bill of materials, man pages and completions, Debian
+    /// package, container image and their checksums.
+    Dist(dist::Arguments),
+    /// Make all of that in two directories and compare: both have to be the same, byte for byte.
     Reproduce,
+    /// Check the types of the Python package, and the definitions for CIs against their schemas.
+    Lint,
     /// Print the binary's bill of materials (CycloneDX).
     Sbom,
     /// Measure ohoci beside other tools.
@@ -98,8 +105,9 @@ fn main() -> ExitCode {
     let result = match &arguments.task {
         Task::Test(arguments) => test::run(arguments),
         Task::Gen { check } => generate::run(*check),
-        Task::Dist => dist::run(),
+        Task::Dist(arguments) => dist::run(arguments),
         Task::Reproduce => release::reproduce(),
+        Task::Lint => lint::all(),
         Task::Sbom => sbom::document().map(|document| print!("{document}")),
         Task::Bench(Bench::Compose(arguments)) => bench::compose::run(arguments),
         Task::Bench(Bench::Batch(arguments)) => bench::batch::run(arguments),

@@ -1,12 +1,12 @@
-//! Building the binary so that it says nothing of where it was built, and comes out the same
-//! everywhere.
+//! Builds that say nothing of where they were made, and come out the same everywhere.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::{self, cargo, output, root, target};
+use crate::command::{output, root, target};
+use crate::dist::{self, Release};
 
 /// Separates flags in `CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\x1f";
@@ -14,74 +14,76 @@ const SEPARATOR: &str = "\x1f";
 /// Directories, and what they are called in the binary. Of several that fit, the last counts.
 ///
 /// cargo's own `trim-paths` does the same, but is not stable yet.
-fn renamed(source: &Path, target: &Path) -> Result<Vec<(PathBuf, &'static str)>> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
-    let sysroot = output(
-        Command::new("rustc")
-            .args(["--print", "sysroot"])
-            .current_dir(source),
-    )?;
-    Ok(vec![
-        (home.context("there is no home directory")?, "/cargo"),
-        (
-            PathBuf::from(sysroot.trim_end()).join("lib/rustlib/src/rust"),
-            "/rustc/src",
-        ),
-        (source.to_owned(), "/ohoci"),
-        (target.to_owned(), "/target"),
-    ])
-}
+#[derive(Debug)]
+pub(crate) struct Paths(Vec<(PathBuf, &'static str)>);
 
-/// Builds the sources in a directory; where the binary is.
-pub(crate) fn build(source: &Path, target: &Path) -> Result<PathBuf> {
-    let renamed = renamed(source, target)?;
-    let mut rust: Vec<String> = std::env::var("RUSTFLAGS")
-        .unwrap_or_default()
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
-    let mut c = Vec::new();
-    for (directory, name) in &renamed {
-        rust.push(format!(
-            "--remap-path-prefix={}={name}",
-            directory.display()
-        ));
-        c.push(format!("-ffile-prefix-map={}={name}", directory.display()));
+impl Paths {
+    /// Those of a build of the sources in a directory.
+    pub(crate) fn of(source: &Path, target: &Path) -> Result<Self> {
+        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+        let sysroot = output(
+            Command::new("rustc")
+                .args(["--print", "sysroot"])
+                .current_dir(source),
+        )?;
+        Ok(Self(vec![
+            (home.context("there is no home directory")?, "/cargo"),
+            (
+                PathBuf::from(sysroot.trim_end()).join("lib/rustlib/src/rust"),
+                "/rustc/src",
+            ),
+            (source.to_owned(), "/ohoci"),
+            (target.to_owned(), "/target"),
+        ]))
     }
-    let c_flags = |variable: &str| {
-        let given = std::env::var(variable).unwrap_or_default();
-        format!("{given} {}", c.join(" ")).trim_start().to_owned()
-    };
-    command::run(
-        cargo()
-            .args(["build", "--release", "--locked", "--bin", "ohoci"])
-            .current_dir(source)
-            .env("CARGO_TARGET_DIR", target)
+
+    /// Lets a build into the target directory give them their other names, in Rust and in C.
+    pub(crate) fn rename(&self, build: &mut Command) {
+        let mut rust: Vec<String> = std::env::var("RUSTFLAGS")
+            .unwrap_or_default()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        let mut c = Vec::new();
+        for (directory, name) in &self.0 {
+            rust.push(format!(
+                "--remap-path-prefix={}={name}",
+                directory.display()
+            ));
+            c.push(format!("-ffile-prefix-map={}={name}", directory.display()));
+        }
+        let c_flags = |variable: &str| {
+            let given = std::env::var(variable).unwrap_or_default();
+            format!("{given} {}", c.join(" ")).trim_start().to_owned()
+        };
+        if let Some((target, _)) = self.0.last() {
+            build.env("CARGO_TARGET_DIR", target);
+        }
+        build
             .env("CARGO_INCREMENTAL", "0")
             .env("CARGO_ENCODED_RUSTFLAGS", rust.join(SEPARATOR))
             .env("CFLAGS", c_flags("CFLAGS"))
-            .env("CXXFLAGS", c_flags("CXXFLAGS")),
-    )?;
-    let binary = target.join("release/ohoci");
-    let bytes = fs_err::read(&binary)?;
-    for (directory, _) in &renamed {
-        let path = directory.display().to_string();
-        if contains(&bytes, path.as_bytes()) {
-            bail!("{} has the path {path} in it", binary.display());
-        }
+            .env("CXXFLAGS", c_flags("CXXFLAGS"));
     }
-    Ok(binary)
+
+    /// Fails if a program has one of them in it.
+    pub(crate) fn check(&self, binary: &Path) -> Result<()> {
+        let bytes = fs_err::read(binary)?;
+        for (directory, _) in &self.0 {
+            let path = directory.display().to_string();
+            if contains(&bytes, path.as_bytes()) {
+                bail!("{} has the path {path} in it", binary.display());
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Builds twice, in two directories, and compares.
+/// Builds every package twice, in two directories, and compares.
 pub(crate) fn reproduce() -> Result<()> {
+    let release = Release::checked_out()?;
     let place = target().join("reproduce");
-    let files = output(
-        Command::new("git")
-            .args(["ls-files", "-z"])
-            .current_dir(root()),
-    )?;
     let mut made = Vec::new();
     // The names differ in length, so that nothing comes out right by chance.
     for name in ["one", "a-longer-name/two"] {
@@ -89,7 +91,7 @@ pub(crate) fn reproduce() -> Result<()> {
         if source.exists() {
             fs_err::remove_dir_all(&source)?;
         }
-        for file in files.split_terminator('\0') {
+        for file in release.files() {
             let to = source.join(file);
             fs_err::create_dir_all(to.parent().context("a file without a directory")?)?;
             let from = root().join(file);
@@ -99,22 +101,43 @@ pub(crate) fn reproduce() -> Result<()> {
                 fs_err::copy(from, to)?;
             }
         }
-        let binary = build(&source, &source.join("target"))?;
-        made.push((binary.clone(), fs_err::read(binary)?));
+        let target = source.join("target");
+        made.push(dist::make(
+            &release,
+            &source,
+            &target,
+            &target.join("dist"),
+        )?);
     }
-    let [(first, one), (second, two)] = made.as_slice() else {
+    let [first, second] = made.as_slice() else {
         bail!("two builds were wanted");
     };
-    if one != two {
-        let at = one.iter().zip(two).position(|(one, two)| one != two);
-        bail!(
-            "{} and {} differ, first at byte {}",
+    let names = |files: &[PathBuf]| -> Vec<_> {
+        let names = files
+            .iter()
+            .map(|file| file.file_name().map(ToOwned::to_owned));
+        names.collect()
+    };
+    if names(first) != names(second) {
+        bail!("one build made {first:?}, the other {second:?}");
+    }
+    for (first, second) in first.iter().zip(second) {
+        let (one, two) = (fs_err::read(first)?, fs_err::read(second)?);
+        if one != two {
+            let at = one.iter().zip(&two).position(|(one, two)| one != two);
+            bail!(
+                "{} and {} differ, first at byte {}",
+                first.display(),
+                second.display(),
+                at.unwrap_or(one.len().min(two.len()))
+            );
+        }
+        println!(
+            "both builds made the same {}: {} bytes",
             first.display(),
-            second.display(),
-            at.unwrap_or(one.len().min(two.len()))
+            one.len()
         );
     }
-    println!("both builds are the same {} bytes", one.len());
     Ok(())
 }
 
