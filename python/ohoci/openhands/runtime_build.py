@@ -304,13 +304,13 @@ def build_deps_image(
 
 
 def _recipe(name: str) -> str:
-    """A recipe that this package brings."""
-    recipe = Path(__file__).parent.parent / "recipes" / "layers" / name
+    """A recipe of a checkout of ohoci, or of its archive, where this is run."""
+    recipe = Path("layers", name)
     if not recipe.is_file():
         raise UsageError(
-            f"the recipe {name} is not here",
-            "this installation of the package has no recipes",
-            f"name one with --recipe or {RECIPE}, such as layers/{name} of a checkout of ohoci",
+            f"there is no recipe {recipe} here",
+            "the package has no recipes of its own",
+            f"name one with --recipe or {RECIPE}: a checkout of ohoci and its archive have it",
         )
     return str(recipe)
 

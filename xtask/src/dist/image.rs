@@ -86,6 +86,8 @@ pub(super) fn pack(package: &Package<'_>) -> Result<Option<PathBuf>> {
         .args(["--entrypoint", r#"["/usr/bin/ohoci"]"#])
         .args(["--user", USER, "--workdir", "/tmp"])
         .args(["--env", "PATH=/usr/bin", "--env", "HOME=/tmp"])
+        // Where the root cannot be written, this is what runtimes still give.
+        .args(["--env", "TMPDIR=/dev/shm"])
         .args(["--env", &format!("SSL_CERT_FILE=/{BUNDLE}")])
         .args([
             "--label",
