@@ -162,22 +162,33 @@ fn patch_over(defaults: &ComposeDefaults, own: ConfigPatch) -> Result<ConfigPatc
         .map(|(key, value)| (key.clone(), Some(value.clone())))
         .collect();
     labels.extend(own.labels);
+    // What the project's file sets is not what a flag takes away.
+    let mut set = ConfigPatch {
+        user: defaults.user.clone(),
+        working_dir: defaults.workdir.clone(),
+        exposed_ports: defaults.expose.iter().cloned().collect(),
+        volumes: defaults.volume.iter().cloned().collect(),
+        stop_signal: defaults.stop_signal.clone(),
+        ..ConfigPatch::default()
+    };
+    own.unset.forget(&mut set);
     let mut exposed_ports = own.exposed_ports;
-    exposed_ports.extend(defaults.expose.iter().cloned());
+    exposed_ports.extend(set.exposed_ports);
     let mut volumes = own.volumes;
-    volumes.extend(defaults.volume.iter().cloned());
+    volumes.extend(set.volumes);
     let patch = ConfigPatch {
         env,
         unset_env,
         entrypoint: own.entrypoint.or_else(|| defaults.entrypoint.clone()),
         keep_cmd: own.keep_cmd || defaults.keep_cmd.unwrap_or_default(),
         cmd: own.cmd.or_else(|| defaults.cmd.clone()),
-        user: own.user.or_else(|| defaults.user.clone()),
-        working_dir: own.working_dir.or_else(|| defaults.workdir.clone()),
+        user: own.user.or(set.user),
+        working_dir: own.working_dir.or(set.working_dir),
         labels,
         exposed_ports,
         volumes,
-        stop_signal: own.stop_signal.or_else(|| defaults.stop_signal.clone()),
+        stop_signal: own.stop_signal.or(set.stop_signal),
+        unset: own.unset,
     };
     patch.check()?;
     Ok(patch)

@@ -1,6 +1,7 @@
 //! Changes to an image config: environment, entrypoint, labels and the like.
 
 mod merged;
+mod unset;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use super::config_value::{is_signal, port_key, user_fault};
 use super::diff::{self, Change};
 use super::env::{self, ExpandError, NameCase};
 pub use merged::merged;
+pub use unset::{Setting, Unset};
 
 /// What to change in an image config (image-spec `config.md`).
 ///
@@ -54,6 +56,9 @@ pub struct ConfigPatch {
     /// Signal that stops the container: `SIGTERM`, `SIGRTMIN+3`, `15`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
+    /// What of the base's settings is taken away, before anything is set.
+    #[serde(skip_serializing_if = "Unset::is_empty")]
+    pub unset: Unset,
 }
 
 /// Why a patch cannot be applied.
@@ -196,6 +201,7 @@ impl ConfigPatch {
         for port in &self.exposed_ports {
             port_key(port).ok_or_else(|| PatchError::Port(port.clone()))?;
         }
+        self.unset.check()?;
         match &self.stop_signal {
             Some(signal) if !is_signal(signal) => Err(PatchError::StopSignal(signal.clone())),
             _ => Ok(()),
@@ -217,6 +223,7 @@ impl ConfigPatch {
         let case = NameCase::of_os(os);
         let mut patched = config.clone();
         let inner = object_at(&mut patched, "config", "config")?;
+        self.unset.apply(inner);
         self.apply_paths(inner, case)?;
         self.apply_env(inner, case)?;
         self.apply_command(inner);

@@ -17,6 +17,7 @@ pub fn merged<'a>(patches: impl IntoIterator<Item = &'a ConfigPatch>) -> ConfigP
         for (name, value) in &patch.env {
             all.set_env(name.clone(), value.clone());
         }
+        patch.unset.forget(&mut all);
         let ConfigPatch {
             env: _,
             unset_env: _,
@@ -29,6 +30,7 @@ pub fn merged<'a>(patches: impl IntoIterator<Item = &'a ConfigPatch>) -> ConfigP
             exposed_ports,
             volumes,
             stop_signal,
+            unset,
         } = patch.clone();
         all.entrypoint = entrypoint.or(all.entrypoint);
         all.keep_cmd |= keep_cmd;
@@ -39,12 +41,14 @@ pub fn merged<'a>(patches: impl IntoIterator<Item = &'a ConfigPatch>) -> ConfigP
         all.exposed_ports.extend(exposed_ports);
         all.volumes.extend(volumes);
         all.stop_signal = stop_signal.or(all.stop_signal);
+        all.unset.extend(unset);
     }
     all
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Setting, Unset};
     use super::*;
 
     #[test]
@@ -72,5 +76,18 @@ mod tests {
             ..ConfigPatch::default()
         };
         assert_eq!(merged([&one, &unset]).env.len(), 1);
+        let unset = ConfigPatch {
+            unset: Unset {
+                ports: ["80/tcp".to_owned()].into(),
+                settings: [Setting::User].into(),
+                ..Unset::default()
+            },
+            ..ConfigPatch::default()
+        };
+        let all = merged([&one, &two, &unset]);
+        assert_eq!(all.user, None);
+        assert_eq!(all.exposed_ports, ["443".to_owned()].into());
+        // One after the other: what is set later stays.
+        assert_eq!(merged([&unset, &one]).user.as_deref(), Some("root"));
     }
 }

@@ -334,6 +334,14 @@ fn any_patch() -> impl Strategy<Value = ConfigPatch> {
                     exposed_ports,
                     volumes,
                     stop_signal: None,
+                    unset: Unset {
+                        settings: keep_cmd
+                            .then_some([Setting::User, Setting::Healthcheck, Setting::Volumes])
+                            .into_iter()
+                            .flatten()
+                            .collect(),
+                        ..Unset::default()
+                    },
                 }
             },
         )
