@@ -42,6 +42,7 @@ pub mod batch;
 pub mod check;
 pub mod compose;
 pub mod copy;
+pub mod copy_tags;
 pub mod deps;
 pub mod execute;
 pub mod files;
