@@ -12,8 +12,9 @@ use ohoci_compose::flatten;
 use ohoci_compose::read::{self, Choice};
 use ohoci_compose::resolver::Resolver;
 use ohoci_image::image_config::ImageConfig;
+use ohoci_image::media_type::Compression;
 use ohoci_image::{Content, Digest, Manifest, Platform, Reference};
-use ohoci_layer::{LayerPath, Tree};
+use ohoci_layer::{LayerPath, PackOptions, PackedLayer, Tree};
 use ohoci_sandbox::RemovedDirectory;
 use ohoci_store::{Error, ErrorKind, Source};
 
@@ -132,21 +133,49 @@ impl FoundImage {
         self.manifest.digest()
     }
 
+    /// What it finally shows, as an uncompressed tar in `work_dir`. Layers wait there until then.
+    ///
+    /// # Errors
+    /// When a layer cannot be read, or the layers do not fit together.
+    pub async fn tar(&self, work_dir: &Path) -> Result<PackedLayer, Error> {
+        let what = || self.what.clone();
+        let files = self.spooled(work_dir).await?;
+        let (work, diff_ids) = (work_dir.to_owned(), self.config.diff_ids().to_vec());
+        tokio::task::spawn_blocking(move || {
+            let tree = tree(&files, &diff_ids, &work)?;
+            let options = PackOptions {
+                compression: Compression::None,
+                ..PackOptions::default()
+            };
+            ohoci_layer::pack_tree(tree, String::new(), &options, &work)
+                .map_err(|error| error.to_string())
+        })
+        .await
+        .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
+        .map_err(|why| Error::new(ErrorKind::Unsupported, what(), why))
+    }
+
+    /// Its layers as files, lowest first.
+    async fn spooled(&self, work_dir: &Path) -> Result<Vec<PathBuf>, Error> {
+        let Content::Image { layers, .. } = self.manifest.content() else {
+            let why = "it is an index, not an image";
+            let what = self.what.clone();
+            return Err(Error::new(ErrorKind::Unsupported, what, why.to_owned()));
+        };
+        try_join_all(layers.iter().enumerate().map(|(at, layer)| {
+            let path = work_dir.join(format!("image-layer-{at}"));
+            flatten::spool(self.source.as_ref(), layer, path)
+        }))
+        .await
+    }
+
     /// Unpacks it into a new directory in `parent`. Layers wait in `work_dir` until then.
     ///
     /// # Errors
     /// When a layer cannot be read or unpacked.
     pub async fn unpack(&self, work_dir: &Path, parent: &Path) -> Result<RemovedDirectory, Error> {
         let what = || self.what.clone();
-        let Content::Image { layers, .. } = self.manifest.content() else {
-            let why = "it is an index, not an image";
-            return Err(Error::new(ErrorKind::Unsupported, what(), why.to_owned()));
-        };
-        let files = try_join_all(layers.iter().enumerate().map(|(at, layer)| {
-            let path = work_dir.join(format!("image-layer-{at}"));
-            flatten::spool(self.source.as_ref(), layer, path)
-        }))
-        .await?;
+        let files = self.spooled(work_dir).await?;
         // A thread cannot be dropped like a future: it is told to stop, and cleans up itself.
         let wanted = Wanted(Arc::new(AtomicBool::new(true)));
         let still_wanted = Arc::clone(&wanted.0);
@@ -192,6 +221,15 @@ impl Failure {
     }
 }
 
+/// What the layers in these files finally show; an image without layers has no files, which is nothing to
+/// be complained of.
+fn tree(files: &[PathBuf], diff_ids: &[Digest], work_dir: &Path) -> Result<Tree, String> {
+    if files.is_empty() && diff_ids.is_empty() {
+        return Ok(Tree::new());
+    }
+    flatten::image_tree(files, diff_ids, &LayerPath::root(), work_dir)
+}
+
 fn write(
     files: &[PathBuf],
     diff_ids: &[Digest],
@@ -199,13 +237,7 @@ fn write(
     parent: &Path,
     wanted: &AtomicBool,
 ) -> Result<RemovedDirectory, Failure> {
-    // An image without layers has no files, which is nothing to be complained of.
-    let tree = if files.is_empty() && diff_ids.is_empty() {
-        Tree::new()
-    } else {
-        flatten::image_tree(files, diff_ids, &LayerPath::root(), work_dir)
-            .map_err(Failure::Layers)?
-    };
+    let tree = tree(files, diff_ids, work_dir).map_err(Failure::Layers)?;
     for file in files {
         // They only take room by now, and go with the directory at the latest.
         let _ = fs_err::remove_file(file);
