@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::{StatusCode, Url};
 
+use super::cloud;
 use super::error::{Error, ErrorKind};
 use super::error_body::ErrorBody;
 use ohoci_http::pace::{self, TooSlow};
@@ -248,14 +249,17 @@ pub(crate) fn refusal(host: &str, status: StatusCode, body: &ErrorBody, shown: S
         .with_code(body.codes.first().cloned());
     match (status.as_u16(), shown) {
         (401 | 403, Shown::Unavailable(why)) => error.hinted(format!(
-            "no credentials were sent, since {why}; to log in: ohoci login {host}"
+            "no credentials were sent, since {why}; to log in: {}",
+            cloud::login(host)
         )),
         (401 | 403, Shown::Nothing) => error.hinted(format!(
-            "no credentials were sent, and it may not exist; to log in: ohoci login {host}"
+            "no credentials were sent, and it may not exist; to log in: {}",
+            cloud::login(host)
         )),
         (404, _) if body.has(&["NAME_UNKNOWN"]) => error.hinted("check the name for a typo"),
         (401, Shown::Credentials) => error.hinted(format!(
-            "the credentials for {host} were refused, or do not permit this; to renew them: ohoci login {host}"
+            "the credentials for {host} were refused, or do not permit this; to renew them: {}",
+            cloud::login(host)
         )),
         (403, Shown::Credentials) => error.hinted(format!(
             "the credentials for {host} do not permit this; ask for the right, or log in as another user: ohoci login {host}"

@@ -30,6 +30,7 @@ mod authorization;
 mod authorization_header;
 mod call;
 mod challenge;
+mod cloud;
 mod download;
 mod error_body;
 mod exchange;

@@ -11,6 +11,7 @@ use url::form_urlencoded;
 
 use super::authorization_header::basic_of;
 use super::call::{Call, Payload};
+use super::cloud;
 use super::credential::{Credential, Secret};
 use super::error::{Error, ErrorKind};
 use super::failure::authority;
@@ -223,8 +224,8 @@ async fn read_token(
                 .with_kind(ErrorKind::Denied)
                 .hinted(if credential.is_anonymous() {
                     format!(
-                        "no credentials were sent; to log in: ohoci login {}",
-                        host.name()
+                        "no credentials were sent; to log in: {}",
+                        cloud::login(host.name())
                     )
                 } else {
                     format!(

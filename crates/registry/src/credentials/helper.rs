@@ -20,6 +20,7 @@ use tokio::sync::OnceCell;
 use super::files::{Asked, TOKEN_USER, basic};
 use super::locations::Location;
 use super::redact::redact;
+use crate::cloud;
 use crate::{Credential, CredentialError, Secret};
 use ohoci_config::Environment;
 use ohoci_config::environment::PATH;
@@ -232,8 +233,12 @@ impl Helpers {
                     .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
             })
             .ok_or_else(|| {
-                fail("which is not on the PATH")
-                    .hinted(format!("install it, or take it out of {}", helper.named_by))
+                let from = cloud::helper(&helper.name).map(|from| format!(" ({from})"));
+                fail("which is not on the PATH").hinted(format!(
+                    "install it{}, or take it out of {}",
+                    from.unwrap_or_default(),
+                    helper.named_by
+                ))
             })
     }
 }
