@@ -1,7 +1,7 @@
 //! Why a machine gives an ordinary user no namespaces.
 
 /// What may help.
-pub(super) const HINT: &str = "have the setting changed (see sysctl.d(5)), or run as root; in a container, that container has to be started with the right to make user namespaces";
+pub const HINT: &str = "have the setting changed (see sysctl.d(5)), or run as root; in a container, that container has to be started with the right to make user namespaces";
 
 /// A setting, the value that forbids user namespaces, and what to call it.
 const SETTINGS: [(&str, &str, &str); 3] = [
@@ -21,6 +21,20 @@ const SETTINGS: [(&str, &str, &str); 3] = [
         "AppArmor forbids user namespaces to ordinary programs here (kernel.apparmor_restrict_unprivileged_userns is 1)",
     ),
 ];
+
+/// The setting of this machine that is in the way and the command that changes it, if one is.
+#[must_use]
+pub fn among_settings() -> Option<(&'static str, &'static str)> {
+    let reason = reason()?;
+    let mend = if reason.contains("AppArmor") {
+        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+    } else if reason.contains("unprivileged_userns_clone") {
+        "sysctl -w kernel.unprivileged_userns_clone=1"
+    } else {
+        "sysctl -w user.max_user_namespaces=15000"
+    };
+    Some((reason, mend))
+}
 
 /// The setting of this machine that is in the way, if one is.
 pub(super) fn reason() -> Option<&'static str> {

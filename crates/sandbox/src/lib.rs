@@ -8,7 +8,7 @@ mod clean_path;
 mod control_group;
 pub mod covers;
 pub mod defaults;
-mod denial;
+pub mod denial;
 pub mod description;
 mod host_user;
 pub mod hosts;
