@@ -93,6 +93,11 @@ impl Context {
         )
     }
 
+    /// The credentials that are configured.
+    pub(crate) fn credentials(&self, arguments: &RegistryArguments) -> ConfiguredCredentials {
+        ConfiguredCredentials::new(self.environment.clone(), arguments.authfile.as_deref())
+    }
+
     /// Opens the store of unpacked layers; one that lasts as long as this where there is no cache.
     pub(crate) fn layer_store(&self) -> Result<LayerStore, Failure> {
         let settings = self.config.store();

@@ -12,8 +12,9 @@ use super::failure::Failure;
 use super::output;
 use super::progress::Progress;
 use ohoci_compose::Observer;
-use ohoci_compose::copy::{Job, copy};
-use ohoci_image::Platform;
+use ohoci_compose::copy::{CopyReport, Job, copy};
+use ohoci_compose::copy_tags::{TagsJob, copy_tags};
+use ohoci_image::{Platform, Reference};
 
 /// Copy an image or index between registries, layouts and archives.
 ///
@@ -34,6 +35,15 @@ pub struct Arguments {
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Option<Platform>,
 
+    /// Copy every tag of the repository SRC to the same tag of DST, a repository or oci:DIR
+    #[arg(long, conflicts_with = "tag")]
+    pub all_tags: bool,
+
+    /// Copy the tags of the repository SRC that match this pattern, such as `v1.*`, to the same tags of DST;
+    /// repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub tag: Vec<glob::Pattern>,
+
     /// Copy what is about the image as well: signatures, bills of materials and other manifests that
     /// name it, or an image that it lists, as their subject
     #[arg(long)]
@@ -53,6 +63,9 @@ pub(super) async fn run(
     arguments: &Arguments,
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
+    if arguments.all_tags || !arguments.tag.is_empty() {
+        return Box::pin(tags(arguments, registry)).await;
+    }
     let context = Context::open(registry)?;
     let job = Job {
         from: arguments.from.parse()?,
@@ -73,15 +86,10 @@ pub(super) async fn run(
     progress.end();
     context.show_server_warnings();
     let report = outcome?;
-    for warning in &report.warnings {
-        output::warning(warning);
-    }
     if let Some(path) = &arguments.output.digest_file {
         output::digest_file(path, &report.digest)?;
     }
-    if arguments.output.format == Format::Text {
-        report.made.iter().for_each(|made| output::note(made));
-    }
+    tell(&report, arguments.output.format);
     match arguments.output.format {
         Format::Json => output::json(&report)?,
         Format::Text => output::references(&report.references)?,
@@ -90,4 +98,78 @@ pub(super) async fn run(
         output::note(&compose::cost(&report.cost));
     }
     Ok(exit_code::DONE)
+}
+
+/// Copies tags of a repository.
+async fn tags(arguments: &Arguments, registry: &RegistryArguments) -> Result<u8, Failure> {
+    let untagged = |text: &String| -> Result<Reference, Failure> {
+        let reference: Reference = text.parse()?;
+        let has_tag = match &reference {
+            Reference::Registry(named) => named.tag().is_some() || named.digest().is_some(),
+            Reference::Layout { tag, .. } => tag.is_some(),
+            _ => false,
+        };
+        match has_tag {
+            true => Err(Failure::usage(format!(
+                "{text} names one image, and --all-tags and --tag are for repositories"
+            ))),
+            false => Ok(reference),
+        }
+    };
+    let Reference::Registry(from) = untagged(&arguments.from)? else {
+        return Err(Failure::usage(format!(
+            "{} is no repository in a registry, and --all-tags and --tag are for those",
+            arguments.from
+        )));
+    };
+    if arguments.output.digest_file.is_some() {
+        return Err(Failure::usage(
+            "--digest-file is for one image, not for several tags",
+        ));
+    }
+    let context = Context::open(registry)?;
+    let job = TagsJob {
+        from,
+        to: arguments
+            .to
+            .iter()
+            .map(untagged)
+            .collect::<Result<_, _>>()?,
+        patterns: arguments.tag.clone(),
+        platform: arguments.platform.clone(),
+        no_upload: arguments.no_upload,
+        referrers: arguments.referrers,
+        work_dir: context.work_dir.clone(),
+    };
+    let progress = Progress::start();
+    let observer: Arc<dyn Observer> = Arc::clone(&progress) as _;
+    let outcome = Box::pin(copy_tags(&job, &context.resolver, &observer)).await;
+    context.resolver.close().await;
+    progress.end();
+    context.show_server_warnings();
+    let reports = outcome?;
+    for report in &reports {
+        tell(report, arguments.output.format);
+    }
+    match arguments.output.format {
+        Format::Json => output::json(&reports)?,
+        Format::Text => output::references(reports.iter().flat_map(|report| &report.references))?,
+    }
+    if arguments.output.stats
+        && let Some(last) = reports.last()
+    {
+        // The numbers are those of the client, and so of all copies.
+        output::note(&compose::cost(&last.cost));
+    }
+    Ok(exit_code::DONE)
+}
+
+/// Says what deserves a second look, and what was made on the way.
+fn tell(report: &CopyReport, format: Format) {
+    for warning in &report.warnings {
+        output::warning(warning);
+    }
+    if format == Format::Text {
+        report.made.iter().for_each(|made| output::note(made));
+    }
 }

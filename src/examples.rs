@@ -43,13 +43,16 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "ohoci check registry.example/image:1 --contract v1",
         ],
     ),
+    ("doctor", &["ohoci doctor registry.example"]),
     (
         "copy",
         &[
             "ohoci copy debian:12 registry.example/debian:12",
             "ohoci copy --platform linux/amd64 debian:12 docker-archive:debian.tar",
+            "ohoci copy --tag 'v1.*' registry.example/app registry.example/mirror/app",
         ],
     ),
+    ("export", &["ohoci export debian:12 - | tar -t"]),
     (
         "run",
         &[

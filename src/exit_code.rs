@@ -60,6 +60,7 @@ pub fn of(command: &str) -> Vec<(&'static str, &'static str)> {
         });
         codes.extend(match command {
             "check" => Some(("4", "The base will not do.")),
+            "doctor" => Some(("4", "Something is lacking.")),
             "outdated" => Some(("4", "Something has moved since.")),
             "verify" => Some(("4", "The image is not what its recorded inputs give.")),
             "deps audit" => Some(("4", "Something was found that does not hold on every base.")),

@@ -12,8 +12,10 @@ pub mod copy;
 pub mod delete;
 pub mod deps;
 pub mod digest;
+pub mod doctor;
 mod examples;
 pub mod exit_code;
+pub mod export;
 pub mod failure;
 mod guess;
 mod habits;
@@ -83,7 +85,9 @@ enum Command {
     Rebase(rebase::Arguments),
     Verify(verify::Arguments),
     Check(check::Arguments),
+    Doctor(doctor::Arguments),
     Copy(copy::Arguments),
+    Export(export::Arguments),
     Run(Box<run::Arguments>),
     Reset(reset::Arguments),
     Tags(Box<tags::Arguments>),
@@ -117,6 +121,7 @@ impl Command {
             }
             Self::Inspect(arguments) => vec![arguments.reference.clone()],
             Self::Digest(arguments) => vec![arguments.reference.clone()],
+            Self::Export(arguments) => vec![arguments.reference.clone()],
             Self::Verify(arguments) => vec![arguments.reference.clone()],
             Self::Outdated(arguments) => arguments.references.clone(),
             Self::Rebase(arguments) => {
@@ -234,7 +239,9 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Rebase(arguments) => Box::pin(rebase::run(&arguments, &registry)).await,
         Command::Verify(arguments) => Box::pin(verify::run(&arguments, &registry)).await,
         Command::Check(arguments) => Box::pin(check::run(&arguments, &registry)).await,
+        Command::Doctor(arguments) => Box::pin(doctor::run(&arguments, &registry)).await,
         Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,
+        Command::Export(arguments) => Box::pin(export::run(&arguments, &registry)).await,
         Command::Run(arguments) => Box::pin(run::run(&arguments, &registry)).await,
         Command::Reset(arguments) => Box::pin(reset::run(&arguments, &registry)).await,
         Command::Tags(arguments) => tags::run(&arguments),

@@ -24,6 +24,10 @@ mod copy;
 #[cfg(test)]
 mod deps;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
+mod export;
+#[cfg(test)]
 mod fit;
 #[cfg(test)]
 mod foreign_bytes;

@@ -20,7 +20,9 @@ __all__ = [
     "CopyReport",
     "Deletion",
     "DigestReport",
+    "DoctorReport",
     "FailedTest",
+    "Finding",
     "Fitted",
     "ImageDifference",
     "ImageResult",
@@ -321,12 +323,38 @@ class DigestReport:
 
 
 @dataclass(frozen=True)
+class DoctorReport:
+    """What `ohoci doctor` prints with --format json."""
+    version: str
+    """What `ohoci --version` says."""
+    lacking: int
+    """How many things are lacking."""
+    findings: List["Finding"]
+    """What was looked at."""
+
+
+@dataclass(frozen=True)
 class FailedTest:
     """A test whose result is not the one hoped for."""
     kind: str
     """FAIL_TO_PASS or PASS_TO_PASS."""
     test: str
     """The test."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+    area: Literal["sandbox", "packages", "registries", "disk"]
+    """What it belongs to."""
+    name: str
+    """What it is called."""
+    state: Literal["fine", "lacking", "known"]
+    """How it is."""
+    what: str
+    """In words."""
+    mend: Optional[str] = field(default=None)
+    """The command or setting that mends it."""
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,10 @@ pub struct PatchArguments {
     #[arg(long, value_name = "KEY=VALUE")]
     pub label: Vec<String>,
 
+    /// Remove a label; repeatable
+    #[arg(long, value_name = "KEY", hide_short_help = true)]
+    pub unset_label: Vec<String>,
+
     /// Set a manifest annotation; makes the image an OCI image; repeatable
     #[arg(long, value_name = "KEY=VALUE", hide_short_help = true)]
     pub annotation: Vec<String>,
@@ -249,4 +253,41 @@ pub struct PatchArguments {
     /// Set the signal that stops the container
     #[arg(long, value_name = "SIGNAL", hide_short_help = true)]
     pub stop_signal: Option<String>,
+
+    /// Remove a declared port, or `all`; repeatable
+    #[arg(
+        long,
+        value_name = "PORT|all",
+        alias = "unset-port",
+        hide_short_help = true
+    )]
+    pub unset_expose: Vec<String>,
+
+    /// Remove a declared volume, or `all`; repeatable
+    #[arg(long, value_name = "PATH|all", hide_short_help = true)]
+    pub unset_volume: Vec<String>,
+
+    /// Remove Docker's health check
+    #[arg(long, hide_short_help = true)]
+    pub unset_healthcheck: bool,
+
+    /// Remove the entrypoint, and with it the command
+    #[arg(long, conflicts_with = "entrypoint", hide_short_help = true)]
+    pub unset_entrypoint: bool,
+
+    /// Remove the command
+    #[arg(long, conflicts_with = "cmd", hide_short_help = true)]
+    pub unset_cmd: bool,
+
+    /// Remove the user: the image starts as root
+    #[arg(long, conflicts_with = "user", hide_short_help = true)]
+    pub unset_user: bool,
+
+    /// Remove the working directory: the image starts in /
+    #[arg(long, conflicts_with = "workdir", hide_short_help = true)]
+    pub unset_workdir: bool,
+
+    /// Remove the signal that stops the container
+    #[arg(long, conflicts_with = "stop_signal", hide_short_help = true)]
+    pub unset_stop_signal: bool,
 }

@@ -3,7 +3,7 @@
 use super::arguments::PatchArguments;
 use crate::failure::Failure;
 use crate::output;
-use ohoci_image::config_patch::ConfigPatch;
+use ohoci_image::config_patch::{ConfigPatch, Setting, Unset};
 use ohoci_image::env;
 
 /// The patch that the flags ask for.
@@ -32,12 +32,51 @@ pub(super) fn patch(arguments: &PatchArguments) -> Result<ConfigPatch, Failure> 
         let (key, value) = key_value("--label", text)?;
         patch.labels.insert(key, Some(value));
     }
-    patch.entrypoint = words("--entrypoint", arguments.entrypoint.as_deref())?;
-    patch.cmd = words("--cmd", arguments.cmd.as_deref())?;
+    for key in &arguments.unset_label {
+        if patch.labels.insert(key.clone(), None).flatten().is_some() {
+            return Err(Failure::usage(format!(
+                "--unset-label {key}: --label sets it"
+            )));
+        }
+    }
+    patch.entrypoint = match arguments.unset_entrypoint {
+        true => Some(Vec::new()),
+        false => words("--entrypoint", arguments.entrypoint.as_deref())?,
+    };
+    patch.cmd = match arguments.unset_cmd {
+        true => Some(Vec::new()),
+        false => words("--cmd", arguments.cmd.as_deref())?,
+    };
+    patch.unset = unset(arguments);
     patch
         .check()
         .map_err(|error| Failure::usage(error.to_string()))?;
     Ok(patch)
+}
+
+/// What the flags take away of the base's settings.
+fn unset(arguments: &PatchArguments) -> Unset {
+    let is_all = |name: &String| name == "all";
+    let some = |names: &[String]| names.iter().filter(|name| !is_all(name)).cloned().collect();
+    let settings = [
+        (
+            Setting::ExposedPorts,
+            arguments.unset_expose.iter().any(is_all),
+        ),
+        (Setting::Volumes, arguments.unset_volume.iter().any(is_all)),
+        (Setting::Healthcheck, arguments.unset_healthcheck),
+        (Setting::User, arguments.unset_user),
+        (Setting::WorkingDir, arguments.unset_workdir),
+        (Setting::StopSignal, arguments.unset_stop_signal),
+    ];
+    Unset {
+        ports: some(&arguments.unset_expose),
+        volumes: some(&arguments.unset_volume),
+        settings: settings
+            .into_iter()
+            .filter_map(|(setting, is_wanted)| is_wanted.then_some(setting))
+            .collect(),
+    }
 }
 
 /// Refuses what can only be meant to be expanded, and says so of what may be: a runtime hands an

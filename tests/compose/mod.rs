@@ -24,3 +24,5 @@ mod same_bytes;
 mod streaming;
 #[cfg(test)]
 mod tags;
+#[cfg(test)]
+mod unset;

@@ -2,6 +2,7 @@
 
 mod full_disk;
 mod referrers;
+mod tags;
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 /// Commands whose documents have a schema, by the words that come first, and what it is called.
-const COMMANDS: [(&[&str], &str); 13] = [
+const COMMANDS: [(&[&str], &str); 14] = [
     (&["compose"], "compose"),
     (&["rebase"], "compose"),
     (&["batch"], "batch"),
@@ -23,6 +23,7 @@ const COMMANDS: [(&[&str], &str); 13] = [
     (&["delete"], "delete"),
     (&["outdated"], "outdated"),
     (&["verify"], "verify"),
+    (&["doctor"], "doctor"),
     (&["swebench", "run-evaluation"], "swebench-run-evaluation"),
 ];
 
@@ -78,6 +79,11 @@ pub(crate) fn check<A: AsRef<OsStr>>(arguments: &[A], stdout: &str) {
         .find(|(command, _)| words.starts_with(command));
     let (true, Some((_, name))) = (wants_json, command) else {
         return;
+    };
+    let is_of_tags = words.contains(&"--all-tags") || words.contains(&"--tag");
+    let name = match *name {
+        "copy" if is_of_tags => "copy-tags",
+        name => name,
     };
     if stdout.trim().is_empty() {
         return;
