@@ -86,6 +86,7 @@ working_dir = "/work"
 exposed_ports = ["8080", "53/udp"]
 volumes = ["/data"]
 stop_signal = "SIGRTMIN+3"
+unset = { ports = ["80"], volumes = ["/old"], settings = ["Healthcheck"] }
 [patch.env]
 PATH = "/openhands/bin:${PATH}"
 [patch.labels]
