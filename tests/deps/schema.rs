@@ -302,7 +302,8 @@ fn the_schema_accepts_what_ohoci_accepts_and_refuses_what_it_refuses() {
             let loaded = desk.load(&toml::to_string(&written(&document)).unwrap());
             let valid = validator.is_valid(&document);
             // Serde takes a list for a table, and none of a patch's fields has to be there.
-            if ["/patch set to []", "/rootfs set to []"].contains(&what.as_str()) {
+            let lists = ["/patch", "/patch/unset", "/rootfs"].map(|at| format!("{at} set to []"));
+            if lists.contains(&what) {
                 continue;
             }
             let refused_by_content = loaded.is_err() && valid;
