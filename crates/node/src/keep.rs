@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
+use ohoci_compose::Event;
 use ohoci_compose::compose::ImageLayer;
 use ohoci_image::Digest;
 use ohoci_layer::limits::Budget;
@@ -79,6 +80,9 @@ async fn one(
         Asked::There(held) => return Ok((layer.diff_id, held, false)),
         Asked::Missing(making) => making,
     };
+    let observer = store.observer();
+    observer.event(&Event::Step(format!("unpacking {}", short(&layer.diff_id))));
+    observer.event(&Event::Expect(layer.size));
     let _turn = turns
         .acquire()
         .await
@@ -90,6 +94,11 @@ async fn one(
     let failure: Arc<Mutex<Option<BodyError>>> = Arc::default();
     let slot = Arc::clone(&failure);
     let stream = stream.inspect_err(move |error| *slot.lock() = Some(error.clone()));
+    let observer = Arc::clone(observer);
+    let stream = stream.inspect_ok(move |bytes| {
+        let moved = u64::try_from(bytes.len()).unwrap_or_default();
+        observer.event(&Event::Moved(moved));
+    });
     let reader = SyncIoBridge::new(StreamReader::new(stream));
     // A thread cannot be dropped like a future: it is told to stop, and cleans up itself.
     let wanted = Wanted(Arc::new(AtomicBool::new(true)));
@@ -110,6 +119,11 @@ async fn one(
             Err(failure.into_error(&format!("{what}: layer {}", layer.diff_id)))
         }
     }
+}
+
+/// The start of a digest, for people.
+fn short(digest: &Digest) -> String {
+    digest.to_string().chars().take(19).collect()
 }
 
 /// Says that the layer is not wanted any more, when it is dropped.

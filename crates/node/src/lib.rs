@@ -16,6 +16,7 @@
 
 mod adjust;
 mod failure;
+mod fitness;
 mod index;
 mod keep;
 mod lock;

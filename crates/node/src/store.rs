@@ -2,16 +2,22 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use ohoci_compose::{Observer, Unwatched};
 use ohoci_image::Digest;
 use ohoci_sandbox::{RemovedDirectory, private_in};
 
+use super::fitness;
 use super::lock::{Hold, Lock};
 use super::record::Record;
 
 /// How long to wait before looking again whether another process is done with a layer.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Where something lies until it is whole.
+const UNFINISHED: &str = "unfinished";
 
 /// The file that says where overlays are mounted.
 const OVERLAYS: &str = "overlays";
@@ -24,6 +30,7 @@ const OVERLAYS: &str = "overlays";
 pub struct LayerStore {
     root: PathBuf,
     most_bytes: Option<u64>,
+    observer: Arc<dyn Observer>,
 }
 
 /// Why a store cannot be used.
@@ -99,18 +106,21 @@ impl LayerStore {
     /// Opens the store in a directory, which is made if it is missing.
     ///
     /// # Errors
-    /// When it cannot be made or belongs to another user.
+    /// When it cannot be made, belongs to another user, or lies in a file system that cannot keep what
+    /// layers need.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let opened = private_in(directory).and_then(|root| {
-            for name in ["locks", "unfinished"]
+            for name in ["locks", UNFINISHED]
                 .into_iter()
                 .chain(Kind::ALL.map(Kind::directory))
             {
                 fs_err::create_dir_all(root.join(name))?;
             }
+            fitness::check(&root, &root.join(UNFINISHED))?;
             Ok(Self {
                 root,
                 most_bytes: None,
+                observer: Arc::new(Unwatched),
             })
         });
         opened.map_err(|error| StoreError {
@@ -124,6 +134,17 @@ impl LayerStore {
     #[must_use]
     pub fn limited_to(self, most_bytes: Option<u64>) -> Self {
         Self { most_bytes, ..self }
+    }
+
+    /// The same, telling an observer how many bytes of layers are to be read, and how many have been.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// Who is told of unpacking.
+    pub(crate) fn observer(&self) -> &Arc<dyn Observer> {
+        &self.observer
     }
 
     /// The most bytes that stay.
@@ -155,7 +176,14 @@ impl LayerStore {
 
     /// A directory in which something can be made.
     pub(crate) fn unfinished(&self) -> io::Result<RemovedDirectory> {
-        RemovedDirectory::create_in(&self.root.join("unfinished"))
+        RemovedDirectory::create_in(&self.scratch())
+    }
+
+    /// Where something can be made in the store's file system that has no place in it. What is left
+    /// there is removed.
+    #[must_use]
+    pub fn scratch(&self) -> PathBuf {
+        self.root.join(UNFINISHED)
     }
 
     /// Looks for something, and if it is missing takes the right to make it. `None` while another

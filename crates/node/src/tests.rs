@@ -85,6 +85,7 @@ fn image_layers(layers: &[Vec<u8>]) -> Vec<ImageLayer> {
         .map(|tar| ImageLayer {
             diff_id: Digest::of(tar),
             body: Arc::new(Bytes::from(tar.clone())),
+            size: u64::try_from(tar.len()).unwrap(),
         })
         .collect()
 }
@@ -400,6 +401,7 @@ fn layers_that_are_not_what_they_should_be_leave_nothing() {
     let lying = ImageLayer {
         diff_id: Digest::of(b"other"),
         body: Arc::new(Bytes::from(good[0].clone())),
+        size: 0,
     };
     let error = runtime
         .block_on(keep(&store, vec![lying], "cannot unpack"))

@@ -123,6 +123,7 @@ impl FoundImage {
             .map(|(layer, diff_id)| ImageLayer {
                 diff_id: diff_id.clone(),
                 body: self.source.blob(layer),
+                size: layer.size,
             });
         Ok(layers.collect())
     }

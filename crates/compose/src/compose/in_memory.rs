@@ -21,6 +21,8 @@ pub struct ImageLayer {
     pub diff_id: Digest,
     /// The blob.
     pub body: Arc<dyn Body>,
+    /// Its size in bytes, as the manifest says.
+    pub size: u64,
 }
 
 /// An image of one platform that is in no place.
@@ -70,6 +72,7 @@ pub async fn in_memory(
         Ok::<_, Error>(ImageLayer {
             diff_id: layer.diff_id.clone(),
             body: need.body,
+            size: layer.descriptor.size,
         })
     });
     Ok(InMemory {
