@@ -85,6 +85,8 @@ enum Bench {
     Deps(bench::deps::Arguments),
     /// Let Docker pull images that were composed with the deps layer at the bottom and at the top.
     Pull(bench::pull::Arguments),
+    /// Run images the first time, when they are known, and on known layers, beside other tools.
+    Run(bench::run::Arguments),
     /// Build images of SWE-bench's instances, evaluate them, and plan a dataset.
     Swebench(bench::swebench::Arguments),
 }
@@ -113,6 +115,7 @@ fn main() -> ExitCode {
         Task::Bench(Bench::Batch(arguments)) => bench::batch::run(arguments),
         Task::Bench(Bench::Deps(arguments)) => bench::deps::run(arguments),
         Task::Bench(Bench::Pull(arguments)) => bench::pull::run(arguments),
+        Task::Bench(Bench::Run(arguments)) => bench::run::run(arguments),
         Task::Bench(Bench::Swebench(arguments)) => bench::swebench::run(arguments),
         Task::Matrix(arguments) => matrix::run(arguments),
         Task::Parsers(arguments) => parsers::run(arguments),

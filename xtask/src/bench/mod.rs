@@ -4,6 +4,7 @@
 //! * [`batch`]: hundreds of images, and what the registry sustains (`replay`).
 //! * [`pull`]: what the position of the shared layer costs a node that pulls.
 //! * [`deps`]: how long deps images take to build; `deps_docker`: and the same packages by Docker.
+//! * [`run`]: images that run, the first time and later.
 //! * [`swebench`]: SWE-bench's images and evaluations; `swebench_docker`: and the same by Docker.
 //! * `inputs`: the images and the layer that every tool gets.
 //! * `tools`: what each tool is told to do.
@@ -20,6 +21,7 @@ mod inputs;
 mod process;
 pub(crate) mod pull;
 mod replay;
+pub(crate) mod run;
 pub(crate) mod swebench;
 mod swebench_docker;
 mod table;

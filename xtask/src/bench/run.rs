@@ -1,0 +1,522 @@
+//! Running images: the first time, when they are known, on layers that are known, and going back.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use tempfile::TempDir;
+
+use super::table::bytes;
+use super::tools::{self, at_home};
+use crate::command::{find, output};
+
+/// Run images with ohoci, and with every other tool that starts on this machine.
+///
+/// One image for all: a busybox, and a layer of each directory that is named. Whatever cannot be
+/// measured here is named with the reason. The median of the runs is given, with the least and the most.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// How many runs of what takes milliseconds.
+    #[arg(long, default_value_t = 30)]
+    runs: usize,
+    /// How many runs of what unpacks.
+    #[arg(long, default_value_t = 3)]
+    first: usize,
+    /// A directory that a layer is made of; repeatable.
+    #[arg(long, default_values = ["/usr/share", "/usr/lib"])]
+    layer: Vec<PathBuf>,
+    /// How many images share these layers, for what they take on the disk.
+    #[arg(long, default_value_t = 10)]
+    images: usize,
+    /// The binary to run with; without it, a release build is made.
+    #[arg(long)]
+    ohoci: Option<PathBuf>,
+    /// Write the table to this file as well.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// One line of the table.
+struct Line {
+    figure: &'static str,
+    tool: String,
+    times: Vec<Duration>,
+}
+
+struct Bench<'a> {
+    arguments: &'a Arguments,
+    ohoci: PathBuf,
+    work: &'a Path,
+    lines: Vec<Line>,
+    notes: Vec<String>,
+}
+
+const FIRST: &str = "first run of an unknown image";
+const KNOWN: &str = "known image to the end of `true`";
+const RESET: &str = "reset of a sandbox with nothing written";
+const NEW: &str = "new image on known layers";
+const TEARDOWN: &str = "from a program's last word to the end";
+
+/// Measures and prints the table.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.runs == 0 || arguments.first == 0 {
+        bail!("--runs and --first must be at least 1");
+    }
+    let work = TempDir::with_prefix("bench-")?;
+    let mut bench = Bench {
+        arguments,
+        ohoci: tools::ohoci_program(arguments.ohoci.as_deref())?,
+        work: work.path(),
+        lines: Vec::new(),
+        notes: Vec::new(),
+    };
+    bench.make_image()?;
+    bench.first()?;
+    bench.known()?;
+    bench.others_known()?;
+    bench.reset_and_teardown()?;
+    let disk = bench.new_images()?;
+    bench.count_calls();
+    let text = bench.table(&disk);
+    println!("{text}");
+    if let Some(out) = &arguments.out {
+        fs_err::write(out, text)?;
+    }
+    Ok(())
+}
+
+impl Bench<'_> {
+    fn ohoci(&self) -> Command {
+        let mut command = at_home(&self.ohoci, self.work);
+        command.env("TMPDIR", self.work);
+        command
+    }
+
+    /// The image `oci:image:big`.
+    fn make_image(&self) -> Result<()> {
+        let busybox = find("busybox").context("busybox-static is not installed")?;
+        fs_err::create_dir_all(self.work.join("bin"))?;
+        for name in ["busybox", "sh", "true", "dd"] {
+            fs_err::copy(&busybox, self.work.join("bin").join(name))?;
+        }
+        let mut compose = self.ohoci();
+        compose.args(["compose", "--base", "scratch", "--env", "PATH=/bin"]);
+        compose.args(["--layer", "bin:/bin"]);
+        for directory in &self.arguments.layer {
+            let path = directory.display();
+            compose.args(["--layer", &format!("{path}:{path}")]);
+        }
+        output(compose.args(["--push", "oci:image:big"])).map(drop)
+    }
+
+    /// Times one run.
+    fn time(&mut self, figure: &'static str, tool: &str, command: &mut Command) -> Result<()> {
+        let started = Instant::now();
+        output(command)?;
+        self.add(figure, tool, started.elapsed());
+        Ok(())
+    }
+
+    fn add(&mut self, figure: &'static str, tool: &str, time: Duration) {
+        let line = self
+            .lines
+            .iter_mut()
+            .find(|line| line.figure == figure && line.tool == tool);
+        match line {
+            Some(line) => line.times.push(time),
+            None => self.lines.push(Line {
+                figure,
+                tool: tool.to_owned(),
+                times: vec![time],
+            }),
+        }
+    }
+
+    fn missing(&mut self, tool: &str, why: &str) {
+        let why = why.lines().next().unwrap_or_default();
+        self.notes.push(format!("not measured: {tool}: {why}"));
+    }
+
+    fn first(&mut self) -> Result<()> {
+        let umoci = find("umoci");
+        if umoci.is_none() {
+            self.missing("umoci unpack", "it is not installed");
+        }
+        let podman = self.podman();
+        let as_root = is_root()?;
+        for _ in 0..self.arguments.first {
+            output(self.ohoci().args(["store", "prune", "--all"]))?;
+            let mut run = self.ohoci();
+            self.time(
+                FIRST,
+                "ohoci run",
+                run.args(["run", "oci:image:big", "true"]),
+            )?;
+            if let Some(umoci) = &umoci {
+                let bundle = self.work.join("bundle");
+                remove(&bundle)?;
+                let mut unpack = at_home(umoci, self.work);
+                unpack.arg("unpack");
+                if !as_root {
+                    unpack.arg("--rootless");
+                }
+                unpack.args(["--image", "image:big", "bundle"]);
+                self.time(FIRST, "umoci unpack", &mut unpack)?;
+            }
+            let plain = self.work.join("plain");
+            remove(&plain)?;
+            fs_err::create_dir(&plain)?;
+            let started = Instant::now();
+            for blob in self.layers()? {
+                output(
+                    Command::new("tar")
+                        .arg("-C")
+                        .arg(&plain)
+                        .arg("-xzf")
+                        .arg(blob),
+                )?;
+            }
+            self.add(FIRST, "tar -xzf, in turn", started.elapsed());
+            if let Some(podman) = &podman {
+                output(podman_command(podman, self.work).args(["rmi", "--all", "--force"]))?;
+                let mut run = podman_command(podman, self.work);
+                run.args(["run", "--rm", "--network", "none", "oci:image:big", "true"]);
+                self.time(FIRST, "podman run", &mut run)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// podman, where it runs anything here.
+    fn podman(&mut self) -> Option<PathBuf> {
+        let Some(podman) = find("podman") else {
+            self.missing("podman", "it is not installed");
+            return None;
+        };
+        let mut run = podman_command(&podman, self.work);
+        run.args(["run", "--rm", "--network", "none", "oci:image:big", "true"]);
+        match output(&mut run) {
+            Ok(_) => Some(podman),
+            Err(error) => {
+                self.missing("podman", &format!("it does not start here: {error:#}"));
+                None
+            }
+        }
+    }
+
+    /// The layers' files, lowest first.
+    fn layers(&self) -> Result<Vec<PathBuf>> {
+        let inspected =
+            output(
+                self.ohoci()
+                    .args(["inspect", "oci:image:big", "--format", "json"]),
+            )?;
+        let document: serde_json::Value = serde_json::from_str(&inspected)?;
+        let layers = document["layers"]
+            .as_array()
+            .context("inspect lists no layers")?;
+        let blob = |layer: &serde_json::Value| {
+            let digest = layer["digest"].as_str()?.strip_prefix("sha256:")?;
+            Some(self.work.join("image/blobs/sha256").join(digest))
+        };
+        layers
+            .iter()
+            .map(|layer| blob(layer).context("a layer without a digest"))
+            .collect()
+    }
+
+    fn known(&mut self) -> Result<()> {
+        for _ in 0..self.arguments.runs {
+            let mut run = self.ohoci();
+            self.time(
+                KNOWN,
+                "ohoci run",
+                run.args(["run", "oci:image:big", "true"]),
+            )?;
+            let mut run = self.ohoci();
+            run.args(["run", "--keep", "kept", "oci:image:big", "true"]);
+            self.time(KNOWN, "ohoci run --keep", &mut run)?;
+        }
+        Ok(())
+    }
+
+    /// Other tools on a root file system that was unpacked before.
+    fn others_known(&mut self) -> Result<()> {
+        let plain = self.work.join("plain");
+        fs_err::create_dir_all(plain.join("proc"))?;
+        fs_err::create_dir_all(plain.join("dev"))?;
+        let mut ways: Vec<(String, Box<dyn Fn() -> Command>)> = Vec::new();
+        if let Some(bwrap) = find("bwrap") {
+            let plain = plain.clone();
+            ways.push((
+                "bwrap on an unpacked root".to_owned(),
+                Box::new(move || {
+                    let mut command = Command::new(&bwrap);
+                    command.args(["--unshare-all", "--bind"]).arg(&plain);
+                    command.args(["/", "--proc", "/proc", "--dev", "/dev", "/bin/true"]);
+                    command
+                }),
+            ));
+        }
+        {
+            let plain = plain.clone();
+            ways.push((
+                "unshare + chroot on an unpacked root".to_owned(),
+                Box::new(move || {
+                    let mut command = Command::new("unshare");
+                    command.args(["--user", "--map-root-user", "--mount", "--pid", "--fork"]);
+                    command.arg("chroot").arg(&plain).arg("/bin/true");
+                    command
+                }),
+            ));
+        }
+        for runtime in ["crun", "runc"] {
+            let Some(program) = find(runtime) else {
+                self.missing(runtime, "it is not installed");
+                continue;
+            };
+            let bundle = self.work.join(format!("{runtime}-bundle"));
+            self.make_bundle(&bundle, &plain)?;
+            let state = self.work.join(format!("{runtime}-state"));
+            ways.push((
+                format!("{runtime} run on an unpacked bundle"),
+                Box::new(move || {
+                    let mut command = Command::new(&program);
+                    command.arg("--root").arg(&state);
+                    command.args(["run", "--bundle"]).arg(&bundle).arg("bench");
+                    command
+                }),
+            ));
+        }
+        if let Some(podman) = self.podman() {
+            let work = self.work.to_owned();
+            ways.push((
+                "podman run".to_owned(),
+                Box::new(move || {
+                    let mut command = podman_command(&podman, &work);
+                    command.args(["run", "--rm", "--network", "none", "oci:image:big", "true"]);
+                    command
+                }),
+            ));
+        }
+        for (name, way) in ways {
+            if let Err(error) = output(&mut way()) {
+                self.missing(&name, &format!("it does not start here: {error:#}"));
+                continue;
+            }
+            for _ in 0..self.arguments.runs {
+                self.time(KNOWN, &name, &mut way())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A bundle as the runtime specification has it, on a root file system that is there.
+    fn make_bundle(&self, bundle: &Path, root: &Path) -> Result<()> {
+        fs_err::create_dir_all(bundle)?;
+        let as_root = is_root()?;
+        let mut namespaces = vec!["mount", "pid", "ipc", "uts", "network"];
+        if !as_root {
+            namespaces.push("user");
+        }
+        let namespaces: Vec<_> = namespaces
+            .into_iter()
+            .map(|kind| serde_json::json!({"type": kind}))
+            .collect();
+        let mut linux = serde_json::json!({"namespaces": namespaces});
+        if !as_root {
+            let status = fs_err::metadata("/proc/self")?;
+            let (user, group) = {
+                use std::os::unix::fs::MetadataExt as _;
+                (status.uid(), status.gid())
+            };
+            linux["uidMappings"] =
+                serde_json::json!([{"containerID": 0, "hostID": user, "size": 1}]);
+            linux["gidMappings"] =
+                serde_json::json!([{"containerID": 0, "hostID": group, "size": 1}]);
+        }
+        let config = serde_json::json!({
+            "ociVersion": "1.0.2",
+            "process": {
+                "terminal": false,
+                "user": {"uid": 0, "gid": 0},
+                "args": ["/bin/true"],
+                "env": ["PATH=/bin"],
+                "cwd": "/",
+            },
+            "root": {"path": root, "readonly": false},
+            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+            "linux": linux,
+        });
+        Ok(fs_err::write(
+            bundle.join("config.json"),
+            config.to_string(),
+        )?)
+    }
+
+    fn reset_and_teardown(&mut self) -> Result<()> {
+        for _ in 0..self.arguments.runs {
+            output(
+                self.ohoci()
+                    .args(["run", "--keep", "kept", "oci:image:big", "true"]),
+            )?;
+            let mut reset = self.ohoci();
+            self.time(RESET, "ohoci reset", reset.args(["reset", "kept"]))?;
+            let mut child = self
+                .ohoci()
+                .args(["run", "oci:image:big", "sh", "-c"])
+                .arg("dd if=/dev/zero of=/file bs=1048576 count=50 2>/dev/null; echo done")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .spawn()?;
+            let mut word = [0; 5];
+            let mut said = child.stdout.take().context("no output")?;
+            said.read_exact(&mut word)?;
+            let started = Instant::now();
+            if !child.wait()?.success() {
+                bail!("ohoci run ended badly");
+            }
+            self.add(TEARDOWN, "ohoci run that wrote 50 MB", started.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Images that share all but a small layer, and what they take on the disk.
+    fn new_images(&mut self) -> Result<String> {
+        for number in 0..self.arguments.images {
+            let own = self.work.join("own");
+            fs_err::create_dir_all(&own)?;
+            fs_err::write(own.join("number"), number.to_string())?;
+            let target = format!("oci:image:{number}");
+            let mut compose = self.ohoci();
+            compose.args(["compose", "--base", "oci:image:big", "--layer", "own:/own"]);
+            output(compose.args(["--push", &target]))?;
+            let mut run = self.ohoci();
+            self.time(NEW, "ohoci run", run.args(["run", &target, "true"]))?;
+        }
+        let usage = output(self.ohoci().args(["store", "usage", "--format", "json"]))?;
+        let usage: serde_json::Value = serde_json::from_str(&usage)?;
+        let kept = usage["bytes"].as_u64().context("usage says no bytes")?;
+        let plain = disk_of(&self.work.join("plain"))?;
+        Ok(format!(
+            "{} images that share {} layers: {} in the store, {} unpacked once by tar ({:.2} times that).",
+            self.arguments.images,
+            self.layers()?.len(),
+            bytes(kept),
+            bytes(plain),
+            kept as f64 / plain.max(1) as f64,
+        ))
+    }
+
+    /// How many calls of the kernel a run of a known image takes, all processes together.
+    fn count_calls(&mut self) {
+        let Some(strace) = find("strace") else {
+            return self.missing("calls of the kernel", "strace is not installed");
+        };
+        let mut command = at_home(&strace, self.work);
+        command.env("TMPDIR", self.work);
+        command.args(["-f", "-c", "-o", "calls"]).arg(&self.ohoci);
+        let run = output(command.args(["run", "oci:image:big", "true"]));
+        let counted = run.and_then(|_| Ok(fs_err::read_to_string(self.work.join("calls"))?));
+        match counted {
+            Ok(text) => {
+                let total = text.lines().find(|line| line.trim_end().ends_with("total"));
+                let calls = total.and_then(|line| line.split_ascii_whitespace().nth(3));
+                let calls = calls.unwrap_or("an unknown number of");
+                self.notes.push(format!(
+                    "a run of a known image makes {calls} calls of the kernel"
+                ));
+            }
+            Err(error) => self.missing("calls of the kernel", &format!("{error:#}")),
+        }
+    }
+
+    fn table(&self, disk: &str) -> String {
+        let mut text =
+            "| figure | tool | median | least | most | × ohoci |\n|---|---|---:|---:|---:|---:|\n"
+                .to_owned();
+        for figure in [FIRST, KNOWN, RESET, NEW, TEARDOWN] {
+            let of = self.lines.iter().filter(|line| line.figure == figure);
+            let ours = of.clone().next().map(|line| median(&line.times));
+            for line in of {
+                let time = median(&line.times);
+                let ratio = ours.map_or(0.0, |ours| time.as_secs_f64() / ours.as_secs_f64());
+                let least = line.times.iter().min().copied().unwrap_or_default();
+                let most = line.times.iter().max().copied().unwrap_or_default();
+                let _ = writeln!(
+                    text,
+                    "| {figure} | {} | {} | {} | {} | {ratio:.1} |",
+                    line.tool,
+                    shown(time),
+                    shown(least),
+                    shown(most),
+                );
+            }
+        }
+        let _ = write!(text, "\n{disk}\n");
+        for note in &self.notes {
+            let _ = write!(text, "\n* {note}");
+        }
+        text
+    }
+}
+
+/// podman with a store of its own.
+fn podman_command(podman: &Path, work: &Path) -> Command {
+    let mut command = at_home(podman, work);
+    command.arg("--root").arg(work.join("podman-storage"));
+    command.arg("--runroot").arg(work.join("podman-run"));
+    command
+}
+
+fn is_root() -> Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    Ok(fs_err::metadata("/proc/self")?.uid() == 0)
+}
+
+fn remove(directory: &Path) -> Result<()> {
+    match directory.exists() {
+        true => Ok(fs_err::remove_dir_all(directory)?),
+        false => Ok(()),
+    }
+}
+
+/// What a directory takes on the disk, in bytes.
+fn disk_of(directory: &Path) -> Result<u64> {
+    let said = output(
+        Command::new("du")
+            .args(["-s", "--block-size=1"])
+            .arg(directory),
+    )?;
+    let number = said.split_ascii_whitespace().next().unwrap_or_default();
+    Ok(number.parse()?)
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn shown(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds >= 1.0 => format!("{seconds:.2} s"),
+        seconds => format!("{:.1} ms", seconds * 1000.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_one_in_the_middle() {
+        let times = [3, 1, 2].map(Duration::from_millis);
+        assert_eq!(shown(median(&times)), "2.0 ms");
+        assert_eq!(shown(Duration::from_millis(1500)), "1.50 s");
+    }
+}
