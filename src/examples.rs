@@ -58,8 +58,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "ohoci run debian:12 cat /etc/os-release",
             "ohoci run --mount .:/src:ro --workdir /src oci:out:latest make",
+            "ohoci run -it debian:12 bash",
         ],
     ),
+    ("sandboxes", &["ohoci sandboxes --jobs 8 --memory 2G"]),
     (
         "tags",
         &[

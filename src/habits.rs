@@ -150,15 +150,25 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ),
     (
         "run",
-        "--rm",
-        "leave it out: what ohoci run changes is gone at its end",
+        "-d",
+        "there is no daemon: leave it out, or let the shell run ohoci in the background",
     ),
-    ("run", "-i", "leave it out: standard input is passed on"),
-    ("run", "-t", "leave it out: standard input is passed on"),
-    ("run", "-it", "leave it out: standard input is passed on"),
+    (
+        "run",
+        "--detach",
+        "there is no daemon: leave it out, or let the shell run ohoci in the background",
+    ),
+    ("run", "--name", NAME),
+    ("run", "-p", PUBLISH),
+    ("run", "--publish", PUBLISH),
+    ("run", "-P", PUBLISH),
+    ("run", "--publish-all", PUBLISH),
     ("run", "--volume", "--mount SRC:DST[:ro]"),
 ];
 
+const NAME: &str =
+    "--keep NAME keeps what the program writes under a name; --hostname names the machine inside";
+const PUBLISH: &str = "no port is published: with --network host what listens inside listens on this machine, on the same port";
 const CREDENTIALS: &str = "ohoci login REGISTRY once, or --authfile FILE";
 const PASSWORD: &str =
     "--password-stdin reads it; on a command line every user of the machine would see it";

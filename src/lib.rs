@@ -32,6 +32,7 @@ pub mod progress;
 pub mod rebase;
 pub mod reset;
 pub mod run;
+pub mod sandboxes;
 pub mod serve;
 mod signals;
 pub mod store;
@@ -90,6 +91,7 @@ enum Command {
     Export(export::Arguments),
     Run(Box<run::Arguments>),
     Reset(reset::Arguments),
+    Sandboxes(sandboxes::Arguments),
     Tags(Box<tags::Arguments>),
     /// Ready-made layers from packages
     #[command(subcommand)]
@@ -207,6 +209,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         if let Command::Registry(RegistryCommand::Serve(arguments)) = &cli.command {
             return Some(serve::run(arguments).await);
         }
+        // So does a program that is given time to end by itself.
+        if matches!(&cli.command, Command::Run(arguments) if arguments.is_stopped_gently()) {
+            return Some(dispatch(cli).await);
+        }
         until_interrupted(dispatch(cli)).await
     });
     // Threads that write files remove what they leave unfinished, if they get the time; a blocked
@@ -243,6 +249,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,
         Command::Export(arguments) => Box::pin(export::run(&arguments, &registry)).await,
         Command::Run(arguments) => Box::pin(run::run(&arguments, &registry)).await,
+        Command::Sandboxes(arguments) => Box::pin(sandboxes::run(&arguments, &registry)).await,
         Command::Reset(arguments) => Box::pin(reset::run(&arguments, &registry)).await,
         Command::Tags(arguments) => tags::run(&arguments),
         Command::Deps(command) => Box::pin(deps::run(&command, &registry)).await,
@@ -257,10 +264,10 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
 }
 
 /// `None` when Ctrl-C or SIGTERM came first: the work is dropped where it stands.
-async fn until_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn until_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
     let mut signals = Signals::take();
     tokio::select! {
         outcome = work => Some(outcome),
-        () = Signals::next(&mut signals) => None,
+        _ = Signals::next(&mut signals) => None,
     }
 }

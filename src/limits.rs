@@ -52,7 +52,7 @@ pub struct LimitArguments {
 
     /// Kill what runs, and all that it started, after so many seconds; also as 30m or 2h
     /// [default: none for `run`, 1800 for an instance's tests, 7200 for each program of a build]
-    #[arg(long, short_alias = 't', value_name = "SECONDS", value_parser = time)]
+    #[arg(long, value_name = "SECONDS", value_parser = time)]
     pub timeout: Option<Asked<Duration>>,
 }
 

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::arguments::{Format, RegistryArguments};
 use super::context::Context;
 use super::failure::Failure;
-use super::run::not_kept;
 use super::{exit_code, output};
+use ohoci_run::not_kept;
 
 /// Take away what was written to a sandbox of `ohoci run --keep NAME`, so that it is as its image again.
 #[derive(Args, Clone, Debug)]
@@ -66,7 +66,7 @@ pub(super) async fn run(
                 true => store.remove_sandbox(name),
                 false => store.reset_sandbox(name),
             };
-            done.map_err(|error| not_kept(name, &error))?;
+            done.map_err(|error| Failure::from(not_kept(name, &error)))?;
         }
         Ok::<(), Failure>(())
     });

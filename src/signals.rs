@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM, which end work that is under way.
 
+use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Both signals, which no longer end the process by themselves.
@@ -19,13 +20,13 @@ impl Signals {
         })
     }
 
-    /// Waits for the next of either.
-    pub(super) async fn next(signals: &mut Option<Self>) {
+    /// Waits for the next of either, and gives which it was.
+    pub(super) async fn next(signals: &mut Option<Self>) -> Number {
         match signals {
             Some(signals) => {
                 tokio::select! {
-                    _ = signals.interrupt.recv() => {}
-                    _ = signals.terminate.recv() => {}
+                    _ = signals.interrupt.recv() => Number::INT,
+                    _ = signals.terminate.recv() => Number::TERM,
                 }
             }
             None => std::future::pending().await,

@@ -90,6 +90,8 @@ mod run;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod sandboxes;
+#[cfg(test)]
 mod schemas;
 #[cfg(test)]
 mod serve;
@@ -111,5 +113,7 @@ mod swebench_images;
 mod swebench_report;
 #[cfg(test)]
 mod tags;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod transport;

@@ -8,6 +8,7 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -18,6 +19,7 @@ use crate::limits::LimitArguments;
 use ohoci_config::text;
 use ohoci_files::regular;
 use ohoci_image::{Platform, Reference, env};
+use ohoci_run::Request;
 use ohoci_sandbox::{Bind, HOST_NAME, Network, root};
 
 /// Run a program in an image, without a daemon or privileges.
@@ -125,6 +127,28 @@ pub struct Arguments {
     #[arg(long)]
     pub allow_nested_namespaces: bool,
 
+    /// Give the program a terminal of its own, shown on the one that ohoci runs in: Ctrl-C, job control
+    /// and changes of size are the program's
+    #[arg(long, short)]
+    pub tty: bool,
+
+    /// Pass standard input on; this is done without it, too
+    #[arg(long, short)]
+    pub interactive: bool,
+
+    /// Have a first process that reaps others; every sandbox has one without it, too
+    #[arg(long)]
+    pub init: bool,
+
+    /// Remove what was written at the end; without --keep this is done without it, too
+    #[arg(long, conflicts_with = "keep")]
+    pub rm: bool,
+
+    /// On Ctrl-C and SIGTERM send the program that signal, and give it so many seconds to end by
+    /// itself; a second signal kills everything at once
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0")]
+    pub stop_timeout: Duration,
+
     /// Let the program write nothing but mounts, --tmpfs and /dev/shm
     #[arg(long)]
     pub read_only: bool,
@@ -155,29 +179,9 @@ impl From<NetworkChoice> for Network {
     }
 }
 
-/// What the flags come to.
+/// Where the root file system comes from, as the flags say.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
-    pub(super) root: RootChoice,
-    /// What stands behind the image.
-    pub(super) words: Vec<OsString>,
-    pub(super) entrypoint: Option<String>,
-    pub(super) environment: Vec<(String, String)>,
-    pub(super) directory: Option<String>,
-    pub(super) user: Option<String>,
-    pub(super) mounts: Vec<Bind>,
-    pub(super) temporary: Vec<PathBuf>,
-    pub(super) host_name: String,
-    /// Names that lead to addresses, besides those that every sandbox knows.
-    pub(super) hosts: Vec<(String, IpAddr)>,
-    pub(super) network: Network,
-    pub(super) read_only: bool,
-    pub(super) nested_namespaces: bool,
-}
-
-/// Where the root file system comes from.
-#[derive(Clone, Debug)]
-pub(super) enum RootChoice {
+pub(super) enum Root {
     Image(Reference, Option<Platform>),
     /// An image that is composed on this base.
     Composed(Reference, Option<Platform>),
@@ -185,14 +189,18 @@ pub(super) enum RootChoice {
 }
 
 impl Arguments {
+    /// Whether the program is to end by itself when ohoci is to end.
+    pub(crate) fn is_stopped_gently(&self) -> bool {
+        !self.stop_timeout.is_zero()
+    }
+
     /// Reads the flags.
     ///
     /// # Errors
     /// When they ask for something that cannot be.
-    pub(super) fn request(&self) -> Result<Request, Failure> {
+    pub(super) fn request(&self) -> Result<(Root, Request), Failure> {
         let (root, words) = self.root()?;
-        Ok(Request {
-            root,
+        let request = Request {
             words: words.to_vec(),
             entrypoint: self.entrypoint.clone(),
             environment: self.environment()?,
@@ -236,7 +244,9 @@ impl Arguments {
             network: self.network.into(),
             read_only: self.read_only,
             nested_namespaces: self.allow_nested_namespaces,
-        })
+            terminal: self.tty,
+        };
+        Ok((root, request))
     }
 
     /// The variables of --env-file, and those of --env behind them, which so go before.
@@ -261,9 +271,9 @@ impl Arguments {
         Ok(all)
     }
 
-    fn root(&self) -> Result<(RootChoice, &[OsString]), Failure> {
+    fn root(&self) -> Result<(Root, &[OsString]), Failure> {
         if let Some(directory) = &self.rootfs {
-            let root = RootChoice::Directory(directory.clone());
+            let root = Root::Directory(directory.clone());
             return match self.words.as_slice() {
                 [] if self.entrypoint.is_none() => {
                     Err(Failure::usage("there is no program to run")
@@ -273,7 +283,7 @@ impl Arguments {
             };
         }
         if let Some(base) = &self.base {
-            let root = RootChoice::Composed(base.parse()?, self.platform.clone());
+            let root = Root::Composed(base.parse()?, self.platform.clone());
             return Ok((root, without_dashes(&self.words)));
         }
         if !self.layers.layer.is_empty() {
@@ -301,7 +311,7 @@ impl Arguments {
                 )),
             );
         }
-        let root = RootChoice::Image(image.parse()?, self.platform.clone());
+        let root = Root::Image(image.parse()?, self.platform.clone());
         Ok((root, without_dashes(words)))
     }
 }
@@ -312,6 +322,14 @@ fn without_dashes(words: &[OsString]) -> &[OsString] {
         Some((dashes, rest)) if dashes == "--" => rest,
         _ => words,
     }
+}
+
+/// Whole seconds, or with a decimal point.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "expected a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 /// A name that the kernel and a list of hosts take.

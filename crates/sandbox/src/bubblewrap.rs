@@ -33,15 +33,29 @@ pub enum Mounts {
     Left,
 }
 
+/// Which session the program is in (setsid(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// A new one, without a terminal.
+    New,
+    /// The one that bubblewrap is in, whose terminal was made for the program.
+    OfTerminal,
+}
+
 /// The options that make bubblewrap set a sandbox up. Depends on the description, on the most bytes
 /// that each file system in memory may hold, if that is limited, and on what there is in this
 /// machine's `/proc`.
 ///
 /// The program has namespaces of its own for users, processes, mounts, host name, IPC and, unless
 /// it may use this machine's, network; `/proc` and `/dev` of its own; no terminal that it could
-/// type into; and it dies with whoever runs it.
+/// type into but its own; and it dies with whoever runs it.
 #[must_use]
-pub fn options(sandbox: &Sandbox, mounts: Mounts, temporary_size: Option<u64>) -> Vec<OsString> {
+pub fn options(
+    sandbox: &Sandbox,
+    mounts: Mounts,
+    session: Session,
+    temporary_size: Option<u64>,
+) -> Vec<OsString> {
     let mut options = Options(Vec::new());
     for flag in [
         "--unshare-user",
@@ -50,10 +64,12 @@ pub fn options(sandbox: &Sandbox, mounts: Mounts, temporary_size: Option<u64>) -
         "--unshare-uts",
         "--unshare-cgroup-try",
         "--die-with-parent",
-        "--new-session",
         "--clearenv",
     ] {
         options.put(&[flag]);
+    }
+    if session == Session::New {
+        options.put(&["--new-session"]);
     }
     if sandbox.network == Network::None {
         options.put(&["--unshare-net"]);
@@ -162,7 +178,7 @@ mod tests {
     }
 
     fn words(sandbox: &Sandbox) -> Vec<String> {
-        options(sandbox, Mounts::Left, None)
+        options(sandbox, Mounts::Left, Session::New, None)
             .into_iter()
             .map(|word| word.into_string().unwrap())
             .collect()
@@ -212,6 +228,12 @@ mod tests {
     }
 
     #[test]
+    fn a_program_with_a_terminal_of_its_own_is_in_the_session_of_that() {
+        let words = options(&sandbox(), Mounts::Left, Session::OfTerminal, None);
+        assert!(words.iter().all(|word| word != "--new-session"));
+    }
+
+    #[test]
     fn the_host_network_is_shared_on_request_only() {
         let words = words(&Sandbox {
             network: Network::Host,
@@ -249,7 +271,7 @@ mod tests {
             temporary: vec!["/tmp".into()],
             ..sandbox()
         };
-        let words: Vec<String> = options(&sandbox, Mounts::Left, Some(4096))
+        let words: Vec<String> = options(&sandbox, Mounts::Left, Session::New, Some(4096))
             .into_iter()
             .map(|word| word.into_string().unwrap())
             .collect();

@@ -29,14 +29,14 @@ const ABOVE_HANDED: RawFd = 64;
 pub(super) struct Steps {
     /// Who starts it: it must not outlive them.
     pub(super) parent: Pid,
-    /// The `cgroup.procs` of the groups that it joins.
-    pub(super) groups: Vec<OwnedFd>,
     /// What each of its processes may use.
     pub(super) resources: Vec<(Resource, Rlimit)>,
     /// Whom it becomes, where it is root: a user and its group.
     pub(super) user: Option<(Uid, Gid)>,
     /// The namespaces around bubblewrap's, where there can be some.
     pub(super) namespaces: Option<Namespaces>,
+    /// Whether standard input is a terminal that is to be the program's own.
+    pub(super) has_terminal: bool,
     /// What is handed on, and under which numbers, which are below 64.
     pub(super) handed: Vec<(OwnedFd, RawFd)>,
     /// Takes [`Report`]s.
@@ -64,9 +64,6 @@ pub(super) fn before_exec(command: &mut Command, mut steps: Steps) {
 impl Steps {
     fn take(&mut self) -> Result<(), Failure> {
         end_with(self.parent);
-        for group in &self.groups {
-            rustix::io::write(group, b"0").map_err(at(Step::Group))?;
-        }
         if let Some((user, group)) = self.user {
             become_user(user, group).map_err(at(Step::User))?;
             // Changing the user has let go of the parent.
@@ -80,6 +77,9 @@ impl Steps {
             }
             namespaces.mount()?;
             self.start_first()?;
+        }
+        if self.has_terminal {
+            take_terminal().map_err(at(Step::Terminal))?;
         }
         for (resource, limit) in &self.resources {
             let limit = Rlimit {
@@ -155,6 +155,13 @@ fn end_with(parent: Pid) {
 fn exit(code: i32) -> ! {
     // SAFETY: ends the process without running anything of it.
     unsafe { libc::_exit(code) }
+}
+
+/// Has standard input as the terminal of a session of its own. The first process of a namespace is not
+/// ended by the signals of keys, so bubblewrap can be in the session: only the program gets them.
+fn take_terminal() -> rustix::io::Result<()> {
+    rustix::process::setsid()?;
+    rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
 }
 
 fn become_user(user: Uid, group: Gid) -> rustix::io::Result<()> {

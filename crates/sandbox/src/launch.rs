@@ -17,12 +17,12 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::abstract_sockets;
-use super::bubblewrap::{Mounts, options};
+use super::bubblewrap::{Mounts, Session, options};
 use super::denial;
 use super::description::{Network, Sandbox};
 use super::host_user::{HostUser, NoHostUser};
 use super::kernel::{self, Steps};
-use super::launched::Launched;
+use super::launched::{Groups, Launched};
 use super::limiter::LimitGroup;
 use super::mounting::{Namespaces, Over};
 use super::overlay::{Overlay, Tools};
@@ -55,12 +55,15 @@ pub(crate) struct Launch {
     pub(crate) limits_files: bool,
     /// Standard input, output and error; this process's own where there is none.
     pub(crate) streams: [Option<OwnedFd>; 3],
+    /// Whether these are a terminal of the program's own.
+    pub(crate) has_terminal: bool,
     /// A script that a shell of this machine runs in place of bubblewrap, with the path of the root
     /// file system as `$1`: to see what the namespaces have.
     pub(crate) script: Option<String>,
 }
 
 struct Started {
+    groups: Groups,
     child: Child,
     first: Option<OwnedFd>,
     first_number: Option<Pid>,
@@ -114,6 +117,7 @@ impl Launch {
             .recv()
             .map_err(|error| PrepareError::new("start a sandbox", io::Error::other(error)))??;
         Ok(Launched {
+            groups: started.groups,
             child: started.child,
             first: started.first,
             first_number: started.first_number,
@@ -127,7 +131,7 @@ impl Launch {
     fn start_here(mut self) -> Result<Started, PrepareError> {
         self.check_streams()?;
         // Where bubblewrap mounts less there are fewer.
-        let most = options(&self.sandbox, Mounts::Left, self.temporary_size()).len();
+        let most = self.words(Mounts::Left).len();
         words::check(&self.command, &self.sandbox.environment, most)?;
         let user = HostUser::find().map_err(|error| PrepareError {
             hint: Some(NoHostUser::HINT),
@@ -155,7 +159,7 @@ impl Launch {
                 let mut staging = Staging::new(user, &self.bubblewrap)?;
                 let lower = self.stage(&mut staging)?;
                 staging.mount()?;
-                self.give_pipes(user);
+                self.give_streams(user);
                 lower
             }
             None => self.overlay.as_ref().map(Overlay::numbers),
@@ -166,6 +170,7 @@ impl Launch {
                 if refused.no_namespaces
                     && user.is_none()
                     && self.overlay.is_none()
+                    && !self.has_terminal
                     && self.sandbox.network != Network::DeadEnd =>
             {
                 self.check_mount_points()?;
@@ -233,11 +238,10 @@ impl Launch {
         let limits = self.limits.as_deref();
         let groups = limits.map(LimitGroup::directories).unwrap_or_default();
         let groups = groups.iter().map(|group| {
-            let open = fs_err::OpenOptions::new()
-                .write(true)
-                .open(group.join("cgroup.procs"));
-            open.map(|file| OwnedFd::from(file.into_file()))
+            let procs = group.join("cgroup.procs");
+            fs_err::OpenOptions::new().write(true).open(procs)
         });
+        let groups = Groups(groups.collect::<io::Result<_>>()?);
         let namespaces = match with_namespaces {
             true => Some(self.namespaces(user, lower, mounts)?),
             false => None,
@@ -245,10 +249,10 @@ impl Launch {
         let has_namespaces = namespaces.is_some();
         let steps = Steps {
             parent: rustix::process::getpid(),
-            groups: groups.collect::<io::Result<_>>()?,
             resources: limits.map_or_else(Vec::new, |limits| limits.resources(self.limits_files)),
             user: user.map(|user| (user.uid(), user.gid())),
             namespaces,
+            has_terminal: self.has_terminal,
             handed: vec![
                 (self.options(mounts)?, OPTIONS),
                 (status_writer.into(), STATUS),
@@ -283,8 +287,15 @@ impl Launch {
             }
             None => None,
         };
+        let bwrap = first_number.or_else(|| started.0.as_ref().map(Pid::from_child));
+        if let Some(bwrap) = bwrap {
+            groups
+                .take(bwrap)
+                .map_err(|error| PrepareError::new("join a control group", error))?;
+        }
         let child = started.0.take();
         Ok(Started {
+            groups,
             child: child.ok_or_else(|| io::Error::other("nothing was started"))?,
             first,
             first_number,
@@ -330,11 +341,19 @@ impl Launch {
     /// could read the environment.
     fn options(&self, mounts: Mounts) -> io::Result<OwnedFd> {
         let mut words = Vec::new();
-        for option in options(&self.sandbox, mounts, self.temporary_size()) {
+        for option in self.words(mounts) {
             words.extend_from_slice(option.as_bytes());
             words.push(0);
         }
         in_memory("bwrap-options", &words)
+    }
+
+    fn words(&self, mounts: Mounts) -> Vec<OsString> {
+        let session = match self.has_terminal {
+            true => Session::OfTerminal,
+            false => Session::New,
+        };
+        options(&self.sandbox, mounts, session, self.temporary_size())
     }
 
     /// Most bytes of each file system in memory.
@@ -417,7 +436,6 @@ impl Launch {
         };
         let what = match step {
             Step::MountPoint => return mount_point(path, errno).into(),
-            Step::Group => "join a control group".to_owned(),
             Step::Resource => "limit what runs".to_owned(),
             Step::User => "become another user".to_owned(),
             Step::Namespaces => {
@@ -435,6 +453,7 @@ impl Launch {
             Step::Overlay => "mount an overlay".to_owned(),
             Step::Root => format!("mount the root file system {}", path.display()),
             Step::Source | Step::Mount => format!("mount over {}", path.display()),
+            Step::Terminal => "take a terminal".to_owned(),
             Step::Fork | Step::Files => "start bwrap".to_owned(),
         };
         Refused {
@@ -485,6 +504,7 @@ impl Launch {
             limits: None,
             limits_files: false,
             streams: [None, None, None],
+            has_terminal: false,
             script: None,
         }
     }

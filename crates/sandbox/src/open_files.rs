@@ -72,6 +72,25 @@ pub(super) fn with_descendants(first: i32) -> Vec<i32> {
     all
 }
 
+/// The same for processes of one thread of which none ends meanwhile: by the kernel's own lists where it
+/// keeps them (`/proc/PID/task/TID/children`), without looking at all processes of this machine.
+pub(super) fn with_living_descendants(first: i32) -> Vec<i32> {
+    let mut all = vec![first];
+    let mut next = 0;
+    while let Some(process) = all.get(next) {
+        let list = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+        match list {
+            Ok(list) => {
+                let numbers = list.split_ascii_whitespace();
+                all.extend(numbers.filter_map(|number| number.parse::<i32>().ok()));
+            }
+            Err(_) => return with_descendants(first),
+        }
+        next += 1;
+    }
+    all
+}
+
 /// The parent of a process: the second word behind its name, which stands in brackets and may hold
 /// brackets itself (proc(5)).
 fn parent_of(process: i32) -> Option<i32> {
@@ -213,5 +232,26 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(all.contains(&number));
+    }
+
+    #[test]
+    fn children_of_a_process_with_one_thread_are_found_by_its_own_list() {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "sleep 60 & echo begun; wait"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut begun = String::new();
+        let output = shell.stdout.take().unwrap();
+        BufReader::new(output).read_line(&mut begun).unwrap();
+        let first = i32::try_from(shell.id()).unwrap();
+        let found = with_living_descendants(first);
+        let expected = with_descendants(first);
+        for number in found.iter().rev() {
+            let process = Pid::from_raw(*number).unwrap();
+            rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        }
+        shell.wait().unwrap();
+        assert_eq!((found.len(), &found), (2, &expected));
     }
 }

@@ -14,10 +14,8 @@ pub(super) enum Report {
 /// What may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Joining a control group.
-    Group = 1,
     /// Limiting what runs.
-    Resource,
+    Resource = 1,
     /// Becoming another user.
     User,
     /// Making namespaces.
@@ -38,10 +36,11 @@ pub(super) enum Step {
     Fork,
     /// Handing files on.
     Files,
+    /// Having a terminal.
+    Terminal,
 }
 
 const STEPS: [Step; 12] = [
-    Step::Group,
     Step::Resource,
     Step::User,
     Step::Namespaces,
@@ -53,6 +52,7 @@ const STEPS: [Step; 12] = [
     Step::Mount,
     Step::Fork,
     Step::Files,
+    Step::Terminal,
 ];
 
 /// The size of a report in its pipe.

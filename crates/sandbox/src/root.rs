@@ -1,6 +1,8 @@
 //! A directory, or several one over the other, seen as the root of a file system: paths and symlinks
 //! end inside it.
 
+mod write;
+
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -171,6 +173,21 @@ impl Root {
     /// # Errors
     /// When it cannot be read.
     pub fn read_up_to(&self, path: &Path, most: u64) -> Result<Option<Vec<u8>>, RootError> {
+        let Some(file) = self.open_file(path)? else {
+            return Ok(None);
+        };
+        let mut content = Vec::new();
+        file.take(most)
+            .read_to_end(&mut content)
+            .map_err(|error| self.error("read", path, error))?;
+        Ok(Some(content))
+    }
+
+    /// Opens a regular file to be read; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open_file(&self, path: &Path) -> Result<Option<std::fs::File>, RootError> {
         let fail = |error| self.error("read", path, error);
         // Not blocking: a named pipe in its place must not hang us.
         let opened = match &self.place {
@@ -185,12 +202,7 @@ impl Root {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
             Err(errno) => return Err(fail(errno.into())),
         };
-        if !file.metadata().map_err(fail)?.is_file() {
-            return Ok(None);
-        }
-        let mut content = Vec::new();
-        file.take(most).read_to_end(&mut content).map_err(fail)?;
-        Ok(Some(content))
+        Ok(file.metadata().map_err(fail)?.is_file().then_some(file))
     }
 
     /// The directory at a path, which is made if it is missing; returned as it is without

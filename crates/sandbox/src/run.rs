@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::denial;
 use super::description::Sandbox;
+use super::handle::ProgramHandle;
 use super::launch::Launch;
 use super::launched::Launched;
 use super::limiter::LimitGroup;
@@ -37,6 +38,8 @@ pub struct Bubblewrap {
     fuse: Option<Tools>,
     /// What everything that it runs is limited by.
     limits: Option<Arc<LimitGroup>>,
+    /// By what the program is reached while it runs.
+    handle: ProgramHandle,
 }
 
 /// How a program ended.
@@ -114,6 +117,7 @@ impl Bubblewrap {
                 overlay: None,
                 fuse: None,
                 limits: None,
+                handle: ProgramHandle::default(),
             })
             .ok_or(RunError::Missing)
     }
@@ -129,6 +133,16 @@ impl Bubblewrap {
     pub fn limited_by(&self, limits: Arc<LimitGroup>) -> Self {
         Self {
             limits: Some(limits),
+            ..self.clone()
+        }
+    }
+
+    /// The same, with the program reached by this handle as long as it runs. A handle is for one run at a
+    /// time.
+    #[must_use]
+    pub fn reached_by(&self, handle: &ProgramHandle) -> Self {
+        Self {
+            handle: handle.clone(),
             ..self.clone()
         }
     }
@@ -217,12 +231,14 @@ impl Bubblewrap {
             // No program writes to a file of this machine but by its root file system.
             limits_files: true,
             streams: prepared.streams,
+            has_terminal: prepared.is_terminal,
             script: None,
         }
         .start()?;
         let mut running = Running {
             launched,
             limits: self.limits.clone(),
+            handle: self.handle.clone(),
             shared,
             status: None,
             had_namespaces: false,
@@ -249,6 +265,7 @@ async fn overrun(limits: Option<&LimitGroup>) -> Exceeded {
 struct Running {
     launched: Launched,
     limits: Option<Arc<LimitGroup>>,
+    handle: ProgramHandle,
     /// The root file system, where others could write to it.
     shared: Option<SharedRoot>,
     status: Option<Lines<BufReader<pipe::Receiver>>>,
@@ -298,9 +315,11 @@ impl Running {
                 if let Some(limits) = &self.limits {
                     limits.is_written_by(self.launched.first_number);
                 }
+                self.handle.is_of(self.launched.first_number);
                 if let (Some(shared), Some(first)) = (&self.shared, self.launched.first_number) {
                     shared.is_set_up(first).await?;
                 }
+                self.launched.is_limited().map_err(&failed)?;
                 self.has_begun = true;
                 // It cannot end before it is watched, or another process might have its number.
                 self.launched.open_gate();
@@ -317,6 +336,7 @@ impl Running {
         if let Some(limits) = &self.limits {
             limits.is_written_by(None);
         }
+        self.handle.is_of(None);
         Ok(Gone {
             status: self.launched.end()?,
             had_namespaces: self.had_namespaces,

@@ -68,47 +68,69 @@ fn feed(
     reader: &PipeReader,
     ended: &PipeReader,
 ) -> io::Result<()> {
-    let (passed, left) = pass(&source, &writer, ended);
+    let passed = pass(&source, &writer, ended);
     // So that the program sees the end.
     drop(writer);
     // Until the end of the run: until then the program may read what is in the pipe.
     while let Err(Errno::INTR) = poll(&mut [PollFd::new(ended, PollFlags::IN)], None) {}
+    let (left, result) = match passed {
+        Passed::Ended { .. } => (0, Ok(())),
+        Passed::Stopped { left } => (left, Ok(())),
+        Passed::Failed { left, error } => (left, Err(error)),
+    };
     let unread = ioctl_fionread(reader)?.saturating_add(left);
     if let (Ok(place), true) = (source.stream_position(), unread > 0) {
         source.seek(io::SeekFrom::Start(place.saturating_sub(unread)))?;
     }
-    passed
+    result
 }
 
-/// The same; gives how many bytes were read and not passed on, too.
-fn pass(source: &File, writer: &PipeWriter, ended: &PipeReader) -> (io::Result<()>, u64) {
+/// How passing on came to its end.
+#[derive(Debug)]
+pub(super) enum Passed {
+    /// With the end of what is read, whose last byte is given.
+    Ended { last: Option<u8> },
+    /// With the run; so many bytes were read and not passed on.
+    Stopped { left: u64 },
+    /// By an error, with so many bytes left.
+    Failed { left: u64, error: io::Error },
+}
+
+/// Passes on what comes from a stream, which need not be at its end ever, to one that does not block.
+pub(super) fn pass(source: impl AsFd, writer: impl AsFd, ended: &PipeReader) -> Passed {
     let mut chunk = vec![0; CHUNK];
+    let mut last = None;
+    let failed = |left, errno: Errno| Passed::Failed {
+        left,
+        error: errno.into(),
+    };
     loop {
-        if !is_ready(source, PollFlags::IN, ended) {
-            return (Ok(()), 0);
+        if !is_ready(&source, PollFlags::IN, ended) {
+            return Passed::Stopped { left: 0 };
         }
-        let mut rest = match read(source, &mut *chunk) {
-            Ok(0) => return (Ok(()), 0),
+        let mut rest = match read(&source, &mut *chunk) {
+            Ok(0) => return Passed::Ended { last },
             Ok(count) => chunk.get(..count).unwrap_or_default(),
             Err(Errno::INTR | Errno::AGAIN) => continue,
-            Err(errno) => return (Err(errno.into()), 0),
+            Err(errno) => return failed(0, errno),
         };
+        last = rest.last().copied().or(last);
         while !rest.is_empty() {
             let left = u64::try_from(rest.len()).unwrap_or(0);
-            if !is_ready(writer, PollFlags::OUT, ended) {
-                return (Ok(()), left);
+            if !is_ready(&writer, PollFlags::OUT, ended) {
+                return Passed::Stopped { left };
             }
-            match write(writer, rest) {
+            match write(&writer, rest) {
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
                 Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(errno) => return (Err(errno.into()), left),
+                Err(errno) => return failed(left, errno),
             }
         }
     }
 }
 
 /// Waits until a stream is ready; `false` where the run has ended.
-fn is_ready(stream: impl AsFd, flags: PollFlags, ended: &PipeReader) -> bool {
+pub(super) fn is_ready(stream: impl AsFd, flags: PollFlags, ended: &PipeReader) -> bool {
     loop {
         let mut streams = [
             PollFd::new(&stream, flags),

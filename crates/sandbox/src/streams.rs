@@ -6,28 +6,45 @@
 //! emptied here.
 
 use std::fs::File;
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, PipeReader, Read, Seek as _, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, Stat, fstat, major, minor};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, MemfdFlags, Stat, fstat, major, memfd_create, minor};
 use rustix::io::Errno;
 
 use super::standard_input::Input;
+use super::terminal::{Shown, Terminal, Typing};
 
 /// Where the program reads and writes.
 pub enum Streams {
     /// Where this process does. Files are passed on through pipes.
     Inherited,
+    /// It has a terminal of its own, which is shown where this process writes. What this process reads
+    /// is typed in there; if that is a terminal, it is one for the program from then on: it hands on
+    /// every key, Ctrl-C among them, and every change of its size.
+    Terminal,
     /// It reads nothing; what it writes to standard output and standard error comes through one
     /// pipe, in the order in which it is written.
     Into(Box<dyn Write + Send>),
+    /// It reads this; what it writes to standard output and standard error comes through a pipe each.
+    Apart {
+        /// What it reads, to the end.
+        input: Vec<u8>,
+        /// Takes standard output.
+        output: Box<dyn Write + Send>,
+        /// Takes standard error.
+        error: Box<dyn Write + Send>,
+    },
 }
 
 impl std::fmt::Debug for Streams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Inherited => "Inherited",
+            Self::Terminal => "Terminal",
             Self::Into(_) => "Into(…)",
+            Self::Apart { .. } => "Apart { … }",
         })
     }
 }
@@ -36,6 +53,8 @@ impl std::fmt::Debug for Streams {
 pub(super) struct Prepared {
     /// Standard input, output and error; this process's own where there is none.
     pub(super) streams: [Option<OwnedFd>; 3],
+    /// Whether they are a terminal of the program's own.
+    pub(super) is_terminal: bool,
     pub(super) passing: Passing,
 }
 
@@ -44,11 +63,12 @@ pub(super) struct Passing {
     outputs: Vec<Output>,
     /// A file, and the pipe that a program reads it from.
     input: Option<(File, io::PipeWriter, PipeReader)>,
+    terminal: Option<Shown>,
 }
 
 /// What comes from a program.
 struct Output {
-    from: PipeReader,
+    from: File,
     to: Box<dyn Write + Send>,
     /// What becomes of the program when it cannot be passed on.
     failing: Failing,
@@ -66,6 +86,7 @@ enum Failing {
 pub(super) struct Passed {
     outputs: Vec<tokio::task::JoinHandle<io::Result<()>>>,
     input: Option<Input>,
+    terminal: Option<Typing>,
 }
 
 /// Makes the streams of a program.
@@ -84,18 +105,80 @@ pub(super) fn prepare(streams: Streams) -> io::Result<Prepared> {
                     Some(writer.into()),
                     Some(error.into()),
                 ],
+                is_terminal: false,
                 passing: Passing {
                     outputs: vec![Output {
-                        from,
+                        from: OwnedFd::from(from).into(),
                         to,
                         failing: Failing::Drains,
                     }],
                     input: None,
+                    terminal: None,
                 },
             })
         }
+        Streams::Apart {
+            input,
+            output,
+            error,
+        } => apart(&input, [output, error]),
+        Streams::Terminal => terminal(),
         Streams::Inherited => own(),
     }
+}
+
+/// A pipe for each stream.
+fn apart(input: &[u8], sinks: [Box<dyn Write + Send>; 2]) -> io::Result<Prepared> {
+    let (reader, writer) = io::pipe()?;
+    let file = memfd_create("standard-input", MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(file);
+    file.write_all(input)?;
+    file.rewind()?;
+    let mut outputs = Vec::new();
+    let mut streams = Vec::new();
+    for to in sinks {
+        let (from, writer) = io::pipe()?;
+        streams.push(OwnedFd::from(writer));
+        outputs.push(Output {
+            from: OwnedFd::from(from).into(),
+            to,
+            failing: Failing::Drains,
+        });
+    }
+    let mut streams = streams.into_iter();
+    Ok(Prepared {
+        streams: [
+            Some(reader.try_clone()?.into()),
+            streams.next(),
+            streams.next(),
+        ],
+        is_terminal: false,
+        passing: Passing {
+            outputs,
+            input: Some((file, writer, reader)),
+            terminal: None,
+        },
+    })
+}
+
+/// A terminal, shown on this process's standard output.
+fn terminal() -> io::Result<Prepared> {
+    let (programs, shown, from) = Terminal::create()?.split()?;
+    let (output, error) = (programs.try_clone()?, programs.try_clone()?);
+    let to = rustix::stdio::stdout().try_clone_to_owned()?;
+    Ok(Prepared {
+        streams: [Some(programs), Some(output), Some(error)],
+        is_terminal: true,
+        passing: Passing {
+            outputs: vec![Output {
+                from,
+                to: Box::new(File::from(to)),
+                failing: Failing::Stops,
+            }],
+            input: None,
+            terminal: Some(shown),
+        },
+    })
 }
 
 /// This process's own streams, with pipes in the place of files.
@@ -103,6 +186,7 @@ fn own() -> io::Result<Prepared> {
     let mut passing = Passing {
         outputs: Vec::new(),
         input: None,
+        terminal: None,
     };
     let input = match is_kept(rustix::stdio::stdin()) {
         true => None,
@@ -116,7 +200,7 @@ fn own() -> io::Result<Prepared> {
     let mut into = |to: BorrowedFd<'_>| -> io::Result<OwnedFd> {
         let (from, writer) = io::pipe()?;
         passing.outputs.push(Output {
-            from,
+            from: OwnedFd::from(from).into(),
             to: Box::new(File::from(to.try_clone_to_owned()?)),
             failing: Failing::Stops,
         });
@@ -135,6 +219,7 @@ fn own() -> io::Result<Prepared> {
     };
     Ok(Prepared {
         streams: [input, output, error],
+        is_terminal: false,
         passing,
     })
 }
@@ -180,6 +265,7 @@ impl Passing {
                 .map(|output| tokio::task::spawn_blocking(move || output.pass_on()))
                 .collect(),
             input: input.transpose()?,
+            terminal: self.terminal.map(Shown::start).transpose()?,
         })
     }
 }
@@ -192,11 +278,13 @@ impl Passed {
     /// The first thing that could not be passed on, and what was being done.
     pub(super) async fn end(self) -> Result<(), (&'static str, io::Error)> {
         let failed = |error| ("pass on what the program wrote", error);
+        let typing = self.terminal;
         let mut result = Ok(());
         for output in self.outputs {
             let done = output.await.map_err(io::Error::other).and_then(|done| done);
             result = result.and(done.map_err(failed));
         }
+        drop(typing);
         let failed = |error| ("read standard input", error);
         match self.input.map(Input::end) {
             Some(input) => result.and(input.map_err(failed)),
@@ -214,6 +302,15 @@ impl Output {
                 Ok(0) => return result.and_then(|()| self.to.flush()),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // A terminal's other end waits for nothing, because typing into it must not.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let _ = poll(&mut [PollFd::new(&self.from, PollFlags::IN)], None);
+                    continue;
+                }
+                // The end of what a terminal shows, when nobody has it any more.
+                Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+                    return result.and_then(|()| self.to.flush());
+                }
                 Err(error) => return result.and(Err(error)),
             };
             if result.is_ok() {

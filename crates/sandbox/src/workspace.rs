@@ -60,13 +60,26 @@ impl CopyOnWrite {
     /// # Errors
     /// When not even `cp` is there.
     pub fn find(path: Option<&OsStr>, scratch: &Path) -> io::Result<(Self, Option<String>)> {
-        let why = match Self::Overlay.works(scratch)? {
+        Self::find_over(scratch, path, scratch)
+    }
+
+    /// The same, for root file systems that lie in the file system of the directory `lower`: not every
+    /// one can be under an overlay.
+    ///
+    /// # Errors
+    /// When not even `cp` is there, or nothing can be made in these directories.
+    pub fn find_over(
+        lower: &Path,
+        path: Option<&OsStr>,
+        scratch: &Path,
+    ) -> io::Result<(Self, Option<String>)> {
+        let why = match Self::Overlay.works(lower, scratch)? {
             Ok(way) => return Ok((way, None)),
             Err(said) => said,
         };
         let program = |name: &str| find_program(path, name);
         if let (Some(shell), Some(mount)) = (program("sh"), program("fuse-overlayfs"))
-            && let Ok(way) = Self::Fuse(Tools { shell, mount }).works(scratch)?
+            && let Ok(way) = Self::Fuse(Tools { shell, mount }).works(lower, scratch)?
         {
             return Ok((way, Some(why)));
         }
@@ -75,8 +88,8 @@ impl CopyOnWrite {
     }
 
     /// Whether it can be done here, or why not.
-    fn works(self, scratch: &Path) -> io::Result<Result<Self, String>> {
-        let lower = RemovedDirectory::create_in(scratch)?;
+    fn works(self, lower: &Path, scratch: &Path) -> io::Result<Result<Self, String>> {
+        let lower = RemovedDirectory::create_in(lower)?;
         fs_err::write(lower.path().join("old"), "")?;
         let workspace = Workspace::create(&self, lower.path(), scratch)?;
         let done = workspace.run_script(r#"rm "$1/old" && : > "$1/new""#);
@@ -340,6 +353,7 @@ mod tests {
             shell: "/bin/sh".into(),
             mount: "/bin/false".into(),
         });
-        assert!(way.works(scratch.path()).unwrap().is_err());
+        let works = way.works(scratch.path(), scratch.path());
+        assert!(works.unwrap().is_err());
     }
 }

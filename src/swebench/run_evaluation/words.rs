@@ -10,11 +10,11 @@ const COMMANDS: [[&str; 2]; 3] = [
 ];
 
 /// What upstream calls the run's name, with one dash (`run_evaluation.py` of SWE-bench 5.0.2 and
-/// 4.1.0). Read by the letter, it would be the instance `d`.
-const SHORT: &str = "-id";
-const LONG: &str = "--run-id";
+/// 4.1.0), which read by the letter would be the instance `d`; and the timeout, whose letter is not
+/// that of `--timeout` elsewhere.
+const FLAGS: [(&str, &str); 2] = [("-id", "--run-id"), ("-t", "--timeout")];
 
-/// The command line with `-id` written as `--run-id`, where it is one of `run-evaluation`.
+/// The command line with these flags written out, where it is one of `run-evaluation`.
 pub(crate) fn rewritten(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
     let is_command = |pair: &[OsString]| COMMANDS.iter().any(|command| pair == command);
@@ -23,11 +23,14 @@ pub(crate) fn rewritten(words: impl IntoIterator<Item = OsString>) -> Vec<OsStri
     };
     let flags = words.iter_mut().skip(command + 2);
     for word in flags.take_while(|word| *word != "--") {
-        let Some(rest) = word.to_str().and_then(|text| text.strip_prefix(SHORT)) else {
-            continue;
-        };
-        if rest.is_empty() || rest.starts_with('=') {
-            *word = format!("{LONG}{rest}").into();
+        for (short, long) in FLAGS {
+            let Some(rest) = word.to_str().and_then(|text| text.strip_prefix(short)) else {
+                continue;
+            };
+            if rest.is_empty() || rest.starts_with('=') {
+                *word = format!("{long}{rest}").into();
+                break;
+            }
         }
     }
     words
@@ -54,8 +57,8 @@ mod tests {
             "ohoci swebench run-evaluation --run-id=a"
         );
         assert_eq!(
-            line("ohoci swebench eval verified -id a"),
-            "ohoci swebench eval verified --run-id a"
+            line("ohoci swebench eval verified -t 60 -id a"),
+            "ohoci swebench eval verified --timeout 60 --run-id a"
         );
     }
 

@@ -91,12 +91,13 @@ impl Launch {
         Ok(())
     }
 
-    /// Pipes belong to whoever made them, and only they can open them once more by `/dev/stdout`.
-    pub(super) fn give_pipes(&self, user: HostUser) {
+    /// Pipes and terminals belong to whoever made them, and only they can open them once more by
+    /// `/dev/stdout`.
+    pub(super) fn give_streams(&self, user: HostUser) {
         for stream in self.all_streams() {
             // A named one is a file of this machine.
             let is_pipe = fstatfs(stream).is_ok_and(|found| found.f_type == PIPEFS);
-            if is_pipe {
+            if is_pipe || self.has_terminal {
                 // What then cannot be opened still can be written to.
                 let _ = fchown(stream, Some(user.uid()), Some(user.gid()));
             }

@@ -1,0 +1,10 @@
+//! Sandboxes that another program steers, by lines of JSON: what it can say and is told, and what is
+//! done about it.
+
+mod capture;
+mod message;
+mod sandbox;
+mod service;
+
+pub use message::{LONGEST_LINE, Mistake, Operation, Question};
+pub use service::{Service, ServiceSettings};
