@@ -16,6 +16,8 @@ mod circles;
 #[cfg(test)]
 mod compose;
 #[cfg(test)]
+mod conda;
+#[cfg(test)]
 mod containers;
 #[cfg(test)]
 mod contract;

@@ -49,6 +49,11 @@ const NEEDS: [Need; 14] = [
         package: "busybox-static",
         sign: Sign::Package,
     },
+    // An environment of Python's for another installer of conda's packages.
+    Need {
+        package: "python3-venv",
+        sign: Sign::Package,
+    },
     // The registry that everything is tried against.
     program("docker-registry", "docker-registry"),
     // Independent readers and writers of images, layouts and layers.

@@ -118,6 +118,13 @@ variables! {
     NPM_CONFIG_USERCONFIG;
     /// npm's configuration file of the system; `etc/npmrc` below npm's prefix by default.
     NPM_CONFIG_GLOBALCONFIG;
+    /// conda's settings, in the place of all files that would be searched otherwise.
+    CONDARC;
+    /// The channels of conda packages, separated by commas, before those of `.condarc`. A `--channel` on
+    /// the command line goes before both.
+    CONDA_CHANNELS;
+    /// What conda's channels are below that are called by name, before `.condarc`.
+    CONDA_CHANNEL_ALIAS;
     /// The time, in seconds since 1970, that images and files are said to be created at.
     SOURCE_DATE_EPOCH;
     /// The commit of OpenHands' software-agent-sdk that agent-server and benchmark tags name.

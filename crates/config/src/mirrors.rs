@@ -13,6 +13,8 @@ pub struct PackageMirrors {
     /// Roots of Debian archives as they were at some time, for what has left the mirrors:
     /// `https://snapshot.example/debian/{time}`.
     pub debian_snapshots: Vec<Snapshot>,
+    /// What conda's channels are below that are called by name, in the place of `channel_alias`.
+    pub conda: Vec<Url>,
 }
 
 /// A root with `{time}` in it, which stands for a time such as `20260912T075541Z`.
@@ -36,6 +38,7 @@ impl Snapshot {
 pub(super) struct MirrorTable {
     debian: Option<Vec<Root>>,
     debian_snapshots: Option<Vec<Snapshot>>,
+    conda: Option<Vec<Root>>,
 }
 
 impl MirrorTable {
@@ -46,6 +49,9 @@ impl MirrorTable {
         }
         if let Some(snapshots) = &self.debian_snapshots {
             mirrors.debian_snapshots.clone_from(snapshots);
+        }
+        if let Some(roots) = &self.conda {
+            mirrors.conda = roots.iter().map(|root| root.0.clone()).collect();
         }
     }
 }

@@ -53,6 +53,7 @@
 //! * [`archive`]: tars, zips and directories as trees, and the spool that holds their contents.
 //! * [`debian`]: Debian's archives: signatures, indexes, closure, packages.
 //! * [`python`]: wheels and source distributions as trees, resolution, indexes.
+//! * [`conda`]: channels, lists and packages of conda, which `ohoci-conda` links.
 //! * [`npm`]: lockfiles and tarballs as trees, resolution, registries.
 //! * [`locking`]: from a recipe to its lock.
 //! * [`fetching`]: from a lock to files in the cache.
@@ -80,6 +81,7 @@ pub mod build;
 pub mod built;
 pub mod bytecode;
 pub mod comparison;
+pub mod conda;
 pub mod contents;
 pub mod deb822;
 pub mod debian;

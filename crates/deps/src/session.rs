@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::conda::{self, channels::Channels, source::CondaSource};
 use super::fetch::{Fetched, Fetcher};
 use super::fetching::{self, Missing, PackageSources};
 use super::hosts::DebianHosts;
@@ -85,6 +86,25 @@ impl Session<'_> {
             false => Arc::clone(cache),
         };
         Fetcher::new(cache, Arc::clone(&self.observer)).with_policy(self.retry)
+    }
+
+    /// What this machine says of conda's channels, and `flags` before it.
+    #[must_use]
+    pub fn conda_settings(&self, flags: &[String]) -> conda::channels::Settings {
+        let etc = Path::new(ETC);
+        conda::channels::Settings::of_machine(flags, self.environment, self.mirrors, etc)
+    }
+
+    /// What packages of these channels are had with.
+    #[must_use]
+    pub fn conda_source(&self, channels: Channels, offline: bool) -> CondaSource {
+        CondaSource {
+            fetcher: self.fetcher(),
+            channels,
+            work_dir: self.work_dir.to_owned(),
+            offline,
+            now: self.now,
+        }
     }
 
     pub(crate) fn debian_hosts(&self) -> DebianHosts {

@@ -76,8 +76,19 @@ impl Mirror {
     pub fn name(&self) -> String {
         let host = self.base.host_str().unwrap_or_default();
         let port = self.base.port().map(|port| format!(":{port}"));
-        let path = self.base.path().trim_end_matches('/');
+        let path = without_token(self.base.path().trim_end_matches('/'));
         format!("{host}{}{path}", port.unwrap_or_default())
+    }
+}
+
+/// A path without the token that channels of conda have in it, `/t/TOKEN/`.
+fn without_token(path: &str) -> String {
+    match path
+        .strip_prefix("/t/")
+        .and_then(|rest| rest.split_once('/'))
+    {
+        Some((_, rest)) => format!("/t/…/{rest}"),
+        None => path.to_owned(),
     }
 }
 
@@ -110,5 +121,7 @@ mod tests {
             "http://mirror.example:81/debian/pool/main/g/g%2B%2B_1:2~3.deb"
         );
         assert_eq!(mirror.name(), "mirror.example:81/debian");
+        let token = Mirror::new("https://mirror.example/t/secret/conda/".parse().unwrap());
+        assert_eq!(token.name(), "mirror.example/t/…/conda");
     }
 }

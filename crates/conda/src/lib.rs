@@ -1,0 +1,20 @@
+//! conda's packages. Pure: documents and trees in, documents and trees out.
+//!
+//! * [`record`], [`repodata`]: what channels list.
+//! * [`condarc`]: the settings of conda that say which channels there are.
+//! * [`frozen`]: environments of which every build is known.
+//! * [`package`]: what a package says of itself.
+//! * [`placeholder`], [`entry_point`], [`link()`](link::link), [`prefix_record`]: its files in a prefix.
+//!
+//! Formats and behaviour follow the ecosystem's specifications (conda's CEPs) and its installers, of which
+//! py-rattler is what tests compare with.
+
+pub mod condarc;
+pub mod entry_point;
+pub mod frozen;
+pub mod link;
+pub mod package;
+pub mod placeholder;
+pub mod prefix_record;
+pub mod record;
+pub mod repodata;

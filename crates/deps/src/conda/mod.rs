@@ -1,0 +1,9 @@
+//! Packages of conda: which channels this machine has, what they list, and packages' files.
+
+mod archive;
+pub mod channels;
+pub mod choice;
+pub mod error;
+pub mod lists;
+pub mod packages;
+pub mod source;
