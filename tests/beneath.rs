@@ -239,6 +239,11 @@ const ALLOWED: &[(&str, usize, &str)] = &[
         6,
         "the directories that hold levels, and logs",
     ),
+    (
+        "crates/swebench-images/src/conda_install.rs",
+        1,
+        "the build's log",
+    ),
     ("crates/swebench-images/src/error.rs", 1, "the build's log"),
     (
         "crates/swebench-images/src/git.rs",

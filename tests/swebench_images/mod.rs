@@ -1,6 +1,7 @@
 //! `ohoci swebench images` and `audit-leak`, on a small repository with a past and a future.
 
 mod base;
+mod conda;
 mod hostile;
 mod places;
 mod recipe;

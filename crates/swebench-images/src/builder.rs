@@ -2,6 +2,7 @@
 //! where no earlier run has left it in the cache.
 
 mod interpreters;
+mod linked;
 mod workplace;
 
 use std::collections::HashMap;
@@ -16,6 +17,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::base::Base;
 use super::checkout::{Checkout, Part};
+use super::conda_python::CondaPython;
+use super::conda_use::CondaUse;
 use super::environment;
 use super::error::{BuildError, Level, at};
 use super::git::Git;
@@ -28,6 +31,7 @@ use super::repository::{self, RepoSource, Repository};
 use super::sizes::Sized;
 use super::stage::Tools;
 use ohoci_compose::resolver::Resolver;
+use ohoci_deps::conda::source::CondaSource;
 use ohoci_image::env::DEFAULT_PATH;
 use ohoci_layer::Tree;
 use ohoci_layer::pack::PackOptions;
@@ -73,6 +77,8 @@ pub struct Settings {
     pub unpacked: Option<PathBuf>,
     /// conda packages to do without.
     pub left_out: Vec<String>,
+    /// Where conda's packages are taken from, if this machine has channels.
+    pub conda: Option<CondaSource>,
     /// The architecture that images are named after.
     pub architecture: Architecture,
     /// The tag in images' names.
@@ -130,6 +136,8 @@ pub struct Order {
     pub specs: Specs,
     /// Its environment.
     pub environment: Environment,
+    /// What conda's channels have of it, where there are any.
+    pub conda: Option<CondaUse>,
     /// The model's patch, where patches are to be baked in.
     pub model_patch: Option<String>,
     /// Whether patches are baked in.
@@ -207,8 +215,20 @@ impl Builder {
             instance::refuse_patches(&order.patches())?;
         }
         let version = &order.environment.lock.python;
-        let interpreter = self.interpreter(version, &order.specs)?;
-        let python = self.python(&interpreter, version)?;
+        let lock = &order.environment.lock;
+        let (interpreter, python) = match &order.conda {
+            Some(CondaUse::Packages(packages)) => {
+                let python = CondaPython::of(lock, packages);
+                let interpreter = Interpreter::Conda(python);
+                let made = self.linked(&interpreter, lock, packages)?;
+                (interpreter, made)
+            }
+            _ => {
+                let interpreter = self.interpreter(version, &order.specs)?;
+                let made = self.python(&interpreter, version)?;
+                (interpreter, made)
+            }
+        };
         let environment = self.environment(&order.environment, &interpreter, &python)?;
         let started = Instant::now();
         let repository = self.repository(&order.row)?;
@@ -254,13 +274,18 @@ impl Builder {
     /// uv would install what is missing.
     #[must_use]
     pub fn known(&self, environment: &Environment) -> Option<[(String, Option<KeptLayer>); 2]> {
-        let directory = self.settings.python_dir.as_ref()?;
-        let version = &environment.lock.python;
-        let mut prefixes = self.prefixes.lock();
-        let prefix = prefixes
-            .entry(version.clone())
-            .or_insert_with(|| PythonPrefix::find(directory, version)?.key().ok());
-        let python = key_of(&["python", prefix.as_ref()?]);
+        let lock = &environment.lock;
+        let prefix = if lock.linked.is_empty() {
+            let directory = self.settings.python_dir.as_ref()?;
+            let mut prefixes = self.prefixes.lock();
+            let prefix = prefixes
+                .entry(lock.python.clone())
+                .or_insert_with(|| PythonPrefix::find(directory, &lock.python)?.key().ok());
+            prefix.clone()?
+        } else {
+            CondaPython::of(lock, &[]).key()
+        };
+        let python = key_of(&["python", &prefix]);
         let key = self.environment_key(environment, &python);
         let find = |key: &str| kept::find(&self.settings.cache, key);
         Some([(python.clone(), find(&python)), (key.clone(), find(&key))])

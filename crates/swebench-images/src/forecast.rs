@@ -13,7 +13,7 @@ use crate::estimate::Estimate;
 use crate::git::Git;
 use crate::kept::KeptLayer;
 use crate::repository::{RepoSource, at_hand, has_url};
-use crate::sizes::Sized;
+use crate::sizes::{Sized, python_name};
 use ohoci_store::cache::Cache;
 
 /// Where the bytes of a layer are known from.
@@ -145,7 +145,7 @@ impl Forecast {
         known: Option<[(String, Option<KeptLayer>); 2]>,
     ) -> Vec<LayerPlan> {
         let lock = &order.environment.lock;
-        let names = [("python", lock.python.clone()), ("environment", lock.key())];
+        let names = [("python", python_name(lock)), ("environment", lock.key())];
         let sized = [Sized::python(lock), Sized::environment(lock)];
         let [python, environment] = known.map_or([None, None], |known| known.map(Some));
         names

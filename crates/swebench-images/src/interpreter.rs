@@ -1,9 +1,11 @@
-//! The Python that an environment gets: a prefix of this machine, or the base's own.
+//! The Python that an environment gets: a prefix of this machine, the base's own, or conda's.
 
 use std::io;
 
 use super::base_python::BasePython;
+use super::conda_python::CondaPython;
 use super::python::PythonPrefix;
+use super::shim;
 use ohoci_layer::Directory;
 
 /// A Python for environments.
@@ -13,6 +15,8 @@ pub enum Interpreter {
     Prefix(PythonPrefix),
     /// In the base.
     OfBase(BasePython),
+    /// Among packages of conda, which are linked on their own.
+    Conda(CondaPython),
 }
 
 impl Interpreter {
@@ -24,6 +28,7 @@ impl Interpreter {
         match self {
             Self::Prefix(prefix) => prefix.key(),
             Self::OfBase(python) => Ok(python.key()),
+            Self::Conda(python) => Ok(python.key()),
         }
     }
 
@@ -35,6 +40,7 @@ impl Interpreter {
         match self {
             Self::Prefix(prefix) => prefix.write(root),
             Self::OfBase(python) => python.write(root),
+            Self::Conda(_) => shim::write(root),
         }
     }
 
@@ -45,7 +51,7 @@ impl Interpreter {
     pub(crate) fn write_installers(&self, root: &Directory) -> io::Result<()> {
         match self {
             Self::Prefix(prefix) => prefix.write_installers(root),
-            Self::OfBase(_) => Ok(()),
+            Self::OfBase(_) | Self::Conda(_) => Ok(()),
         }
     }
 
@@ -55,6 +61,7 @@ impl Interpreter {
         match self {
             Self::Prefix(prefix) => prefix.has_pip(),
             Self::OfBase(_) => false,
+            Self::Conda(python) => python.has_pip(),
         }
     }
 }

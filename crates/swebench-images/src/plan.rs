@@ -10,10 +10,16 @@ use serde_json::{Value, json};
 use super::forecast::{Basis, Forecast, LayerPlan, Size};
 use super::planned::PlannedImage;
 use crate::Builder;
+use crate::builder::Order;
+use crate::conda_use::CondaUse;
 use crate::git::Git;
+use crate::python::PythonPrefix;
 use crate::repository::RepoSource;
 use ohoci_store::cache::Cache;
 use ohoci_swebench::setup_script::pre_install;
+
+/// The oldest Python that uv installs (`uv python list --all-versions`).
+const OLDEST_OF_UV: (u32, u32) = (3, 8);
 
 /// What a plan is made from.
 #[derive(Debug)]
@@ -34,6 +40,8 @@ pub struct Known<'a> {
     pub clones: &'a Path,
     /// conda packages to do without.
     pub left_out: &'a [String],
+    /// Where Pythons are.
+    pub python_dir: Option<&'a Path>,
 }
 
 /// A plan, as JSON.
@@ -103,14 +111,48 @@ pub struct EnvironmentPlan {
     pub python: String,
     /// A name for its lock.
     pub lock: String,
-    /// How many requirements it has.
+    /// How many requirements pip installs.
     pub packages: usize,
+    /// What those are. They come from the index that this machine's pip is set up with.
+    pub requirements: Vec<String>,
+    /// The packages of conda that it is made of, Python among them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conda_packages: Vec<CondaPackagePlan>,
+    /// Frozen packages of conda that no channel has, where there are channels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conda_missing: Vec<String>,
+    /// Whether there are channels, and it is made by pip since upstream did not freeze it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub conda_unfrozen: bool,
+    /// Where its Python would have to come from, where this machine does not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python_missing: Option<String>,
     /// How many instances stand on it.
     pub instances: usize,
     /// conda packages that nothing brings.
     pub unavailable: Vec<String>,
     /// Its levels with their keys and bytes.
     pub levels: Vec<LayerPlan>,
+}
+
+impl EnvironmentPlan {
+    /// Whether this machine knows where all of it comes from.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.unavailable.is_empty() && self.python_missing.is_none()
+    }
+}
+
+/// A package of conda in an environment.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CondaPackagePlan {
+    /// Its name, version and build.
+    pub package: String,
+    /// The channel that it comes from.
+    pub channel: String,
+    /// Its file, below the channel's root.
+    pub path: String,
 }
 
 /// An instance of the plan.
@@ -141,6 +183,7 @@ impl Plan {
             builder,
             base_recipe,
             left_out,
+            python_dir,
             ..
         } = known;
         let forecast = Forecast::look(known.cache, known.git, known.sources, known.clones, images);
@@ -170,16 +213,12 @@ impl Plan {
             }
             let lock = &order.environment.lock;
             let at = *places.entry(image.clone()).or_insert_with(|| {
-                let lines = lock.steps.iter().flat_map(|step| step.requirements.lines());
                 let known = builder.and_then(|builder| builder.known(&order.environment));
                 environments.push(EnvironmentPlan {
                     image: image.clone(),
-                    python: lock.python.clone(),
-                    lock: lock.key(),
-                    packages: lines.filter(|line| !line.trim().is_empty()).count(),
-                    instances: 0,
                     unavailable: lock.missing(left_out),
                     levels: forecast.environment(order, known),
+                    ..environment(order, python_dir)
                 });
                 environments.len() - 1
             });
@@ -212,6 +251,61 @@ impl Plan {
             missing_repositories: forecast.missing,
         }
     }
+}
+
+/// An environment without what the machine knows of its bytes.
+fn environment(order: &Order, python_dir: Option<&Path>) -> EnvironmentPlan {
+    let lock = &order.environment.lock;
+    let lines = lock.steps.iter().flat_map(|step| step.requirements.lines());
+    let requirements: Vec<String> = lines
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let (mut conda_packages, mut conda_missing) = (Vec::new(), Vec::new());
+    match &order.conda {
+        Some(CondaUse::Packages(packages)) => {
+            conda_packages.extend(packages.iter().map(|package| CondaPackagePlan {
+                package: package.record.to_string(),
+                channel: package.channel.clone(),
+                path: package.path(),
+            }));
+        }
+        Some(CondaUse::Missing(missing)) => conda_missing.clone_from(missing),
+        Some(CondaUse::Unfrozen) | None => {}
+    }
+    let python_missing = match lock.linked.is_empty() {
+        true => python_missing(&lock.python, python_dir),
+        false => None,
+    };
+    EnvironmentPlan {
+        image: String::new(),
+        python: lock.python.clone(),
+        lock: lock.key(),
+        packages: requirements.len(),
+        requirements,
+        conda_packages,
+        conda_missing,
+        conda_unfrozen: order.conda == Some(CondaUse::Unfrozen),
+        python_missing,
+        instances: 0,
+        unavailable: Vec::new(),
+        levels: Vec::new(),
+    }
+}
+
+/// Where a Python has to come from that is in no directory of Pythons and older than what uv manages.
+fn python_missing(version: &str, directory: Option<&Path>) -> Option<String> {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        return None;
+    };
+    let is_there =
+        directory.is_some_and(|directory| PythonPrefix::find(directory, version).is_some());
+    let is_of_uv = (major, minor) >= OLDEST_OF_UV;
+    (!is_there && !is_of_uv).then(|| {
+        format!("Python {version} is older than those of uv: --python-dir, the base or a channel of conda has to have it")
+    })
 }
 
 /// The layers of each level, each counted once.

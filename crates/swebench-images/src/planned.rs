@@ -90,6 +90,7 @@ pub fn plan(rows: Vec<Row>, wanted: &Wanted<'_>) -> Vec<PlannedImage> {
             (Ok(environment), Ok(specs)) => Ok(Order {
                 specs: specs.clone(),
                 environment,
+                conda: None,
                 model_patch: wanted
                     .patches
                     .and_then(|all| all.get(&row.instance_id)?.patch.clone()),

@@ -1,4 +1,5 @@
-//! What stands where upstream's scripts look for conda: just enough for them to run verbatim.
+//! What stands where upstream's scripts look for conda: just enough for them to run verbatim. As with conda, what
+//! packages want to have sourced with the environment (`etc/conda/activate.d`) is.
 
 use std::io;
 use std::path::Path;
@@ -26,10 +27,18 @@ conda() {
             conda deactivate
             export CONDA_PREFIX="$prefix" CONDA_DEFAULT_ENV="$name" CONDA_SHLVL=1
             export PATH="$prefix/bin:$PATH"
+            local script
+            for script in "$prefix"/etc/conda/activate.d/*.sh; do
+                if [ -f "$script" ]; then . "$script"; fi
+            done
             hash -r 2>/dev/null || true
             ;;
         deactivate)
             if [ -n "${CONDA_PREFIX:-}" ]; then
+                local script
+                for script in "$CONDA_PREFIX"/etc/conda/deactivate.d/*.sh; do
+                    if [ -f "$script" ]; then . "$script"; fi
+                done
                 PATH=":$PATH:"
                 PATH="${PATH//:$CONDA_PREFIX\/bin:/:}"
                 PATH="${PATH#:}"
@@ -120,6 +129,14 @@ mod tests {
         fs_err::create_dir_all(&bin).unwrap();
         fs_err::create_dir_all(root.path().join("opt/miniconda3/bin")).unwrap();
         let moved = |text: &str| text.replace("/opt/miniconda3", &format!("{at}/opt/miniconda3"));
+        for (kind, script) in [
+            ("activate", "export SET_BY_PACKAGE=yes"),
+            ("deactivate", "unset SET_BY_PACKAGE"),
+        ] {
+            let directory = bin.with_file_name("etc/conda").join(format!("{kind}.d"));
+            fs_err::create_dir_all(&directory).unwrap();
+            fs_err::write(directory.join("package.sh"), script).unwrap();
+        }
         for (path, text) in [
             ("opt/miniconda3/bin/activate", ACTIVATE),
             ("opt/miniconda3/etc/profile.d/conda.sh", FUNCTIONS),
@@ -131,8 +148,8 @@ mod tests {
         let script = moved(
             "set -euo pipefail; source /opt/miniconda3/bin/activate; conda activate testbed; \
              source /opt/miniconda3/bin/activate; conda activate testbed; \
-             echo $CONDA_DEFAULT_ENV $PATH; conda activate other || echo refused; \
-             conda deactivate; echo ${CONDA_PREFIX:-none} $PATH",
+             echo $CONDA_DEFAULT_ENV $SET_BY_PACKAGE $PATH; conda activate other || echo refused; \
+             conda deactivate; echo ${CONDA_PREFIX:-none} ${SET_BY_PACKAGE:-no} $PATH",
         );
         let output = std::process::Command::new("bash")
             .args(["-c", &script])
@@ -144,7 +161,7 @@ mod tests {
         let path = bin.display();
         assert_eq!(
             said,
-            format!("testbed {path}:/usr/bin:/bin\nrefused\nnone /usr/bin:/bin\n"),
+            format!("testbed yes {path}:/usr/bin:/bin\nrefused\nnone no /usr/bin:/bin\n"),
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );

@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use super::conda_python::CondaPython;
 use ohoci_store::cache::Cache;
 use ohoci_swebench::environment::Lock;
 
@@ -21,10 +22,10 @@ pub enum Sized {
 }
 
 impl Sized {
-    /// The Python of a lock.
+    /// The Python of a lock, with all packages of conda where it is one of them.
     #[must_use]
     pub fn python(lock: &Lock) -> Self {
-        Self::Python(lock.python.clone())
+        Self::Python(python_name(lock))
     }
 
     /// The environment of a lock.
@@ -50,6 +51,14 @@ impl Sized {
     #[must_use]
     pub fn remembered(&self, cache: &Cache) -> Option<u64> {
         cache.fact(FACT, &self.key())?.get("size")?.as_u64()
+    }
+}
+
+/// What tells the level of a lock's Python from others: its version, or the packages that it is among.
+pub(crate) fn python_name(lock: &Lock) -> String {
+    match lock.linked.is_empty() {
+        true => lock.python.clone(),
+        false => format!("{} {}", lock.python, CondaPython::of(lock, &[]).key()),
     }
 }
 

@@ -149,6 +149,10 @@ pub struct CondaEnvironment {
     pub unavailable: Vec<String>,
     /// Whether conda froze it: then it names everything that it needs.
     pub is_frozen: bool,
+    /// What conda is to install, as it is written.
+    pub packages: Vec<String>,
+    /// What pip is to install once conda has.
+    pub pip: Vec<String>,
 }
 
 /// Reads an `environment.yml`, of which it understands what upstream's and the repositories' own
@@ -188,6 +192,8 @@ pub fn environment(text: &str) -> CondaEnvironment {
         }
     }
     found.is_frozen = frozen > 0 && frozen == of_conda.len();
+    found.packages.clone_from(&of_conda);
+    found.pip.clone_from(&of_pip);
     let pip_names: BTreeSet<String> = of_pip.iter().map(|line| package(line)).collect();
     let mut named = BTreeSet::new();
     for line in of_conda {
@@ -257,6 +263,12 @@ mod tests {
         assert!(frozen.requirements.contains(&"pytest==7.3.0".to_owned()));
         assert!(frozen.requirements.contains(&"pip==24.2".to_owned()));
         assert_eq!(frozen.unavailable, [""; 0]);
+        assert!(
+            frozen
+                .packages
+                .contains(&"python=3.11.10=he870216_0".to_owned())
+        );
+        assert_eq!(frozen.packages.len() + frozen.pip.len(), 83);
         let own = environment(
             "name: x\ndependencies:\n  # comment\n  - python=3.10\n  - numpy>=1.2  # why\n  - six\n  \
              - pip\n  - pip:\n    - six==1.16\n  - graphviz\nvariables:\n  - no\n",
@@ -265,5 +277,10 @@ mod tests {
         assert_eq!(own.python.as_deref(), Some("3.10"));
         assert_eq!(own.requirements, ["numpy>=1.2", "pip", "six==1.16"]);
         assert_eq!(own.unavailable, ["graphviz"]);
+        assert_eq!(
+            own.packages,
+            ["python=3.10", "numpy>=1.2", "six", "pip", "graphviz"]
+        );
+        assert_eq!(own.pip, ["six==1.16"]);
     }
 }

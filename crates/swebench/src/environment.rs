@@ -45,15 +45,75 @@ pub struct Lock {
     /// conda packages that nothing brings.
     #[serde(skip)]
     pub unavailable: Vec<String>,
+    /// The same environment where there are channels of conda.
+    #[serde(skip)]
+    pub conda: CondaWay,
+    /// The packages of conda that it is made of, Python among them. Where there are none, Python is that of
+    /// the machine or the base.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub linked: Vec<LinkedPackage>,
+}
+
+/// A package of conda in an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct LinkedPackage {
+    /// Its file, below the root of a channel: `linux-64/python-3.6.13-h12debd9_1.conda`.
+    pub path: String,
+    /// The file's digest, as its channel says it.
+    pub digest: String,
+}
+
+/// How upstream makes an environment: with packages of conda, and what pip adds to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CondaWay {
+    /// What conda installs: `NAME=VERSION=BUILD` where it is frozen, else what is asked for.
+    pub packages: Vec<String>,
+    /// What pip installs then, one step after the other.
+    pub steps: Vec<Step>,
+}
+
+impl CondaWay {
+    /// With Python and pip, which conda brings along where they are not named.
+    fn with_python(mut self, python: &str) -> Self {
+        let has = |packages: &[String], name: &str| {
+            let mut names = packages.iter().map(|line| {
+                let end = line.find([' ', '=', '<', '>', '!', '~', '[']);
+                line.get(..end.unwrap_or(line.len())).unwrap_or_default()
+            });
+            names.any(|known| known.eq_ignore_ascii_case(name))
+        };
+        if !has(&self.packages, "python") {
+            self.packages.insert(0, format!("python={python}"));
+        }
+        if !has(&self.packages, "pip") {
+            self.packages.push("pip".to_owned());
+        }
+        self
+    }
+
+    fn add(&mut self, requirements: String, with_dependencies: bool) {
+        self.steps.extend(Step::of(requirements, with_dependencies));
+    }
 }
 
 /// One run of pip.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Step {
     /// The requirements file.
     pub requirements: String,
     /// Whether pip adds what they require.
     pub with_dependencies: bool,
+}
+
+impl Step {
+    /// A step, where there is anything to install.
+    fn of(requirements: String, with_dependencies: bool) -> Option<Self> {
+        let is_empty = requirements.lines().all(|line| line.trim().is_empty());
+        (!is_empty).then_some(Self {
+            requirements,
+            with_dependencies,
+        })
+    }
 }
 
 impl Lock {
@@ -73,16 +133,25 @@ impl Lock {
         self.unavailable.iter().filter(missing).cloned().collect()
     }
 
-    fn add(&mut self, requirements: String, with_dependencies: bool) {
-        if requirements.lines().any(|line| !line.trim().is_empty()) {
-            self.steps.push(Step {
-                requirements,
-                with_dependencies,
-            });
+    /// The same made of packages of conda, to which pip adds the rest.
+    #[must_use]
+    pub fn of_packages(&self, linked: Vec<LinkedPackage>) -> Self {
+        Self {
+            steps: self.conda.steps.clone(),
+            unavailable: Vec::new(),
+            left_out: Vec::new(),
+            linked,
+            ..self.clone()
         }
     }
 
+    fn add(&mut self, requirements: String, with_dependencies: bool) {
+        self.steps.extend(Step::of(requirements, with_dependencies));
+    }
+
     fn add_conda(&mut self, found: conda::CondaEnvironment) {
+        self.conda.packages.extend(found.packages);
+        self.conda.add(found.pip.join("\n"), !found.is_frozen);
         let requirements = found.requirements.join("\n");
         self.add(requirements, !found.is_frozen);
         self.left_out.extend(found.left_out);
@@ -194,6 +263,7 @@ pub fn environment(
                 "conda activate {NAME} && python -m pip install -r {target}"
             ));
             script.push(format!("rm {target}"));
+            lock.conda.add(requirements.clone(), true);
             lock.add(requirements, true);
         }
         Some("environment.yml") => {
@@ -227,8 +297,10 @@ pub fn environment(
     if !specs.pip_packages.is_empty() {
         let packages = specs.pip_packages.join(" ");
         script.push(format!("python -m pip install {packages}"));
+        lock.conda.add(specs.pip_packages.join("\n"), true);
         lock.add(specs.pip_packages.join("\n"), true);
     }
+    lock.conda = std::mem::take(&mut lock.conda).with_python(python);
     Ok(Environment { script, lock })
 }
 
@@ -270,6 +342,7 @@ fn conda_packages(words: &str) -> conda::CondaEnvironment {
     let mut found = conda::CondaEnvironment::default();
     for word in words.split_whitespace() {
         let word = word.trim_matches(['\'', '"']);
+        found.packages.push(word.to_owned());
         match conda::fate(word) {
             Fate::Python(_) => {}
             Fate::Requirement(requirement) => found.requirements.push(requirement),
@@ -417,6 +490,18 @@ mod tests {
             "mpmath==1.3.0\nflake8-comprehensions"
         );
         assert!(lock.steps.iter().all(|step| step.with_dependencies));
+        assert_eq!(
+            lock.conda.packages,
+            ["python=3.9", "mpmath", "flake8", "pip"]
+        );
+        assert_eq!(lock.conda.steps, lock.steps[1..]);
+        let linked = vec![LinkedPackage {
+            path: "noarch/a-1-0.conda".to_owned(),
+            digest: "sha256:0".to_owned(),
+        }];
+        let of_packages = lock.of_packages(linked);
+        assert_eq!(of_packages.steps, lock.conda.steps);
+        assert_ne!(of_packages.key(), lock.key());
         assert_eq!(lock.key().len(), 64);
         assert_ne!(lock.key(), Lock::default().key());
     }

@@ -108,6 +108,12 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub specs: Option<PathBuf>,
 
+    /// A channel of conda's packages: a URL, a directory, or a name that conda's settings say the place of;
+    /// repeatable, the first one preferred. Environments that upstream froze are then made of the same
+    /// packages as upstream's [default: those of CONDA_CHANNELS and .condarc; without any, pip's index]
+    #[arg(long, value_name = "URL|DIR|NAME")]
+    pub channel: Vec<String>,
+
     /// A conda package to do without, where no Python package index has it; repeatable
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub leave_out: Vec<String>,

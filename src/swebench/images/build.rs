@@ -14,6 +14,7 @@ use crate::output;
 use crate::progress::Progress;
 use ohoci_config::environment::PATH;
 use ohoci_deps::Session;
+use ohoci_deps::conda::source::CondaSource;
 use ohoci_image::timestamp::Timestamp;
 use ohoci_sandbox::{Limiter, Network, abstract_sockets, private_in};
 use ohoci_swebench::predictions::Predictions;
@@ -22,6 +23,7 @@ use ohoci_swebench::specs::Catalogue;
 use ohoci_swebench_images::base::Base;
 use ohoci_swebench_images::base_source::{BaseError, BaseMeans, PlannedBase, bases};
 use ohoci_swebench_images::builder::clones;
+use ohoci_swebench_images::conda_channels as channels;
 use ohoci_swebench_images::git::Git;
 use ohoci_swebench_images::images::{self, Job, Observer};
 use ohoci_swebench_images::pip::PipSettings;
@@ -53,13 +55,14 @@ impl Request {
         context: Context,
     ) -> Result<(Plan, bool), Failure> {
         let git = git(&context)?;
-        let images = self.planned(instances, &context, &git);
+        let mut images = self.planned(instances, &context, &git);
+        let conda = self.ask_channels(&mut images, &context).await?;
         let base = self.planned_base(&context).await?;
         let clones = clones(context.cache_dir.as_deref(), &context.work_dir);
         let cache = Arc::clone(&context.resolver.cache);
         let (builder, base_recipe) = match (base, self.tools(&context)) {
             (Some(PlannedBase::There(base)), Ok(tools)) => {
-                let settings = self.settings(&context, git.clone(), tools)?;
+                let settings = self.settings(&context, git.clone(), tools, conda)?;
                 let builder = Builder::new(settings, *base, Arc::new(context.resolver));
                 (Some(builder), None)
             }
@@ -75,6 +78,7 @@ impl Request {
             sources: &self.sources,
             clones: &clones,
             left_out: &self.leave_out,
+            python_dir: self.python_dir.as_deref(),
         });
         Ok((plan, images.iter().any(|image| image.order.is_err())))
     }
@@ -89,7 +93,8 @@ impl Request {
         // What is written and what runs must not depend on who builds. A plan writes nothing.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         let git = git(&context)?;
-        let images = self.planned(instances, &context, &git);
+        let mut images = self.planned(instances, &context, &git);
+        let conda = self.ask_channels(&mut images, &context).await?;
         let created = epoch(&context)?.map(|seconds| Timestamp::from_epoch(seconds).to_string());
         let tools = self.tools(&context).map_err(|name| {
             Failure::new("cannot build images", format!("the program {name} is not installed"))
@@ -108,7 +113,7 @@ impl Request {
                 return Ok(report);
             }
         };
-        let settings = self.settings(&context, git, tools)?;
+        let settings = self.settings(&context, git, tools, conda)?;
         if settings.network == Network::Host && !abstract_sockets::can_be_kept_away() {
             output::warning(abstract_sockets::UNPROTECTED);
         }
@@ -203,7 +208,37 @@ impl Request {
         Tools::find(context.environment.get(PATH).as_deref(), limiter)
     }
 
-    fn settings(&self, context: &Context, git: Git, tools: Tools) -> Result<Settings, Failure> {
+    /// Asks channels of conda for environments' packages, where there are channels.
+    async fn ask_channels(
+        &self,
+        images: &mut [PlannedImage],
+        context: &Context,
+    ) -> Result<Option<CondaSource>, Failure> {
+        let progress = Progress::start();
+        let session = deps::session(context, &progress);
+        let asking = channels::ask(images, &session, &self.channels, self.offline);
+        let asked = Box::pin(asking).await;
+        progress.end();
+        let asked = asked.map_err(|error| {
+            let failure = Failure::new("cannot use conda's channels", error.to_string());
+            match error.hint() {
+                Some(hint) => failure.hinted(hint),
+                None => failure,
+            }
+        })?;
+        for note in &asked.notes {
+            output::warning(note);
+        }
+        Ok(asked.source)
+    }
+
+    fn settings(
+        &self,
+        context: &Context,
+        git: Git,
+        tools: Tools,
+        conda: Option<CondaSource>,
+    ) -> Result<Settings, Failure> {
         let environment = &context.environment;
         let cache_dir = &context.cache_dir;
         let pip_cache = cache_dir.as_ref().map(|directory| directory.join("pip"));
@@ -231,6 +266,7 @@ impl Request {
                 .transpose()
                 .map_err(|error| Failure::new("cannot keep levels unpacked", error.to_string()))?,
             left_out: self.leave_out.clone(),
+            conda,
             architecture: architecture(),
             tag: self.tag.clone(),
         })

@@ -109,6 +109,7 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
         tag: arguments.tag.clone(),
         all_levels: arguments.all_levels,
         deps,
+        channels: arguments.channel.clone(),
         leave_out: arguments.leave_out.clone(),
         offline: arguments.offline,
         keep_unpacked: arguments.keep_unpacked,

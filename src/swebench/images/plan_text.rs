@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use ohoci_report::size::bytes;
 use ohoci_swebench_images::forecast::{Basis, LayerPlan};
-use ohoci_swebench_images::plan::{LevelPlan, Plan};
+use ohoci_swebench_images::plan::{EnvironmentPlan, InstancePlan, LevelPlan, Plan};
 
 /// How many instances are named where many are concerned.
 const NAMED: usize = 4;
@@ -32,10 +32,12 @@ pub(super) fn text(plan: &Plan) -> String {
         let _ = writeln!(text, "base  {}: {what}", name.unwrap_or_default());
     }
     for environment in &plan.environments {
+        let _ = write!(text, "{}  Python {}", environment.image, environment.python);
+        tell_conda(environment, &mut text);
         let _ = write!(
             text,
-            "{}  Python {}, {} requirements, {} instances",
-            environment.image, environment.python, environment.packages, environment.instances
+            ", {} requirements, {} instances",
+            environment.packages, environment.instances
         );
         let cached = |level: &&LayerPlan| level.size.basis == Some(Basis::Cache);
         let sizes: Vec<u64> = environment
@@ -51,6 +53,16 @@ pub(super) fn text(plan: &Plan) -> String {
             let names = environment.unavailable.join(", ");
             let _ = write!(text, "; nothing brings {names}");
         }
+        if !environment.conda_missing.is_empty() {
+            let _ = write!(
+                text,
+                "; no channel has {}",
+                some(&environment.conda_missing)
+            );
+        }
+        if let Some(why) = &environment.python_missing {
+            let _ = write!(text, "; {why}");
+        }
         text.push('\n');
     }
     let mut refused: BTreeMap<&str, usize> = BTreeMap::new();
@@ -65,6 +77,22 @@ pub(super) fn text(plan: &Plan) -> String {
     for (why, count) in refused {
         let _ = writeln!(text, "refused, {count} instances: {why}");
     }
+    let whole: BTreeSet<&str> = plan
+        .environments
+        .iter()
+        .filter(|environment| environment.is_whole())
+        .map(|environment| environment.image.as_str())
+        .collect();
+    let is_whole = |instance: &&InstancePlan| {
+        let image = instance.environment_image.as_deref();
+        instance.refused.is_none() && image.is_some_and(|image| whole.contains(image))
+    };
+    let _ = writeln!(
+        text,
+        "{} of {} instances have all their packages; what others lack stands with their environment",
+        plan.instances.iter().filter(is_whole).count(),
+        plan.instances.len()
+    );
     tell_unavailable(plan, &mut text);
     tell_system_packages(plan, &mut text);
     for repository in &plan.missing_repositories {
@@ -80,6 +108,32 @@ pub(super) fn text(plan: &Plan) -> String {
         );
     }
     text
+}
+
+/// How many packages of conda there are, by channel.
+fn tell_conda(environment: &EnvironmentPlan, text: &mut String) {
+    let mut channels: BTreeMap<&str, usize> = BTreeMap::new();
+    for package in &environment.conda_packages {
+        *channels.entry(&package.channel).or_default() += 1;
+    }
+    let channels: Vec<String> = channels
+        .into_iter()
+        .map(|(channel, count)| format!("{count} of {channel}"))
+        .collect();
+    if !channels.is_empty() {
+        let _ = write!(text, ", conda packages: {}", channels.join(", "));
+    } else if environment.conda_unfrozen {
+        text.push_str(", not frozen upstream");
+    }
+}
+
+/// The first of some names.
+fn some(names: &[String]) -> String {
+    let shown: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// Names what the base has to bring, which nothing installs later.

@@ -29,6 +29,8 @@ pub(crate) struct Request {
     pub(crate) all_levels: bool,
     /// Images whose layers are added.
     pub(crate) deps: Vec<Reference>,
+    /// Channels of conda's packages, before those of this machine's settings.
+    pub(crate) channels: Vec<String>,
     /// conda packages to do without.
     pub(crate) leave_out: Vec<String>,
     /// Whether nothing that runs may use the network.

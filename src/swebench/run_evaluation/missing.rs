@@ -53,6 +53,7 @@ fn request(arguments: &Arguments, workers: usize) -> Result<Request, Failure> {
         tag: images.instance_image_tag.clone(),
         all_levels: false,
         deps: Vec::new(),
+        channels: Vec::new(),
         leave_out: build.leave_out.clone(),
         offline: false,
         keep_unpacked: false,
