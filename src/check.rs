@@ -81,18 +81,18 @@ pub(super) async fn run(
         Some(platform) => Choice::Platforms(vec![platform.clone()]),
         None => Choice::All,
     };
-    let cache = &context.resolver.cache;
+    let reader = context.resolver.reader();
     let looked = if reference == Reference::Scratch {
         let platform = arguments.platform.clone();
         let platform = platform.unwrap_or_else(read::this_machine);
-        vec![check_scratch(&platform, &deps, cache).await?]
+        vec![check_scratch(&platform, &deps, reader).await?]
     } else {
         let source = context.resolver.source(&reference).await?;
         let found = read::images(source, &choice, &|_, _| {}).await?;
         for note in &found.notes {
             output::warning(note);
         }
-        check(&found, &deps, cache).await?
+        check(&found, &deps, reader).await?
     };
     context.show_server_warnings();
     let images = looked

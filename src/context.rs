@@ -59,7 +59,7 @@ impl Context {
             arguments.authfile.as_deref(),
         ));
         let hosts = host_settings(arguments, &environment, &config)?;
-        keep_limits(&environment, &config)?;
+        let limits = unpack_limits(&environment, &config)?;
         let token_memory: Arc<dyn TokenMemory> = Arc::clone(&cache) as _;
         let client = client(hosts, credentials, token_memory, policy(&config))?;
         let work = RemovedDirectory::create().map_err(|error| {
@@ -67,7 +67,9 @@ impl Context {
                 .hinted("set TMPDIR to a directory that can be written")
         })?;
         Ok(Self {
-            resolver: Resolver::new(client, cache).knowing(Contract::known_layer),
+            resolver: Resolver::new(client, cache)
+                .knowing(Contract::known_layer)
+                .within(limits),
             config,
             environment,
             work_dir: work.path().to_owned(),
@@ -112,7 +114,9 @@ impl Context {
                 format!("{OHOCI_STORE_DIR}, or `directory` in [store] of your ohoci/config.toml, names another directory"),
             )
         })?;
-        Ok(store.limited_to(settings.most_bytes))
+        Ok(store
+            .limited_to(settings.most_bytes)
+            .unpacking_within(self.resolver.limits))
     }
 
     /// Shows what the registries said between the lines.
@@ -163,20 +167,18 @@ pub(crate) fn policy(config: &Config) -> RetryPolicy {
     }
 }
 
-/// Makes the limits of the configuration those of this process.
-fn keep_limits(environment: &Environment, config: &Config) -> Result<(), Failure> {
+/// What the configuration lets an image come to.
+fn unpack_limits(environment: &Environment, config: &Config) -> Result<UnpackLimits, Failure> {
     let own = config.limits().overridden_by(environment);
     let own = own.map_err(|variable| {
         Failure::usage(format!("{variable} is no number; it has to be a whole one"))
     })?;
     let standard = UnpackLimits::default();
-    let limits = UnpackLimits {
+    Ok(UnpackLimits {
         bytes: own.unpacked_bytes.unwrap_or(standard.bytes),
         entries: own.entries.unwrap_or(standard.entries),
         names: own.name_bytes.unwrap_or(standard.names),
-    };
-    limits.keep();
-    Ok(())
+    })
 }
 
 fn cache_dir(arguments: &RegistryArguments, environment: &Environment) -> Option<PathBuf> {

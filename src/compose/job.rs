@@ -139,6 +139,7 @@ async fn packed(
         compression: arguments.compression,
         mtime: epoch(context)?.unwrap_or_default(),
         ..PackOptions::default()
+        limits: context.resolver.limits,
     };
     let mut layers = layers::packed(&request.layers, arguments, options, work_dir).await?;
     if let Some(contract) = contract {

@@ -13,7 +13,6 @@ use ohoci_files::regular;
 use ohoci_layer::PackOptions;
 use ohoci_layer::directory::Wanted;
 use ohoci_layer::exclude::Excludes;
-use ohoci_layer::limits::UnpackLimits;
 use ohoci_layer::source::LayerSource;
 
 /// What stands for standard input.
@@ -64,7 +63,7 @@ pub(super) async fn packed(
     for (text, mut source) in texts.iter().zip(sources) {
         let mut given = Given::new(source.clone());
         if is_stdin(&&source) {
-            source.path = spooled(work_dir)?;
+            source.path = spooled(work_dir, options.limits.bytes)?;
             given = Given {
                 name: "stdin".to_owned(),
                 ..Given::new(source)
@@ -115,7 +114,7 @@ fn excludes(arguments: &LayerArguments) -> Result<Excludes, Failure> {
 
 /// Writes standard input to a file: what it is shows in its first bytes, and a layer may be sent
 /// more than once.
-fn spooled(work_dir: &Path) -> Result<PathBuf, Failure> {
+fn spooled(work_dir: &Path, limit: u64) -> Result<PathBuf, Failure> {
     let mut stdin = io::stdin().lock();
     if stdin.is_terminal() {
         return Err(Failure::usage("--layer -: standard input is a terminal")
@@ -123,7 +122,6 @@ fn spooled(work_dir: &Path) -> Result<PathBuf, Failure> {
     }
     let fail = |error: io::Error| Failure::new("cannot read standard input", error.to_string());
     let path = work_dir.join("stdin");
-    let limit = UnpackLimits::of_process().bytes;
     let mut file = fs_err::File::create(&path).map_err(fail)?;
     let read = io::copy(&mut stdin.by_ref().take(limit.saturating_add(1)), &mut file);
     match read.map_err(fail)? {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ohoci_image::media_type::{self, Compression, Family};
 use ohoci_image::{Content, Manifest, Pointer, Reference};
+use ohoci_layer::limits::UnpackLimits;
 use ohoci_store::ErrorKind;
 use ohoci_store::open::{open_source, place_of, tag_of};
 use serde_json::{Value, json};
@@ -29,7 +30,10 @@ async fn an_image_survives_the_way_through_every_kind_of_place() {
         let root = copy(&docker, &last).await;
         assert_eq!(config_of(&root), config_of(&image.manifest));
         assert_eq!(root.family(), Family::Oci);
-        let source = open_source(&last).await.unwrap().unwrap();
+        let source = open_source(&last, UnpackLimits::default())
+            .await
+            .unwrap()
+            .unwrap();
         for (descriptor, bytes) in &image.blobs {
             assert!(content(&*source, descriptor).await.unwrap() == *bytes);
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use ohoci_image::media_type::{Compression, Family};
 use ohoci_image::{Content, Descriptor, Digest, Manifest, Reference};
+use ohoci_layer::limits::UnpackLimits;
 use ohoci_store::open::{open_source, open_target, tag_of};
 use ohoci_store::{Arrival, Offer, Source, Target};
 use serde_json::{Value, json};
@@ -116,17 +117,17 @@ pub(crate) fn reference(kind: &str, path: &Path, tag: &str) -> Reference {
 }
 
 pub(crate) async fn source(kind: &str, path: &Path, tag: &str) -> Arc<dyn Source> {
-    let opened = open_source(&reference(kind, path, tag)).await;
+    let opened = open_source(&reference(kind, path, tag), UnpackLimits::default()).await;
     opened.unwrap().unwrap()
 }
 
 pub(crate) fn target(kind: &str, path: &Path) -> Arc<dyn Target> {
-    open_target(&reference(kind, path, "")).unwrap()
+    open_target(&reference(kind, path, ""), UnpackLimits::default()).unwrap()
 }
 
 /// Why an image cannot be read.
 pub(crate) async fn refusal(kind: &str, path: &Path, tag: &str) -> ohoci_store::Error {
-    match open_source(&reference(kind, path, tag)).await {
+    match open_source(&reference(kind, path, tag), UnpackLimits::default()).await {
         Err(error) => error,
         Ok(source) => source.unwrap().root().await.unwrap_err(),
     }
@@ -148,8 +149,11 @@ pub(crate) async fn write(kind: &str, path: &Path, image: &Image, names: &[&str]
 
 /// Copies what a reference names, and returns its manifest.
 pub(crate) async fn copy(from: &Reference, to: &Reference) -> Manifest {
-    let source = open_source(from).await.unwrap().unwrap();
-    let target = open_target(to).unwrap();
+    let source = open_source(from, UnpackLimits::default())
+        .await
+        .unwrap()
+        .unwrap();
+    let target = open_target(to, UnpackLimits::default()).unwrap();
     let root = source.root().await.unwrap();
     let Content::Image { config, layers } = root.content() else {
         panic!("an image");

@@ -12,9 +12,9 @@ use super::deps::Deps;
 use super::files::{Files, Lost};
 use super::fit::{Detail, files_of};
 use super::read::Found;
+use crate::layer_reader::LayerReader;
 use ohoci_image::{Content, Platform, label};
 use ohoci_store::Error;
-use ohoci_store::cache::Cache;
 pub use start::{Programs, Start, User};
 
 /// What was found of one platform's image.
@@ -114,13 +114,13 @@ impl BaseCheck {
 pub async fn check(
     found: &Found,
     deps: &[(String, Arc<Deps>)],
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<Vec<Looked>, Error> {
     let mut checks = Vec::new();
     for image in &found.images {
-        let files = files_of(found.source.as_ref(), image, cache).await?;
+        let files = files_of(found.source.as_ref(), image, reader).await?;
         let document = image.config.document().object();
-        checks.push(look(files, document, image.config.platform(), deps, cache).await?);
+        checks.push(look(files, document, image.config.platform(), deps, reader).await?);
     }
     Ok(checks)
 }
@@ -132,9 +132,9 @@ pub async fn check(
 pub async fn check_scratch(
     platform: &Platform,
     deps: &[(String, Arc<Deps>)],
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<Looked, Error> {
-    look(Files::default(), &Map::new(), platform, deps, cache).await
+    look(Files::default(), &Map::new(), platform, deps, reader).await
 }
 
 async fn look(
@@ -142,7 +142,7 @@ async fn look(
     document: &Map<String, Value>,
     platform: &Platform,
     deps: &[(String, Arc<Deps>)],
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<Looked, Error> {
     let composed = label::intent(document)
         .ok()
@@ -150,7 +150,7 @@ async fn look(
         .is_some_and(|intent| !intent.deps.is_empty());
     let config = document.get("config").and_then(Value::as_object);
     let config = config.cloned().unwrap_or_default();
-    let (architecture, deps) = architecture(platform, deps, cache).await?;
+    let (architecture, deps) = architecture(platform, deps, reader).await?;
     let mut points = vec![architecture];
     points.extend(of_base(&files, composed, &deps));
     points.extend(start::points(&files, document, &config, platform));
@@ -217,7 +217,7 @@ fn of_detail(files: &Files, detail: Detail, deps: &[LookedDeps]) -> Point {
 async fn architecture(
     platform: &Platform,
     deps: &[(String, Arc<Deps>)],
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<(Point, Vec<LookedDeps>), Error> {
     let name = "architecture";
     let fits = |has: &Platform| has.os == platform.os && has.architecture == platform.architecture;
@@ -233,7 +233,7 @@ async fn architecture(
         looked.push(LookedDeps {
             reference: reference.clone(),
             document: image.config.document().object().clone(),
-            files: files_of(one.source.as_ref(), &image, cache).await?,
+            files: files_of(one.source.as_ref(), &image, reader).await?,
         });
     }
     let known =

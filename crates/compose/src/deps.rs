@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::fit;
 use super::flatten::{self, Flattened};
+use super::layer_reader::LayerReader;
 use super::read::{self, Image, Said};
 use ohoci_image::index::{self, Child};
 use ohoci_image::{Content, Descriptor, Digest, Manifest, Platform};
-use ohoci_store::cache::Cache;
 use ohoci_store::{Error, ErrorKind, Source};
 
 /// A deps image, of which the right child is chosen for each platform.
@@ -116,14 +116,14 @@ impl Deps {
         &self,
         image: &Image,
         paths: &[&str],
-        cache: &Cache,
+        reader: LayerReader<'_>,
     ) -> Result<Option<String>, Error> {
         let mut missing = self.missing.lock().await;
         let key = (image.manifest.digest().clone(), paths.join(":"));
         if let Some(known) = missing.get(&key) {
             return Ok(known.clone());
         }
-        let found = fit::first_missing(self.source.as_ref(), image, paths, cache).await?;
+        let found = fit::first_missing(self.source.as_ref(), image, paths, reader).await?;
         missing.insert(key, found.clone());
         Ok(found)
     }
@@ -136,7 +136,7 @@ impl Deps {
         &self,
         image: &Image,
         path: &str,
-        cache: &Cache,
+        reader: LayerReader<'_>,
         work_dir: &Path,
     ) -> Result<Flattened, Error> {
         let mut flattened = self.flattened.lock().await;
@@ -145,7 +145,7 @@ impl Deps {
             return Ok(known.clone());
         }
         let source = self.source.as_ref();
-        let made = flatten::flatten(source, image, path, cache, work_dir).await?;
+        let made = flatten::flatten(source, image, path, reader, work_dir).await?;
         flattened.insert(key, made.clone());
         Ok(made)
     }

@@ -16,15 +16,16 @@ pub use account::Account;
 use detail::Wanted;
 pub use detail::{Detail, Fit, FitError};
 pub use listing::Listing;
+pub use read::files_of;
+pub(crate) use read::listing_of;
 pub(super) use read::{cheap_listing, first_missing, first_text, known_listing, stands};
-pub(crate) use read::{files_of, listing_of};
 
+use super::layer_reader::LayerReader;
 use super::local::LocalLayer;
 use super::read::Found;
 use super::watch::{Event, Observer};
 use ohoci_image::Platform;
 use ohoci_layer::{PackOptions, Tree};
-use ohoci_store::cache::Cache;
 use ohoci_store::{Error, ErrorKind};
 
 /// What a base was given.
@@ -49,7 +50,7 @@ pub(super) struct OwnLayer<'a> {
 
 /// The images' platforms and what they have; `scratch` is composed for where there is no base.
 pub(super) async fn listings(
-    cache: &Cache,
+    reader: LayerReader<'_>,
     base: Option<&Found>,
     scratch: &[Platform],
     observer: &Arc<dyn Observer>,
@@ -61,7 +62,7 @@ pub(super) async fn listings(
     let mut listings = Vec::new();
     for image in &found.images {
         observer.event(&Event::Step("reading the base's layer headers".to_owned()));
-        let listing = listing_of(found.source.as_ref(), image, cache).await?;
+        let listing = listing_of(found.source.as_ref(), image, reader).await?;
         listings.push((image.config.platform().clone(), listing));
     }
     Ok(listings)

@@ -12,10 +12,11 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
+use super::layer_reader::LayerReader;
 use super::local::kept;
 use super::read::Image;
 use ohoci_image::{Content, Descriptor, Digest, media_type};
-use ohoci_layer::limits::Budget;
+use ohoci_layer::limits::{Budget, UnpackLimits};
 use ohoci_layer::{LayerPath, OpenLayer, PackOptions, PackedLayer, Tree};
 use ohoci_store::cache::Cache;
 use ohoci_store::{Body, BodyError, Error, ErrorKind, Source};
@@ -42,9 +43,10 @@ pub async fn flatten(
     source: &dyn Source,
     image: &Image,
     path: &str,
-    cache: &Cache,
+    reader: LayerReader<'_>,
     work_dir: &Path,
 ) -> Result<Flattened, Error> {
+    let cache = reader.cache;
     let what = || format!("cannot take {path} out of {}", source.place());
     let prefix = LayerPath::parse(path.as_bytes())
         .map_err(|error| Error::new(ErrorKind::Unsupported, what(), error.to_string()))?;
@@ -64,12 +66,13 @@ pub async fn flatten(
         spool(source, layer, path)
     }))
     .await?;
-    let work = work_dir.to_owned();
+    let (work, limits) = (work_dir.to_owned(), reader.limits);
     let diff_ids = image.config.diff_ids().to_vec();
-    let packed = tokio::task::spawn_blocking(move || pack(&files, &diff_ids, &prefix, &work))
-        .await
-        .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
-        .map_err(|why| Error::new(ErrorKind::Unsupported, what(), why))?;
+    let packed =
+        tokio::task::spawn_blocking(move || pack(&files, &diff_ids, &prefix, (&work, limits)))
+            .await
+            .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
+            .map_err(|why| Error::new(ErrorKind::Unsupported, what(), why))?;
     keep(cache, &key, packed, &what()).await
 }
 
@@ -115,20 +118,25 @@ fn pack(
     files: &[PathBuf],
     diff_ids: &[Digest],
     prefix: &LayerPath,
-    work_dir: &Path,
+    (work_dir, limits): (&Path, UnpackLimits),
 ) -> Result<PackedLayer, String> {
     let options = PackOptions::default();
-    let tree = image_tree(files, diff_ids, prefix, work_dir)?;
+    let tree = image_tree(files, diff_ids, prefix, (work_dir, limits))?;
     ohoci_layer::pack_tree(tree, format!("ohoci: take {prefix}"), &options, work_dir)
         .map_err(|error| error.to_string())
 }
 
-/// What the layers in these files, lowest first, finally hold at a path.
+/// What the layers in these files, lowest first, finally hold at a path. Contents wait in the
+/// directory; all together may come to what the limits allow.
 ///
 /// # Errors
 /// As [`ohoci_layer::flatten()`], in words.
-pub fn tree(files: &[PathBuf], prefix: &LayerPath, work_dir: &Path) -> Result<Tree, String> {
-    flattened(files, &[], prefix, work_dir)
+pub fn tree(
+    files: &[PathBuf],
+    prefix: &LayerPath,
+    (work_dir, limits): (&Path, UnpackLimits),
+) -> Result<Tree, String> {
+    flattened(files, &[], prefix, (work_dir, limits))
 }
 
 /// The same, of the layers of an image whose config gives them these diff IDs.
@@ -139,7 +147,7 @@ pub fn image_tree(
     files: &[PathBuf],
     diff_ids: &[Digest],
     prefix: &LayerPath,
-    work_dir: &Path,
+    (work_dir, limits): (&Path, UnpackLimits),
 ) -> Result<Tree, String> {
     if files.len() != diff_ids.len() {
         return Err(format!(
@@ -148,14 +156,14 @@ pub fn image_tree(
             diff_ids.len()
         ));
     }
-    flattened(files, diff_ids, prefix, work_dir)
+    flattened(files, diff_ids, prefix, (work_dir, limits))
 }
 
 fn flattened(
     files: &[PathBuf],
     diff_ids: &[Digest],
     prefix: &LayerPath,
-    work_dir: &Path,
+    (work_dir, limits): (&Path, UnpackLimits),
 ) -> Result<Tree, String> {
     let open: Vec<Box<OpenLayer<'_>>> = files
         .iter()
@@ -166,7 +174,7 @@ fn flattened(
         })
         .collect();
     let open: Vec<&OpenLayer<'_>> = open.iter().map(AsRef::as_ref).collect();
-    let budget = Arc::new(Budget::of_process());
+    let budget = Arc::new(Budget::new(limits));
     ohoci_layer::flatten_checked(&open, diff_ids, prefix, &budget, work_dir)
         .map_err(|error| error.to_string())
 }

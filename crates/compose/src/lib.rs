@@ -51,6 +51,7 @@ pub mod flatten;
 pub mod inspect;
 pub mod job;
 pub mod local;
+pub mod layer_reader;
 pub mod names;
 mod one_download;
 mod partly;

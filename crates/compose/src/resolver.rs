@@ -7,10 +7,12 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::deps::Deps;
+use super::layer_reader::LayerReader;
 use super::plan::Need;
 use super::read;
 use ohoci_image::{Digest, Manifest, Reference, RegistryReference};
 use ohoci_layer::Tree;
+use ohoci_layer::limits::UnpackLimits;
 use ohoci_registry::{Client, Scope};
 use ohoci_store::cache::Cache;
 use ohoci_store::registry::{RegistrySource, RegistryTarget};
@@ -29,6 +31,8 @@ pub struct Resolver {
     pub client: Client,
     /// Documents and knowledge kept between runs.
     pub cache: Arc<Cache>,
+    /// What an image, or an archive, may come to when it is unpacked.
+    pub limits: UnpackLimits,
     own_layers: OwnLayers,
     targets: Mutex<BTreeMap<String, Arc<RegistryTarget>>>,
     deps: Mutex<BTreeMap<DepsKey, Arc<OnceCell<Arc<Deps>>>>>,
@@ -118,6 +122,7 @@ impl Resolver {
         Self {
             client,
             cache,
+            limits: UnpackLimits::default(),
             own_layers: |_| None,
             targets: Mutex::default(),
             deps: Mutex::default(),
@@ -130,6 +135,21 @@ impl Resolver {
     #[must_use]
     pub fn knowing(self, own_layers: OwnLayers) -> Self {
         Self { own_layers, ..self }
+    }
+
+    /// The same, which reads no image that unpacks to more than this.
+    #[must_use]
+    pub fn within(self, limits: UnpackLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// What layers of images are read with.
+    #[must_use]
+    pub fn reader(&self) -> LayerReader<'_> {
+        LayerReader {
+            cache: &self.cache,
+            limits: self.limits,
+        }
     }
 
     /// What is in a layer that is known by its name.
@@ -286,13 +306,15 @@ impl Resolver {
                 "cannot read scratch",
                 "scratch is the empty base of compose; there is nothing to read",
             )),
-            local => ohoci_store::open::open_source(local).await?.ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Unsupported,
-                    format!("cannot read {local}"),
-                    "it is no local place",
-                )
-            }),
+            local => ohoci_store::open::open_source(local, self.limits)
+                .await?
+                .ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::Unsupported,
+                        format!("cannot read {local}"),
+                        "it is no local place",
+                    )
+                }),
         }
     }
 
@@ -347,7 +369,7 @@ impl Resolver {
         }
         let target: Arc<dyn Target> = match references.first() {
             Some(Reference::Registry(first)) => self.registry_target(first),
-            Some(local) => ohoci_store::open::open_target(local).ok_or_else(|| {
+            Some(local) => ohoci_store::open::open_target(local, self.limits).ok_or_else(|| {
                 Error::new(
                     ErrorKind::Unsupported,
                     format!("cannot push to {local}"),

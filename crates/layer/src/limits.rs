@@ -1,7 +1,6 @@
 //! How large a layer and an image may become when they are unpacked.
 
 use std::io;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What one image, or one layer alone, may come to. An archive is as an image.
@@ -25,21 +24,6 @@ impl Default for UnpackLimits {
             entries: 4_000_000,
             names: 1 << 30,
         }
-    }
-}
-
-static OF_PROCESS: OnceLock<UnpackLimits> = OnceLock::new();
-
-impl UnpackLimits {
-    /// Those that this process was told to keep, or the default ones.
-    #[must_use]
-    pub fn of_process() -> Self {
-        OF_PROCESS.get().copied().unwrap_or_default()
-    }
-
-    /// Makes them those of this process, once and for all: what was told first counts.
-    pub fn keep(self) {
-        let _ = OF_PROCESS.set(self);
     }
 }
 
@@ -74,12 +58,6 @@ impl Budget {
             names: AtomicU64::new(limits.names),
             limits,
         }
-    }
-
-    /// All that this process allows one image.
-    #[must_use]
-    pub fn of_process() -> Self {
-        Self::new(UnpackLimits::of_process())
     }
 
     /// For what has limits of its own.

@@ -37,8 +37,8 @@ pub struct PackOptions {
     pub mtime: i64,
     /// How many threads compress. Has no influence on the result.
     pub threads: NonZeroUsize,
-    /// How many bytes a layer may have when decompressed.
-    pub limit: u64,
+    /// How large a layer may be when it is decompressed.
+    pub limits: UnpackLimits,
     /// Who owns everything; `None` is root, and whoever a tar names.
     pub owner: Option<Owner>,
 }
@@ -51,7 +51,7 @@ impl Default for PackOptions {
             level: None,
             mtime: 0,
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            limit: UnpackLimits::of_process().bytes,
+            limits: UnpackLimits::default(),
             owner: None,
         }
     }
@@ -182,10 +182,7 @@ pub fn pack(
     let file = regular::open(path).map_err(fail)?;
     let metadata = file.metadata().map_err(fail)?;
     let input = Metered::new(file);
-    let budget = Arc::new(Budget::new(UnpackLimits {
-        bytes: options.limit,
-        ..UnpackLimits::of_process()
-    }));
+    let budget = Arc::new(Budget::new(options.limits));
     let input = Decompressor::within(input, &budget).map_err(fail)?;
     let layer = if !source.destination.is_root() || options.owner.is_some() {
         repack(input, &source.destination, &budget, options, out_dir)

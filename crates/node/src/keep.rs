@@ -37,7 +37,7 @@ use super::write::{Staging, write};
 /// When a layer cannot be read, is not the one that the image's config means, holds something that has
 /// no place, or cannot be written.
 pub async fn keep(store: &LayerStore, layers: Vec<ImageLayer>, what: &str) -> Result<Stack, Error> {
-    let budget = Arc::new(Budget::of_process());
+    let budget = Arc::new(Budget::new(store.limits()));
     let processors = std::thread::available_parallelism().map_or(2, NonZero::get);
     let turns = Semaphore::new(processors);
     let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id.clone()).collect();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ohoci_compose::{Observer, Unwatched};
 use ohoci_image::Digest;
+use ohoci_layer::limits::UnpackLimits;
 use ohoci_sandbox::{RemovedDirectory, private_in};
 
 use super::fitness;
@@ -31,6 +32,7 @@ pub struct LayerStore {
     root: PathBuf,
     most_bytes: Option<u64>,
     observer: Arc<dyn Observer>,
+    limits: UnpackLimits,
 }
 
 /// Why a store cannot be used.
@@ -121,6 +123,7 @@ impl LayerStore {
                 root,
                 most_bytes: None,
                 observer: Arc::new(Unwatched),
+                limits: UnpackLimits::default(),
             })
         });
         opened.map_err(|error| StoreError {
@@ -145,6 +148,18 @@ impl LayerStore {
     /// Who is told of unpacking.
     pub(crate) fn observer(&self) -> &Arc<dyn Observer> {
         &self.observer
+    }
+
+    /// The same, into which no image is unpacked that comes to more than this.
+    #[must_use]
+    pub fn unpacking_within(self, limits: UnpackLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// What an image may come to when it is unpacked.
+    #[must_use]
+    pub(crate) fn limits(&self) -> UnpackLimits {
+        self.limits
     }
 
     /// The most bytes that stay.

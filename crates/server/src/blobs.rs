@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
+use ohoci_files::blocking::blocking;
 use ohoci_image::Digest;
 
 use super::app::App;
@@ -19,7 +20,7 @@ use super::failure::{Code, Failure};
 use super::manifests::no_repository;
 use super::name::RepositoryName;
 use super::range::{self, Requested};
-use super::reply::{Reply, blocking};
+use super::reply::Reply;
 
 /// How much of a blob is read at once.
 const PIECE: usize = 256 << 10;

@@ -4,6 +4,7 @@ use std::io;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use ohoci_files::blocking::Lost;
 use serde_json::{Value, json};
 
 /// The spec's error codes, the one code that Docker's registry adds for tags, and the one for
@@ -151,5 +152,11 @@ impl IntoResponse for Failure {
         let body = json!({ "errors": errors }).to_string();
         let kind = [(header::CONTENT_TYPE, "application/json")];
         (status, headers, kind, body).into_response()
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        Self::internal(&lost)
     }
 }

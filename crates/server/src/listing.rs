@@ -8,13 +8,14 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use ohoci_files::blocking::blocking;
 use ohoci_image::{Digest, Manifest, manifest, media_type};
 
 use super::app::App;
 use super::failure::{Code, Failure};
 use super::manifests::no_repository;
 use super::name::RepositoryName;
-use super::reply::{OCI_FILTERS, Reply, blocking};
+use super::reply::{OCI_FILTERS, Reply};
 use super::route;
 use super::storage::Found;
 

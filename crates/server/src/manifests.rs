@@ -8,6 +8,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 use serde_json::json;
 
+use ohoci_files::blocking::blocking;
 use ohoci_image::{Pointer, manifest};
 
 use super::admission;
@@ -15,7 +16,7 @@ use super::app::App;
 use super::failure::{Code, Failure};
 use super::name::RepositoryName;
 use super::payload::Payload;
-use super::reply::{OCI_SUBJECT, OCI_TAG, Reply, blocking};
+use super::reply::{OCI_SUBJECT, OCI_TAG, Reply};
 use super::route;
 use super::storage::Facts;
 

@@ -8,8 +8,6 @@ use axum::response::{IntoResponse, Response};
 
 use ohoci_image::Digest;
 
-use super::failure::Failure;
-
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 pub(super) const API_VERSION: HeaderName =
     HeaderName::from_static("docker-distribution-api-version");
@@ -66,15 +64,5 @@ impl Reply {
 
     pub(super) fn body(self, body: Body) -> Response {
         (self.status, self.headers, body).into_response()
-    }
-}
-
-/// Does work on files away from the threads that serve connections.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(Failure::internal(&error)),
     }
 }

@@ -9,6 +9,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 use tokio::sync::OwnedMutexGuard;
 
+use ohoci_files::blocking::blocking;
 use ohoci_image::{Algorithm, Digest};
 
 use super::app::App;
@@ -16,7 +17,7 @@ use super::failure::{Code, Failure};
 use super::name::RepositoryName;
 use super::payload::Payload;
 use super::range;
-use super::reply::{Reply, UPLOAD_UUID, blocking};
+use super::reply::{Reply, UPLOAD_UUID};
 use super::route;
 use super::storage::{Session, Sink, Storage, WriteError};
 
@@ -99,7 +100,7 @@ async fn at_once(
 ) -> Result<Response, Failure> {
     let storage = Arc::clone(&app.storage);
     let algorithm = digest.algorithm();
-    let sink = blocking(move || Ok(storage.sessions().sink(algorithm)?)).await?;
+    let sink = blocking(move || Ok::<_, Failure>(storage.sessions().sink(algorithm)?)).await?;
     let sink = Arc::new(tokio::sync::Mutex::new(sink)).lock_owned().await;
     let sink = receive(sink, payload, None, app.options.max_blob, BrokenOff::Forget).await?;
     commit(Arc::clone(&app.storage), sink, name, digest).await

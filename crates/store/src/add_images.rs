@@ -4,21 +4,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ohoci_image::{Pointer, Reference};
+use ohoci_layer::limits::UnpackLimits;
 
 use super::archive::copy;
-use super::layout::target::blocking;
 use super::open::open_target;
 use super::{Error, Source, docker_archive, oci_archive};
+use ohoci_files::blocking::blocking;
 
 /// Puts images under names into an archive, beside what it holds already.
 ///
 /// # Errors
-/// When an image cannot be read, or the archive cannot be written; it stays as it was then.
+/// When an image cannot be read, or unpacks to more than the limits allow, or the archive cannot be written; it stays as it was then.
 pub async fn add_images(
     archive: &Reference,
     images: &[(String, Arc<dyn Source>)],
+    limits: UnpackLimits,
 ) -> Result<(), Error> {
-    let Some(target) = open_target(archive) else {
+    let Some(target) = open_target(archive, limits) else {
         return Ok(());
     };
     let path = match archive {
@@ -27,11 +29,11 @@ pub async fn add_images(
     };
     let is_docker = matches!(archive, Reference::DockerArchive { .. });
     // A file that cannot be read is replaced.
-    let known = blocking("cannot open the old file", move || {
-        Ok(match (path.is_file(), is_docker) {
+    let known = blocking(move || {
+        Ok::<_, Error>(match (path.is_file(), is_docker) {
             (false, _) => Vec::new(),
-            (true, true) => docker_archive::names(&path).unwrap_or_default(),
-            (true, false) => oci_archive::names(&path).unwrap_or_default(),
+            (true, true) => docker_archive::names(&path, limits).unwrap_or_default(),
+            (true, false) => oci_archive::names(&path, limits).unwrap_or_default(),
         })
     });
     for name in known.await? {

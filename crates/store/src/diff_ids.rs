@@ -10,7 +10,7 @@ use ohoci_image::image_config::ImageConfig;
 use ohoci_image::media_type::{LayerKind, is_image_config, layer_kind};
 use ohoci_image::{Content, Descriptor, Digest, Document, Manifest};
 use ohoci_layer::decompress::Decompressor;
-use ohoci_layer::limits::Budget;
+use ohoci_layer::limits::{Budget, UnpackLimits};
 use ohoci_layer::{Hashed, WrongDiffId};
 
 /// Compares one layer that lies in a layout.
@@ -21,12 +21,13 @@ pub(super) fn compare(
     layout: &Layout,
     layer: &Descriptor,
     diff_id: &Digest,
+    limits: UnpackLimits,
 ) -> io::Result<Result<(), WrongDiffId>> {
     let region = layout.find(&layer.digest)?.ok_or_else(|| {
         let gone = format!("blob {} is gone", layer.digest);
         io::Error::new(io::ErrorKind::NotFound, gone)
     })?;
-    let content = Decompressor::within(region.reader(), &Arc::new(Budget::of_process()))?;
+    let content = Decompressor::within(region.reader(), &Arc::new(Budget::new(limits)))?;
     Hashed::new(content, Some(diff_id)).compare(diff_id)
 }
 
@@ -35,7 +36,12 @@ pub(super) fn compare(
 ///
 /// # Errors
 /// When a layer is not what the config says, or cannot be read.
-pub(super) fn compare_all(layout: &Layout, manifest: &Manifest, label: &str) -> Result<(), Error> {
+pub(super) fn compare_all(
+    layout: &Layout,
+    manifest: &Manifest,
+    label: &str,
+    limits: UnpackLimits,
+) -> Result<(), Error> {
     let Content::Image { config, layers } = manifest.content() else {
         return Ok(());
     };
@@ -64,7 +70,7 @@ pub(super) fn compare_all(layout: &Layout, manifest: &Manifest, label: &str) -> 
         if !matches!(layer_kind(&layer.media_type), LayerKind::Ordinary(_)) || !layout.has(layer)? {
             continue;
         }
-        match compare(layout, layer, diff_id) {
+        match compare(layout, layer, diff_id, limits) {
             Ok(Ok(())) => {}
             Ok(Err(wrong)) => return Err(fail(format!("layer {}: {wrong}", layer.digest))),
             Err(error) => return Err(fail(format!("layer {}: {error}", layer.digest))),

@@ -18,6 +18,7 @@ use super::error::failure;
 use super::layout::source::names_hint;
 use super::tar_file::TarFile;
 use super::{Error, ErrorKind};
+use ohoci_layer::limits::UnpackLimits;
 use ohoci_layout::region::Region;
 
 pub use source::DockerArchiveSource;
@@ -45,10 +46,10 @@ struct Item {
 ///
 /// # Errors
 /// When it cannot be read.
-pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
+pub(super) fn names(path: &Path, limits: UnpackLimits) -> Result<Vec<String>, Error> {
     let label = label(path);
     let what = || format!("cannot read {label}");
-    let tar = TarFile::open(path, &label)?;
+    let tar = TarFile::open(path, &label, limits)?;
     let read = |region: Region| region.read_all();
     let list = tar
         .find(LIST)

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use ohoci_files::blocking::Lost;
 use ohoci_registry::BodyError;
 
 /// The kinds of failure that callers tell apart.
@@ -187,6 +188,12 @@ impl From<ohoci_layout::ErrorKind> for ErrorKind {
             ohoci_layout::ErrorKind::Unsupported => Self::Unsupported,
             ohoci_layout::ErrorKind::Io => Self::Io,
         }
+    }
+}
+
+impl From<Lost> for Error {
+    fn from(lost: Lost) -> Self {
+        Self::io("cannot work with files", lost.into())
     }
 }
 

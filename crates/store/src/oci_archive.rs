@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use ohoci_files::blocking::blocking;
 use ohoci_image::manifest::MAX_SIZE;
 use ohoci_image::{Descriptor, Digest, Manifest, Pointer};
 
@@ -17,10 +18,11 @@ use super::diff_ids;
 use super::error::failure;
 use super::layout::LayoutSource;
 use super::layout::source::IndexPlace;
-use super::layout::target::{blocking, listed};
+use super::layout::target::listed;
 use super::tar_file::TarFile;
 use super::tar_write::write_archive;
 use super::{Arrival, Error, ErrorKind, Offer, Source as _, Target};
+use ohoci_layer::limits::UnpackLimits;
 use ohoci_layout::layout::{VERSION_CONTENT, check_version};
 use ohoci_layout::region::Region;
 use ohoci_layout::{Index, Layout, MAX_INDEX};
@@ -40,14 +42,12 @@ struct TarLayout {
 /// archive must hold exactly one image.
 ///
 /// The tar is indexed once and read in place. A compressed one is decompressed to a nameless
-/// temporary file first, of at most as many bytes as [`UnpackLimits`] allow.
-///
-/// [`UnpackLimits`]: ohoci_layer::limits::UnpackLimits
+/// temporary file first, of at most as many bytes as the limits allow.
 ///
 /// # Errors
 /// When the file is not there, or holds no layout.
-pub fn open(path: &Path, tag: Option<&str>) -> Result<LayoutSource, Error> {
-    let place = TarLayout::open(path)?;
+pub fn open(path: &Path, tag: Option<&str>, limits: UnpackLimits) -> Result<LayoutSource, Error> {
+    let place = TarLayout::open(path, limits)?;
     Ok(LayoutSource::in_place(Arc::new(place), tag))
 }
 
@@ -55,8 +55,8 @@ pub fn open(path: &Path, tag: Option<&str>) -> Result<LayoutSource, Error> {
 ///
 /// # Errors
 /// When it cannot be read.
-pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
-    let place = TarLayout::open(path)?;
+pub(super) fn names(path: &Path, limits: UnpackLimits) -> Result<Vec<String>, Error> {
+    let place = TarLayout::open(path, limits)?;
     let index = Index::parse(place.index_bytes()?).map_err(|error| {
         Error::new(
             ErrorKind::Corrupt,
@@ -68,9 +68,9 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
 }
 
 impl TarLayout {
-    fn open(path: &Path) -> Result<Self, Error> {
+    fn open(path: &Path, limits: UnpackLimits) -> Result<Self, Error> {
         let label = label(path);
-        let tar = TarFile::open(path, &label)?;
+        let tar = TarFile::open(path, &label, limits)?;
         let layout = Self { tar, label };
         let what = || format!("cannot open {}", layout.label);
         match layout.small("oci-layout", MAX_SIZE)? {
@@ -147,23 +147,26 @@ impl IndexPlace for TarLayout {
 #[derive(Debug)]
 pub struct OciArchiveTarget {
     collection: Collection,
+    limits: UnpackLimits,
 }
 
 impl OciArchiveTarget {
     /// A target at `path`, where there need be no file.
     #[must_use]
-    pub fn new(path: &Path) -> Self {
+    pub fn new(path: &Path, limits: UnpackLimits) -> Self {
         Self {
             collection: Collection::new(path, label(path)),
+            limits,
         }
     }
 
     /// What a name stands for in the file as it is.
     async fn in_old_file(&self, name: &str) -> Option<(LayoutSource, Manifest)> {
         let (path, tag) = (self.collection.path().to_owned(), name.to_owned());
-        let opened = blocking("cannot open the old file", move || {
+        let limits = self.limits;
+        let opened = blocking(move || {
             if path.is_file() {
-                open(&path, Some(&tag)).map(Some)
+                open(&path, Some(&tag), limits).map(Some)
             } else {
                 Ok(None)
             }
@@ -212,11 +215,8 @@ impl Target for OciArchiveTarget {
     async fn place_manifest(&self, manifest: &Manifest, tags: &[String]) -> Result<(), Error> {
         let staging = self.collection.staging()?;
         let (layout, checked) = (staging.target.layout()?, manifest.clone());
-        let label = self.collection.label().to_owned();
-        blocking("cannot check layers", move || {
-            diff_ids::compare_all(&layout, &checked, &label)
-        })
-        .await?;
+        let (label, limits) = (self.collection.label().to_owned(), self.limits);
+        blocking(move || diff_ids::compare_all(&layout, &checked, &label, limits)).await?;
         staging.target.place_manifest(manifest, tags).await
     }
 
@@ -244,11 +244,11 @@ impl Target for OciArchiveTarget {
         }
         let names = layout.index()?.names();
         let path = self.collection.path().to_owned();
-        let label = self.collection.label().to_owned();
-        let held = blocking("cannot write an archive", move || {
-            let held = path.is_file().then(|| self::names(&path).ok());
+        let (label, limits) = (self.collection.label().to_owned(), self.limits);
+        let held = blocking(move || {
+            let held = path.is_file().then(|| self::names(&path, limits).ok());
             write(&layout, &path, &label)?;
-            Ok(held)
+            Ok::<_, Error>(held)
         })
         .await?;
         if let Some(held) = held {

@@ -12,7 +12,7 @@ use fs_err::File;
 use ohoci_files::regular;
 use ohoci_image::media_type::Compression;
 use ohoci_layer::decompress::MAX_WINDOW_LOG;
-use ohoci_layer::limits::Budget;
+use ohoci_layer::limits::{Budget, UnpackLimits};
 
 use super::error::failure;
 use super::{Error, ErrorKind};
@@ -49,7 +49,7 @@ impl TarFile {
     ///
     /// A tar compressed with gzip or zstd is copied decompressed to a nameless file in the directory
     /// for temporary files first. Anything but a file is refused.
-    pub(crate) fn open(path: &Path, label: &str) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path, label: &str, limits: UnpackLimits) -> Result<Self, Error> {
         let what = || format!("cannot open {label}");
         let mut file = regular::open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {
@@ -82,7 +82,7 @@ impl TarFile {
         };
         if compression != Compression::None {
             let all = io::Cursor::new(start).chain(file);
-            file = spool(all, compression, path).map_err(|error| failure(what(), error))?;
+            file = spool(all, compression, path, limits).map_err(|error| failure(what(), error))?;
         }
         // The words of the `tar` crate quote what it took for a header, and it may have been led to a
         // file whose content must not be read.
@@ -275,10 +275,15 @@ pub(crate) fn decompressed<'a>(
     })
 }
 
-fn spool(input: impl Read, compression: Compression, path: &Path) -> io::Result<File> {
+fn spool(
+    input: impl Read,
+    compression: Compression,
+    path: &Path,
+    limits: UnpackLimits,
+) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;
     let mut content = decompressed(input, compression)?;
-    let budget = Budget::of_process();
+    let budget = Budget::new(limits);
     let mut piece = vec![0; 1 << 18];
     loop {
         let count = content
@@ -354,7 +359,7 @@ mod tests {
     fn open(bytes: &[u8]) -> Result<TarFile, Error> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        TarFile::open(file.path(), "oci-archive:x.tar")
+        TarFile::open(file.path(), "oci-archive:x.tar", UnpackLimits::default())
     }
 
     fn sample() -> Vec<u8> {
@@ -432,10 +437,16 @@ mod tests {
             ErrorKind::Corrupt,
             "no tar"
         );
-        let missing = TarFile::open(Path::new("/nonexistent/x.tar"), "oci-archive:x").unwrap_err();
+        let missing = TarFile::open(
+            Path::new("/nonexistent/x.tar"),
+            "oci-archive:x",
+            UnpackLimits::default(),
+        )
+        .unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
         let directory = tempfile::tempdir().unwrap();
-        let error = TarFile::open(directory.path(), "oci-archive:x").unwrap_err();
+        let error =
+            TarFile::open(directory.path(), "oci-archive:x", UnpackLimits::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
     }
 
@@ -449,7 +460,8 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(header.as_bytes()).unwrap();
         file.as_file().set_len(9 << 30).unwrap();
-        let error = TarFile::open(file.path(), "oci-archive:x").unwrap_err();
+        let error =
+            TarFile::open(file.path(), "oci-archive:x", UnpackLimits::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     }
 }

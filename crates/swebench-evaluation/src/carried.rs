@@ -177,7 +177,8 @@ pub async fn pull(
         return Ok(false);
     };
     let fail = |why: String| Error::new(ErrorKind::Corrupt, format!("cannot unpack {from}"), why);
-    let tree = flatten::tree(&files, &LayerPath::root(), work_dir).map_err(fail)?;
+    let tree =
+        flatten::tree(&files, &LayerPath::root(), (work_dir, resolver.limits)).map_err(fail)?;
     // What is told of a run is read from these files: none may lead elsewhere.
     for (path, entry) in &tree {
         if !matches!(entry.kind, Kind::Directory | Kind::File(_)) {

@@ -21,6 +21,7 @@ use super::output::{Followed, MOST, Text, tail};
 use super::patching::{self, Applied};
 use super::roots::{EVAL_FILE, SHELL};
 use super::sandboxed::{SandboxError, Sandboxed};
+use ohoci_files::blocking::blocking;
 use ohoci_sandbox::{Ended, Exceeded, Network, RunError};
 use ohoci_swebench::eval_script::touched_files;
 use ohoci_swebench::log_parser::markers;
@@ -149,7 +150,8 @@ impl Evaluator {
     ) -> Option<Outcome> {
         let (row, patch, output) = (row.clone(), patch.to_owned(), folder.test_output());
         let grader = self.grader.clone();
-        let graded = blocking(move || Ok(grader.grade(&row, Some(&patch), &output))).await;
+        let graded =
+            blocking(move || Ok::<_, io::Error>(grader.grade(&row, Some(&patch), &output))).await;
         let mut log = InstanceLog::append(&folder.run_log(), self.clock).ok()?;
         log.say("Grading the log once more: the dataset or the grader is another now");
         note_grade(graded.ok()?, None, folder, &mut log, &mut outcome).ok()?;
@@ -237,7 +239,7 @@ impl Evaluator {
         clock = Instant::now();
         blocking(move || {
             drop(sandboxed);
-            Ok(())
+            Ok::<_, io::Error>(())
         })
         .await?;
         outcome.seconds.teardown = lap(&mut clock);
@@ -326,7 +328,8 @@ impl Evaluator {
         log.say(&format!("Grading answer for {id}..."));
         let (row, patch) = (job.row.clone(), patch.to_owned());
         let grader = self.grader.clone();
-        let graded = blocking(move || Ok(grader.grade(&row, Some(&patch), &output))).await?;
+        let graded =
+            blocking(move || Ok::<_, io::Error>(grader.grade(&row, Some(&patch), &output))).await?;
         note_grade(graded, killed, folder, log, outcome)?;
         note_signal(&ended, &folder.test_output(), outcome)?;
         Ok(())
@@ -477,14 +480,6 @@ fn note_grade(
     outcome.pass_to_pass = verdict.pass_to_pass;
     outcome.failed_tests = verdict.failed_tests;
     Ok(())
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)?
 }
 
 fn lap(clock: &mut Instant) -> f64 {

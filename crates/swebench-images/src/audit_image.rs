@@ -65,10 +65,11 @@ pub async fn audit_image(
     }))
     .await?;
     let (git, commit, work_dir) = (git.clone(), commit.to_owned(), work_dir.to_owned());
+    let limits = resolver.limits;
     let diff_ids = image.config.diff_ids().to_vec();
     tokio::task::spawn_blocking(move || {
         let prefix = LayerPath::parse(GIT_DIR.as_bytes()).map_err(|error| error.to_string())?;
-        let tree = flatten::image_tree(&files, &diff_ids, &prefix, &work_dir)?;
+        let tree = flatten::image_tree(&files, &diff_ids, &prefix, (&work_dir, limits))?;
         let directory = RemovedDirectory::create().map_err(|error| error.to_string())?;
         unpack(tree, directory.path(), Owners::Own, &|| true).map_err(|error| error.to_string())?;
         let root = Directory::open(directory.path()).map_err(|error| error.to_string())?;

@@ -164,7 +164,7 @@ impl Base {
         }
         files.extend(layers.iter().cloned());
         tokio::task::block_in_place(|| {
-            let tree = flatten::tree(&files, &LayerPath::root(), work_dir)
+            let tree = flatten::tree(&files, &LayerPath::root(), (work_dir, resolver.limits))
                 .map_err(at(Level::Base, step))?;
             fs_err::create_dir_all(to).map_err(at(Level::Base, step))?;
             unpack(tree, to, Owners::Own, &|| true).map_err(at(Level::Base, step))?;

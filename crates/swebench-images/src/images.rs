@@ -96,7 +96,7 @@ pub async fn build(job: Job, observer: &dyn Observer) -> Result<Report, ohoci_st
         .buffered(job.workers.max(1))
         .collect()
         .await;
-    let finished = pusher.finish().await;
+    let finished = pusher.finish(job.resolver.limits).await;
     job.resolver.close().await;
     finished?;
     Ok(Report::of(Some(builder.base()), outcomes))

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use ohoci_compose::flatten;
 use ohoci_compose::local::{LayerBytes, LocalLayer};
 use ohoci_image::Descriptor;
+use ohoci_layer::limits::UnpackLimits;
 use ohoci_layer::pack::{PackOptions, pack_tree};
 use ohoci_layer::packed::{LayerFile, PackedLayer};
 use ohoci_layer::{LayerPath, Tree};
@@ -41,9 +42,13 @@ impl KeptLayer {
     ///
     /// # Errors
     /// When it cannot be read or written, in words.
-    pub fn unpack(&self, directory: &Path, work_dir: &Path) -> Result<(), String> {
+    pub fn unpack(
+        &self,
+        directory: &Path,
+        (work_dir, limits): (&Path, UnpackLimits),
+    ) -> Result<(), String> {
         let files = [self.path.clone()];
-        let tree = flatten::tree(&files, &LayerPath::root(), work_dir)?;
+        let tree = flatten::tree(&files, &LayerPath::root(), (work_dir, limits))?;
         unpack(tree, directory, Owners::Own, &|| true)
             .map(drop)
             .map_err(|error| error.to_string())
@@ -184,7 +189,9 @@ mod tests {
         assert!(find(&cache, "other").is_none());
         let out = directory.path().join("out");
         fs_err::create_dir(&out).unwrap();
-        found.unpack(&out, directory.path()).unwrap();
+        found
+            .unpack(&out, (directory.path(), UnpackLimits::default()))
+            .unwrap();
         assert_eq!(fs_err::read(out.join("a/b")).unwrap(), b"x");
     }
 }

@@ -19,6 +19,7 @@ use ohoci_compose::watch::Unwatched;
 use ohoci_image::Reference;
 use ohoci_image::config_patch::ConfigPatch;
 use ohoci_image::reference::ReferenceError;
+use ohoci_layer::limits::UnpackLimits;
 use ohoci_store::add_images;
 use ohoci_store::open::open_source;
 
@@ -166,7 +167,7 @@ impl Pusher {
     }
 
     /// Writes the archives, with what they held before under other names.
-    pub(crate) async fn finish(&self) -> Result<(), ohoci_store::Error> {
+    pub(crate) async fn finish(&self, limits: UnpackLimits) -> Result<(), ohoci_store::Error> {
         let mut collected = self.collected.lock().await;
         for (number, names) in std::mem::take(&mut *collected) {
             let Some(archive) = self.destinations.get(number).and_then(Destination::archive) else {
@@ -175,10 +176,10 @@ impl Pusher {
             let mut images = Vec::new();
             // The same base is pushed with every instance.
             for name in names.into_iter().collect::<BTreeSet<_>>() {
-                let source = open_source(&self.collection(number, &name)).await?;
+                let source = open_source(&self.collection(number, &name), limits).await?;
                 images.extend(source.map(|source| (name, source)));
             }
-            add_images(&archive, &images).await?;
+            add_images(&archive, &images, limits).await?;
         }
         Ok(())
     }

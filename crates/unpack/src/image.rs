@@ -14,6 +14,7 @@ use ohoci_compose::resolver::Resolver;
 use ohoci_image::image_config::ImageConfig;
 use ohoci_image::media_type::Compression;
 use ohoci_image::{Content, Digest, Manifest, Platform, Reference};
+use ohoci_layer::limits::UnpackLimits;
 use ohoci_layer::{LayerPath, PackOptions, PackedLayer, Tree};
 use ohoci_sandbox::RemovedDirectory;
 use ohoci_store::{Error, ErrorKind, Source};
@@ -33,6 +34,7 @@ pub struct FoundImage {
     pub config: ImageConfig,
     manifest: Manifest,
     source: Arc<dyn Source>,
+    limits: UnpackLimits,
     what: String,
 }
 
@@ -92,6 +94,7 @@ pub async fn find_image(
                 config: image.config,
                 manifest: image.manifest,
                 source,
+                limits: resolver.limits,
                 what,
             });
         }
@@ -142,8 +145,9 @@ impl FoundImage {
         let what = || self.what.clone();
         let files = self.spooled(work_dir).await?;
         let (work, diff_ids) = (work_dir.to_owned(), self.config.diff_ids().to_vec());
+        let limits = self.limits;
         tokio::task::spawn_blocking(move || {
-            let tree = tree(&files, &diff_ids, &work)?;
+            let tree = tree(&files, &diff_ids, (&work, limits))?;
             let options = PackOptions {
                 compression: Compression::None,
                 ..PackOptions::default()
@@ -181,11 +185,14 @@ impl FoundImage {
         let wanted = Wanted(Arc::new(AtomicBool::new(true)));
         let still_wanted = Arc::clone(&wanted.0);
         let (work, parent) = (work_dir.to_owned(), parent.to_owned());
+        let limits = self.limits;
         let diff_ids = self.config.diff_ids().to_vec();
-        tokio::task::spawn_blocking(move || write(&files, &diff_ids, &work, &parent, &still_wanted))
-            .await
-            .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
-            .map_err(|failure| failure.into_error(what()))
+        tokio::task::spawn_blocking(move || {
+            write(&files, &diff_ids, (&work, limits), &parent, &still_wanted)
+        })
+        .await
+        .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
+        .map_err(|failure| failure.into_error(what()))
     }
 }
 
@@ -224,21 +231,25 @@ impl Failure {
 
 /// What the layers in these files finally show; an image without layers has no files, which is nothing to
 /// be complained of.
-fn tree(files: &[PathBuf], diff_ids: &[Digest], work_dir: &Path) -> Result<Tree, String> {
+fn tree(
+    files: &[PathBuf],
+    diff_ids: &[Digest],
+    (work_dir, limits): (&Path, UnpackLimits),
+) -> Result<Tree, String> {
     if files.is_empty() && diff_ids.is_empty() {
         return Ok(Tree::new());
     }
-    flatten::image_tree(files, diff_ids, &LayerPath::root(), work_dir)
+    flatten::image_tree(files, diff_ids, &LayerPath::root(), (work_dir, limits))
 }
 
 fn write(
     files: &[PathBuf],
     diff_ids: &[Digest],
-    work_dir: &Path,
+    (work_dir, limits): (&Path, UnpackLimits),
     parent: &Path,
     wanted: &AtomicBool,
 ) -> Result<RemovedDirectory, Failure> {
-    let tree = tree(files, diff_ids, work_dir).map_err(Failure::Layers)?;
+    let tree = tree(files, diff_ids, (work_dir, limits)).map_err(Failure::Layers)?;
     for file in files {
         // They only take room by now, and go with the directory at the latest.
         let _ = fs_err::remove_file(file);

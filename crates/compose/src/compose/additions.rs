@@ -167,7 +167,7 @@ async fn deps_addition(
         }
         Some(path) => {
             let layer = deps
-                .flattened(&image, path, &resolver.cache, &job.work_dir)
+                .flattened(&image, path, resolver.reader(), &job.work_dir)
                 .await?;
             flattened.insert(layer.descriptor.digest.clone(), layer.body);
             vec![Layer {

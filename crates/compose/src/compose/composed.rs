@@ -80,9 +80,9 @@ impl<'a> Read<'a> {
         if job.fit == Fit::None {
             return Ok((job.layers.clone(), Vec::new()));
         }
-        let cache = &run.resolver.cache;
+        let reader = run.resolver.reader();
         let scratch = additions::scratch_platforms(job, &self.deps);
-        let listings = fit::listings(cache, self.base.as_ref(), &scratch, run.observer).await?;
+        let listings = fit::listings(reader, self.base.as_ref(), &scratch, run.observer).await?;
         let mut local = Vec::new();
         for layer in &job.layers {
             match run.resolver.own_layer(&layer.name) {
@@ -94,7 +94,7 @@ impl<'a> Read<'a> {
             }
         }
         let account = Account::of(&job.patch);
-        let bundles = tools::bundles(job, &self.deps, &listings, cache).await?;
+        let bundles = tools::bundles(job, &self.deps, &listings, reader).await?;
         let (layers, fitted) = fit::fitted(
             &job.fit,
             &job.work_dir,
@@ -102,7 +102,7 @@ impl<'a> Read<'a> {
             account.as_ref(),
             bundles,
         )?;
-        tools::expect(job, &self.deps, &fitted, cache).await?;
+        tools::expect(job, &self.deps, &fitted, reader).await?;
         local.extend(layers);
         Ok((local, fitted))
     }

@@ -27,7 +27,7 @@ pub(super) async fn replaced(
     base: Option<&Found>,
     resolver: &Resolver,
 ) -> Result<Vec<String>, Error> {
-    let cache = &resolver.cache;
+    let reader = resolver.reader();
     let is_own = |layer: &LocalLayer| resolver.own_layer(&layer.name).is_some();
     let Some(found) = base.filter(|_| job.position == Position::Top) else {
         return Ok(Vec::new());
@@ -39,13 +39,13 @@ pub(super) async fn replaced(
         .any(|layer| layer.directories.iter().any(doubtful));
     let mut notes = Vec::new();
     for image in &found.images {
-        let listing = match known_listing(image, cache) {
+        let listing = match known_listing(image, reader.cache) {
             Some(listing) => Some(listing),
             None if is_doubtful && found.source.origin().is_none() => {
-                Some(listing_of(found.source.as_ref(), image, cache).await?)
+                Some(listing_of(found.source.as_ref(), image, reader).await?)
             }
             None if job.layers.iter().any(is_own) => {
-                cheap_listing(found.source.as_ref(), image, cache).await
+                cheap_listing(found.source.as_ref(), image, reader).await
             }
             None => None,
         };

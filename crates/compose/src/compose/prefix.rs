@@ -68,10 +68,10 @@ async fn expect_free_in(
         return refuse(why, hint.to_owned());
     }
     let source = found.source.as_ref();
-    let cache = &resolver.cache;
-    let has_it = match cheap_listing(source, image, cache).await {
+    let reader = resolver.reader();
+    let has_it = match cheap_listing(source, image, reader).await {
         Some(listing) => listing.has(PREFIX),
-        None if mentions(document.get("config")) => stands(source, image, PREFIX, cache).await?,
+        None if mentions(document.get("config")) => stands(source, image, PREFIX, reader).await?,
         None => false,
     };
     if !has_it {

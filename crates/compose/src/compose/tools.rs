@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::deps::Deps;
 use crate::fit::{Detail, Fitted, Listing, first_text, trust};
 use crate::job::Job;
+use crate::layer_reader::LayerReader;
 use ohoci_image::Platform;
-use ohoci_store::cache::Cache;
 use ohoci_store::{Error, ErrorKind};
 
 /// Where the tools are, without a slash in front.
@@ -21,7 +21,7 @@ pub(super) async fn expect(
     job: &Job,
     deps: &[Arc<Deps>],
     fitted: &[Fitted],
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<(), Error> {
     let mut local = job.layers.iter().flat_map(|layer| &layer.directories);
     if deps.is_empty() || local.any(|path| path.as_bytes() == TOOLS) {
@@ -36,7 +36,7 @@ pub(super) async fn expect(
         };
         for detail in added {
             if let Some(target) = detail.target() {
-                expect_one(job, deps, &platform, (*detail, target), cache).await?;
+                expect_one(job, deps, &platform, (*detail, target), reader).await?;
             }
         }
     }
@@ -52,13 +52,13 @@ pub(super) async fn bundles(
     job: &Job,
     deps: &[Arc<Deps>],
     listings: &[(Platform, Listing)],
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<Vec<Option<(String, String)>>, Error> {
     let mut bundles = Vec::new();
     for (platform, listing) in listings {
         let base = trust::of_base(listing).filter(|_| job.fit.has(Detail::Trust));
         let prefix = match base {
-            Some(_) => bundle_of(deps, platform, cache).await?,
+            Some(_) => bundle_of(deps, platform, reader).await?,
             None => None,
         };
         let both = base.zip(prefix);
@@ -72,11 +72,11 @@ pub(super) async fn bundles(
 async fn bundle_of(
     deps: &[Arc<Deps>],
     platform: &Platform,
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<Option<(String, String)>, Error> {
     for one in deps {
         let image = one.image_for(platform).await?;
-        let found = first_text(one.source.as_ref(), &image, trust::BUNDLE, cache).await?;
+        let found = first_text(one.source.as_ref(), &image, trust::BUNDLE, reader).await?;
         if found.is_some() {
             return Ok(found);
         }
@@ -89,11 +89,15 @@ async fn expect_one(
     deps: &[Arc<Deps>],
     platform: &Platform,
     (detail, target): (Detail, &str),
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<(), Error> {
     for one in deps {
         let image = one.image_for(platform).await?;
-        if one.first_missing(&image, &[target], cache).await?.is_none() {
+        if one
+            .first_missing(&image, &[target], reader)
+            .await?
+            .is_none()
+        {
             return Ok(());
         }
     }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::listing::Listing;
 use crate::files::Files;
+use crate::layer_reader::LayerReader;
 use crate::read::Image;
 use ohoci_image::{Content, Descriptor, Digest};
 use ohoci_layer::decompress::Decompressor;
@@ -47,7 +48,7 @@ impl View for Listing {
 }
 
 impl View for Files {
-    const FACT: &str = "files-3";
+    const FACT: &str = "files-4";
 
     fn of((_, files): (Listing, Files)) -> Self {
         files
@@ -78,9 +79,9 @@ pub(crate) fn known_listing(image: &Image, cache: &Cache) -> Option<Listing> {
 pub(crate) async fn cheap_listing(
     source: &dyn Source,
     image: &Image,
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Option<Listing> {
-    if let Some(known) = known_listing(image, cache) {
+    if let Some(known) = known_listing(image, reader.cache) {
         return Some(known);
     }
     let Content::Image { layers, .. } = image.manifest.content() else {
@@ -91,7 +92,7 @@ pub(crate) async fn cheap_listing(
     if source.origin().is_some() || !is_small {
         return None;
     }
-    listing_of(source, image, cache).await.ok()
+    listing_of(source, image, reader).await.ok()
 }
 
 /// What a layer is remembered by: one that is what its diff ID says.
@@ -106,21 +107,21 @@ fn key(layer: &Descriptor, diff_id: &Digest) -> String {
 pub(crate) async fn listing_of(
     source: &dyn Source,
     image: &Image,
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<Listing, Error> {
-    view_of(source, image, cache).await
+    view_of(source, image, reader).await
 }
 
 /// All that an image shows. Each layer is read once, ever, on one machine.
 ///
 /// # Errors
 /// When a layer cannot be read.
-pub(crate) async fn files_of(
+pub async fn files_of(
     source: &dyn Source,
     image: &Image,
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<Files, Error> {
-    view_of(source, image, cache).await
+    view_of(source, image, reader).await
 }
 
 /// The first of these paths that an image does not have. The smallest layers are read first, and no
@@ -132,10 +133,10 @@ pub(crate) async fn first_missing(
     source: &dyn Source,
     image: &Image,
     paths: &[&str],
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<Option<String>, Error> {
     let has_all = |files: &Files| paths.iter().all(|path| files.has(path));
-    let files = files_until(source, image, &has_all, cache).await?;
+    let files = files_until(source, image, &has_all, reader).await?;
     let missing = paths.iter().find(|path| !files.has(path));
     Ok(missing.map(|path| (*path).to_owned()))
 }
@@ -149,10 +150,10 @@ pub(crate) async fn stands(
     source: &dyn Source,
     image: &Image,
     path: &str,
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<bool, Error> {
     let has_it = |files: &Files| files.stands(path);
-    let files = files_until(source, image, &has_it, cache).await?;
+    let files = files_until(source, image, &has_it, reader).await?;
     Ok(files.stands(path))
 }
 
@@ -165,10 +166,10 @@ pub(crate) async fn first_text(
     source: &dyn Source,
     image: &Image,
     path: &str,
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<Option<(String, String)>, Error> {
     let has_it = |files: &Files| files.text(path).is_some();
-    let files = files_until(source, image, &has_it, cache).await?;
+    let files = files_until(source, image, &has_it, reader).await?;
     let text = files.text(path).map(str::to_owned);
     Ok(files.follow(path).ok().zip(text))
 }
@@ -178,15 +179,15 @@ async fn files_until(
     source: &dyn Source,
     image: &Image,
     holds: &(dyn Fn(&Files) -> bool + Sync),
-    cache: &Cache,
+    reader: LayerReader<'_>,
 ) -> Result<Files, Error> {
     let mut layers = layers_of(source, image)?;
     layers.sort_by_key(|(at, layer, _)| (layer.size, *at));
-    let budget = Arc::new(Budget::of_process());
+    let budget = Arc::new(Budget::new(reader.limits));
     let mut read: Vec<(usize, Files)> = Vec::new();
     let mut all = Files::default();
     for (at, layer, diff_id) in layers {
-        let files = of_layer(source, (at, layer, diff_id), cache, Arc::clone(&budget)).await?;
+        let files = of_layer(source, (at, layer, diff_id), reader, Arc::clone(&budget)).await?;
         read.push((at, files));
         read.sort_by_key(|(at, _)| *at);
         all = Files::default();
@@ -222,11 +223,15 @@ fn layers_of<'a>(
         .collect())
 }
 
-async fn view_of<V: View>(source: &dyn Source, image: &Image, cache: &Cache) -> Result<V, Error> {
-    let budget = Arc::new(Budget::of_process());
+async fn view_of<V: View>(
+    source: &dyn Source,
+    image: &Image,
+    reader: LayerReader<'_>,
+) -> Result<V, Error> {
+    let budget = Arc::new(Budget::new(reader.limits));
     let views = layers_of(source, image)?
         .into_iter()
-        .map(|layer| of_layer(source, layer, cache, Arc::clone(&budget)));
+        .map(|layer| of_layer(source, layer, reader, Arc::clone(&budget)));
     let mut all = V::default();
     for view in try_join_all(views).await? {
         all.put_on_top(&view);
@@ -237,9 +242,10 @@ async fn view_of<V: View>(source: &dyn Source, image: &Image, cache: &Cache) -> 
 async fn of_layer<V: View>(
     source: &dyn Source,
     (at, layer, diff_id): (usize, &Descriptor, &Digest),
-    cache: &Cache,
+    reader: LayerReader<'_>,
     budget: Arc<Budget>,
 ) -> Result<V, Error> {
+    let cache = reader.cache;
     let key = key(layer, diff_id);
     let known = cache.fact(V::FACT, &key);
     if let Some(view) = known.and_then(|fact| serde_json::from_value(fact).ok()) {

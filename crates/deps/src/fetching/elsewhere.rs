@@ -8,6 +8,7 @@ use crate::locking::ImageMeans;
 use crate::locking::elsewhere::{npm_place, place};
 use crate::npm::registry::Registries;
 use crate::recipe::{Feature, Recipe};
+use ohoci_compose::layer_reader::LayerReader;
 use ohoci_image::{Digest, Platform};
 
 /// A file that cannot be had: what it is, the file, why.
@@ -104,8 +105,13 @@ async fn take(
         .image_for(platform)
         .await
         .map_err(|error| error.to_string())?;
+    // What is taken has to be where files are looked for.
+    let reader = LayerReader {
+        cache: fetcher.cache(),
+        limits: images.resolver.limits,
+    };
     let layer = deps
-        .flattened(&one, &image.path, fetcher.cache(), images.work_dir)
+        .flattened(&one, &image.path, reader, images.work_dir)
         .await
         .map_err(|error| error.to_string())?;
     if layer.descriptor.digest == file.digest {

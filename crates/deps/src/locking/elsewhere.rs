@@ -12,6 +12,7 @@ use crate::npm::registry::Registries;
 use crate::npm::{Lockfile, NpmError, manifest, resolve};
 use crate::recipe::{Archive, Feature, Image, Npm, Recipe};
 use ohoci_compose::Event;
+use ohoci_compose::layer_reader::LayerReader;
 
 /// How many files are asked for at once, to learn their size.
 const CONCURRENCY: usize = 8;
@@ -109,9 +110,12 @@ async fn image(
     let mut files = PlatformFiles::default();
     for platform in &recipe.platforms {
         let one = deps.image_for(platform).await.map_err(plain)?;
-        let (cache, work_dir) = (means.fetcher.cache(), means.images.work_dir);
+        let reader = LayerReader {
+            cache: means.fetcher.cache(),
+            limits: means.images.resolver.limits,
+        };
         let layer = deps
-            .flattened(&one, &image.path, cache, work_dir)
+            .flattened(&one, &image.path, reader, means.images.work_dir)
             .await
             .map_err(plain)?;
         let file = LockedFile {

@@ -275,7 +275,10 @@ fn damaged_and_oversized_archives_are_refused() {
     let path = out.path().join("archive");
     let tar = tar(&[("a", Kind::File(1 << 20))]);
     let small = PackOptions {
-        limit: 1 << 20,
+        limits: UnpackLimits {
+            bytes: 1 << 20,
+            ..UnpackLimits::default()
+        },
         ..options(Compression::Gzip)
     };
     for compression in ALL {

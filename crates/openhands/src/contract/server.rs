@@ -64,7 +64,7 @@ pub async fn expect(
         if Contract::of_deps(image.config.document().object()) == Some(contract) {
             return Ok(());
         }
-        let lacked = one.first_missing(&image, contract.server(), &resolver.cache);
+        let lacked = one.first_missing(&image, contract.server(), resolver.reader());
         match lacked.await.map_err(ServerError::Read)? {
             None => return Ok(()),
             Some(path) => missing = missing.or(Some(format!("{reference} has no {path}"))),

@@ -19,15 +19,15 @@ use serde_json::{Map, Value};
 
 use crate::blob_file::{BlobFiles, FileBody};
 use crate::error::failure;
-use crate::layout::target::blocking;
 use crate::oci_archive::blob_name;
 use crate::tar_file::{Detected, TarFile, decompressed, detect, read_full};
 use crate::{Body, Error, ErrorKind, MAX_DOCUMENT, Source};
+use ohoci_files::blocking::blocking;
 use ohoci_image::digest::Hasher;
 use ohoci_image::manifest::MAX_SIZE;
 use ohoci_image::media_type::{self, Compression};
 use ohoci_image::{Content, Descriptor, Digest, Document, Manifest, shape};
-use ohoci_layer::limits::Budget;
+use ohoci_layer::limits::{Budget, UnpackLimits};
 use ohoci_layout::region::Region;
 use ohoci_layout::{Index, MAX_INDEX};
 
@@ -46,6 +46,7 @@ pub struct DockerArchiveSource {
 struct Archive {
     tar: TarFile,
     label: String,
+    limits: UnpackLimits,
     name: Option<String>,
     image: Mutex<Option<Arc<Image>>>,
 }
@@ -61,17 +62,16 @@ impl DockerArchiveSource {
     /// Opens the image with that name; without one the archive must hold exactly one image.
     ///
     /// The tar is indexed once and read in place. A compressed one is decompressed to a nameless
-    /// temporary file first, of at most as many bytes as [`UnpackLimits`] allow.
-    ///
-    /// [`UnpackLimits`]: ohoci_layer::limits::UnpackLimits
+    /// temporary file first, of at most as many bytes as the limits allow; so are layers.
     ///
     /// # Errors
     /// When the file is not there, or is no tar.
-    pub fn open(path: &Path, name: Option<&str>) -> Result<Self, Error> {
+    pub fn open(path: &Path, name: Option<&str>, limits: UnpackLimits) -> Result<Self, Error> {
         let label = label(path);
         let archive = Archive {
-            tar: TarFile::open(path, &label)?,
+            tar: TarFile::open(path, &label, limits)?,
             label,
+            limits,
             name: name.map(str::to_owned),
             image: Mutex::default(),
         };
@@ -237,7 +237,7 @@ impl Archive {
         config: &[u8],
         config_region: Region,
     ) -> Result<Image, Error> {
-        let budget = Budget::of_process();
+        let budget = Budget::new(self.limits);
         let mut found = Vec::new();
         let mut seen: HashMap<(&str, &Digest), Layer> = HashMap::new();
         for (name, diff_id) in item.layers.iter().zip(diff_ids) {
@@ -385,8 +385,7 @@ impl Source for DockerArchiveSource {
 
     async fn root(&self) -> Result<Manifest, Error> {
         let archive = self.archive.clone();
-        let what = format!("cannot read {}", self.place());
-        let image = blocking(&what, move || archive.image()).await?;
+        let image = blocking(move || archive.image()).await?;
         Ok(image.manifest.clone())
     }
 

@@ -17,13 +17,14 @@ use serde_json::{Value, json};
 use crate::archive::{Collection, copy};
 use crate::diff_ids;
 use crate::error::failure;
-use crate::layout::target::{blocking, listed};
+use crate::layout::target::listed;
 use crate::tar_file::{Detected, decompressed, detect, read_full};
 use crate::tar_write::write_archive;
 use crate::{Arrival, Error, ErrorKind, MAX_DOCUMENT, Offer, Source as _, Target};
+use ohoci_files::blocking::blocking;
 use ohoci_image::media_type::{Compression, LayerKind, is_image_config, layer_kind};
 use ohoci_image::{Content, Descriptor, Digest, Document, Manifest, Pointer, shape};
-use ohoci_layer::limits::Budget;
+use ohoci_layer::limits::{Budget, UnpackLimits};
 use ohoci_layout::Layout;
 use ohoci_layout::region::Region;
 
@@ -37,6 +38,7 @@ use super::{DockerArchiveSource, LIST, diff_ids as diff_ids_of, label, name};
 #[derive(Debug)]
 pub struct DockerArchiveTarget {
     collection: Collection,
+    limits: UnpackLimits,
     images: Mutex<Vec<Image>>,
 }
 
@@ -59,9 +61,10 @@ struct Member {
 impl DockerArchiveTarget {
     /// A target at `path`, where there need be no file.
     #[must_use]
-    pub fn new(path: &Path) -> Self {
+    pub fn new(path: &Path, limits: UnpackLimits) -> Self {
         Self {
             collection: Collection::new(path, label(path)),
+            limits,
             images: Mutex::default(),
         }
     }
@@ -73,9 +76,10 @@ impl DockerArchiveTarget {
     /// What a name stands for in the file as it is.
     async fn in_old_file(&self, name: &str) -> Option<(DockerArchiveSource, Manifest)> {
         let (path, name) = (self.collection.path().to_owned(), name.to_owned());
-        let opened = blocking("cannot open the old file", move || {
+        let limits = self.limits;
+        let opened = blocking(move || {
             if path.is_file() {
-                DockerArchiveSource::open(&path, Some(&name)).map(Some)
+                DockerArchiveSource::open(&path, Some(&name), limits).map(Some)
             } else {
                 Ok(None)
             }
@@ -108,6 +112,7 @@ fn describe(
     manifest: &Manifest,
     names: &[String],
     label: &str,
+    limits: UnpackLimits,
 ) -> Result<Image, Error> {
     let what = format!("cannot put manifest {} into {label}", manifest.digest());
     let unsupported = |why: String| Error::new(ErrorKind::Unsupported, &what, why);
@@ -155,7 +160,7 @@ fn describe(
             diff_ids.len()
         )));
     }
-    let budget = Budget::of_process();
+    let budget = Budget::new(limits);
     let mut members = Vec::new();
     for (layer, diff_id) in layers.iter().zip(&diff_ids) {
         if !matches!(layer_kind(&layer.media_type), LayerKind::Ordinary(_)) {
@@ -165,7 +170,7 @@ fn describe(
             )));
         }
         let layer_what = || format!("{what}: layer {}", layer.digest);
-        let compared = diff_ids::compare(layout, layer, diff_id);
+        let compared = diff_ids::compare(layout, layer, diff_id, limits);
         compared
             .map_err(|error| failure(layer_what(), error))?
             .map_err(|wrong| corrupt(format!("layer {}: {wrong}", layer.digest)))?;
@@ -289,11 +294,8 @@ impl Target for DockerArchiveTarget {
     async fn place_manifest(&self, manifest: &Manifest, tags: &[String]) -> Result<(), Error> {
         let layout = self.collection.staging()?.target.layout()?;
         let (manifest, tags) = (manifest.clone(), tags.to_vec());
-        let label = self.collection.label().to_owned();
-        let image = blocking("cannot put a manifest", move || {
-            describe(&layout, &manifest, &tags, &label)
-        })
-        .await?;
+        let (label, limits) = (self.collection.label().to_owned(), self.limits);
+        let image = blocking(move || describe(&layout, &manifest, &tags, &label, limits)).await?;
         self.add(image);
         Ok(())
     }
@@ -323,11 +325,11 @@ impl Target for DockerArchiveTarget {
             .flat_map(|image| image.names.clone())
             .collect();
         let path = self.collection.path().to_owned();
-        let label = self.collection.label().to_owned();
-        let held = blocking("cannot write an archive", move || {
-            let held = path.is_file().then(|| super::names(&path).ok());
+        let (label, limits) = (self.collection.label().to_owned(), self.limits);
+        let held = blocking(move || {
+            let held = path.is_file().then(|| super::names(&path, limits).ok());
             write(&layout, images, &path, &label)?;
-            Ok(held)
+            Ok::<_, Error>(held)
         })
         .await?;
         if let Some(held) = held {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::{Arrival, Body, BodyError, Error, ErrorKind, MAX_DOCUMENT, Offer, Target};
+use ohoci_files::blocking::blocking;
 use ohoci_image::media_type::{LayerKind, layer_kind};
 use ohoci_image::{Content, Descriptor, Digest, Document, Manifest, Platform, Pointer, shape};
 use ohoci_layout::StagedFile;
@@ -220,17 +221,6 @@ pub(crate) async fn receive(
     }
 }
 
-/// Runs file work where it holds up nothing else.
-pub(crate) async fn blocking<R: Send + 'static>(
-    what: &str,
-    work: impl FnOnce() -> Result<R, Error> + Send + 'static,
-) -> Result<R, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(Error::io(what, std::io::Error::other(error))),
-    }
-}
-
 /// Gives a file of ours its name in the layout, after reading it through, and says whether that
 /// could be done: not across file systems, for example. Whoever cannot have the file itself copies
 /// it, and learns there what is wrong, if anything is.
@@ -247,7 +237,7 @@ async fn link(layout: &Layout, body: &dyn Body, file: PathBuf, descriptor: &Desc
             return false;
         }
     }
-    blocking("cannot link", move || Ok(layout.link(&file, &descriptor)?))
+    blocking(move || Ok::<_, Error>(layout.link(&file, &descriptor)?))
         .await
         .is_ok()
 }
@@ -274,7 +264,7 @@ pub(crate) async fn place_in(layout: Layout, offer: &Offer, label: &str) -> Resu
     let staged = receive(&**body, layout.stage()?, descriptor.size)
         .await
         .map_err(|error| Error::reading(&what, error))?;
-    blocking(&what, move || Ok(layout.commit_as(staged, &descriptor)?)).await?;
+    blocking(move || Ok::<_, Error>(layout.commit_as(staged, &descriptor)?)).await?;
     Ok(offer.moved)
 }
 
@@ -332,10 +322,7 @@ impl Target for LayoutTarget {
 
     async fn place_manifest(&self, manifest: &Manifest, tags: &[String]) -> Result<(), Error> {
         let (this, manifest, tags) = (self.clone(), manifest.clone(), tags.to_vec());
-        blocking("cannot put a manifest", move || {
-            this.put_manifest(&manifest, &tags)
-        })
-        .await
+        blocking(move || this.put_manifest(&manifest, &tags)).await
     }
 
     async fn place_referrer(&self, manifest: &Manifest) -> Result<(), Error> {
@@ -350,7 +337,7 @@ impl Target for LayoutTarget {
 
     async fn finish(&self) -> Result<(), Error> {
         let this = self.clone();
-        blocking("cannot finish", move || this.list_unnamed()).await
+        blocking(move || this.list_unnamed()).await
     }
 }
 

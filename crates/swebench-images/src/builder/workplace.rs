@@ -34,7 +34,10 @@ impl Builder {
                 .map_err(at(level, step))?,
         };
         made.layer
-            .unpack(directory.path(), &self.settings.work_dir)
+            .unpack(
+                directory.path(),
+                (&self.settings.work_dir, self.resolver.limits),
+            )
             .map_err(at(level, step))?;
         let found = match kept {
             None => {
