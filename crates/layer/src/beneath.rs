@@ -99,7 +99,7 @@ impl Directory {
     }
 
     /// A directory below, which is made with all above it where it is missing; then its mode is
-    /// 0755, less what the process masks.
+    /// 0755, whatever the umask.
     ///
     /// # Errors
     /// When it cannot be made, or anything but a directory is in the way.
@@ -116,7 +116,12 @@ impl Directory {
         }
         let (above, name) = self.holder(missing).map_err(fail)?;
         match mkdirat(&above, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => self.directory(path),
+            Ok(()) => {
+                let made = self.directory(path)?;
+                set_mode(made.handle.as_fd(), 0o755).map_err(fail)?;
+                Ok(made)
+            }
+            Err(Errno::EXIST) => self.directory(path),
             Err(errno) => Err(fail(errno)),
         }
     }

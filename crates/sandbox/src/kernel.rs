@@ -69,6 +69,8 @@ impl Steps {
             // Changing the user has let go of the parent.
             end_with(self.parent);
         }
+        // What a program writes has the modes that it would have in a container, whoever runs it.
+        rustix::process::umask(Mode::from_raw_mode(0o022));
         new_session_keyring();
         if let Some(namespaces) = &self.namespaces {
             enter(&namespaces.maps, namespaces.dead_end).map_err(at(Step::Namespaces))?;

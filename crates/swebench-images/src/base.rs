@@ -1,5 +1,6 @@
 //! The base level: an image that has what builds and evaluations need.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tokio::sync::OnceCell;
@@ -166,7 +167,10 @@ impl Base {
         tokio::task::block_in_place(|| {
             let tree = flatten::tree(&files, &LayerPath::root(), (work_dir, resolver.limits))
                 .map_err(at(Level::Base, step))?;
-            fs_err::create_dir_all(to).map_err(at(Level::Base, step))?;
+            fs_err::create_dir_all(to)
+                // Its own entry, where the layers have one, says otherwise.
+                .and_then(|()| fs_err::set_permissions(to, PermissionsExt::from_mode(0o755)))
+                .map_err(at(Level::Base, step))?;
             unpack(tree, to, Owners::Own, &|| true).map_err(at(Level::Base, step))?;
             Ok(())
         })

@@ -158,8 +158,7 @@ impl Order {
 }
 
 impl Builder {
-    /// A builder on a base. Files in its images have the modes that the process' umask leaves: for the
-    /// same bytes on every machine, the program that builds sets it to 022.
+    /// A builder on a base.
     #[must_use]
     pub fn new(settings: Settings, base: Base, resolver: Arc<Resolver>) -> Self {
         let wheels = settings.cache_dir.as_ref();

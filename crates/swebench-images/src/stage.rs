@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -168,7 +169,7 @@ impl Stage {
     /// When it cannot be written.
     pub(crate) fn hand_in(&self, name: &str, content: &str) -> io::Result<Bind> {
         let source = self.directory.join(format!("handed-{name}"));
-        fs_err::write(&source, content)?;
+        write_for_all(&source, content)?;
         Ok(Bind {
             source,
             destination: Path::new(SCRATCH).join(name),
@@ -215,7 +216,7 @@ impl Stage {
         let names = self.directory.join("hosts");
         match program.network {
             Network::None | Network::DeadEnd => {
-                fs_err::write(&names, local_hosts(HOST_NAME))?;
+                write_for_all(&names, &local_hosts(HOST_NAME))?;
                 binds.push(self.cover(&names, "etc/hosts")?);
             }
             Network::Host => {
@@ -283,6 +284,12 @@ pub(crate) fn is_passing(path: &str) -> bool {
     ]
     .into_iter()
     .any(at)
+}
+
+/// Writes a file that programs read as whoever they are outside, whatever the umask.
+fn write_for_all(path: &Path, content: &str) -> io::Result<()> {
+    fs_err::write(path, content)?;
+    fs_err::set_permissions(path, PermissionsExt::from_mode(0o644))
 }
 
 #[cfg(test)]

@@ -240,7 +240,12 @@ impl Writer {
             OsStr::from_bytes(path.name()),
             Mode::from_raw_mode(0o755),
         )
-        .and_then(|()| self.open(path))
+        .and_then(|()| {
+            let made = self.open(path)?;
+            // Whatever the umask.
+            fchmod(&made, Mode::from_raw_mode(0o755))?;
+            Ok(made)
+        })
         .map_err(|errno| failed("make directory", path, errno))
     }
 

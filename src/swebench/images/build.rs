@@ -90,8 +90,6 @@ impl Request {
         context: Context,
         observer: &dyn Observer,
     ) -> Result<Report, Failure> {
-        // What is written and what runs must not depend on who builds. A plan writes nothing.
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         let git = git(&context)?;
         let mut images = self.planned(instances, &context, &git);
         let conda = self.ask_channels(&mut images, &context).await?;
