@@ -69,6 +69,47 @@ fn bad(bench: &Workbench, more: &[&str], code: i32) -> Vec<(String, String, Stri
         .collect()
 }
 
+/// Programs of this machine, with what its loader loads: where it is called, and the file.
+fn of_machine(path: &'static str) -> (&'static str, Node) {
+    let bytes = fs_err::read(format!("/{path}")).unwrap();
+    (path, Node::Program(bytes))
+}
+
+#[test]
+fn a_program_without_its_libraries_does_not_work() {
+    let (loader, library) = match std::env::consts::ARCH {
+        "aarch64" => (
+            "lib/ld-linux-aarch64.so.1",
+            "lib/aarch64-linux-gnu/libc.so.6",
+        ),
+        _ => (
+            "lib64/ld-linux-x86-64.so.2",
+            "lib/x86_64-linux-gnu/libc.so.6",
+        ),
+    };
+    let (_registry, bench) = workbench();
+    let start = [("Cmd", json!(["/bin/true"]))];
+    let without = [of_machine("bin/true"), of_machine(loader)];
+    push(&bench, &without, &start);
+    let found = bad(&bench, &[], 4);
+    let what = found.iter().find(|(point, ..)| point == "command").unwrap();
+    assert!(
+        what.2.contains("/bin/true needs libc.so.6, which"),
+        "{what:?}"
+    );
+    let with = [
+        of_machine("bin/true"),
+        of_machine(loader),
+        of_machine(library),
+    ];
+    push(&bench, &with, &start);
+    let found = bad(&bench, &[], 0);
+    assert!(
+        found.iter().all(|(point, ..)| point != "command"),
+        "{found:?}"
+    );
+}
+
 #[test]
 fn what_would_not_start_does_not_work() {
     let (_registry, bench) = workbench();

@@ -1,21 +1,24 @@
 //! All that an image shows at its paths, as an overlay of its layers shows it.
 
 pub mod head;
+mod kept;
+pub mod machine_code;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 
-use super::real_path::{MOST_LINKS, real_path, reversed};
+use super::real_path::{MOST_LINKS, Stopped, real_path, walk};
 use head::Head;
+use kept::Kept;
+pub use kept::installed_packages;
+pub(crate) use kept::is_text;
 use ohoci_layer::entry::Kind;
 use ohoci_layer::path::printable;
 use ohoci_layer::tar_read::{Member, TarError, TarReader};
 use ohoci_layer::whiteout::Whiteout;
 
-/// Most bytes that are kept of one.
-const LONGEST_TEXT: u64 = 1 << 20;
 /// Most entries of a layer that are worth remembering.
 const MOST_REMEMBERED: usize = 400_000;
 
@@ -70,6 +73,12 @@ pub enum What {
     /// A file whose text is kept.
     #[serde(rename = "t")]
     Text(String),
+    /// What glibc's loader looks libraries up in, as the directories that it names.
+    #[serde(rename = "c")]
+    LoaderCache(Vec<String>),
+    /// dpkg's list of packages, as the names of those that are installed.
+    #[serde(rename = "q")]
+    Packages(Vec<String>),
     /// Any other file.
     #[serde(rename = "f")]
     Plain,
@@ -108,25 +117,6 @@ pub enum Lost {
     /// Symlinks lead in a circle.
     #[error("the links on the way to {0} never end")]
     Circle(String),
-}
-
-/// Whether the text of a file is kept: users and groups, wherever symlinks may find them, and bundles of
-/// certificates.
-pub(crate) fn is_text(path: &str) -> bool {
-    const NAMES: [&str; 8] = [
-        "etc/passwd",
-        "etc/group",
-        "etc/ssl/certs/ca-certificates.crt",
-        "etc/ssl/cert.pem",
-        "etc/ssl/ca-bundle.pem",
-        "etc/pki/tls/certs/ca-bundle.crt",
-        "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-        "var/lib/ca-certificates/ca-bundle.pem",
-    ];
-    NAMES.iter().any(|name| {
-        path.strip_suffix(name)
-            .is_some_and(|above| above.is_empty() || above.ends_with('/'))
-    })
 }
 
 /// Whoever reads and starts files.
@@ -194,15 +184,7 @@ impl Files {
             Kind::Directory => What::Directory,
             Kind::Symlink(target) => What::Link(printable(target)),
             Kind::Hardlink(target) => What::Same(printable(target.as_bytes())),
-            Kind::File(size) if is_text(&path) && *size <= LONGEST_TEXT => {
-                let mut text = Vec::new();
-                content.take(*size).read_to_end(&mut text)?;
-                What::Text(String::from_utf8_lossy(&text).into_owned())
-            }
-            Kind::File(size) => match Head::read(content, *size)? {
-                Head::Other => What::Plain,
-                head => What::Program(head),
-            },
+            Kind::File(size) => Self::content(&path, *size, content)?,
             Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => What::Special,
         };
         let file = File {
@@ -218,6 +200,22 @@ impl Files {
         };
         self.put(&path, file);
         Ok(())
+    }
+
+    fn content(path: &str, size: u64, content: &mut impl Read) -> io::Result<What> {
+        let Some(kept) = Kept::of(path, size) else {
+            return Ok(match Head::read(content, size)? {
+                Head::Other => What::Plain,
+                head => What::Program(head),
+            });
+        };
+        let mut bytes = Vec::new();
+        content.take(size).read_to_end(&mut bytes)?;
+        Ok(match kept {
+            Kept::Text => What::Text(String::from_utf8_lossy(&bytes).into_owned()),
+            Kept::LoaderCache => What::LoaderCache(kept::directories(&bytes)),
+            Kept::Packages => What::Packages(installed_packages(&bytes)),
+        })
     }
 
     /// Puts something at a path, with the directories above it.
@@ -307,23 +305,11 @@ impl Files {
     /// # Errors
     /// When it leads nowhere.
     pub fn follow(&self, path: &str) -> Result<String, Lost> {
-        let mut names = reversed(path);
-        let mut done: Vec<String> = Vec::new();
         let mut last: Option<(String, String)> = None;
-        let mut links = 0;
-        while let Some(name) = names.pop() {
-            match name.as_str() {
-                "." => continue,
-                ".." => {
-                    done.pop();
-                    continue;
-                }
-                _ => done.push(name),
-            }
-            let here = done.join("/");
-            let Some(file) = self.at(&here) else {
+        let look = |here: &str, is_end: bool| {
+            let Some(file) = self.at(here) else {
                 let missing = format!("/{here}");
-                return Err(match last {
+                return Err(match last.take() {
                     Some((link, target)) => Lost::Dangling {
                         link,
                         target,
@@ -334,23 +320,18 @@ impl Files {
             };
             match &file.what {
                 What::Link(target) => {
-                    links += 1;
-                    if links > MOST_LINKS {
-                        return Err(Lost::Circle(path.to_owned()));
-                    }
-                    done.pop();
-                    if target.starts_with('/') {
-                        done.clear();
-                    }
-                    names.extend(reversed(target));
                     last = Some((format!("/{here}"), target.clone()));
+                    Ok(Some(target.as_str()))
                 }
-                What::Directory | What::Implied => {}
-                _ if names.is_empty() => {}
-                _ => return Err(Lost::NoDirectory(format!("/{here}"))),
+                What::Directory | What::Implied => Ok(None),
+                _ if is_end => Ok(None),
+                _ => Err(Lost::NoDirectory(format!("/{here}"))),
             }
-        }
-        Ok(done.join("/"))
+        };
+        walk(path, look).map_err(|stopped| match stopped {
+            Stopped::Circle => Lost::Circle(path.to_owned()),
+            Stopped::By(lost) => lost,
+        })
     }
 
     /// Where a layer's entry really stands: symlinks among its directories are followed, one at its
@@ -413,6 +394,15 @@ impl Files {
         }
     }
 
+    /// The packages that Debian's list says to be installed; `None` where there is no such list.
+    #[must_use]
+    pub fn packages(&self) -> Option<&[String]> {
+        match &self.at(&self.follow("/var/lib/dpkg/status").ok()?)?.what {
+            What::Packages(packages) => Some(packages),
+            _ => None,
+        }
+    }
+
     /// The first directory on the way to a real path that `who` may not enter.
     #[must_use]
     pub fn closed(&self, real: &str, who: &Who) -> Option<String> {
@@ -427,9 +417,10 @@ impl Files {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use machine_code::Libraries;
 
     /// Files by path: `->TARGET` a link, `/` a directory, `#!LINE` a script, `=PATH` another name,
-    /// `elf:MACHINE:LOADER` machine code, `-` a whiteout, anything else a text that is kept.
+    /// `elf:MACHINE:LOADER[:NEEDED,…[:RUNPATH[;RPATH]]]` machine code, `-` a whiteout, anything else a text that is kept.
     pub(crate) fn files(entries: &[(&str, &str)]) -> Files {
         let mut files = Files::default();
         for (path, what) in entries {
@@ -443,10 +434,12 @@ pub(crate) mod tests {
             } else if let Some(target) = what.strip_prefix('=') {
                 What::Same(target.to_owned())
             } else if let Some(elf) = what.strip_prefix("elf:") {
-                let (machine, loader) = elf.split_once(':').unwrap();
+                let (machine, rest) = elf.split_once(':').unwrap();
+                let (loader, needed) = rest.split_once(':').unwrap_or((rest, ""));
                 What::Program(Head::Elf {
                     machine: machine.parse().unwrap(),
                     loader: loader.to_owned(),
+                    libraries: libraries(needed),
                 })
             } else if what.starts_with("#!") {
                 What::Program(Head::read(&mut what.as_bytes(), what.len() as u64).unwrap())
@@ -462,6 +455,17 @@ pub(crate) mod tests {
             files.put(path, file);
         }
         files
+    }
+
+    fn libraries(text: &str) -> Libraries {
+        let (needed, paths) = text.split_once(':').unwrap_or((text, ""));
+        let (runpath, rpath) = paths.split_once(';').unwrap_or((paths, ""));
+        let needed = needed.split(',').filter(|name| !name.is_empty());
+        Libraries {
+            needed: needed.map(str::to_owned).collect(),
+            rpath: rpath.to_owned(),
+            runpath: runpath.to_owned(),
+        }
     }
 
     #[test]

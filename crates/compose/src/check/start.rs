@@ -1,6 +1,7 @@
 //! What happens when a container of an image is started: whether its program is found and can be
 //! run, by whom, and where.
 
+mod libraries;
 mod program;
 mod user;
 
@@ -107,6 +108,7 @@ fn command(files: &Files, start: &Start, user: &User, platform: &Platform) -> Po
         files,
         path: start.path(),
         directory: &start.directory,
+        library_path: start.variable("LD_LIBRARY_PATH").unwrap_or_default(),
         who: &user.who,
         architecture: &platform.architecture,
     };

@@ -116,6 +116,7 @@ impl<'a> Image<'a> {
             files: self.files,
             path: self.start.path(),
             directory: &self.start.directory,
+            library_path: self.start.variable("LD_LIBRARY_PATH").unwrap_or_default(),
             who,
             architecture: self.architecture,
         };
@@ -392,6 +393,7 @@ mod tests {
     use super::*;
     use ohoci_compose::check::BaseCheck;
     use ohoci_compose::files::head::Head;
+    use ohoci_compose::files::machine_code::Libraries;
     use ohoci_compose::files::{File, What};
     use ohoci_image::Platform;
 
@@ -406,6 +408,7 @@ mod tests {
                     let elf = Head::Elf {
                         machine: 62,
                         loader: String::new(),
+                        libraries: Libraries::default(),
                     };
                     (What::Program(elf), 0o755)
                 }

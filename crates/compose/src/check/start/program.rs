@@ -1,6 +1,8 @@
 //! How a program is found and started: by `PATH`, through links, by interpreters and loaders.
 
+use super::libraries;
 use crate::files::head::Head;
+use crate::files::machine_code::Libraries;
 use crate::files::{Files, Lost, What, Who};
 
 /// Most interpreters of interpreters that Linux starts.
@@ -26,6 +28,8 @@ pub struct Programs<'a> {
     pub path: &'a str,
     /// The working directory, from the root.
     pub directory: &'a str,
+    /// The value of `LD_LIBRARY_PATH`.
+    pub library_path: &'a str,
     /// Who starts them.
     pub who: &'a Who,
     /// The architecture of the platform, as OCI calls it.
@@ -128,8 +132,12 @@ impl Programs<'_> {
             false => format!("{path} (/{real})"),
         };
         match self.files.at(&real).map(|file| &file.what) {
-            Some(What::Program(Head::Elf { machine, loader })) => {
-                self.machine_code(path, *machine, loader)?;
+            Some(What::Program(Head::Elf {
+                machine,
+                loader,
+                libraries,
+            })) => {
+                self.machine_code(path, (*machine, loader.as_str()), libraries)?;
                 Ok(shown)
             }
             Some(What::Program(Head::Script {
@@ -148,7 +156,12 @@ impl Programs<'_> {
         }
     }
 
-    fn machine_code(&self, path: &str, machine: u16, loader: &str) -> Result<(), String> {
+    fn machine_code(
+        &self,
+        path: &str,
+        (machine, loader): (u16, &str),
+        libraries: &Libraries,
+    ) -> Result<(), String> {
         if let Some(wanted) = machines(self.architecture)
             && !wanted.contains(&machine)
         {
@@ -162,7 +175,17 @@ impl Programs<'_> {
             return Ok(());
         }
         let lost = match self.files.follow(loader) {
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                let program = libraries::Program {
+                    files: self.files,
+                    who: self.who,
+                    library_path: self.library_path,
+                    path,
+                    loader,
+                    machine,
+                };
+                return program.find_all(libraries);
+            }
             Err(lost) => lost,
         };
         let library = if loader.contains("musl") {
@@ -312,6 +335,7 @@ mod tests {
             files: &found,
             path: "/usr/local/bin:/usr/bin",
             directory: "/app",
+            library_path: "/opt/lib",
             who: &Who::default(),
             architecture: "amd64",
         }
@@ -344,6 +368,90 @@ mod tests {
         assert_eq!(with(&[tini], &words).unwrap().len(), 2);
         let split = ("app/run", "#!/usr/bin/env -S A=1 python3 -u\n");
         with(&[split], &["/app/run"]).unwrap();
+    }
+
+    #[test]
+    fn libraries_are_found_where_the_loader_looks() {
+        const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
+        let program = |rest: &str| -> &'static str {
+            Box::leak(format!("elf:62:{GLIBC}:{rest}").into_boxed_str())
+        };
+        let c = (
+            "lib/x86_64-linux-gnu/libc.so.6",
+            "elf:62::ld-linux-x86-64.so.2",
+        );
+        for (more, is_found) in [
+            (vec![("x", program("libc.so.6"))], true),
+            (vec![("x", program("libz.so.1"))], false),
+            // Only its own machine's count.
+            (
+                vec![("x", program("libz.so.1")), ("lib/libz.so.1", "elf:183:")],
+                false,
+            ),
+            (
+                vec![
+                    ("x", program("libz.so.1")),
+                    ("opt/lib/libz.so.1", "elf:62:"),
+                ],
+                true,
+            ),
+            // DT_RUNPATH is for what the file itself needs, DT_RPATH for all below it, too.
+            (
+                vec![
+                    ("app/bin/x", program("liba.so:$ORIGIN/../own")),
+                    ("app/own/liba.so", "elf:62::libb.so"),
+                    ("app/own/libb.so", "elf:62:"),
+                ],
+                false,
+            ),
+            (
+                vec![
+                    ("app/bin/x", program("liba.so:;$ORIGIN/../own")),
+                    ("app/own/liba.so", "elf:62::libb.so"),
+                    ("app/own/libb.so", "elf:62:"),
+                ],
+                true,
+            ),
+            (
+                vec![("x", program("/srv/liba.so")), ("srv/liba.so", "elf:62:")],
+                true,
+            ),
+        ] {
+            let files: Vec<(&str, &str)> = more.iter().copied().chain([c]).collect();
+            let path = format!("/{}", files[0].0);
+            let started = with(&files, &[&path]);
+            assert_eq!(started.is_ok(), is_found, "{files:?}: {started:?}");
+        }
+        let missing = with(&[("x", program("liba.so,libc.so.6")), c], &["/x"]).unwrap_err();
+        assert!(missing.contains("/x needs liba.so"), "{missing}");
+    }
+
+    #[test]
+    fn musl_is_its_own_c_library_and_has_directories_of_its_own() {
+        const MUSL: &str = "elf:62:/lib/ld-musl-x86_64.so.1:libc.musl-x86_64.so.1,liba.so";
+        let loader = ("lib/ld-musl-x86_64.so.1", "elf:62:");
+        let at = |path: &'static str| with(&[("x", MUSL), loader, (path, "elf:62:")], &["/x"]);
+        at("usr/local/lib/liba.so").unwrap();
+        at("lib64/liba.so").unwrap_err();
+        let listed = [
+            ("x", MUSL),
+            loader,
+            ("etc/ld-musl-x86_64.path", "/srv/lib\n"),
+            ("srv/lib/liba.so", "elf:62:"),
+        ];
+        with(&listed, &["/x"]).unwrap();
+        // In glibc's place, as gcompat has it.
+        const GLIBC: &str = "elf:62:/lib/ld-linux-x86-64.so.2:libc.so.6,liba.so";
+        let in_place = [
+            ("x", GLIBC),
+            (
+                "lib/ld-linux-x86-64.so.2",
+                "elf:62:/lib/ld-musl-x86_64.so.1",
+            ),
+            loader,
+            ("usr/local/lib/liba.so", "elf:62:"),
+        ];
+        with(&in_place, &["/x"]).unwrap();
     }
 
     #[test]
