@@ -15,10 +15,10 @@ use crate::choices;
 use crate::tags::SchemeName;
 use ohoci_compose::fit::Fit;
 use ohoci_compose::job::IfExists;
+use ohoci_compose::owner::NamedOwner;
 use ohoci_image::Platform;
 use ohoci_image::label::Position;
 use ohoci_image::media_type::Compression;
-use ohoci_layer::owner::Owner;
 
 /// Put ready-made layers on a base image.
 ///
@@ -97,10 +97,11 @@ pub struct LayerArguments {
     #[arg(long, value_name = "PATH[:DEST]", allow_hyphen_values = true)]
     pub layer: Vec<String>,
 
-    /// Give everything in the layers of --layer to this user and group, by number [default: root,
-    /// and whoever a tar names]
-    #[arg(long, value_name = "UID[:GID]", hide_short_help = true)]
-    pub chown: Option<Owner>,
+    /// Give everything in the layers of --layer to this user and group [default: root, and whoever a
+    /// tar names]. Names are looked up in the base's /etc/passwd and /etc/group, for which its layers
+    /// are read
+    #[arg(long, value_name = "USER[:GROUP]", hide_short_help = true)]
+    pub chown: Option<NamedOwner>,
 
     /// Exclude what matches this pattern from the directories of --layer, in the syntax of
     /// `.dockerignore`: `**/node_modules`, `*.log`, `!important.log`; repeatable, the last match counts

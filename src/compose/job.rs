@@ -19,6 +19,7 @@ use ohoci_config::environment::SOURCE_DATE_EPOCH;
 use ohoci_image::config_patch::merged;
 use ohoci_image::timestamp::Timestamp;
 use ohoci_image::{Platform, Reference};
+use ohoci_layer::owner::Owner;
 use ohoci_layer::pack::PackOptions;
 use ohoci_openhands::code::code;
 
@@ -138,10 +139,14 @@ async fn packed(
     let options = PackOptions {
         compression: arguments.compression,
         mtime: epoch(context)?.unwrap_or_default(),
-        ..PackOptions::default()
         limits: context.resolver.limits,
+        ..PackOptions::default()
     };
-    let mut layers = layers::packed(&request.layers, arguments, options, work_dir).await?;
+    let given = PackOptions {
+        owner: owner(&request, arguments, context).await?,
+        ..options
+    };
+    let mut layers = layers::packed(&request.layers, arguments, given, work_dir).await?;
     if let Some(contract) = contract {
         let packed = contract
             .layer(&options, work_dir)
@@ -158,6 +163,28 @@ async fn packed(
         layers.push(layer);
     }
     Ok(request.job(layers, work_dir.clone()))
+}
+
+/// Who is to own what the flags add.
+async fn owner(
+    request: &Request,
+    arguments: &LayerArguments,
+    context: &Context,
+) -> Result<Option<Owner>, Failure> {
+    let Some(named) = &arguments.chown else {
+        return Ok(None);
+    };
+    if let Some(numbers) = named.numbers() {
+        return Ok(Some(numbers));
+    }
+    let Some(base) = &request.base else {
+        return Err(
+            Failure::usage("--chown: what a name stands for differs from base to base")
+                .hinted("for several bases, give numbers: --chown UID[:GID]"),
+        );
+    };
+    let choice = request.choice.clone().unwrap_or(Choice::Default);
+    Ok(Some(named.in_base(base, &choice, &context.resolver).await?))
 }
 
 /// References as they were typed.

@@ -248,7 +248,8 @@ fn a_layer_that_cannot_be_packed_says_which_and_why() {
 /// The members of the only layer of a layout's image: path, owner, group and mode.
 fn owners(ohoci: &Ohoci, layout: &str) -> Vec<(String, u64, u64, u32)> {
     let found = manifest(ohoci, &format!("oci:{layout}:1"));
-    let hash = found["layers"][0]["digest"].as_str().unwrap();
+    let layers = found["layers"].as_array().unwrap();
+    let hash = layers.last().unwrap()["digest"].as_str().unwrap();
     let hash = hash.trim_start_matches("sha256:");
     let path = ohoci.work().join(layout).join("blobs/sha256").join(hash);
     let bytes = fs_err::read(path).unwrap();
@@ -349,8 +350,55 @@ fn chown_gives_everything_in_layers_to_a_user() {
     for (path, uid, gid, _) in owners(&ohoci, "image") {
         assert_eq!((uid, gid), (10001, 20), "{path}");
     }
-    let refused = chown("app").exits(2).stderr;
-    assert!(refused.contains("number"), "{refused}");
+    let refused = chown("app").exits(1).stderr;
+    assert!(refused.contains("scratch has no users"), "{refused}");
+    let refused = chown("app user").exits(2).stderr;
+    assert!(refused.contains("USER[:GROUP]"), "{refused}");
+}
+
+#[test]
+fn names_of_owners_are_those_of_the_base() {
+    let ohoci = Ohoci::new();
+    ohoci.write("work/app/run", "#!/bin/sh\n");
+    ohoci.write("work/system/etc/passwd", "app:x:1000:1001::/:/bin/sh\n");
+    ohoci.write("work/system/etc/group", "staff:x:50:app\n");
+    ohoci
+        .run([
+            "compose",
+            "--base",
+            "scratch",
+            "--layer",
+            "system",
+            "--push",
+            "oci:base:1",
+        ])
+        .exits(0);
+    let compose = |owner: &str| {
+        ohoci.run([
+            "compose",
+            "--base",
+            "oci:base:1",
+            "--layer",
+            "app:/srv",
+            "--chown",
+            owner,
+            "--push",
+            "oci:image:1",
+        ])
+    };
+    for (owner, expected) in [
+        ("app", (1000, 1001)),
+        ("app:staff", (1000, 50)),
+        ("7:staff", (7, 50)),
+    ] {
+        compose(owner).exits(0);
+        let owners = owners(&ohoci, "image");
+        let (_, uid, gid, _) = owners.iter().find(|(path, ..)| path == "srv/run").unwrap();
+        assert_eq!((*uid, *gid), expected, "{owner}");
+    }
+    let refused = compose("nobody").exits(1).stderr;
+    assert!(refused.contains("no user \"nobody\""), "{refused}");
+    assert!(refused.contains("UID[:GID]"), "{refused}");
 }
 
 #[test]
