@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     write: Option<PathBuf>,
 }
 
-/// Runs the program that knows ohoci's parsers; see `src/bin/parsers.rs`.
+/// Runs the program that knows ohoci's parsers; see `src/bin/parsers`.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let program = [
         "run",
