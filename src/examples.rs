@@ -34,6 +34,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "outdated",
         &["ohoci outdated --repo registry.example/runtime"],
     ),
+    (
+        "k8s",
+        &[
+            "ohoci k8s deployment.yaml --deps registry.example/deps:1 | kubectl apply -f -",
+            "ohoci k8s - --deps registry.example/deps:1 --check < deployment.yaml",
+        ],
+    ),
     ("rebase", &["ohoci rebase registry.example/runtime:1"]),
     ("verify", &["ohoci verify registry.example/runtime:1"]),
     (

@@ -60,6 +60,7 @@ pub fn of(command: &str) -> Vec<(&'static str, &'static str)> {
         });
         codes.extend(match command {
             "check" => Some(("4", "The base will not do.")),
+            "k8s" => Some(("4", "Something in the manifests cannot work.")),
             "doctor" => Some(("4", "Something is lacking.")),
             "outdated" => Some(("4", "Something has moved since.")),
             "verify" => Some(("4", "The image is not what its recorded inputs give.")),

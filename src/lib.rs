@@ -20,6 +20,7 @@ pub mod failure;
 mod guess;
 mod habits;
 pub mod inspect;
+pub mod k8s;
 pub mod limits;
 pub mod login;
 pub mod ls;
@@ -91,6 +92,7 @@ enum Command {
     Export(export::Arguments),
     Run(Box<run::Arguments>),
     Reset(reset::Arguments),
+    K8s(k8s::Arguments),
     Sandboxes(sandboxes::Arguments),
     Tags(Box<tags::Arguments>),
     /// Ready-made layers from packages
@@ -207,7 +209,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = runtime.block_on(async {
         // A server ends well by a signal; everything else is interrupted by it.
         if let Command::Registry(RegistryCommand::Serve(arguments)) = &cli.command {
-            return Some(serve::run(arguments).await);
+            return Some(Box::pin(serve::run(arguments, &cli.registry)).await);
         }
         // So does a program that is given time to end by itself.
         if matches!(&cli.command, Command::Run(arguments) if arguments.is_stopped_gently()) {
@@ -249,12 +251,15 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,
         Command::Export(arguments) => Box::pin(export::run(&arguments, &registry)).await,
         Command::Run(arguments) => Box::pin(run::run(&arguments, &registry)).await,
+        Command::K8s(arguments) => Box::pin(k8s::run(&arguments, &registry)).await,
         Command::Sandboxes(arguments) => Box::pin(sandboxes::run(&arguments, &registry)).await,
         Command::Reset(arguments) => Box::pin(reset::run(&arguments, &registry)).await,
         Command::Tags(arguments) => tags::run(&arguments),
         Command::Deps(command) => Box::pin(deps::run(&command, &registry)).await,
         Command::Swebench(command) => Box::pin(swebench::run(&command, &registry)).await,
-        Command::Registry(RegistryCommand::Serve(arguments)) => serve::run(&arguments).await,
+        Command::Registry(RegistryCommand::Serve(arguments)) => {
+            Box::pin(serve::run(&arguments, &registry)).await
+        }
         Command::Store(command) => Box::pin(store::run(&command, &registry)).await,
         Command::Login(arguments) => Box::pin(login::login(&arguments, &registry)).await,
         Command::Logout(arguments) => Box::pin(login::logout(&arguments, &registry)).await,

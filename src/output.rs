@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
+use ohoci_server::RequestRecord;
+use serde_json::json;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -214,6 +216,35 @@ pub(crate) fn start_log(verbose: bool) {
             )
             .try_init();
     }
+}
+
+/// Shows on stderr what whoever runs a server should know of requests that went wrong. With `verbose`,
+/// the log that was started already shows it, too.
+pub(crate) fn start_server_log() {
+    let _ = tracing_subscriber::registry()
+        .with(Targets::new().with_target("ohoci_gateway", tracing::Level::WARN))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(io::stderr)
+                .with_ansi(Paint::on_stderr().is_on())
+                .without_time()
+                .with_target(false),
+        )
+        .try_init();
+}
+
+/// Writes one request and its answer to stderr, as a line of JSON.
+pub(crate) fn access(record: &RequestRecord) {
+    let line = json!({
+        "method": record.method,
+        "path": record.target,
+        "status": record.status,
+        "receivedBytes": record.received,
+        "sentBytes": record.sent,
+        "milliseconds": u64::try_from(record.elapsed.as_millis()).unwrap_or(u64::MAX),
+    });
+    // A log that cannot be written stops no server.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 #[cfg(test)]

@@ -9,14 +9,22 @@ use std::time::Duration;
 use clap::Args;
 use tokio::sync::oneshot;
 
+use super::arguments::RegistryArguments;
+use super::compose::{created, epoch};
+use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
 use super::output;
 use super::signals::Signals;
+use ohoci_gateway::{Gateway, Rule};
 use ohoci_server::{Options, ServeError, Server, TlsFiles};
+use ohoci_store::cache::Cache;
 
 /// What names of temporary directories begin with.
 const PREFIX: &str = "ohoci-registry-";
+
+/// Where documents that were composed for others are in the cache.
+const CACHE: &str = "gateway";
 
 /// Serve a small, standards-compliant registry.
 ///
@@ -31,11 +39,23 @@ const PREFIX: &str = "ohoci-registry-";
 /// It holds as many connections and uploads as fit into the files that the process may have open
 /// (`ulimit -n`, which it raises to the hard limit). A client may take 30 s for a request's head,
 /// 90 s until the next request, and 60 s without getting on in the middle of a body.
+///
+/// With --compose it keeps nothing and takes nothing: it answers for images that were never pushed, by
+/// composing them when they are pulled, as the rules of a file say (`docs/gateway.md`). They have the
+/// digests that `ohoci compose` would push.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// Where images are kept [default: a temporary directory, removed at the end]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+
+    /// Compose images when they are pulled, as the rules of this file say, instead of keeping any
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dir", "max_uploads"])]
+    pub compose: Option<PathBuf>,
+
+    /// Write a line of JSON to stderr for every request
+    #[arg(long)]
+    pub access_log: bool,
 
     /// Address to listen on: IP:PORT, HOST:PORT, or :PORT for every IPv4 address of this machine;
     /// port 0 takes a free one
@@ -72,26 +92,37 @@ pub struct Arguments {
 }
 
 /// Runs the command; ends only by a signal.
-pub(super) async fn run(arguments: &Arguments) -> Result<u8, Failure> {
+pub(super) async fn run(
+    arguments: &Arguments,
+    registry: &RegistryArguments,
+) -> Result<u8, Failure> {
     let listen = address(&arguments.listen)?;
     ohoci_server::raise_descriptor_limit();
-    let temporary;
-    let storage = match &arguments.dir {
-        Some(directory) => directory.clone(),
-        None => {
-            // A killed server removes nothing at its end.
-            ohoci_server::remove_abandoned(&std::env::temp_dir(), PREFIX);
-            temporary = tempfile::Builder::new()
-                .prefix(PREFIX)
-                .tempdir()
-                .map_err(|error| {
-                    Failure::new("cannot make a temporary directory", error.to_string())
-                })?;
-            temporary.path().to_owned()
-        }
+    let (temporary, context);
+    let server = if let Some(file) = &arguments.compose {
+        context = Context::open(registry)?;
+        let gateway = gateway(file, &context).await?;
+        // Nothing is written there.
+        let options = options(arguments, listen, PathBuf::new());
+        Server::bind_to(options, Arc::new(gateway))
+    } else {
+        let storage = match &arguments.dir {
+            Some(directory) => directory.clone(),
+            None => {
+                // A killed server removes nothing at its end.
+                ohoci_server::remove_abandoned(&std::env::temp_dir(), PREFIX);
+                temporary = tempfile::Builder::new()
+                    .prefix(PREFIX)
+                    .tempdir()
+                    .map_err(|error| {
+                        Failure::new("cannot make a temporary directory", error.to_string())
+                    })?;
+                temporary.path().to_owned()
+            }
+        };
+        Server::bind(options(arguments, listen, storage))
     };
-    let server =
-        Server::bind(options(arguments, listen, storage)).map_err(|error| cannot_serve(&error))?;
+    let server = server.map_err(|error| cannot_serve(&error))?;
     // Who has read the address may send a signal.
     let mut signals = Signals::take();
     for warning in warnings(arguments, &server) {
@@ -118,6 +149,28 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8, Failure> {
     }
 }
 
+/// Reads the rules, and what they need to be got ready.
+async fn gateway(file: &Path, context: &Context) -> Result<Gateway, Failure> {
+    let what = || format!("cannot compose as {} says", file.display());
+    let rules = Rule::read(file).map_err(|error| Failure::usage(format!("{}: {error}", what())))?;
+    output::start_server_log();
+    let cache = match &context.cache_dir {
+        // What strangers can ask for is not what else this machine has read.
+        Some(directory) => Cache::new(directory.join(CACHE)),
+        None => Cache::disabled(),
+    };
+    Gateway::open(
+        rules,
+        context.resolver.client.clone(),
+        Arc::new(cache),
+        created(context)?,
+        epoch(context)?.unwrap_or_default(),
+        context.work_dir.clone(),
+    )
+    .await
+    .map_err(|error| Failure::new(what(), error.to_string()))
+}
+
 fn options(arguments: &Arguments, listen: SocketAddr, storage: PathBuf) -> Options {
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
@@ -135,6 +188,9 @@ fn options(arguments: &Arguments, listen: SocketAddr, storage: PathBuf) -> Optio
     let shortest = options.upload_idle.min(options.empty_upload_idle);
     options.upload_sweep = options.upload_sweep.min(shortest / 4);
     options.notice = Some(Arc::new(output::warning));
+    if arguments.access_log {
+        options.log = Some(Arc::new(output::access));
+    }
     options
 }
 
@@ -176,8 +232,12 @@ fn warnings(arguments: &Arguments, server: &Server) -> Vec<String> {
     let plain = arguments.tls_cert.is_none();
     if !is_loopback(address.ip()) {
         if arguments.htpasswd.is_none() {
+            let may = match arguments.compose {
+                None => "read and write everything",
+                Some(_) => "read every base that the rules permit, with this machine's credentials",
+            };
             warnings.push(format!(
-                "whoever reaches {address} may read and write everything: there is no --htpasswd"
+                "whoever reaches {address} may {may}: there is no --htpasswd"
             ));
         }
         if plain && arguments.htpasswd.is_some() {

@@ -36,6 +36,8 @@ mod foreign_bytes;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod gateway;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod hostile_tars;
@@ -47,6 +49,8 @@ mod inspect;
 mod interrupt;
 #[cfg(test)]
 mod knowledge;
+#[cfg(test)]
+mod kubernetes;
 #[cfg(test)]
 mod layer;
 #[cfg(test)]

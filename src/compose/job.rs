@@ -99,7 +99,7 @@ fn has_code_tag(arguments: &CommonArguments) -> bool {
 }
 
 /// The date that the config of a result has, where one is asked for.
-fn created(context: &Context) -> Result<Option<String>, Failure> {
+pub(crate) fn created(context: &Context) -> Result<Option<String>, Failure> {
     Ok(epoch(context)?.map(|seconds| Timestamp::from_epoch(seconds).to_string()))
 }
 

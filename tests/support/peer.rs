@@ -76,6 +76,11 @@ impl Peer {
         }
     }
 
+    /// Reads a path, whatever the answer.
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, "", Vec::new()).unwrap()
+    }
+
     /// Sends one request, whatever the answer; the error says why there is none.
     pub(crate) fn send(
         &self,

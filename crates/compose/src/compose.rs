@@ -24,7 +24,7 @@ use super::report::ComposeReport;
 use super::resolver::Resolver;
 use super::watch::{Observer, Unwatched};
 pub(super) use documents::Made;
-pub use in_memory::{ImageLayer, InMemory, in_memory};
+pub use in_memory::{Documents, ImageLayer, InMemory, documents_of, in_memory};
 use ohoci_store::Error;
 use opened::{Opened, Opening, open};
 use run::Run;

@@ -77,7 +77,7 @@ pub enum IfExists {
 
 impl ComposeDefaults {
     /// Makes paths relative to `directory`.
-    pub(super) fn resolve(&mut self, directory: &Path) {
+    pub fn resolve(&mut self, directory: &Path) {
         for reference in (self.base.iter_mut())
             .chain(&mut self.push)
             .chain(&mut self.deps)

@@ -53,6 +53,8 @@ pub(crate) struct Call<'a> {
     pub(crate) scopes: ScopeSet,
     pub(crate) lane: Lane,
     pub(crate) retry_limit: RetryLimit,
+    /// Whether a redirect that leaves the registry is the answer, instead of being followed.
+    pub(crate) hand_on: bool,
 }
 
 impl Call<'_> {
@@ -66,6 +68,7 @@ impl Call<'_> {
             scopes: ScopeSet::default(),
             lane: Lane::Small,
             retry_limit: RetryLimit::Full,
+            hand_on: false,
         }
     }
 

@@ -1,9 +1,11 @@
 //! Streaming a blob: resumed where a connection breaks, verified at the end.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::Method;
 use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::{Method, Url};
 
 use super::body::{Body, BodyError, ByteStream};
 use super::error::{Error, ErrorKind};
@@ -11,7 +13,8 @@ use super::failure::Failure;
 use super::pacing::Lane;
 use super::reply::Reply;
 use super::repository::{Endpoint, Repository};
-use ohoci_image::{Descriptor, Hasher};
+use ohoci_http::redacted;
+use ohoci_image::{Descriptor, Digest, Hasher};
 
 /// Bytes after which a broken download counts as having got on, so that it may break again.
 const PROGRESS: u64 = 1 << 20;
@@ -75,8 +78,23 @@ impl RemoteBlob {
     /// Asks one endpoint for the blob from `offset` on. Returns the answer, and how much of it comes
     /// before the offset.
     async fn request(&self, endpoint: &Endpoint, offset: u64) -> Result<(Reply, u64), Error> {
+        let (reply, skip) = self.ask(endpoint, offset, false).await?;
+        let expected = self.descriptor.size.saturating_sub(offset);
+        expect_length(&reply, expected.saturating_add(skip))?;
+        Ok((reply, skip))
+    }
+
+    /// The same, whatever the blob's size; where `hand_on`, a redirect that leaves the registry is an
+    /// answer, too.
+    async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        offset: u64,
+        hand_on: bool,
+    ) -> Result<(Reply, u64), Error> {
         let mut call = endpoint.read(Method::GET, &format!("blobs/{}", self.descriptor.digest))?;
         call.lane = self.lane;
+        call.hand_on = hand_on;
         if offset > 0
             && let Ok(range) = HeaderValue::from_str(&format!("bytes={offset}-"))
         {
@@ -87,7 +105,6 @@ impl RemoteBlob {
             .transport()
             .send(&endpoint.host, call)
             .await?;
-        let size = self.descriptor.size;
         let skip = match reply.status().as_u16() {
             206 if offset > 0 => {
                 let starts = reply.header(CONTENT_RANGE).and_then(range_start);
@@ -101,6 +118,7 @@ impl RemoteBlob {
             }
             // The server does not do ranges, and begins at the start.
             200 => offset,
+            300..=399 if hand_on => 0,
             201..=299 => {
                 return Err(Error::new(
                     ErrorKind::Server,
@@ -109,16 +127,60 @@ impl RemoteBlob {
             }
             _ => return Err(reply.into_error().await),
         };
-        let expected = size.saturating_sub(offset).saturating_add(skip);
-        if let Some(length) = reply.response.content_length()
-            && length != expected
-        {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                format!("the registry offers {length} bytes where {expected} are due"),
-            ));
-        }
         Ok((reply, skip))
+    }
+
+    /// Opens the blob for a client of this process at the first endpoint that has it.
+    async fn relay(mut self, offset: u64, hand_on: bool) -> Result<RelayedBlob, Error> {
+        let mut last = Error::new(ErrorKind::NotFound, "there is nowhere to read from");
+        for (at, endpoint) in self.endpoints.iter().enumerate() {
+            if endpoint.is_mirror && endpoint.host.is_out_of_use() {
+                continue;
+            }
+            let asked = self.ask(endpoint, offset, hand_on).await;
+            let asked = asked.and_then(|(reply, skip)| {
+                if reply.status().is_redirection() {
+                    return Ok((reply, skip, 0));
+                }
+                let size = whole_size(&reply, offset)?;
+                Ok((reply, skip, size))
+            });
+            match asked {
+                Ok((reply, ..)) if reply.status().is_redirection() => {
+                    let location = BlobLocation(reply.url.clone());
+                    reply.drain().await;
+                    return Ok(RelayedBlob::Elsewhere(location));
+                }
+                Ok((reply, skip, size)) => {
+                    self.descriptor.size = size;
+                    let stream = self.download(offset, at, Some(reply), skip).stream();
+                    return Ok(RelayedBlob::Here { size, stream });
+                }
+                Err(error) => {
+                    if endpoint.is_mirror {
+                        endpoint.passed_over(&error);
+                    }
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    fn download(self, offset: u64, endpoint: usize, reply: Option<Reply>, skip: u64) -> Download {
+        let size = self.descriptor.size;
+        let hasher = (offset == 0).then(|| Hasher::new(self.descriptor.digest.algorithm()));
+        Download {
+            blob: self,
+            endpoint,
+            reply,
+            position: offset.min(size),
+            skip,
+            broke_at: offset,
+            breaks: 0,
+            hasher,
+            ended: offset > 0 && offset >= size,
+        }
     }
 
     /// Opens the blob at the first endpoint that has it.
@@ -151,19 +213,7 @@ impl Body for RemoteBlob {
                 .endpoints()
                 .map_err(|error| error.during(|| self.what()))?;
         }
-        let size = self.descriptor.size;
-        let hasher = (offset == 0).then(|| Hasher::new(self.descriptor.digest.algorithm()));
-        let mut download = Download {
-            blob: self.clone(),
-            endpoint: 0,
-            reply: None,
-            position: offset.min(size),
-            skip: 0,
-            broke_at: offset,
-            breaks: 0,
-            hasher,
-            ended: offset > 0 && offset >= size,
-        };
+        let mut download = self.clone().download(offset, 0, None, 0);
         if !download.ended {
             let (endpoint, reply, skip) = self
                 .start(offset)
@@ -173,8 +223,85 @@ impl Body for RemoteBlob {
             download.reply = Some(reply);
             download.skip = skip;
         }
-        Ok(Box::pin(futures_util::stream::try_unfold(
-            download,
+        Ok(download.stream())
+    }
+}
+
+/// Where a registry keeps a blob's bytes: a URL that may let whoever has it read them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BlobLocation(Url);
+
+impl BlobLocation {
+    /// The URL, for the one who asked for the blob and for no log.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Debug for BlobLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BlobLocation")
+            .field(&redacted(&self.0))
+            .finish()
+    }
+}
+
+/// A blob for a client of this process.
+pub enum RelayedBlob {
+    /// The registry sends whoever wants it to another place.
+    Elsewhere(BlobLocation),
+    /// Its bytes, from the offset that was asked for to the end.
+    Here {
+        /// How many bytes the whole blob has.
+        size: u64,
+        /// What comes, verified at the end where it begins at the start.
+        stream: ByteStream,
+    },
+}
+
+impl fmt::Debug for RelayedBlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Elsewhere(location) => f.debug_tuple("Elsewhere").field(location).finish(),
+            Self::Here { size, .. } => f
+                .debug_struct("Here")
+                .field("size", size)
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
+impl Repository {
+    /// Opens a blob for a client of this process, whose size need not be known. Where the registry
+    /// sends its clients elsewhere for the bytes, that is the answer if `hand_on`, and is followed
+    /// otherwise. Clients that take their time keep no other request waiting.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be read, or the registry does not say how large it is.
+    pub async fn relay_blob(
+        &self,
+        digest: &Digest,
+        offset: u64,
+        hand_on: bool,
+    ) -> Result<RelayedBlob, Error> {
+        let what = || format!("cannot read blob {self}@{digest}");
+        let endpoints = self.endpoints().map_err(|error| error.during(what))?;
+        // What it is called makes no difference to reading it; its size is what the answer says.
+        let descriptor = Descriptor::new("application/octet-stream".to_owned(), digest.clone(), 0);
+        let blob = RemoteBlob {
+            lane: Lane::Relay,
+            ..RemoteBlob::new(self.clone(), endpoints, descriptor)
+        };
+        let opened = blob.relay(offset, hand_on).await;
+        opened.map_err(|error| error.during(what))
+    }
+}
+
+impl Download {
+    fn stream(self) -> ByteStream {
+        Box::pin(futures_util::stream::try_unfold(
+            self,
             |mut download| async move {
                 let what = download.blob.clone();
                 match download.next().await {
@@ -183,11 +310,9 @@ impl Body for RemoteBlob {
                     Err(error) => Err(error.during(|| what.what()).into()),
                 }
             },
-        )))
+        ))
     }
-}
 
-impl Download {
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             if self.ended {
@@ -304,6 +429,31 @@ impl Download {
         self.skip = skip;
         Ok(())
     }
+}
+
+fn expect_length(reply: &Reply, expected: u64) -> Result<(), Error> {
+    match reply.response.content_length() {
+        Some(length) if length != expected => Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("the registry offers {length} bytes where {expected} are due"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// How many bytes a blob has, as the answer to a request from `offset` on says.
+fn whole_size(reply: &Reply, offset: u64) -> Result<u64, Error> {
+    let length = reply.response.content_length();
+    let size = match reply.status().as_u16() {
+        206 => length.and_then(|length| length.checked_add(offset)),
+        _ => length,
+    };
+    size.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Server,
+            "the registry does not say how large it is",
+        )
+    })
 }
 
 /// The first byte in `bytes 7-99/100`.

@@ -118,8 +118,18 @@ impl Transport {
             let Some(next) = next else {
                 return Ok(Reply { permit, ..reply });
             };
+            let mut led_to = resolve(&url, &next).map_err(Failure::lasting)?;
+            if call.hand_on && !host.owns(&led_to) {
+                // Clients are sent only where ohoci would go itself.
+                self.client_for(host, &mut led_to).await?;
+                return Ok(Reply {
+                    url: led_to,
+                    permit,
+                    ..reply
+                });
+            }
             reply.drain().await;
-            url = resolve(&url, &next).map_err(Failure::lasting)?;
+            url = led_to;
             if matches!(call.payload, Payload::Secret(_)) && url.origin() != call.url.origin() {
                 return Err(Failure::lasting(Error::new(
                     ErrorKind::Denied,

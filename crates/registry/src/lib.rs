@@ -55,6 +55,7 @@ pub use body::{Body, BodyError, ByteStream};
 pub use challenge::count_challenges;
 pub use client::Client;
 pub use credential::{Credential, CredentialError, CredentialSource, NoCredentials, Secret};
+pub use download::{BlobLocation, RelayedBlob};
 pub use error::{Error, ErrorKind};
 pub use manifests::{ManifestHead, PutReceipt};
 pub use mount::MountOutcome;

@@ -10,6 +10,10 @@ use tokio::time::Instant;
 /// Small requests in flight at once on one host, unless its settings say otherwise.
 const CONCURRENCY: usize = 16;
 
+/// Blobs on their way to clients of this process at once, from one host. They move as slowly as
+/// whoever reads them, so that few would keep all others waiting.
+const RELAYS: usize = 512;
+
 /// What a request moves.
 ///
 /// Each kind has its own limit: big bodies do not hold up small requests, and an upload that is
@@ -22,6 +26,8 @@ pub(crate) enum Lane {
     Upload,
     /// The body of a blob, from the registry.
     Download,
+    /// The body of a blob, from the registry to a client of this process, which may take its time.
+    Relay,
     /// Asking for a token: a request of any other kind may be waiting for it.
     Token,
 }
@@ -36,6 +42,7 @@ pub(crate) struct Pacing {
     small: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
+    relays: Arc<Semaphore>,
     tokens: Arc<Semaphore>,
     interval: Option<Duration>,
     next: Mutex<Next>,
@@ -58,6 +65,7 @@ impl Pacing {
             small: Arc::new(Semaphore::new(small)),
             uploads: Arc::new(Semaphore::new(bodies)),
             downloads: Arc::new(Semaphore::new(bodies)),
+            relays: Arc::new(Semaphore::new(RELAYS)),
             tokens: Arc::new(Semaphore::new(small)),
             interval: requests_per_second
                 .filter(|rate| rate.is_finite() && *rate > 0.0)
@@ -72,6 +80,7 @@ impl Pacing {
             Lane::Small => &self.small,
             Lane::Upload => &self.uploads,
             Lane::Download => &self.downloads,
+            Lane::Relay => &self.relays,
             Lane::Token => &self.tokens,
         };
         // The semaphores are never closed.

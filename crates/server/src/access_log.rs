@@ -15,11 +15,13 @@ pub struct RequestRecord {
     pub received: u64,
     /// Bytes that the answer's body has; a client that goes away may have read fewer.
     pub sent: u64,
+    /// How long it took until the answer was known.
+    pub elapsed: Duration,
 }
 
 impl RequestRecord {
     /// Writes the access log.
-    pub(super) fn trace(&self, elapsed: Duration) {
+    pub(super) fn trace(&self) {
         tracing::info!(
             target: "ohoci::access",
             method = %self.method,
@@ -27,7 +29,7 @@ impl RequestRecord {
             status = self.status,
             received = self.received,
             sent = self.sent,
-            milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            milliseconds = u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
         );
     }
 }

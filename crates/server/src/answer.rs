@@ -11,12 +11,12 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 use super::access_log::RequestRecord;
-use super::app::App;
+use super::app::{App, Content};
 use super::failure::Failure;
 use super::payload::Payload;
 use super::reply::{API_VERSION, Reply};
 use super::route::{self, Route};
-use super::{blobs, listing, manifests, uploads};
+use super::{blobs, composed, listing, manifests, uploads};
 
 /// Answers one request.
 pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
@@ -30,6 +30,7 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
 
 async fn answer(app: Arc<App>, request: Request) -> Response {
     let started = Instant::now();
+    let in_flight = app.metrics.begin();
     let (parts, body) = request.into_parts();
     let mut payload = Payload::new(&parts.headers, body, app.options.body_idle);
     let mut response = match dispatch(&app, &parts, &mut payload).await {
@@ -55,8 +56,11 @@ async fn answer(app: Arc<App>, request: Request) -> Response {
         } else {
             length(&response)
         },
+        elapsed: started.elapsed(),
     };
-    record.trace(started.elapsed());
+    app.metrics.count(&record);
+    drop(in_flight);
+    record.trace();
     if let Some(log) = &app.options.log {
         log(&record);
     }
@@ -73,13 +77,28 @@ fn length(response: &Response) -> u64 {
 }
 
 async fn dispatch(app: &App, parts: &Parts, payload: &mut Payload) -> Result<Response, Failure> {
+    // Whoever watches over the process has no password, and learns nothing else.
+    if parts.uri.path() == "/healthz" {
+        only_reads(parts)?;
+        return Ok(Reply::new(StatusCode::OK).json(&json!({ "status": "ok" })));
+    }
     if let Some(authentication) = &app.authentication {
         authentication.check(&parts.headers).await?;
     }
-    match route::parse(parts.uri.path())? {
-        Route::Base if matches!(parts.method, Method::GET | Method::HEAD) => {
-            Ok(Reply::new(StatusCode::OK).json(&json!({})))
-        }
+    if parts.uri.path() == "/metrics" {
+        only_reads(parts)?;
+        return Ok(metrics(app));
+    }
+    let route = route::parse(parts.uri.path())?;
+    if route == Route::Base {
+        only_reads(parts)?;
+        return Ok(Reply::new(StatusCode::OK).json(&json!({})));
+    }
+    let app = match &app.content {
+        Content::Layouts(layouts) => layouts,
+        Content::Images(images) => return composed::answer(images.as_ref(), parts, route).await,
+    };
+    match route {
         Route::Base => Err(Failure::method_not_allowed("GET, HEAD")),
         Route::Catalog => listing::catalog(app, parts).await,
         Route::Tags(name) => listing::tags(app, parts, name).await,
@@ -91,4 +110,25 @@ async fn dispatch(app: &App, parts: &Parts, payload: &mut Payload) -> Result<Res
         Route::Uploads(name) => uploads::start(app, parts, payload, name).await,
         Route::Upload(name, id) => uploads::resume(app, parts, payload, name, &id).await,
     }
+}
+
+fn only_reads(parts: &Parts) -> Result<(), Failure> {
+    match parts.method {
+        Method::GET | Method::HEAD => Ok(()),
+        _ => Err(Failure::method_not_allowed("GET, HEAD")),
+    }
+}
+
+/// The numbers of the server, and of what it answers from.
+fn metrics(app: &App) -> Response {
+    let mut text = app.metrics.text();
+    if let Content::Images(images) = &app.content {
+        text.push_str(&images.metrics());
+    }
+    Reply::new(StatusCode::OK)
+        .header(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )
+        .body(text.into())
 }

@@ -15,7 +15,7 @@ use tokio_util::io::ReaderStream;
 use ohoci_files::blocking::blocking;
 use ohoci_image::Digest;
 
-use super::app::App;
+use super::app::Layouts;
 use super::failure::{Code, Failure};
 use super::manifests::no_repository;
 use super::name::RepositoryName;
@@ -26,7 +26,7 @@ use super::reply::Reply;
 const PIECE: usize = 256 << 10;
 
 pub(super) async fn answer(
-    app: &App,
+    app: &Layouts,
     parts: &Parts,
     name: RepositoryName,
     digest: Digest,
@@ -40,7 +40,7 @@ pub(super) async fn answer(
 }
 
 async fn read(
-    app: &App,
+    app: &Layouts,
     headers: &HeaderMap,
     name: RepositoryName,
     digest: Digest,
@@ -108,7 +108,7 @@ fn stream(reply: Reply, file: File, length: u64) -> Response {
         .body(Body::from_stream(pieces))
 }
 
-async fn delete(app: &App, name: RepositoryName, digest: Digest) -> Result<Response, Failure> {
+async fn delete(app: &Layouts, name: RepositoryName, digest: Digest) -> Result<Response, Failure> {
     let storage = Arc::clone(&app.storage);
     blocking(move || {
         let repository = storage.find(&name)?.ok_or_else(|| no_repository(&name))?;

@@ -7,13 +7,14 @@ use axum::response::{IntoResponse, Response};
 use ohoci_files::blocking::Lost;
 use serde_json::{Value, json};
 
-/// The spec's error codes, the one code that Docker's registry adds for tags, and the one for
-/// what is the server's own fault.
+/// The spec's error codes, the two codes that Docker's registry adds for tags and for what it
+/// cannot do at present, and the one for what is the server's own fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     BlobUnknown,
     BlobUploadInvalid,
     BlobUploadUnknown,
+    Denied,
     DigestInvalid,
     ManifestBlobUnknown,
     ManifestInvalid,
@@ -24,6 +25,7 @@ pub(crate) enum Code {
     TagInvalid,
     TooManyRequests,
     Unauthorized,
+    Unavailable,
     Unknown,
     Unsupported,
 }
@@ -34,6 +36,7 @@ impl Code {
             Self::BlobUnknown => "BLOB_UNKNOWN",
             Self::BlobUploadInvalid => "BLOB_UPLOAD_INVALID",
             Self::BlobUploadUnknown => "BLOB_UPLOAD_UNKNOWN",
+            Self::Denied => "DENIED",
             Self::DigestInvalid => "DIGEST_INVALID",
             Self::ManifestBlobUnknown => "MANIFEST_BLOB_UNKNOWN",
             Self::ManifestInvalid => "MANIFEST_INVALID",
@@ -44,6 +47,7 @@ impl Code {
             Self::TagInvalid => "TAG_INVALID",
             Self::TooManyRequests => "TOOMANYREQUESTS",
             Self::Unauthorized => "UNAUTHORIZED",
+            Self::Unavailable => "UNAVAILABLE",
             Self::Unknown => "UNKNOWN",
             Self::Unsupported => "UNSUPPORTED",
         }

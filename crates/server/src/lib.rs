@@ -4,6 +4,8 @@
 //! that was put there before the server started is served. How content gets there, and what
 //! survives which crash, is told in `storage/mod.rs`.
 //!
+//! It can also answer from images that lie nowhere here (`images.rs`), and is read-only then.
+//!
 //! Clients are strangers: how many are let in is in `limits.rs`, how long they may take in
 //! `connections.rs` and `payload.rs`, and what they have to show in `authentication.rs`.
 
@@ -15,12 +17,15 @@ mod answer;
 mod app;
 mod authentication;
 mod blobs;
+mod composed;
 mod connections;
 mod failure;
 mod htpasswd;
+mod images;
 mod limits;
 mod listing;
 mod manifests;
+mod metrics;
 mod name;
 mod options;
 mod payload;
@@ -36,6 +41,7 @@ mod uploads;
 
 pub use abandoned::remove_abandoned;
 pub use access_log::RequestRecord;
+pub use images::{Asked, BlobStream, Images, Refusal, RefusalKind, ServedBlob, ServedManifest};
 pub use limits::raise_descriptor_limit;
 pub use options::{Notice, Options, RequestLog};
 pub use reloaded::FileError;

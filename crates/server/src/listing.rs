@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use ohoci_files::blocking::blocking;
 use ohoci_image::{Digest, Manifest, manifest, media_type};
 
-use super::app::App;
+use super::app::Layouts;
 use super::failure::{Code, Failure};
 use super::manifests::no_repository;
 use super::name::RepositoryName;
@@ -20,13 +20,13 @@ use super::route;
 use super::storage::Found;
 
 /// A page that a client asks for.
-struct Page {
+pub(super) struct Page {
     size: Option<usize>,
     after: Option<String>,
 }
 
 impl Page {
-    fn of(parts: &Parts) -> Result<Self, Failure> {
+    pub(super) fn of(parts: &Parts) -> Result<Self, Failure> {
         let mut page = Self {
             size: None,
             after: None,
@@ -46,8 +46,13 @@ impl Page {
         Ok(page)
     }
 
+    /// Whether an entry stands behind the page's start.
+    pub(super) fn begins_before(&self, entry: &str) -> bool {
+        self.after.as_deref().is_none_or(|after| entry > after)
+    }
+
     /// The page's entries out of those behind its start, and where the next page is.
-    fn cut<'a>(
+    pub(super) fn cut<'a>(
         &self,
         path: &str,
         entries: impl Iterator<Item = &'a str>,
@@ -73,7 +78,7 @@ fn next_link(path: &str, query: &str) -> String {
     format!("<{path}?{query}>; rel=\"next\"")
 }
 
-fn linked(reply: Reply, link: Option<String>) -> Reply {
+pub(super) fn linked(reply: Reply, link: Option<String>) -> Reply {
     match link {
         Some(link) => reply.header(header::LINK, link),
         None => reply,
@@ -88,7 +93,7 @@ fn only_get(parts: &Parts) -> Result<(), Failure> {
 }
 
 pub(super) async fn tags(
-    app: &App,
+    app: &Layouts,
     parts: &Parts,
     name: RepositoryName,
 ) -> Result<Response, Failure> {
@@ -108,19 +113,18 @@ pub(super) async fn tags(
 }
 
 /// Docker's list of repositories.
-pub(super) async fn catalog(app: &App, parts: &Parts) -> Result<Response, Failure> {
+pub(super) async fn catalog(app: &Layouts, parts: &Parts) -> Result<Response, Failure> {
     only_get(parts)?;
     let page = Page::of(parts)?;
     let names = app.storage.names();
     let names = names.iter().map(RepositoryName::as_str);
-    let after = page.after.as_deref();
-    let behind = names.filter(|name| after.is_none_or(|after| *name > after));
+    let behind = names.filter(|name| page.begins_before(name));
     let (names, link) = page.cut("/v2/_catalog", behind);
     Ok(linked(Reply::new(StatusCode::OK), link).json(&json!({ "repositories": names })))
 }
 
 pub(super) async fn referrers(
-    app: &App,
+    app: &Layouts,
     parts: &Parts,
     name: RepositoryName,
     subject: Digest,

@@ -12,7 +12,7 @@ use ohoci_files::blocking::blocking;
 use ohoci_image::{Pointer, manifest};
 
 use super::admission;
-use super::app::App;
+use super::app::Layouts;
 use super::failure::{Code, Failure};
 use super::name::RepositoryName;
 use super::payload::Payload;
@@ -24,7 +24,7 @@ use super::storage::Facts;
 const MAX_TAGS: usize = 100;
 
 pub(super) async fn answer(
-    app: &App,
+    app: &Layouts,
     parts: &Parts,
     payload: &mut Payload,
     name: RepositoryName,
@@ -42,7 +42,7 @@ pub(super) async fn answer(
 }
 
 async fn read(
-    app: &App,
+    app: &Layouts,
     name: RepositoryName,
     pointer: Pointer,
     head: bool,
@@ -75,7 +75,7 @@ async fn read(
 }
 
 async fn put(
-    app: &App,
+    app: &Layouts,
     parts: &Parts,
     payload: &mut Payload,
     name: RepositoryName,
@@ -139,7 +139,11 @@ async fn put(
     .await
 }
 
-async fn delete(app: &App, name: RepositoryName, pointer: Pointer) -> Result<Response, Failure> {
+async fn delete(
+    app: &Layouts,
+    name: RepositoryName,
+    pointer: Pointer,
+) -> Result<Response, Failure> {
     let storage = Arc::clone(&app.storage);
     blocking(move || {
         let repository = storage.find(&name)?.ok_or_else(|| no_repository(&name))?;

@@ -70,6 +70,13 @@ fn number(text: &str) -> Option<u64> {
     text.parse().ok()
 }
 
+/// Where a range begins, where that can be told without the size.
+pub(super) fn start(header: &str) -> Option<u64> {
+    let (first, last) = header.trim().strip_prefix("bytes=")?.split_once('-')?;
+    let is_single = !last.contains(',');
+    first.trim().parse().ok().filter(|_| is_single)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

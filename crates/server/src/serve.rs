@@ -9,11 +9,13 @@ use std::time::Duration;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::accept::Acceptor;
-use super::app::App;
+use super::app::{App, Content, Layouts};
 use super::authentication::Authentication;
 use super::connections::{Connections, Deadlines};
 use super::htpasswd::Htpasswd;
+use super::images::Images;
 use super::limits::{self, Limits};
+use super::metrics::Metrics;
 use super::options::Options;
 use super::reloaded::{FileError, Reloaded};
 use super::storage::{IdleLimits, OpenError, Storage};
@@ -72,6 +74,41 @@ impl Server {
     /// # Errors
     /// See [`ServeError`].
     pub fn bind(options: Options) -> Result<Self, ServeError> {
+        Self::with(options, |options, limits| {
+            let path = || options.storage.clone();
+            let idle_limits = IdleLimits {
+                empty: options.empty_upload_idle,
+                begun: options.upload_idle,
+            };
+            let storage =
+                Storage::open(&options.storage, options.sync, idle_limits, limits.uploads)
+                    .map_err(|error| match error {
+                        OpenError::Io(source) => ServeError::Storage {
+                            path: path(),
+                            source,
+                        },
+                        OpenError::InUse => ServeError::InUse { path: path() },
+                    })?;
+            Ok(Content::Layouts(Layouts {
+                options: Arc::clone(options),
+                storage: Arc::new(storage),
+            }))
+        })
+    }
+
+    /// Listens, and answers from images that lie nowhere here; the storage of the options is not
+    /// touched.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub fn bind_to(options: Options, images: Arc<dyn Images>) -> Result<Self, ServeError> {
+        Self::with(options, |_, _| Ok(Content::Images(images)))
+    }
+
+    fn with(
+        options: Options,
+        content: impl FnOnce(&Arc<Options>, &Limits) -> Result<Content, ServeError>,
+    ) -> Result<Self, ServeError> {
         let descriptors = limits::descriptors();
         let limits = Limits::within(descriptors)
             .ok_or(ServeError::Descriptors { descriptors })?
@@ -85,19 +122,8 @@ impl Server {
         let authentication = users.clone().map(Authentication::new).transpose();
         let authentication = authentication
             .map_err(|error| FileError::new(format!("there is no randomness: {error}")))?;
-        let path = || options.storage.clone();
-        let idle_limits = IdleLimits {
-            empty: options.empty_upload_idle,
-            begun: options.upload_idle,
-        };
-        let storage = Storage::open(&options.storage, options.sync, idle_limits, limits.uploads)
-            .map_err(|error| match error {
-                OpenError::Io(source) => ServeError::Storage {
-                    path: path(),
-                    source,
-                },
-                OpenError::InUse => ServeError::InUse { path: path() },
-            })?;
+        let options = Arc::new(options);
+        let content = content(&options, &limits)?;
         let bind = || {
             let listener = std::net::TcpListener::bind(options.listen)?;
             listener.set_nonblocking(true)?;
@@ -108,12 +134,12 @@ impl Server {
             address: options.listen,
             source,
         })?;
-        let storage = Arc::new(storage);
         Ok(Self {
             app: Arc::new(App {
                 options,
                 authentication,
-                storage,
+                content,
+                metrics: Metrics::default(),
             }),
             listener,
             address,
@@ -174,10 +200,13 @@ impl Server {
 
 /// Drops abandoned uploads for as long as it is polled.
 async fn sweep(app: &App) {
+    let Content::Layouts(layouts) = &app.content else {
+        return std::future::pending().await;
+    };
     let mut ticks = tokio::time::interval(app.options.upload_sweep.max(Duration::from_millis(1)));
     loop {
         ticks.tick().await;
-        app.storage.sessions().sweep();
+        layouts.storage.sessions().sweep();
     }
 }
 

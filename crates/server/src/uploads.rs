@@ -12,7 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 use ohoci_files::blocking::blocking;
 use ohoci_image::{Algorithm, Digest};
 
-use super::app::App;
+use super::app::Layouts;
 use super::failure::{Code, Failure};
 use super::name::RepositoryName;
 use super::payload::Payload;
@@ -27,7 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// `/v2/<name>/blobs/uploads/`: a mount, an upload in one request, or the start of a session.
 pub(super) async fn start(
-    app: &App,
+    app: &Layouts,
     parts: &Parts,
     payload: &mut Payload,
     name: RepositoryName,
@@ -76,7 +76,7 @@ pub(super) async fn start(
 }
 
 async fn mount(
-    app: &App,
+    app: &Layouts,
     name: &RepositoryName,
     digest: &Digest,
     from: Option<&str>,
@@ -93,7 +93,7 @@ async fn mount(
 }
 
 async fn at_once(
-    app: &App,
+    app: &Layouts,
     payload: &mut Payload,
     name: RepositoryName,
     digest: Digest,
@@ -108,7 +108,7 @@ async fn at_once(
 
 /// `/v2/<name>/blobs/uploads/<id>`: a session.
 pub(super) async fn resume(
-    app: &App,
+    app: &Layouts,
     parts: &Parts,
     payload: &mut Payload,
     name: RepositoryName,
@@ -156,7 +156,7 @@ pub(super) async fn resume(
 
 /// Appends a request's body to a session.
 async fn write(
-    app: &App,
+    app: &Layouts,
     parts: &Parts,
     payload: &mut Payload,
     name: &RepositoryName,

@@ -4,14 +4,16 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::documents::Made;
-use super::needs::need;
+use super::needs::{need, needs};
 use super::opened::Opened;
 use super::run::Run;
 use crate::job::Job;
+use crate::plan::Need;
 use crate::resolver::Resolver;
 use crate::watch::Observer;
-use ohoci_image::Digest;
+use bytes::Bytes;
 use ohoci_image::image_config::ImageConfig;
+use ohoci_image::{Descriptor, Digest, Manifest};
 use ohoci_store::{Body, Error, ErrorKind};
 
 /// A layer of an image, and where its bytes come from.
@@ -36,6 +38,63 @@ pub struct InMemory {
     pub layers: Vec<ImageLayer>,
     /// What deserves a second look.
     pub warnings: Vec<String>,
+}
+
+/// The documents of a composed image that is in no place, and where its layers can be had.
+#[derive(Debug)]
+pub struct Documents {
+    /// What the result's tags would name: a manifest, or the index over several.
+    pub root: Manifest,
+    /// The manifests that an index lists; without one, the root alone.
+    pub manifests: Vec<Manifest>,
+    /// The configs of those.
+    pub configs: Vec<(Descriptor, Bytes)>,
+    /// The layers of all images, each once. Foreign layers, which stay where their URLs say, are none
+    /// of them.
+    pub layers: Vec<Need>,
+    /// The manifest or index that the base's reference named; `None` for scratch.
+    pub base: Option<Digest>,
+    /// What deserves a second look.
+    pub warnings: Vec<String>,
+}
+
+/// Composes everything that a job makes, an index of several images included, and puts it nowhere,
+/// whatever the job says of targets. Digests are those that the same job pushes to registries.
+///
+/// # Errors
+/// When something cannot be read or composed.
+pub async fn documents_of(
+    job: &Job,
+    resolver: &Resolver,
+    observer: &Arc<dyn Observer>,
+) -> Result<Documents, Error> {
+    let run = Run::start(job, resolver, observer);
+    let composed = Opened::nowhere(run).read().await?.compose().await?;
+    let mut layers: Vec<Need> = Vec::new();
+    for need in needs(&composed) {
+        let digest = &need.descriptor.digest;
+        if layers
+            .iter()
+            .all(|known| known.descriptor.digest != *digest)
+        {
+            layers.push(need);
+        }
+    }
+    let base = composed.read.base.as_ref();
+    let base = base.map(|base| base.root.digest().clone());
+    let images = &composed.made.images;
+    let configs = images.iter().map(|image| {
+        let bytes = image.config.bytes().clone();
+        (image.config_descriptor.clone(), bytes)
+    });
+    Ok(Documents {
+        root: composed.made.root.clone(),
+        manifests: images.iter().map(|image| image.manifest.clone()).collect(),
+        configs: configs.collect(),
+        layers,
+        base,
+        warnings: composed.warnings.clone(),
+    })
 }
 
 /// Composes the image that a job makes, whatever the job says of targets. Of the base and the deps only

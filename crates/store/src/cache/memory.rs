@@ -57,13 +57,7 @@ impl TokenMemory for Cache {
 impl Cache {
     /// Remembers which digest a tag was last seen to name. A tag can move, so this is good for
     /// guessing only. `registry` is scheme, host and port: what else identifies one.
-    pub(crate) fn remember_reference(
-        &self,
-        registry: &str,
-        repository: &str,
-        tag: &str,
-        digest: &Digest,
-    ) {
+    pub fn remember_reference(&self, registry: &str, repository: &str, tag: &str, digest: &Digest) {
         let key = key(&[registry, repository, tag]);
         let fact = json!({"digest": digest.to_string(), "at": now()});
         self.remember_fact("reference", &key, &fact);

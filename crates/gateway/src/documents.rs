@@ -1,0 +1,105 @@
+//! Documents by digest: in memory as far as they fit, and in the cache. What is in neither can be made
+//! again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache as Memory;
+
+use ohoci_image::{Digest, Manifest};
+use ohoci_store::cache::Cache;
+
+/// How many bytes are kept in memory.
+const MEMORY: u64 = 32 << 20;
+
+/// Largest document, in bytes. Manifests and configs are smaller, and so are the layers that ohoci
+/// makes itself.
+pub(crate) const MAX_DOCUMENT: u64 = 16 << 20;
+
+#[derive(Clone)]
+struct Bytewise;
+
+impl Weighter<Digest, Bytes> for Bytewise {
+    fn weight(&self, _: &Digest, bytes: &Bytes) -> u64 {
+        // Keys and bookkeeping count, too.
+        (bytes.len() as u64).saturating_add(256)
+    }
+}
+
+/// Documents by digest.
+pub(crate) struct Documents {
+    memory: Memory<Digest, Bytes, Bytewise>,
+    cache: Arc<Cache>,
+}
+
+impl fmt::Debug for Documents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Documents")
+            .field("count", &self.memory.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Documents {
+    pub(crate) fn new(cache: Arc<Cache>) -> Self {
+        Self {
+            memory: Memory::with_weighter(8192, MEMORY, Bytewise),
+            cache,
+        }
+    }
+
+    pub(crate) fn put(&self, digest: &Digest, bytes: &Bytes) {
+        // Bytes that share a larger buffer would keep all of it.
+        self.memory
+            .insert(digest.clone(), Bytes::copy_from_slice(bytes));
+        self.cache.put(digest, bytes);
+    }
+
+    pub(crate) async fn get(&self, digest: &Digest) -> Option<Bytes> {
+        if let Some(bytes) = self.memory.get(digest) {
+            return Some(bytes);
+        }
+        if self.cache.is_disabled() {
+            return None;
+        }
+        let (cache, wanted) = (Arc::clone(&self.cache), digest.clone());
+        let read = tokio::task::spawn_blocking(move || cache.get(&wanted, MAX_DOCUMENT));
+        // A reader that panicked has found nothing.
+        let bytes = read.await.ok().flatten()?;
+        self.memory.insert(digest.clone(), bytes.clone());
+        Some(bytes)
+    }
+
+    /// The same, if it is a manifest or index.
+    pub(crate) async fn manifest(&self, digest: &Digest) -> Option<Manifest> {
+        Manifest::parse(self.get(digest).await?, None).ok()
+    }
+
+    /// How many documents are in memory, and their bytes.
+    pub(crate) fn in_memory(&self) -> (u64, u64) {
+        (self.memory.len() as u64, self.memory.weight())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hundred_thousand_documents_take_no_more_memory_than_they_may() {
+        let documents = Documents::new(Arc::new(Cache::disabled()));
+        for number in 0..100_000_u32 {
+            let mut bytes = vec![0; 2048];
+            bytes.extend(number.to_be_bytes());
+            let bytes = Bytes::from(bytes);
+            documents.put(&Digest::of(&bytes), &bytes);
+        }
+        let (count, bytes) = documents.in_memory();
+        assert!(count > 1000, "{count}");
+        assert!(bytes <= MEMORY, "{bytes}");
+        let gone = Digest::of(b"never put");
+        assert_eq!(documents.get(&gone).await, None);
+    }
+}

@@ -1,0 +1,20 @@
+//! Images that are composed when they are pulled: what a registry answers for images that were never
+//! pushed.
+//!
+//! * [`rules`]: a file that says which names mean which compositions.
+//! * [`gateway`]: answers for them, by the trait of `ohoci_server`.
+//!
+//! Nothing here is a store: a document that is kept is one that can be made again.
+
+mod blobs;
+mod composing;
+mod documents;
+mod flights;
+pub mod gateway;
+mod name;
+mod numbers;
+mod refusal;
+pub mod rules;
+
+pub use gateway::{Gateway, GatewayError};
+pub use rules::{Rule, RuleError};
