@@ -41,6 +41,23 @@ pub fn manifest(
     Manifest::parse(Document::from_object(object).bytes().clone(), None)
 }
 
+/// The manifest of an artifact of one file, of the same kind as the file, about `subject`. It depends
+/// on nothing else: no clock.
+///
+/// # Errors
+/// When annotations make it too large.
+pub fn about(
+    subject: &Descriptor,
+    kind: &str,
+    file: &Descriptor,
+    annotations: &BTreeMap<String, String>,
+) -> Result<Manifest, ManifestError> {
+    let mut object = beginning(kind, vec![Value::Object(file.to_json())]);
+    object.insert("subject".to_owned(), Value::Object(subject.to_json()));
+    object.insert("annotations".to_owned(), json!(annotations));
+    Manifest::parse(Document::from_object(object).bytes().clone(), None)
+}
+
 /// What manifests of artifacts begin with.
 pub(super) fn beginning(kind: &str, layers: Vec<Value>) -> Map<String, Value> {
     let mut config = empty_config().0.to_json();
