@@ -24,7 +24,7 @@ pub(super) async fn run(
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
     let started = std::time::Instant::now();
-    let context = Context::open(registry)?;
+    let context = Context::open(registry)?.signing(&arguments.signing).await?;
     let items = input::items(arguments, &context).await?;
     let before = if arguments.resume || arguments.retry_failed {
         batch::journal::read(&arguments.journal)?

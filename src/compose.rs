@@ -35,7 +35,7 @@ pub(super) async fn run(
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
     let started = Instant::now();
-    let context = Context::open(registry)?;
+    let context = Context::open(registry)?.signing(&arguments.signing).await?;
     let names_tags = arguments.common.targets.tag_scheme.is_some();
     let view = View::of(&arguments.output, names_tags);
     run_job(&context, job(arguments, &context), view, started).await

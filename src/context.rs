@@ -12,6 +12,7 @@ use super::arguments::RegistryArguments;
 use super::failure::Failure;
 use super::output;
 use ohoci_compose::resolver::Resolver;
+use ohoci_compose::trust::policy_file;
 use ohoci_config::environment::OHOCI_STORE_DIR;
 use ohoci_config::{
     Config, ConfigError, Environment, HostCertificates, certificate_roots, certificates_for,
@@ -62,6 +63,7 @@ impl Context {
         let limits = unpack_limits(&environment, &config)?;
         let token_memory: Arc<dyn TokenMemory> = Arc::clone(&cache) as _;
         let client = client(hosts, credentials, token_memory, policy(&config))?;
+        let policy = policy_file::load(&environment, config.trust())?;
         let work = RemovedDirectory::create().map_err(|error| {
             Failure::new("cannot make a temporary directory", error.to_string())
                 .hinted("set TMPDIR to a directory that can be written")
@@ -69,7 +71,8 @@ impl Context {
         Ok(Self {
             resolver: Resolver::new(client, cache)
                 .knowing(Contract::known_layer)
-                .within(limits),
+                .within(limits)
+                .trusting(policy),
             config,
             environment,
             work_dir: work.path().to_owned(),

@@ -11,6 +11,7 @@ use super::exit_code;
 use super::failure::Failure;
 use super::output;
 use super::progress::Progress;
+use super::signing::SigningArguments;
 use ohoci_compose::Observer;
 use ohoci_compose::copy::{CopyReport, Job, copy};
 use ohoci_compose::copy_tags::{TagsJob, copy_tags};
@@ -56,6 +57,10 @@ pub struct Arguments {
     /// How the result is shown.
     #[command(flatten)]
     pub output: OutputArguments,
+
+    /// Signatures of the result.
+    #[command(flatten)]
+    pub signing: SigningArguments,
 }
 
 /// Runs the command.
@@ -66,7 +71,7 @@ pub(super) async fn run(
     if arguments.all_tags || !arguments.tag.is_empty() {
         return Box::pin(tags(arguments, registry)).await;
     }
-    let context = Context::open(registry)?;
+    let context = Context::open(registry)?.signing(&arguments.signing).await?;
     let job = Job {
         from: arguments.from.parse()?,
         to: arguments
@@ -127,7 +132,7 @@ async fn tags(arguments: &Arguments, registry: &RegistryArguments) -> Result<u8,
             "--digest-file is for one image, not for several tags",
         ));
     }
-    let context = Context::open(registry)?;
+    let context = Context::open(registry)?.signing(&arguments.signing).await?;
     let job = TagsJob {
         from,
         to: arguments

@@ -42,7 +42,18 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("rebase", &["ohoci rebase registry.example/runtime:1"]),
-    ("verify", &["ohoci verify registry.example/runtime:1"]),
+    (
+        "verify",
+        &[
+            "ohoci verify registry.example/runtime:1",
+            "ohoci verify --key ohoci.pub registry.example/runtime:1",
+        ],
+    ),
+    (
+        "sign",
+        &["ohoci sign --key ohoci.key registry.example/runtime:1"],
+    ),
+    ("key generate", &["ohoci key generate --out release"]),
     (
         "check",
         &[

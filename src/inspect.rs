@@ -7,8 +7,10 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::arguments::{Format, RegistryArguments};
 use super::context::Context;
@@ -16,6 +18,9 @@ use super::exit_code;
 use super::failure::Failure;
 use super::{output, printable};
 use ohoci_compose::inspect::{self, ImageInspection, Inspection, RawDocument, Runtime};
+use ohoci_compose::signatures::tree::{self, About};
+use ohoci_compose::signatures::verifying::SignatureState;
+use ohoci_compose::trust::key_file;
 use ohoci_image::Role;
 use ohoci_image::{Digest, Platform, Reference, annotation};
 use ohoci_report::size;
@@ -42,6 +47,14 @@ pub struct Arguments {
     #[arg(long)]
     pub manifest: bool,
 
+    /// Show what is about the image as well: signatures, statements, bills of materials
+    #[arg(long, conflicts_with_all = ["config", "manifest"])]
+    pub referrers: bool,
+
+    /// With --referrers: verify signatures with this public key; repeatable
+    #[arg(long, value_name = "FILE", requires = "referrers")]
+    pub key: Vec<PathBuf>,
+
     /// How the result is written to stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -62,13 +75,34 @@ pub(super) async fn run(
         raw(&inspect::manifest(resolver, &reference, platform.as_ref()).await?)?;
     } else {
         let inspection = inspect::inspect(resolver, &reference, platform.as_ref()).await?;
+        let about = if arguments.referrers {
+            let mut keys = Vec::new();
+            for path in &arguments.key {
+                keys.push((path.display().to_string(), key_file::public(path)?));
+            }
+            Some(tree::tree(resolver, &reference, &keys).await?)
+        } else {
+            None
+        };
         match arguments.format {
-            Format::Json => output::json(&inspection)?,
+            Format::Json => output::json(&Shown {
+                image: &inspection,
+                referrers: about.as_deref(),
+            })?,
             Format::Text => {
                 let view = View {
                     short: std::io::stdout().is_terminal(),
                 };
-                output::result(&view.tree(&inspection))?;
+                let mut text = view.tree(&inspection);
+                if let Some(about) = &about {
+                    text.push_str(if about.is_empty() {
+                        "\nnothing is about it"
+                    } else {
+                        "\nabout it"
+                    });
+                    view.push_about(&mut text, about, "");
+                }
+                output::result(&text)?;
             }
         }
     }
@@ -78,6 +112,15 @@ pub(super) async fn run(
 
 fn raw(document: &RawDocument) -> Result<(), Failure> {
     output::document(&document.0)
+}
+
+/// The inspection as JSON, and what is about the image where that was asked for.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    image: &'a Inspection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referrers: Option<&'a [About]>,
 }
 
 /// How an inspection is shown.
@@ -127,6 +170,42 @@ impl View {
             );
         }
         text
+    }
+
+    /// What is about the image, each behind what it is about.
+    fn push_about(self, text: &mut String, list: &[About], indent: &str) {
+        for (at, one) in list.iter().enumerate() {
+            let last = at + 1 == list.len();
+            let kind = match &one.signature {
+                Some(signature) => &signature.predicate_type,
+                None => &one.kind,
+            };
+            let _ = write!(
+                text,
+                "\n{indent}{} {}  {}",
+                if last { "└─" } else { "├─" },
+                printable::line(kind),
+                self.digest(&one.digest)
+            );
+            if let Some(tag) = &one.tag {
+                let _ = write!(text, "  {}", printable::line(tag));
+            }
+            match &one.signature {
+                Some(SignatureState { by: Some(key), .. }) => {
+                    let _ = write!(text, "  signed by {}", printable::line(key));
+                }
+                Some(SignatureState { why: Some(why), .. }) => {
+                    let _ = write!(text, "  not verified: {}", printable::line(why));
+                }
+                Some(_) => text.push_str("  not verified: no key was given"),
+                None => {}
+            }
+            if let Some(why) = &one.unreadable {
+                let _ = write!(text, "  cannot be read: {}", printable::line(why));
+            }
+            let deeper = format!("{indent}{}", if last { "   " } else { "│  " });
+            self.push_about(text, &one.about, &deeper);
+        }
     }
 
     fn push_image(self, text: &mut String, image: &ImageInspection, indent: &str) {

@@ -21,6 +21,7 @@ mod guess;
 mod habits;
 pub mod inspect;
 pub mod k8s;
+pub mod key;
 pub mod limits;
 pub mod login;
 pub mod ls;
@@ -35,7 +36,9 @@ pub mod reset;
 pub mod run;
 pub mod sandboxes;
 pub mod serve;
+pub mod sign;
 mod signals;
+pub mod signing;
 pub mod store;
 pub mod swebench;
 pub mod tags;
@@ -86,6 +89,10 @@ enum Command {
     Outdated(outdated::Arguments),
     Rebase(rebase::Arguments),
     Verify(verify::Arguments),
+    Sign(sign::Arguments),
+    /// Keys that images are signed with
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     Check(check::Arguments),
     Doctor(doctor::Arguments),
     Copy(copy::Arguments),
@@ -127,6 +134,7 @@ impl Command {
             Self::Digest(arguments) => vec![arguments.reference.clone()],
             Self::Export(arguments) => vec![arguments.reference.clone()],
             Self::Verify(arguments) => vec![arguments.reference.clone()],
+            Self::Sign(arguments) => vec![arguments.reference.clone()],
             Self::Outdated(arguments) => arguments.references.clone(),
             Self::Rebase(arguments) => {
                 let all = std::iter::once(&arguments.reference).chain(&arguments.base);
@@ -246,6 +254,8 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Outdated(arguments) => Box::pin(outdated::run(&arguments, &registry)).await,
         Command::Rebase(arguments) => Box::pin(rebase::run(&arguments, &registry)).await,
         Command::Verify(arguments) => Box::pin(verify::run(&arguments, &registry)).await,
+        Command::Sign(arguments) => Box::pin(sign::run(&arguments, &registry)).await,
+        Command::Key(command) => Box::pin(key::run(&command)).await,
         Command::Check(arguments) => Box::pin(check::run(&arguments, &registry)).await,
         Command::Doctor(arguments) => Box::pin(doctor::run(&arguments, &registry)).await,
         Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,

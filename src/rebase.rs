@@ -14,6 +14,7 @@ use super::compose::{View, run_job};
 use super::context::Context;
 use super::failure::Failure;
 use super::output;
+use super::signing::SigningArguments;
 use ohoci_compose::job::Job;
 use ohoci_compose::recompose::{BaseChoice, DepsChoice, Rebase, dropped_warning, rebase_job};
 use ohoci_image::Reference;
@@ -62,6 +63,10 @@ pub struct Arguments {
     /// How the result is shown.
     #[command(flatten)]
     pub output: OutputArguments,
+
+    /// Signatures of the result.
+    #[command(flatten)]
+    pub signing: SigningArguments,
 }
 
 /// Runs the command.
@@ -70,7 +75,7 @@ pub(super) async fn run(
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
     let started = Instant::now();
-    let context = Context::open(registry)?;
+    let context = Context::open(registry)?.signing(&arguments.signing).await?;
     let view = View::of(&arguments.output, false);
     let job = Box::pin(job(arguments, &context));
     Box::pin(run_job(&context, job, view, started)).await

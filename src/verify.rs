@@ -6,8 +6,10 @@
 )]
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::arguments::{Format, RegistryArguments};
 use super::compose::difference;
@@ -15,19 +17,30 @@ use super::context::Context;
 use super::failure::Failure;
 use super::{exit_code, output, printable};
 use ohoci_compose::recompose::{self, Verdict, Verification};
+use ohoci_compose::signatures::verifying::{self, ProvenanceState, Signatures};
+use ohoci_compose::trust::key_file;
 use ohoci_image::Reference;
 use ohoci_image::Role;
 
 /// Check that a composed image is what its recorded inputs produce.
 ///
 /// Composes it again from base and deps at their recorded digests and compares digests; nothing is
-/// pushed. Exit code 4 says that it is not the same, or that an input is gone.
+/// pushed. With --key, its signatures are verified instead, or with --replay as well. Exit code 4 says
+/// that it is not the same, that an input is gone, or that no key given signed it.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The image, made by ohoci: a registry reference, oci:DIR[:TAG], oci-archive:FILE[:TAG] or
     /// docker-archive:FILE[:NAME]
     #[arg(value_name = "REF")]
     pub reference: String,
+
+    /// Verify that this public key signed the image, and show what it says; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+
+    /// With --key: compose the image again as well, and compare it with what its signed provenance says
+    #[arg(long)]
+    pub replay: bool,
 
     /// How the result is written to stdout
     #[arg(long, value_enum, default_value_t)]
@@ -41,9 +54,51 @@ pub(super) async fn run(
 ) -> Result<u8, Failure> {
     let reference: Reference = arguments.reference.parse()?;
     let context = Context::open(registry)?;
+    let mut keys = Vec::new();
+    for path in &arguments.key {
+        keys.push((path.display().to_string(), key_file::public(path)?));
+    }
+    let mut signatures = None;
+    if !keys.is_empty() {
+        let found = verifying::signatures(&context.resolver, &reference, &keys).await?;
+        if !arguments.replay {
+            context.show_server_warnings();
+            match arguments.format {
+                Format::Json => output::json(&found)?,
+                Format::Text => output::result(&signatures_text(&found))?,
+            }
+            return Ok(if found.signed {
+                exit_code::DONE
+            } else {
+                exit_code::WANTING
+            });
+        }
+        signatures = Some(found);
+    }
     let outcome = recompose::verify(&context.resolver, &reference, &context.work_dir).await;
     context.show_server_warnings();
     let verification = outcome?;
+    if let Some(found) = signatures {
+        let provenance = verifying::provenance(&context.resolver, &reference, &found).await?;
+        let both = Replayed {
+            holds: found.signed
+                && verification.verdict == Verdict::Equal
+                && verification.digest == found.digest
+                && provenance.iter().all(|one| one.difference.is_none()),
+            signatures: found,
+            provenance,
+            replay: verification,
+        };
+        match arguments.format {
+            Format::Json => output::json(&both)?,
+            Format::Text => output::result(&replayed_text(&both))?,
+        }
+        return Ok(if both.holds {
+            exit_code::DONE
+        } else {
+            exit_code::WANTING
+        });
+    }
     match arguments.format {
         Format::Json => output::json(&verification)?,
         Format::Text => output::result(&text(&verification))?,
@@ -52,6 +107,70 @@ pub(super) async fn run(
         Verdict::Equal => exit_code::DONE,
         Verdict::Different | Verdict::Unknown => exit_code::WANTING,
     })
+}
+
+/// What signatures say, and what composing again gives.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Replayed {
+    /// Whether all of it holds.
+    holds: bool,
+    signatures: Signatures,
+    provenance: Vec<ProvenanceState>,
+    replay: Verification,
+}
+
+fn replayed_text(both: &Replayed) -> String {
+    let mut text = signatures_text(&both.signatures);
+    if both.provenance.is_empty() {
+        text.push_str("\nno signed provenance was found; the image's own record was replayed");
+    }
+    for one in &both.provenance {
+        let _ = match &one.difference {
+            None => write!(text, "\nprovenance by {} is the image's record", one.by),
+            Some(why) => write!(
+                text,
+                "\nprovenance by {} is not the image's record: {}",
+                one.by,
+                printable::line(why)
+            ),
+        };
+    }
+    let _ = write!(text, "\n{}", self::text(&both.replay));
+    text
+}
+
+fn signatures_text(found: &Signatures) -> String {
+    let mut text = format!(
+        "{}  {}\nfound       {}",
+        if found.signed {
+            "signed"
+        } else {
+            "not signed by a key given"
+        },
+        printable::line(&found.reference),
+        found.digest
+    );
+    for one in &found.signatures {
+        let _ = write!(
+            text,
+            "\n{}  {}  ",
+            printable::line(&one.predicate_type),
+            printable::line(&one.place)
+        );
+        let _ = match (&one.by, &one.why) {
+            (Some(key), _) => write!(text, "by {}", printable::line(key)),
+            (None, Some(why)) => write!(text, "not verified: {}", printable::line(why)),
+            (None, None) => write!(text, "not verified"),
+        };
+    }
+    if found.signatures.is_empty() {
+        text.push_str("\nno signature was found");
+    }
+    for one in &found.unreadable {
+        let _ = write!(text, "\ncannot be read: {}", printable::line(one));
+    }
+    text
 }
 
 fn text(verification: &Verification) -> String {

@@ -123,3 +123,5 @@ mod tags;
 mod terminal;
 #[cfg(test)]
 mod transport;
+#[cfg(test)]
+mod trust;

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::arguments::Format;
 use crate::compose;
+use crate::signing::SigningArguments;
 
 /// Compose many images in one run.
 ///
@@ -110,4 +111,8 @@ pub struct Arguments {
     /// How the summary is written to stdout; as JSON with the digest of every image
     #[arg(long, value_enum, default_value_t, help_heading = "Output")]
     pub format: Format,
+
+    /// Signatures of the result.
+    #[command(flatten)]
+    pub signing: SigningArguments,
 }

@@ -12,6 +12,7 @@ use clap::Args;
 use super::contract::ContractArgument;
 use crate::arguments::OutputArguments;
 use crate::choices;
+use crate::signing::SigningArguments;
 use crate::tags::SchemeName;
 use ohoci_compose::fit::Fit;
 use ohoci_compose::job::IfExists;
@@ -45,6 +46,10 @@ pub struct Arguments {
     /// How the result is shown.
     #[command(flatten)]
     pub output: OutputArguments,
+
+    /// Signatures of the result.
+    #[command(flatten)]
+    pub signing: SigningArguments,
 }
 
 /// What is put on a base, and where the result goes: what `compose` and `batch` share.

@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::limits::LimitArguments;
 use crate::output;
 use crate::progress::Progress;
+use crate::signing::SigningArguments;
 use ohoci_compose::attach::{self, Attached};
 use ohoci_compose::report::ComposeReport;
 use ohoci_deps::audit::{Audit, Severity};
@@ -97,6 +98,10 @@ pub struct Arguments {
     /// Of what runs, which is the interpreter that compiles modules.
     #[command(flatten)]
     pub(super) limits: LimitArguments,
+
+    /// Signatures of the image.
+    #[command(flatten)]
+    pub(super) signing: SigningArguments,
 }
 
 /// The result as JSON.
@@ -165,7 +170,7 @@ pub(super) async fn run(
         attachable(&push)?;
     }
     let platforms = platforms(&arguments.platform, &recipe)?;
-    let context = Context::open(registry)?;
+    let context = Context::open(registry)?.signing(&arguments.signing).await?;
     let threads = arguments
         .threads
         .or(std::thread::available_parallelism().ok())

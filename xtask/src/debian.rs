@@ -61,6 +61,11 @@ const NEEDS: [Need; 14] = [
     program("umoci", "umoci"),
     program("zstd", "zstd"),
     program("openssl", "openssl"),
+    // The cipher of cosign's private keys.
+    Need {
+        package: "python3-nacl",
+        sign: Sign::File("/usr/lib/python3/dist-packages/nacl/secret.py"),
+    },
     // The JSON schemas that composed documents have to satisfy.
     Need {
         package: "golang-github-opencontainers-image-spec-dev",

@@ -109,7 +109,12 @@ async fn referrers(
         },
         other => other.clone(),
     };
-    let source = resolver.source_at(&image, Some(&job.image)).await?;
+    // What was just pushed need not be let in.
+    let image = match image {
+        Reference::Registry(name) => Reference::Registry(name.at(&job.image)),
+        local => local,
+    };
+    let source = resolver.source_to_look_at(&image).await?;
     let root = source.root().await?;
     job.artifacts
         .iter()

@@ -17,6 +17,7 @@ use super::read;
 use super::referrers;
 use super::report::{Cost, Status};
 use super::resolver::{Destination, Resolver};
+use super::signatures::signing::{self, Documents};
 use super::watch::{Event, Observer};
 use ohoci_image::convert;
 use ohoci_image::media_type::{self, Family, LayerKind};
@@ -94,7 +95,20 @@ pub async fn copy(
     observer: &Arc<dyn Observer>,
 ) -> Result<CopyReport, Error> {
     let started = std::time::Instant::now();
-    if job.referrers {
+    if job.referrers
+        && resolver
+            .signing
+            .as_ref()
+            .is_some_and(|signing| signing.with_tag)
+    {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("cannot copy {}", job.from),
+            "its signatures under a tag and a new one there would take each other's place",
+        )
+        .hinted("copy with --referrers first, then `ohoci sign --tag`"));
+    }
+    if job.referrers || resolver.signing.is_some() {
         job.to.iter().try_for_each(attach::check)?;
     }
     let destinations = resolver.destinations(&job.to)?;
@@ -143,10 +157,19 @@ pub async fn copy(
             return Err(no_longer_about(job, destination));
         }
         let moves = plan::plan(destination.target.as_ref(), &needs, job.no_upload);
+        let signed = match (&resolver.signing, destination.references.first()) {
+            (Some(signing), Some(place)) => {
+                signing::documents(resolver, place, &root.descriptor(), signing, &[]).await?
+            }
+            _ => Documents::default(),
+        };
+        let (mut about, mut tagged) = (about.clone(), tagged.clone());
+        about.extend(signed.referrers);
+        tagged.extend(signed.tagged);
         let arrivals = Box::pin(execute::deliver(
             &Delivery {
                 moves: &moves,
-                documents: &[],
+                documents: &signed.blobs,
                 children,
                 referrers: &about,
                 tagged: &tagged,

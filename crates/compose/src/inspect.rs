@@ -142,7 +142,7 @@ pub async fn inspect(
     platform: Option<&Platform>,
 ) -> Result<Inspection, Error> {
     resolver.announce(&[reference], &[]);
-    let source = resolver.source(reference).await?;
+    let source = resolver.source_to_look_at(reference).await?;
     let root = root(source.as_ref(), platform).await?;
     let mut others = Vec::new();
     let manifests = match root.content() {
@@ -194,7 +194,7 @@ pub async fn manifest(
     platform: Option<&Platform>,
 ) -> Result<RawDocument, Error> {
     resolver.announce(&[reference], &[]);
-    let source = resolver.source(reference).await?;
+    let source = resolver.source_to_look_at(reference).await?;
     let root = root(source.as_ref(), platform).await?;
     Ok(RawDocument(root.bytes().clone()))
 }
@@ -209,7 +209,7 @@ pub async fn config(
     platform: Option<&Platform>,
 ) -> Result<RawDocument, Error> {
     resolver.announce(&[reference], &[]);
-    let source = resolver.source(reference).await?;
+    let source = resolver.source_to_look_at(reference).await?;
     let mut root = root(source.as_ref(), platform).await?;
     if let Content::Index { .. } = root.content() {
         let all = read::children(&*source, &root).await?;

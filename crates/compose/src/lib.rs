@@ -57,6 +57,7 @@ pub mod names;
 mod one_download;
 pub mod owner;
 mod partly;
+mod places;
 pub mod plan;
 pub mod read;
 mod real_path;
@@ -66,6 +67,8 @@ mod referrers;
 pub mod report;
 pub mod request;
 pub mod resolver;
+pub mod signatures;
+pub mod trust;
 pub mod watch;
 
 pub use watch::{Event, Observer, Unwatched};

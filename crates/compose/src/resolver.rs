@@ -8,15 +8,20 @@ use tokio::sync::OnceCell;
 
 use super::deps::Deps;
 use super::layer_reader::LayerReader;
+use super::places::Places;
 use super::plan::Need;
 use super::read;
+use super::trust::gate::Gate;
+use super::trust::guarded::Guarded;
+use super::trust::signer::Signing;
 use ohoci_image::{Digest, Manifest, Reference, RegistryReference};
 use ohoci_layer::Tree;
 use ohoci_layer::limits::UnpackLimits;
 use ohoci_registry::{Client, Scope};
 use ohoci_store::cache::Cache;
-use ohoci_store::registry::{RegistrySource, RegistryTarget};
+use ohoci_store::registry::RegistryTarget;
 use ohoci_store::{Error, ErrorKind, Origin, Source, Target};
+use ohoci_trust::policy::Policy;
 
 /// A reference, and the digest that it is read at.
 type DepsKey = (String, Option<Digest>);
@@ -36,6 +41,8 @@ pub struct Resolver {
     own_layers: OwnLayers,
     targets: Mutex<BTreeMap<String, Arc<RegistryTarget>>>,
     deps: Mutex<BTreeMap<DepsKey, Arc<OnceCell<Arc<Deps>>>>>,
+    gate: Arc<Gate>,
+    pub(crate) signing: Option<Signing>,
     pushed: Mutex<HashMap<Digest, Vec<Origin>>>,
 }
 
@@ -126,6 +133,8 @@ impl Resolver {
             own_layers: |_| None,
             targets: Mutex::default(),
             deps: Mutex::default(),
+            gate: Arc::default(),
+            signing: None,
             pushed: Mutex::default(),
         }
     }
@@ -143,11 +152,36 @@ impl Resolver {
         Self { limits, ..self }
     }
 
+    /// The same, which reads only images that a policy lets in.
+    #[must_use]
+    pub fn trusting(self, policy: Policy) -> Self {
+        Self {
+            gate: Arc::new(Gate::new(policy)),
+            ..self
+        }
+    }
+
+    /// The same, which signs what it composes and copies.
+    #[must_use]
+    pub fn signing(self, signing: Option<Signing>) -> Self {
+        Self { signing, ..self }
+    }
+
     /// What layers of images are read with.
     #[must_use]
     pub fn reader(&self) -> LayerReader<'_> {
         LayerReader {
             cache: &self.cache,
+            limits: self.limits,
+        }
+    }
+
+    /// What opens places for reading.
+    #[must_use]
+    pub(crate) fn places(&self) -> Places {
+        Places {
+            client: self.client.clone(),
+            cache: Arc::clone(&self.cache),
             limits: self.limits,
         }
     }
@@ -279,43 +313,32 @@ impl Resolver {
     ) -> Result<Arc<dyn Source>, Error> {
         match (reference, pin) {
             (Reference::Registry(registry), Some(pin)) => {
-                self.source(&Reference::Registry(registry.at(pin))).await
+                let places = self.places();
+                let source = places.open(&Reference::Registry(registry.at(pin))).await?;
+                // The policy goes by the name that was asked for: rules may be about a tag.
+                Ok(Guarded::source(source, reference, &places, &self.gate))
             }
             _ => self.source(reference).await,
         }
     }
 
-    /// Opens an image for reading. Nothing is read yet.
+    /// Opens an image for reading. Nothing is read yet; where the policy does not let the image in,
+    /// reading it fails.
     ///
     /// # Errors
     /// When it is `scratch`, or a local place that is not there.
     pub async fn source(&self, reference: &Reference) -> Result<Arc<dyn Source>, Error> {
-        match reference {
-            Reference::Registry(registry) => {
-                let repository = self
-                    .client
-                    .repository(registry.host(), registry.repository());
-                Ok(Arc::new(RegistrySource::new(
-                    repository,
-                    registry.clone(),
-                    Arc::clone(&self.cache),
-                )))
-            }
-            Reference::Scratch => Err(Error::new(
-                ErrorKind::Unsupported,
-                "cannot read scratch",
-                "scratch is the empty base of compose; there is nothing to read",
-            )),
-            local => ohoci_store::open::open_source(local, self.limits)
-                .await?
-                .ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::Unsupported,
-                        format!("cannot read {local}"),
-                        "it is no local place",
-                    )
-                }),
-        }
+        let places = self.places();
+        let source = places.open(reference).await?;
+        Ok(Guarded::source(source, reference, &places, &self.gate))
+    }
+
+    /// Opens an image that is only shown, or signed: whatever the policy says of it.
+    ///
+    /// # Errors
+    /// As [`source`](Self::source).
+    pub async fn source_to_look_at(&self, reference: &Reference) -> Result<Arc<dyn Source>, Error> {
+        self.places().open(reference).await
     }
 
     /// Opens the places to push to. References to one place are grouped, in the order given.

@@ -145,10 +145,10 @@ pub fn name_of(place: &str) -> String {
         Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
         None => place,
     };
-    let parts = path
+    let mut parts = path
         .split('/')
         .filter(|part| !part.is_empty() && *part != ".");
-    parts.last().unwrap_or("channel").to_owned()
+    parts.next_back().unwrap_or("channel").to_owned()
 }
 
 fn without_comment(line: &str) -> &str {

@@ -125,6 +125,9 @@ variables! {
     CONDA_CHANNELS;
     /// What conda's channels are below that are called by name, before `.condarc`.
     CONDA_CHANNEL_ALIAS;
+    /// The passphrase of private keys that images are signed with, as cosign reads it; it may be set to
+    /// nothing. Where it is not set, the terminal is asked.
+    COSIGN_PASSWORD;
     /// The time, in seconds since 1970, that images and files are said to be created at.
     SOURCE_DATE_EPOCH;
     /// The commit of OpenHands' software-agent-sdk that agent-server and benchmark tags name.
@@ -198,6 +201,12 @@ impl Environment {
     #[must_use]
     pub fn get(&self, variable: Variable) -> Option<OsString> {
         (self.lookup)(variable.name).filter(|value| !value.is_empty())
+    }
+
+    /// A variable's value, which may be nothing; `None` where it is not set at all.
+    #[must_use]
+    pub fn get_or_nothing(&self, variable: Variable) -> Option<OsString> {
+        (self.lookup)(variable.name)
     }
 
     /// A variable that holds a path.

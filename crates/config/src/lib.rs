@@ -10,6 +10,7 @@ pub mod project;
 pub mod registries;
 pub mod secrets;
 pub mod text;
+pub mod trust;
 
 pub use certificates::{HostCertificates, certificate_roots, certificates_for};
 pub use environment::{Environment, Variable};
@@ -19,3 +20,4 @@ pub use load::{Config, PROJECT_FILE};
 pub use mirrors::{PackageMirrors, Snapshot};
 pub use project::{ComposeDefaults, IfExists};
 pub use registries::{ClientIdentity, Mirror, RegistrySettings};
+pub use trust::{TrustDefault, TrustRule, TrustSettings};

@@ -12,6 +12,7 @@ use super::limits::{LimitSettings, NetworkSettings, StoreSettings};
 use super::mirrors::{MirrorTable, PackageMirrors};
 use super::project::ComposeDefaults;
 use super::registries::{EVERY_HOST, RegistrySettings, RegistryTable, RegistryTables};
+use super::trust::TrustSettings;
 
 /// The project's file, in the working directory.
 pub const PROJECT_FILE: &str = "ohoci.toml";
@@ -36,6 +37,7 @@ pub struct Config {
     limits: LimitSettings,
     network: NetworkSettings,
     store: StoreSettings,
+    trust: TrustSettings,
 }
 
 #[derive(Default, Deserialize)]
@@ -46,6 +48,7 @@ struct UserFile {
     limits: LimitSettings,
     network: NetworkSettings,
     store: StoreSettings,
+    trust: TrustSettings,
 }
 
 #[derive(Default, Deserialize)]
@@ -73,9 +76,13 @@ impl Config {
         };
         if let Some(home) = user_file(environment).as_deref().and_then(Path::parent) {
             resolve(&mut user.registry, home);
+            user.trust.resolve(home);
             if let Some(directory) = &mut user.store.directory {
                 *directory = home.join(&*directory);
             }
+        }
+        if let (Some(fault), Some(path)) = (user.trust.fault(), user_file(environment)) {
+            return Err(ConfigError::new(&path, fault));
         }
         let project_file = directory.join(PROJECT_FILE);
         let mut project = read::<ProjectFile>(&project_file)?;
@@ -103,6 +110,7 @@ impl Config {
             limits: user.limits,
             network: user.network,
             store: user.store,
+            trust: user.trust,
         })
     }
 
@@ -145,6 +153,12 @@ impl Config {
     #[must_use]
     pub fn store(&self) -> &StoreSettings {
         &self.store
+    }
+
+    /// Which images may be used; only the user's file says so.
+    #[must_use]
+    pub fn trust(&self) -> &TrustSettings {
+        &self.trust
     }
 
     /// What the project wants of `ohoci compose`.
@@ -346,6 +360,31 @@ mod tests {
         assert_eq!(config.network().least_bytes_per_second, Some(7));
         let (complaint, _) = Machine::new().project(text).complaint();
         assert!(complaint.contains("unknown field `limits`"), "{complaint}");
+    }
+
+    #[test]
+    fn only_the_user_says_whom_to_trust() {
+        let text = "[trust]\ndefault = \"reject\"\n[[trust.rule]]\nimages = [\"registry.example/*\"]\n\
+            keys = [\"base.pub\"]\nplatforms = [\"linux/amd64\"]\n";
+        let config = Machine::new().user(text).load().unwrap();
+        let rule = config.trust().rule.first().unwrap();
+        assert!(rule.keys[0].ends_with("config/ohoci/base.pub"), "{rule:?}");
+        let (complaint, _) = Machine::new().project(text).complaint();
+        assert!(complaint.contains("unknown field `trust`"), "{complaint}");
+        for (rule, words) in [
+            ("images = [\"a\"]", "asks for nothing"),
+            ("reject = true", "names no images"),
+            (
+                "images = [\"a\"]\nattestations = [\"b\"]\nreject = true",
+                "names no keys",
+            ),
+            ("images = [\"a\"]\ndigests = [\"sha256:1\"]", "wrong length"),
+        ] {
+            let (complaint, _) = Machine::new()
+                .user(&format!("[[trust.rule]]\n{rule}\n"))
+                .complaint();
+            assert!(complaint.contains(words), "{rule}: {complaint}");
+        }
     }
 
     #[test]

@@ -176,7 +176,7 @@ fn each_pod(document: &mut Value, work: &mut dyn FnMut(&str, &mut Map<String, Va
     }
 }
 
-fn containers<'a>(spec: &'a Map<String, Value>) -> impl Iterator<Item = &'a Map<String, Value>> {
+fn containers(spec: &Map<String, Value>) -> impl Iterator<Item = &Map<String, Value>> {
     let list = spec.get("containers").and_then(Value::as_array);
     list.into_iter().flatten().filter_map(Value::as_object)
 }

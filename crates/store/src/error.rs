@@ -14,6 +14,8 @@ pub enum ErrorKind {
     NotFound,
     /// The place refuses: no credentials, or not enough rights.
     Denied,
+    /// The policy does not let the image in.
+    Untrusted,
     /// The place cannot be reached or does not answer in time.
     Unreachable,
     /// The content is not what its digest, size or format says.

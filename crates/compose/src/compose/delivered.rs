@@ -14,8 +14,10 @@ use crate::partly::partly;
 use crate::plan::Move;
 use crate::report::{ComposeReport, Cost, LayerReport, Named, Status, TargetLayer, TargetReport};
 use crate::resolver::Destination;
-use ohoci_image::{Descriptor, Digest, Manifest, Pointer};
-use ohoci_store::{Arrival, Error};
+use crate::signatures::signing::{self, Documents};
+use ohoci_image::{Descriptor, Digest, Manifest, Pointer, RegistryReference, label};
+use ohoci_store::{Arrival, Error, ErrorKind};
+use ohoci_trust::provenance;
 
 /// A run that is over: the result is in every target.
 pub(super) struct Delivered<'a> {
@@ -45,6 +47,11 @@ impl<'a> Planned<'a> {
     pub(super) async fn deliver(self) -> Result<Delivered<'a>, Error> {
         let opened = &self.composed.read.opened;
         opened.run.step("pushing");
+        if opened.run.resolver.signing.is_some() {
+            for destination in &opened.destinations {
+                destination.references.iter().try_for_each(signing::check)?;
+            }
+        }
         let targets = opened.destinations.iter().zip(&self.moves);
         // Each to its end, so that it is known where the result is when one of them fails.
         let outcomes = join_all(targets.map(|(destination, moves)| {
@@ -147,8 +154,10 @@ async fn push(
     if run.job.dry_run {
         return Ok(Outcome::nothing(Status::Planned));
     }
+    let about = about(run, made, destination).await?;
     if is_there(destination, made.root.digest()).await? {
-        destination.target.finish().await?;
+        // It may have been pushed without a signature, or with another.
+        signing::put(destination.target.as_ref(), &about).await?;
         return Ok(Outcome::nothing(Status::Unchanged));
     }
     let documents: Vec<(Descriptor, Bytes)> = made
@@ -160,6 +169,7 @@ async fn push(
                 image.config.bytes().clone(),
             )
         })
+        .chain(about.blobs)
         .collect();
     let children: Vec<Manifest> = if made.is_index {
         made.images.iter().map(|i| i.manifest.clone()).collect()
@@ -171,8 +181,8 @@ async fn push(
             moves,
             documents: &documents,
             children: &children,
-            referrers: &[],
-            tagged: &[],
+            referrers: &about.referrers,
+            tagged: &about.tagged,
             root: &made.root,
         },
         destination,
@@ -183,6 +193,38 @@ async fn push(
         status: Status::Pushed,
         arrivals,
     })
+}
+
+/// The signature of the result, and its provenance, where they are asked for.
+async fn about(run: &Run<'_>, made: &Made, destination: &Destination) -> Result<Documents, Error> {
+    let (Some(signing), Some(place)) = (&run.resolver.signing, destination.references.first())
+    else {
+        return Ok(Documents::default());
+    };
+    let mut statements = Vec::new();
+    if let Some(builder) = &signing.provenance {
+        let fail = |why: String| {
+            let what = format!("cannot say what {place} is made from");
+            Error::new(ErrorKind::Unsupported, what, why)
+        };
+        let mut images = Vec::new();
+        for image in &made.images {
+            let intent = label::intent(image.config.object())
+                .map_err(|error| fail(error.to_string()))?
+                .ok_or_else(|| fail("it has no record".to_owned()))?;
+            images.push(provenance::Image {
+                platform: image.platform.clone(),
+                manifest: image.manifest.digest().clone(),
+                intent,
+            });
+        }
+        let repository = place.registry().map(RegistryReference::name);
+        let root = made.root.digest();
+        let statement = provenance::statement(repository.as_deref(), root, &images, builder);
+        statements.push(statement.map_err(|error| fail(error.to_string()))?);
+    }
+    let root = made.root.descriptor();
+    signing::documents(run.resolver, place, &root, signing, &statements).await
 }
 
 /// Asks whether every tag names the result already, where memory says that it is likely.

@@ -78,6 +78,21 @@ impl Cache {
         fact.get("digest")?.as_str()?.parse().ok()
     }
 
+    /// Remembers that a policy let an image in: its name, its digest and the rule, as words.
+    pub fn remember_accepted(&self, what: &[String; 3]) {
+        let words: Vec<&str> = what.iter().map(String::as_str).collect();
+        self.remember_fact("accepted", &key(&words), &json!({"at": now()}));
+    }
+
+    /// Whether a policy let an image in less than a day ago.
+    #[must_use]
+    pub fn was_accepted(&self, what: &[String; 3]) -> bool {
+        let words: Vec<&str> = what.iter().map(String::as_str).collect();
+        let fact = self.fact("accepted", &key(&words));
+        let at = fact.and_then(|fact| fact.get("at")?.as_u64());
+        at.is_some_and(|at| is_recent(at, now()))
+    }
+
     /// Remembers that these blobs were just now proven to be in a repository.
     pub(crate) fn remember_blobs<'a>(
         &self,

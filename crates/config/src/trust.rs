@@ -1,0 +1,99 @@
+//! Which images may be used: the `[trust]` table of the user's file.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::Error as _;
+
+use ohoci_image::{Digest, Platform};
+
+/// What the user's file says of images; nothing of it is in a project's file, which may be a stranger's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrustSettings {
+    /// What counts for images that no rule is about.
+    pub default: TrustDefault,
+    /// The rules; the first that is about an image counts.
+    pub rule: Vec<TrustRule>,
+}
+
+/// What counts for images that no rule is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrustDefault {
+    /// They are let in.
+    #[default]
+    Accept,
+    /// They are not.
+    Reject,
+}
+
+/// What is asked of some images. All of it has to hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrustRule {
+    /// Which images: patterns of their names, in which `*` stands for anything.
+    pub images: Vec<String>,
+    /// Whether they are not let in.
+    pub reject: bool,
+    /// Files of public keys, one of which has to have signed them.
+    pub keys: Vec<PathBuf>,
+    /// Types of statements that one of the keys has to have signed about them.
+    pub attestations: Vec<String>,
+    /// The digests that they may have.
+    #[serde(deserialize_with = "digests")]
+    pub digests: Vec<Digest>,
+    /// The platforms that may be used of them.
+    #[serde(deserialize_with = "platforms")]
+    pub platforms: Vec<Platform>,
+}
+
+impl TrustSettings {
+    /// Makes paths relative to `directory`.
+    pub(super) fn resolve(&mut self, directory: &Path) {
+        for key in self.rule.iter_mut().flat_map(|rule| &mut rule.keys) {
+            *key = directory.join(&*key);
+        }
+    }
+
+    /// What makes the rules useless, if anything does.
+    pub(super) fn fault(&self) -> Option<String> {
+        self.rule.iter().enumerate().find_map(|(at, rule)| {
+            let number = at + 1;
+            let asks = rule.reject
+                || !rule.keys.is_empty()
+                || !rule.digests.is_empty()
+                || !rule.platforms.is_empty();
+            if rule.images.is_empty() {
+                Some(format!("rule {number} of [trust] names no images"))
+            } else if !rule.attestations.is_empty() && rule.keys.is_empty() {
+                Some(format!(
+                    "rule {number} of [trust] asks for attestations, but names no keys that sign them"
+                ))
+            } else if !asks {
+                Some(format!("rule {number} of [trust] asks for nothing"))
+            } else {
+                None
+            }
+        })
+    }
+}
+
+fn digests<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Digest>, D::Error> {
+    parsed(deserializer)
+}
+
+fn platforms<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Platform>, D::Error> {
+    parsed(deserializer)
+}
+
+fn parsed<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    Vec::<String>::deserialize(deserializer)?
+        .iter()
+        .map(|text| text.parse().map_err(D::Error::custom))
+        .collect()
+}
