@@ -7,7 +7,7 @@ mod places;
 mod recipe;
 mod scene;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::command::Ohoci;
 use scene::{IMAGE, Scene};
@@ -297,6 +297,42 @@ fn a_plan_needs_no_base_and_has_upstreams_names() {
         plan["instances"][1]["image"],
         "swebench/sweb.eval.x86_64.pallets_1776_flask-5014:latest"
     );
+}
+
+#[test]
+fn a_plan_names_packages_of_the_system_that_the_base_lacks() {
+    let scene = Scene::new();
+    let work = scene.ohoci.work();
+    let text = fs_err::read_to_string(work.join("specs.json")).unwrap();
+    let script = "apt-get update && apt-get install -y example-one example-two";
+    let specs = text.replacen("sed -i 's/^/# /' tests.txt", script, 1);
+    assert_ne!(specs, text);
+    scene.ohoci.write("work/specs.json", specs);
+    let more = ["--dry-run", "--format", "json"];
+    let plan = scene.images(&BOTH, &more).exits(3).json();
+    let lacking = json!(["example-one", "example-two"]);
+    assert_eq!(plan["lackingPackages"], lacking);
+    let refused =
+        "its pre_install needs example-one, example-two from the system, and the base lacks that";
+    assert_eq!(plan["instances"][0]["refused"], refused);
+
+    let status = "Package: example-one\nStatus: install ok installed\n\n\
+                  Package: example-two\nStatus: deinstall ok config-files\n";
+    scene.ohoci.write("work/list/status", status);
+    let words = [
+        "compose",
+        "--base",
+        "oci:base:1",
+        "--layer",
+        "list:/var/lib/dpkg",
+        "--push",
+        "oci:listed:1",
+    ];
+    scene.ohoci.run(words).exits(0);
+    let outcome = scene.images_on(&["--base-image", "oci:listed:1"], &BOTH, &["--dry-run"]);
+    let said = "2 instances need packages of the system, and the base lacks example-two";
+    let outcome = outcome.exits(3);
+    assert!(outcome.stdout.contains(said), "{}", outcome.stdout);
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! The base level: an image that has what builds and evaluations need.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tokio::sync::OnceCell;
 
 use super::error::{BuildError, Level, at};
+use ohoci_compose::files::installed_packages;
+use ohoci_compose::fit::files_of;
 use ohoci_compose::flatten;
 use ohoci_compose::read::{self, Choice};
 use ohoci_compose::resolver::Resolver;
@@ -76,6 +79,34 @@ impl Base {
             platform: platform.cloned(),
             files: OnceCell::new(),
         })
+    }
+
+    /// The packages of the system that it has: none where there is no list of Debian's. Its layers are
+    /// read, each once on one machine.
+    ///
+    /// # Errors
+    /// When a layer cannot be read.
+    pub async fn packages(
+        &self,
+        resolver: &Resolver,
+    ) -> Result<BTreeSet<String>, ohoci_store::Error> {
+        let choice = self.platform.as_ref().map_or(Choice::Default, |platform| {
+            Choice::Platforms(vec![platform.clone()])
+        });
+        let source = resolver
+            .source_at(&self.reference, Some(&self.digest))
+            .await?;
+        let found = read::images(source, &choice, &|_, _| ()).await?;
+        let Some(image) = found.images.first() else {
+            return Ok(BTreeSet::new());
+        };
+        let files = files_of(found.source.as_ref(), image, resolver.reader()).await?;
+        Ok(files
+            .packages()
+            .unwrap_or_default()
+            .iter()
+            .cloned()
+            .collect())
     }
 
     /// Its files, as a directory that is never written to. They stay in `kept` for later runs, if it is
@@ -182,19 +213,8 @@ impl Base {
         let status = Root::open(files)
             .ok()
             .and_then(|root| root.read_up_to(Path::new(PACKAGES), MOST).ok().flatten());
-        let status = String::from_utf8_lossy(status.as_deref().unwrap_or_default()).into_owned();
-        let installed: Vec<&str> = status
-            .split("\n\n")
-            .filter(|package| package.contains("\nStatus: install ok installed"))
-            .filter_map(|package| {
-                package
-                    .trim_start()
-                    .lines()
-                    .next()?
-                    .strip_prefix("Package: ")
-            })
-            .collect();
-        let lacks = |package: &&String| !installed.contains(&package.as_str());
+        let installed = installed_packages(status.as_deref().unwrap_or_default());
+        let lacks = |package: &&String| !installed.contains(package);
         packages.iter().filter(lacks).cloned().collect()
     }
 }

@@ -1,6 +1,7 @@
 //! Where the base level comes from: an image that is there, or a recipe of Debian packages, which is
 //! assembled first.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -34,7 +35,12 @@ pub enum PlannedBase {
     /// An image that is there.
     There(Box<Base>),
     /// One that is still to be assembled, and what it is made of.
-    Recipe(Value),
+    Recipe {
+        /// As a plan tells it.
+        plan: Value,
+        /// The packages that it will have, where they are locked.
+        packages: Option<BTreeSet<String>>,
+    },
 }
 
 /// Why there is no base.
@@ -105,23 +111,34 @@ impl BaseSource {
         };
         let platform = platform(recipe)?;
         let Ok(lock) = current(recipe) else {
-            return Ok(PlannedBase::Recipe(json!({
+            let plan = json!({
                 "recipe": recipe.name.as_str(),
                 "locked": false,
-            })));
+            });
+            return Ok(PlannedBase::Recipe {
+                plan,
+                packages: None,
+            });
         };
         let base = AssembledBase::new(recipe, &lock, platform, &means.packing, &means.bases);
         if let Some(reference) = base.found() {
             return means.open(&reference).await.map(PlannedBase::There);
         }
         let (packages, size) = size(recipe, &lock, &base.platform);
-        Ok(PlannedBase::Recipe(json!({
+        let plan = json!({
             "recipe": recipe.name.as_str(),
             "locked": true,
             "key": base.key(),
             "packages": packages,
             "downloadSize": size,
-        })))
+        });
+        let platform = base.platform.to_string();
+        let packages = lock.debian.iter();
+        let packages = packages.filter(|package| package.file.of(&platform).is_some());
+        Ok(PlannedBase::Recipe {
+            plan,
+            packages: Some(packages.map(|package| package.name.to_string()).collect()),
+        })
     }
 
     /// Finds the base, or assembles it. To be called within a runtime of several threads.

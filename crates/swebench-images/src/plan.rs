@@ -30,6 +30,8 @@ pub struct Known<'a> {
     pub builder: Option<&'a Builder>,
     /// What a base is made of that is not there yet.
     pub base_recipe: Option<Value>,
+    /// The packages of the system that the base has or will have, where that is known.
+    pub base_packages: Option<BTreeSet<String>>,
     /// Where layers are kept between runs.
     pub cache: Arc<Cache>,
     /// git.
@@ -65,6 +67,9 @@ pub struct Plan {
     pub unavailable: BTreeMap<String, BTreeSet<String>>,
     /// Packages of the system that the base has to have, and the instances that need them.
     pub system_packages: BTreeMap<String, BTreeSet<String>>,
+    /// Those of them that the base lacks, where it is known what it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lacking_packages: Option<BTreeSet<String>>,
     /// Repositories that none of the places has.
     pub missing_repositories: BTreeSet<String>,
 }
@@ -182,6 +187,7 @@ impl Plan {
             images,
             builder,
             base_recipe,
+            base_packages,
             left_out,
             python_dir,
             ..
@@ -193,6 +199,11 @@ impl Plan {
         let mut unavailable: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut system_packages: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for planned in images {
+            let needed = match &planned.order {
+                Ok(order) => pre_install(&order.specs).system_packages,
+                Err(_) => Vec::new(),
+            };
+            let lacking = lacking(&needed, base_packages.as_ref());
             instances.push(InstancePlan {
                 instance_id: planned.instance_id.clone(),
                 image: planned.image.clone(),
@@ -202,12 +213,19 @@ impl Plan {
                     Ok(order) => forecast.instance(order),
                     Err(_) => Vec::new(),
                 },
-                refused: planned.order.as_ref().err().map(ToString::to_string),
+                refused: match &planned.order {
+                    Err(why) => Some(why.to_string()),
+                    Ok(_) if lacking.is_empty() => None,
+                    Ok(_) => Some(format!(
+                        "its pre_install needs {} from the system, and the base lacks that",
+                        lacking.join(", ")
+                    )),
+                },
             });
             let (Ok(order), Some(image)) = (&planned.order, &planned.environment_image) else {
                 continue;
             };
-            for package in pre_install(&order.specs).system_packages {
+            for package in needed {
                 let needing = system_packages.entry(package).or_default();
                 needing.insert(planned.instance_id.clone());
             }
@@ -247,6 +265,11 @@ impl Plan {
             environments,
             instances,
             unavailable,
+            lacking_packages: base_packages.is_some().then(|| {
+                let needed: Vec<String> = system_packages.keys().cloned().collect();
+                let lacking = lacking(&needed, base_packages.as_ref()).into_iter();
+                lacking.map(str::to_owned).collect()
+            }),
             system_packages,
             missing_repositories: forecast.missing,
         }
@@ -306,6 +329,15 @@ fn python_missing(version: &str, directory: Option<&Path>) -> Option<String> {
     (!is_there && !is_of_uv).then(|| {
         format!("Python {version} is older than those of uv: --python-dir, the base or a channel of conda has to have it")
     })
+}
+
+/// Packages that a base does not have, where it is known what it has.
+fn lacking<'a>(needed: &'a [String], base: Option<&BTreeSet<String>>) -> Vec<&'a str> {
+    let Some(base) = base else {
+        return Vec::new();
+    };
+    let lacks = |package: &&String| !base.contains(*package);
+    needed.iter().filter(lacks).map(String::as_str).collect()
 }
 
 /// The layers of each level, each counted once.

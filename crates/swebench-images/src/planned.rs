@@ -11,6 +11,7 @@ use ohoci_swebench::environment::{Environment, EnvironmentError, specs};
 use ohoci_swebench::names::{self, Architecture};
 use ohoci_swebench::predictions::Predictions;
 use ohoci_swebench::row::Row;
+use ohoci_swebench::setup_script::pre_install;
 use ohoci_swebench::specs::Catalogue;
 
 /// What upstream's published images are called after.
@@ -57,6 +58,13 @@ pub struct Wanted<'a> {
     pub sources: &'a [RepoSource],
     /// Where clones are kept.
     pub clones: &'a Path,
+}
+
+/// Whether any of them needs packages that the base has to bring.
+#[must_use]
+pub fn needs_system_packages(images: &[PlannedImage]) -> bool {
+    let mut orders = images.iter().filter_map(|image| image.order.as_ref().ok());
+    orders.any(|order| !pre_install(&order.specs).system_packages.is_empty())
 }
 
 /// Plans the images of instances, in their order. An environment's files may have to be looked up in

@@ -60,19 +60,29 @@ impl Request {
         let base = self.planned_base(&context).await?;
         let clones = clones(context.cache_dir.as_deref(), &context.work_dir);
         let cache = Arc::clone(&context.resolver.cache);
+        let mut base_packages = None;
+        if let Some(PlannedBase::There(base)) = &base
+            && planned::needs_system_packages(&images)
+        {
+            base_packages = Some(base.packages(&context.resolver).await?);
+        }
         let (builder, base_recipe) = match (base, self.tools(&context)) {
             (Some(PlannedBase::There(base)), Ok(tools)) => {
                 let settings = self.settings(&context, git.clone(), tools, conda)?;
                 let builder = Builder::new(settings, *base, Arc::new(context.resolver));
                 (Some(builder), None)
             }
-            (Some(PlannedBase::Recipe(recipe)), _) => (None, Some(recipe)),
+            (Some(PlannedBase::Recipe { plan, packages }), _) => {
+                base_packages = packages;
+                (None, Some(plan))
+            }
             _ => (None, None),
         };
         let plan = Plan::of(Known {
             images: &images,
             builder: builder.as_ref(),
             base_recipe,
+            base_packages,
             cache,
             git: &git,
             sources: &self.sources,
@@ -80,7 +90,8 @@ impl Request {
             left_out: &self.leave_out,
             python_dir: self.python_dir.as_deref(),
         });
-        Ok((plan, images.iter().any(|image| image.order.is_err())))
+        let has_refused = plan.instances.iter().any(|one| one.refused.is_some());
+        Ok((plan, has_refused))
     }
 
     /// Builds and pushes.

@@ -143,11 +143,18 @@ fn tell_system_packages(plan: &Plan, text: &mut String) {
     }
     let concerned: BTreeSet<&String> = plan.system_packages.values().flatten().collect();
     let packages: Vec<&str> = plan.system_packages.keys().map(String::as_str).collect();
+    let (count, packages) = (concerned.len(), packages.join(", "));
+    let what = match &plan.lacking_packages {
+        None => format!("which the base has to bring: {packages}"),
+        Some(lacking) if lacking.is_empty() => format!("and the base has them: {packages}"),
+        Some(lacking) => {
+            let lacking: Vec<&str> = lacking.iter().map(String::as_str).collect();
+            format!("and the base lacks {}", lacking.join(", "))
+        }
+    };
     let _ = writeln!(
         text,
-        "{} instances need packages of the system, which the base has to bring: {}",
-        concerned.len(),
-        packages.join(", ")
+        "{count} instances need packages of the system, {what}"
     );
 }
 
