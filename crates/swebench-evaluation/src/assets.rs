@@ -22,16 +22,20 @@ impl Assets {
     /// A file of an instance, if it is there.
     #[must_use]
     pub fn find(&self, instance_id: &str, asset: &Asset) -> Option<PathBuf> {
-        let given = self.given.iter().flat_map(|given| {
-            [
-                given.join("tasks").join(instance_id).join("test_assets"),
-                given.join(instance_id),
-            ]
-        });
-        given
-            .map(|folder| folder.join(&asset.path))
-            .chain(self.of_url(asset))
-            .find(|path| path.is_file())
+        self.given_file(instance_id, asset)
+            .or_else(|| self.of_url(asset).filter(|path| path.is_file()))
+    }
+
+    /// A file of an instance, if the user has it in a folder.
+    pub(super) fn given_file(&self, instance_id: &str, asset: &Asset) -> Option<PathBuf> {
+        let given = self.given.as_ref()?;
+        [
+            given.join("tasks").join(instance_id).join("test_assets"),
+            given.join(instance_id),
+        ]
+        .into_iter()
+        .map(|folder| folder.join(&asset.path))
+        .find(|path| path.is_file())
     }
 
     /// Where a file is kept that was fetched.

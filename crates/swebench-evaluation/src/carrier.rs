@@ -1,8 +1,9 @@
 //! Runs whose parts a registry carries: inputs to the shards, and results from them.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use super::assets::Assets;
 use super::carried::{self, Depot, Part};
 use super::engine::Shard;
 use super::outcome::Outcome;
@@ -10,11 +11,15 @@ use super::run_folder::RunFolderError;
 use ohoci_compose::resolver::Resolver;
 use ohoci_swebench::names;
 use ohoci_swebench::predictions::GOLD;
+use ohoci_swebench::row::Row;
+use ohoci_swebench::way::{PARSER_FILE, SCRIPT_FILE};
 
 /// What inputs are called on the way; behind it stands what the files' names end with.
 const DATASET: &str = "dataset";
 const PREDICTIONS: &str = "predictions";
 const SPECS: &str = "specs";
+const SCRIPTS: &str = "scripts";
+const ASSETS: &str = "assets";
 
 /// The files that a run starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +30,10 @@ pub struct Inputs {
     pub predictions: String,
     /// How versions of repositories are tested.
     pub specs: Option<PathBuf>,
+    /// A folder of scripts and parsers by instance.
+    pub scripts: Option<PathBuf>,
+    /// A folder of files of tests by instance.
+    pub assets: Option<PathBuf>,
 }
 
 /// Carries parts of one run.
@@ -56,7 +65,7 @@ pub enum CarryError {
 
 impl Carrier<'_> {
     /// Pushes what shards start from. `dataset` are the files that the dataset comes to: itself, or several
-    /// of one split.
+    /// of one split; of the folders by instance goes what is there of `rows`.
     ///
     /// # Errors
     /// When a file cannot be read, or the registry does not take it.
@@ -65,6 +74,7 @@ impl Carrier<'_> {
         inputs: &Inputs,
         dataset: &[PathBuf],
         split: &str,
+        rows: &[Row],
     ) -> Result<String, CarryError> {
         let folder = self.folder("inputs")?;
         let predictions = Path::new(&inputs.predictions);
@@ -81,6 +91,13 @@ impl Carrier<'_> {
         for (name, path) in files {
             let Some(path) = path else { continue };
             let name = PathBuf::from(name).with_extension(path.extension().unwrap_or_default());
+            fs_err::copy(path, folder.join(&name))?;
+            paths.push(name);
+        }
+        for (path, name) in by_instance(inputs, rows)? {
+            if let Some(above) = folder.join(&name).parent() {
+                fs_err::create_dir_all(above)?;
+            }
             fs_err::copy(path, folder.join(&name))?;
             paths.push(name);
         }
@@ -105,6 +122,8 @@ impl Carrier<'_> {
         };
         Ok(Inputs {
             specs: inputs.specs.as_deref().map(|path| fetched(SPECS, path)),
+            scripts: inputs.scripts.map(|_| folder.join(SCRIPTS)),
+            assets: inputs.assets.map(|_| folder.join(ASSETS)),
             predictions: match inputs.predictions.as_str() {
                 GOLD => inputs.predictions,
                 path => fetched(PREDICTIONS, Path::new(path)).display().to_string(),
@@ -234,6 +253,41 @@ fn dataset_names<'a>(
     }
 }
 
+/// The files of rows in folders by instance, and what they are called on the way.
+fn by_instance(inputs: &Inputs, rows: &[Row]) -> io::Result<Vec<(PathBuf, PathBuf)>> {
+    let mut found = Vec::new();
+    let assets = inputs.assets.clone().map(|given| Assets {
+        given: Some(given),
+        fetched: PathBuf::new(),
+    });
+    for row in rows {
+        let id = &row.instance_id;
+        if let Some(scripts) = &inputs.scripts {
+            for name in [SCRIPT_FILE, PARSER_FILE] {
+                let path = scripts.join(id).join(name);
+                if path.is_file() {
+                    found.push((path, Path::new(SCRIPTS).join(id).join(name)));
+                }
+            }
+        }
+        for asset in assets.iter().flat_map(|_| &row.way.assets) {
+            let Some(path) = assets
+                .as_ref()
+                .and_then(|given| given.given_file(id, asset))
+            else {
+                continue;
+            };
+            let is_below = |part: Component<'_>| matches!(part, Component::Normal(_));
+            if !Path::new(&asset.path).components().all(is_below) {
+                let why = format!("{id}: its file {:?} lies outside of its folder", asset.path);
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+            }
+            found.push((path, Path::new(ASSETS).join(id).join(&asset.path)));
+        }
+    }
+    Ok(found)
+}
+
 /// Where an instance's files are in a run's folder.
 fn folder_of(model: &str, instance: &str) -> Result<PathBuf, RunFolderError> {
     let directory =
@@ -252,6 +306,8 @@ mod tests {
                 dataset: dataset.into(),
                 predictions: GOLD.to_owned(),
                 specs: None,
+                scripts: None,
+                assets: None,
             };
             let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
             let names = dataset_names(&inputs, &files, "test").into_iter();

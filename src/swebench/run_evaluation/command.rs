@@ -1,6 +1,7 @@
 //! Parses what is asked for, has it evaluated, handed over or gathered, and prints what came of it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -121,7 +122,7 @@ async fn run_with(
         if let Some(carrier) = &carrier {
             let split = arguments.split.as_deref().unwrap_or(SPLIT);
             let files = inputs::files(&asked.dataset, split)?;
-            tell_pushed(&carrier.push_inputs(&asked, &files, split).await?);
+            tell_pushed(&carrier.push_inputs(&asked, &files, split, rows).await?);
         }
         let handed = engine::hand_over(arguments, remembered, folder.path(), instances);
         if let Some(code) = handed.await? {
@@ -138,7 +139,8 @@ async fn run_with(
         if let Some(shard) = shard {
             run::keep_shard(&mut tasks, shard);
         }
-        let evaluating = evaluate(arguments, registry, &tasks, &catalogue, grader);
+        let with = (grader, given.assets.as_deref());
+        let evaluating = evaluate(arguments, registry, &tasks, &catalogue, with);
         Box::pin(evaluating).await?
     };
     if let Some(shard) = shard {
@@ -209,7 +211,7 @@ struct Read {
 fn read(arguments: &Arguments, given: &Inputs, recorded: &Value) -> Result<Read, Failure> {
     let split = arguments.split.as_deref().unwrap_or(SPLIT);
     let mut all = inputs::rows(&given.dataset, split)?;
-    inputs::take_scripts(&mut all, arguments.grader.scripts_dir.as_deref())?;
+    inputs::take_scripts(&mut all, given.scripts.as_deref())?;
     row::select(all.clone(), &arguments.instance_ids)
         .map_err(|error| Failure::usage(error.to_string()))?;
     let scope = |model: &str| {
@@ -247,14 +249,13 @@ async fn evaluate(
     registry: &RegistryArguments,
     tasks: &[Task<'_>],
     catalogue: &Catalogue,
-    grader: Grader,
+    (grader, assets): (Grader, Option<&Path>),
 ) -> Result<Vec<Outcome>, Failure> {
     // The rest of the context lasts as long as this: its directory holds what runs write.
     let context = Context::open(registry)?;
     let store = context.layer_store()?;
     let mut tasks = tasks.to_vec();
-    let given = arguments.images.assets.as_deref();
-    let assets = assets::find(given, &mut tasks, &context).await;
+    let assets = assets::find(assets, &mut tasks, &context).await;
     let (evaluator, workers) = evaluator(
         arguments,
         (grader, assets),

@@ -48,6 +48,8 @@ pub(super) fn inputs(arguments: &Arguments, recorded: &Value) -> Result<Inputs, 
             .map(str::to_owned)
             .ok_or_else(|| missing("--predictions-path"))?,
         specs: arguments.specs.clone(),
+        scripts: arguments.grader.scripts_dir.clone(),
+        assets: arguments.images.assets.clone(),
     })
 }
 
@@ -134,6 +136,8 @@ mod tests {
             dataset: "rows.jsonl".into(),
             predictions: "gold".to_owned(),
             specs: None,
+            scripts: None,
+            assets: None,
         };
         let record =
             |instances: Value| json!({"dataset": "rows.jsonl", "ohoci": {"instances": instances}});
