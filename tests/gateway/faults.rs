@@ -132,7 +132,7 @@ fn a_tag_that_moves_is_followed_and_what_was_given_out_stays() {
         .set("author", "another".into())
         .build();
     let moved = Arc::new(AtomicBool::new(false));
-    let (now, images) = (Arc::clone(&moved), [first.clone(), second.clone()]);
+    let (now, images) = (Arc::clone(&moved), [first, second]);
     let registry = Answering::start(move |request| {
         let [first, second] = &images;
         let name = request.target.rsplit('/').next().unwrap();

@@ -33,7 +33,7 @@ const fn program(package: &'static str, program: &'static str) -> Need {
 }
 
 /// Everything the tests use, by what for.
-const NEEDS: [Need; 14] = [
+const NEEDS: [Need; 16] = [
     // Building the crates that contain C.
     program("gcc", "cc"),
     Need {

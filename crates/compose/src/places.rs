@@ -37,13 +37,15 @@ impl Places {
                 "cannot read scratch",
                 "scratch is the empty base of compose; there is nothing to read",
             )),
-            local => ohoci_store::open::open_source(local, self.limits).await?.ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Unsupported,
-                    format!("cannot read {local}"),
-                    "it is no local place",
-                )
-            }),
+            local => ohoci_store::open::open_source(local, self.limits)
+                .await?
+                .ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::Unsupported,
+                        format!("cannot read {local}"),
+                        "it is no local place",
+                    )
+                }),
         }
     }
 }

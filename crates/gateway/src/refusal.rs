@@ -24,7 +24,7 @@ pub(crate) fn refusal(error: &Error, wanted: Wanted) -> Refusal {
             Wanted::Manifest => RefusalKind::ManifestUnknown,
             Wanted::Blob => RefusalKind::BlobUnknown,
         },
-        ErrorKind::Denied => RefusalKind::Denied,
+        ErrorKind::Denied | ErrorKind::Untrusted => RefusalKind::Denied,
         ErrorKind::Unreachable | ErrorKind::Server | ErrorKind::Corrupt => RefusalKind::Unavailable,
         ErrorKind::Unsupported | ErrorKind::WouldUpload | ErrorKind::Incomplete => {
             RefusalKind::Unsupported

@@ -26,10 +26,13 @@ const FRESH: i64 = 60 * 60;
 /// What the cache calls what it knows of lists.
 const FACT: &str = "conda-repodata-1";
 
+/// A channel's name, and of each of its platforms the name and the list as it was read.
+type ChannelLists = (String, Vec<(String, Vec<u8>)>);
+
 /// The lists of all channels.
 #[derive(Debug, Default)]
 pub struct Lists {
-    channels: Vec<(String, Vec<(String, Vec<u8>)>)>,
+    channels: Vec<ChannelLists>,
     /// What a person should know of where they are from.
     pub notes: Vec<String>,
 }
