@@ -22,10 +22,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     ("exec", "ohoci run REF CMD…"),
     (
-        "export",
-        "ohoci copy --platform PLATFORM REF docker-archive:FILE",
-    ),
-    (
         "index",
         "ohoci compose --all-platforms, or --platform several times, makes an index",
     ),
@@ -76,7 +72,7 @@ const FLAGS: &[(&str, &str, &str)] = &[
     (
         "",
         "--insecure-policy",
-        "ohoci has no signature policy: leave it out",
+        "a rule in policy.json, or in [trust] of the configuration, accepts the image",
     ),
     (
         "",
