@@ -191,15 +191,31 @@ fn yaml(value: &Value) -> Yaml {
             Some(number) => Yaml::Integer(number),
             None => Yaml::Real(number.to_string()),
         },
-        Value::String(text) => Yaml::String(text.clone()),
+        Value::String(text) => string(text),
         Value::Array(list) => Yaml::Array(list.iter().map(yaml).collect()),
         Value::Object(map) => {
             let mut hash = Hash::new();
             for (key, value) in map {
-                hash.insert(Yaml::String(key.clone()), yaml(value));
+                hash.insert(string(key), yaml(value));
             }
             Yaml::Hash(hash)
         }
+    }
+}
+
+/// A string, in quotes where YAML 1.1 would read a number: Kubernetes' reader takes `1_0` for 10. The
+/// emitter quotes what is a number to YAML 1.2, and writes reals as they are, which lets quotes in.
+fn string(text: &str) -> Yaml {
+    let is_of_numbers = |character: char| {
+        character.is_ascii_hexdigit()
+            || matches!(character, '_' | ':' | '.' | '+' | '-' | 'x' | 'o')
+    };
+    let begins_as_number =
+        text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-' | '.'));
+    if begins_as_number && text.contains(['_', ':']) && text.chars().all(is_of_numbers) {
+        Yaml::Real(format!("\"{text}\""))
+    } else {
+        Yaml::String(text.to_owned())
     }
 }
 
@@ -260,6 +276,7 @@ mod tests {
     fn strings_that_others_would_read_as_something_else_are_quoted() {
         let words = [
             "yes", "no", "on", "off", "true", "null", "~", "1", "1e3", "0x1f", "y", "012", "1_0",
+            "-0x1_f", "1:30",
         ];
         let text = write(&[json!({ "words": words })]).unwrap();
         for word in words {
