@@ -382,7 +382,7 @@ fn none(name: &str) -> RunFailure {
     )
 }
 
-/// Has an answer written. Where nobody reads answers any more, the service ends.
+/// Has an answer written. Where answers are no longer read, the service ends.
 async fn tell(answers: &mpsc::Sender<Value>, answer: Value) {
     let _ = answers.send(answer).await;
 }
