@@ -120,13 +120,19 @@ impl Session {
         }
     }
 
-    /// What a command shows, until the shell asks for the next.
+    /// What a command shows; `$last` is the status of the one before.
+    ///
+    /// The shell edits its line itself and draws it again when the size changes, so what it shows of what is
+    /// typed is no sign of anything. The marks are written so that only their output looks like them.
     #[track_caller]
     fn says(&mut self, command: &str) -> String {
-        self.type_in(&format!("{command}\n"));
-        self.wait_for(&format!("{command}\r\n"));
-        let said = self.wait_for("ready> ");
-        said.trim_end_matches("ready> ").replace("\r\n", "\n")
+        self.type_in(&format!(
+            "last=$?; echo be''gins; {command}; echo en''ds\n"
+        ));
+        self.wait_for("begins\r\n");
+        let said = self.wait_for("ends\r\n");
+        self.wait_for("ready> ");
+        said.trim_end_matches("ends\r\n").replace("\r\n", "\n")
     }
 
     /// Checks how it ends, and that it leaves the terminal as it was.
@@ -175,7 +181,7 @@ fn keys_sizes_and_jobs_are_the_programs() {
     session.wait_for("begun\r\n");
     session.type_in("\x03");
     session.wait_for("ready> ");
-    assert_eq!(session.says("echo $?"), "130\n");
+    assert_eq!(session.says("echo $last"), "130\n");
 
     // Ctrl-Z stops it.
     session.type_in(sleeps);
