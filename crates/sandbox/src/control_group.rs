@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -16,13 +17,15 @@ const BETWEEN: Duration = Duration::from_millis(5);
 /// A new name. It tells the living from the dead: the process namespace, the process in it, and when
 /// that started; and what follows is random.
 pub(super) fn new_name() -> String {
-    let id = std::process::id();
-    let started = start_of(id).unwrap_or_default();
-    let namespace = namespace().unwrap_or_default();
-    format!(
-        "{PREFIX}-{namespace}-{id}-{started}-{:016x}",
-        fastrand::u64(..)
-    )
+    // What stays the same is looked at once.
+    static OWN: OnceLock<String> = OnceLock::new();
+    let own = OWN.get_or_init(|| {
+        let id = std::process::id();
+        let started = start_of(id).unwrap_or_default();
+        let namespace = namespace().unwrap_or_default();
+        format!("{PREFIX}-{namespace}-{id}-{started}")
+    });
+    format!("{own}-{:016x}", fastrand::u64(..))
 }
 
 /// Removes the groups in one whose processes were started by an ohoci that is dead; what still runs

@@ -7,9 +7,10 @@
 #![expect(unsafe_code, reason = "fork and exec have no safe interface")]
 
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
@@ -18,6 +19,7 @@ use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{DumpableBehavior, Gid, Pid, Resource, Rlimit, Signal, Uid, setrlimit};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use super::joining::Joining;
 use super::mounting::Namespaces;
 use super::report::{Failure, Report, Step, at};
 
@@ -29,6 +31,8 @@ const ABOVE_HANDED: RawFd = 64;
 pub(super) struct Steps {
     /// Who starts it: it must not outlive them.
     pub(super) parent: Pid,
+    /// The control groups that it is to be in, with all that it starts.
+    pub(super) groups: Arc<Joining>,
     /// What each of its processes may use.
     pub(super) resources: Vec<(Resource, Rlimit)>,
     /// Whom it becomes, where it is root: a user and its group.
@@ -80,6 +84,7 @@ impl Steps {
             namespaces.mount()?;
             self.start_first()?;
         }
+        self.groups.join().map_err(at(Step::Groups))?;
         if self.has_terminal {
             take_terminal().map_err(at(Step::Terminal))?;
         }
@@ -98,15 +103,17 @@ impl Steps {
     fn start_first(&self) -> Result<(), Failure> {
         let (watched, held) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(at(Step::Fork))?;
+        let made = self.groups.unified().and_then(fork_into);
+        let is_in_group = made.is_some();
         // SAFETY: the call has the arguments of fork(2): neither a stack nor any pointer. It makes a
         // copy of a process that has one thread, being a copy itself.
-        let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
-        let pid = i32::try_from(pid).unwrap_or(-1);
+        let fork = || unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+        let pid = i32::try_from(made.unwrap_or_else(fork)).unwrap_or(-1);
         if pid < 0 {
             return Err((Step::Fork, 0, Errno::AGAIN));
         }
         if pid > 0 {
-            let _ = rustix::io::write(&self.report, &Report::First(pid).bytes());
+            let _ = rustix::io::write(&self.report, &Report::First(pid, is_in_group).bytes());
             watch(pid, &held);
         }
         drop(held);
@@ -144,6 +151,45 @@ impl Steps {
         close_on_exec_above(last);
         Ok(())
     }
+}
+
+/// Forks with the copy in a control group of version 2 from its beginning (clone3(2), Linux 5.7). `None`
+/// where that cannot be done: then there is no copy.
+fn fork_into(group: BorrowedFd<'_>) -> Option<libc::c_long> {
+    /// `struct clone_args` (`linux/sched.h`).
+    #[repr(C)]
+    #[derive(Default)]
+    struct Arguments {
+        flags: u64,
+        pidfd: u64,
+        child_tid: u64,
+        parent_tid: u64,
+        exit_signal: u64,
+        stack: u64,
+        stack_size: u64,
+        tls: u64,
+        set_tid: u64,
+        set_tid_size: u64,
+        group: u64,
+    }
+    /// `CLONE_INTO_CGROUP`.
+    const INTO_GROUP: u64 = 0x2_0000_0000;
+    let arguments = Arguments {
+        flags: INTO_GROUP,
+        exit_signal: u64::try_from(libc::SIGCHLD).ok()?,
+        group: u64::try_from(group.as_raw_fd()).ok()?,
+        ..Arguments::default()
+    };
+    // SAFETY: the structure is one, of the size that is said, and lasts as long as the call, which makes
+    // a copy as fork(2) does: there is neither a stack nor any other pointer in it.
+    let pid = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const arguments,
+            size_of::<Arguments>(),
+        )
+    };
+    (pid >= 0).then_some(pid)
 }
 
 /// Has this process die with its parent, or now where that has died.

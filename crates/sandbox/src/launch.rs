@@ -21,8 +21,9 @@ use super::bubblewrap::{Mounts, Session, options};
 use super::denial;
 use super::description::{Network, Sandbox};
 use super::host_user::{HostUser, NoHostUser};
+use super::joining::Joining;
 use super::kernel::{self, Steps};
-use super::launched::{Groups, Launched};
+use super::launched::{Launched, take};
 use super::limiter::LimitGroup;
 use super::mounting::{Namespaces, Over};
 use super::overlay::{Overlay, Tools};
@@ -38,6 +39,9 @@ const OPTIONS: i32 = 3;
 const STATUS: i32 = 4;
 const GATE: i32 = 5;
 const FILTER: i32 = 6;
+
+/// What fails where a control group takes nothing in.
+const JOIN: &str = "join a control group";
 
 /// What is started.
 #[derive(Debug)]
@@ -63,7 +67,7 @@ pub(crate) struct Launch {
 }
 
 struct Started {
-    groups: Groups,
+    group: Option<fs_err::File>,
     child: Child,
     first: Option<OwnedFd>,
     first_number: Option<Pid>,
@@ -117,7 +121,7 @@ impl Launch {
             .recv()
             .map_err(|error| PrepareError::new("start a sandbox", io::Error::other(error)))??;
         Ok(Launched {
-            groups: started.groups,
+            group: started.group,
             child: started.child,
             first: started.first,
             first_number: started.first_number,
@@ -237,11 +241,7 @@ impl Launch {
         bwrap.stdin(input?).stdout(output?).stderr(error?);
         let limits = self.limits.as_deref();
         let groups = limits.map(LimitGroup::directories).unwrap_or_default();
-        let groups = groups.iter().map(|group| {
-            let procs = group.join("cgroup.procs");
-            fs_err::OpenOptions::new().write(true).open(procs)
-        });
-        let groups = Groups(groups.collect::<io::Result<_>>()?);
+        let joining = Arc::new(Joining::open(groups)?);
         let namespaces = match with_namespaces {
             true => Some(self.namespaces(user, lower, mounts)?),
             false => None,
@@ -249,6 +249,7 @@ impl Launch {
         let has_namespaces = namespaces.is_some();
         let steps = Steps {
             parent: rustix::process::getpid(),
+            groups: Arc::clone(&joining),
             resources: limits.map_or_else(Vec::new, |limits| limits.resources(self.limits_files)),
             user: user.map(|user| (user.uid(), user.gid())),
             namespaces,
@@ -271,10 +272,12 @@ impl Launch {
         let child = spawned.map_err(|error| self.refusal(&reports, error))?;
         let mut started = Guard(Some(child));
         read?;
-        let first_number = reports.iter().find_map(|report| match report {
-            Report::First(pid) => Pid::from_raw(*pid),
+        let first = reports.iter().find_map(|report| match report {
+            Report::First(pid, is_in_group) => Some((Pid::from_raw(*pid)?, *is_in_group)),
             Report::Failed(..) => None,
         });
+        let first_number = first.map(|(pid, _)| pid);
+        let is_in_group = first.is_some_and(|(_, is_in_group)| is_in_group);
         let first = match first_number {
             Some(first) => match pidfd_open(first, PidfdFlags::empty()) {
                 Ok(first) => Some(first),
@@ -288,14 +291,16 @@ impl Launch {
             None => None,
         };
         let bwrap = first_number.or_else(|| started.0.as_ref().map(Pid::from_child));
-        if let Some(bwrap) = bwrap {
-            groups
-                .take(bwrap)
-                .map_err(|error| PrepareError::new("join a control group", error))?;
+        let group = match is_in_group {
+            true => None,
+            false => joining.left()?,
+        };
+        if let (Some(group), Some(bwrap)) = (&group, bwrap) {
+            take(group, bwrap).map_err(|error| PrepareError::new(JOIN, error))?;
         }
         let child = started.0.take();
         Ok(Started {
-            groups,
+            group,
             child: child.ok_or_else(|| io::Error::other("nothing was started"))?,
             first,
             first_number,
@@ -422,7 +427,7 @@ impl Launch {
     fn refusal(&self, reports: &[Report], error: io::Error) -> Refused {
         let failed = reports.iter().find_map(|report| match report {
             Report::Failed(step, at, errno) => Some((*step, *at, *errno)),
-            Report::First(_) => None,
+            Report::First(..) => None,
         });
         let Some((step, at, errno)) = failed else {
             return error.into();
@@ -454,6 +459,7 @@ impl Launch {
             Step::Root => format!("mount the root file system {}", path.display()),
             Step::Source | Step::Mount => format!("mount over {}", path.display()),
             Step::Terminal => "take a terminal".to_owned(),
+            Step::Groups => JOIN.to_owned(),
             Step::Fork | Step::Files => "start bwrap".to_owned(),
         };
         Refused {

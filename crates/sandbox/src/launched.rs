@@ -11,32 +11,23 @@ use rustix::process::{Pid, Signal, pidfd_send_signal};
 
 use super::open_files::with_living_descendants;
 
-/// The control groups of a run, each by its `cgroup.procs`, which takes numbers of processes.
-///
-/// Taking the first of them in takes the kernel milliseconds, because it waits until no processor is
-/// forking. So bubblewrap is taken in while it sets up what it can before the gate is opened, and is not
-/// kept waiting.
-#[derive(Debug)]
-pub(crate) struct Groups(pub(super) Vec<fs_err::File>);
-
-impl Groups {
-    /// Takes a process in; one that has ended needs no limits.
-    pub(super) fn take(&self, process: Pid) -> io::Result<()> {
-        let number = process.as_raw_pid().to_string();
-        for mut group in &self.0 {
-            match group.write_all(number.as_bytes()) {
-                Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
-                written => written?,
-            }
-        }
-        Ok(())
+/// Takes a process into a control group, given the file of that which takes numbers of processes; one that
+/// has ended needs no limits.
+pub(super) fn take(mut group: &fs_err::File, process: Pid) -> io::Result<()> {
+    let number = process.as_raw_pid().to_string();
+    match group.write_all(number.as_bytes()) {
+        Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(()),
+        written => written,
     }
 }
 
 /// What was started. Dropping it kills it, and waits until it is gone.
 #[derive(Debug)]
 pub(crate) struct Launched {
-    pub(super) groups: Groups,
+    /// The control group that takes processes in from outside, where they could not be made in it. That
+    /// takes the kernel milliseconds, so bubblewrap is taken in while it sets up what it can before the gate
+    /// is opened, and is not kept waiting.
+    pub(super) group: Option<fs_err::File>,
     pub(super) child: Child,
     /// With the first process of a process namespace all others in it die, before it is gone.
     pub(crate) first: Option<OwnedFd>,
@@ -57,13 +48,13 @@ impl Launched {
     /// # Errors
     /// When a control group takes no process.
     pub(crate) fn is_limited(&self) -> io::Result<()> {
-        let own = Pid::from_child(&self.child);
-        if self.groups.0.is_empty() {
+        let Some(group) = &self.group else {
             return Ok(());
-        }
+        };
+        let own = Pid::from_child(&self.child);
         for number in with_living_descendants(self.first_number.unwrap_or(own).as_raw_pid()) {
             if let Some(process) = Pid::from_raw(number) {
-                self.groups.take(process)?;
+                take(group, process)?;
             }
         }
         Ok(())

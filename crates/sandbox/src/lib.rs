@@ -13,6 +13,7 @@ pub mod description;
 mod handle;
 mod host_user;
 pub mod hosts;
+mod joining;
 mod kernel;
 pub(crate) mod launch;
 mod launched;

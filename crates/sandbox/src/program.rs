@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use super::description::Sandbox;
 use super::root::{Found, Root, interpreter};
 
+/// How much of a program may name what it is to be interpreted by (`BINPRM_BUF_SIZE`).
+const FIRST_LINE: u64 = 256;
+
 /// What is wrong with a program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProgramError {
@@ -74,9 +77,10 @@ impl View<'_> {
             Found::Other => return Err(ProgramError::NotExecutable),
             Found::Program => {}
         }
-        let start = self
-            .place(path)
-            .and_then(|(root, path)| root.as_ref().unwrap_or(self.root).read(&path).ok()?);
+        let start = self.place(path).and_then(|(root, path)| {
+            let root = root.as_ref().unwrap_or(self.root);
+            root.read_up_to(&path, FIRST_LINE).ok()?
+        });
         match start.as_deref().and_then(interpreter) {
             Some(interpreter) if self.find(interpreter).is_none() => {
                 Err(ProgramError::NoInterpreter(interpreter.to_owned()))

@@ -5,8 +5,8 @@ use rustix::io::Errno;
 /// What a new process tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Report {
-    /// The number of the first process in the namespaces.
-    First(i32),
+    /// The number of the first process in the namespaces, and whether it was made in its control group.
+    First(i32, bool),
     /// A step, the position of what it was about, and why it failed.
     Failed(Step, u8, Errno),
 }
@@ -38,9 +38,11 @@ pub(super) enum Step {
     Files,
     /// Having a terminal.
     Terminal,
+    /// Joining control groups.
+    Groups,
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step::Resource,
     Step::User,
     Step::Namespaces,
@@ -53,6 +55,7 @@ const STEPS: [Step; 12] = [
     Step::Fork,
     Step::Files,
     Step::Terminal,
+    Step::Groups,
 ];
 
 /// The size of a report in its pipe.
@@ -62,7 +65,7 @@ impl Report {
     /// What goes into the pipe.
     pub(super) fn bytes(self) -> [u8; REPORT] {
         let (kind, at, value) = match self {
-            Self::First(pid) => (0, 0, pid),
+            Self::First(pid, is_in_group) => (0, u8::from(is_in_group), pid),
             Self::Failed(step, at, errno) => (step as u8, at, errno.raw_os_error()),
         };
         let [a, b, c, d] = value.to_ne_bytes();
@@ -76,7 +79,7 @@ impl Report {
         };
         let value = i32::from_ne_bytes(value.try_into().ok()?);
         if *kind == 0 {
-            return Some(Self::First(value));
+            return Some(Self::First(value, *at != 0));
         }
         let step = STEPS.into_iter().find(|step| *step as u8 == *kind)?;
         Some(Self::Failed(step, *at, Errno::from_raw_os_error(value)))
@@ -98,7 +101,8 @@ mod tests {
     #[test]
     fn reports_are_read_as_they_were_written() {
         for report in [
-            Report::First(4711),
+            Report::First(4711, false),
+            Report::First(4711, true),
             Report::Failed(Step::MountPoint, 3, Errno::LOOP),
             Report::Failed(Step::Files, 0, Errno::BADF),
         ] {
