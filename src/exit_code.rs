@@ -20,6 +20,8 @@ pub const NOT_EXECUTABLE: u8 = 126;
 pub const NOT_FOUND: u8 = 127;
 /// `run`: the program wrote or took more than it may: 128 + SIGKILL, as shells report what is killed.
 pub const KILLED: u8 = 137;
+/// `run`: the terminal was gone: 128 + SIGHUP, as shells report it.
+pub const HUNG_UP: u8 = 129;
 /// Interrupted by Ctrl-C: 128 + SIGINT, as shells report it.
 pub const INTERRUPTED: u8 = 130;
 

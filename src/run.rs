@@ -134,6 +134,10 @@ async fn run_program(arguments: &Arguments, registry: &RegistryArguments) -> Res
             }
             None => Err(refused(what, &error)),
         },
+        Err(RunError::HungUp) => {
+            output::note("killed: the terminal is gone");
+            Ok(exit_code::HUNG_UP)
+        }
         Err(error) => Err(refused(what, &error)),
     }
 }

@@ -267,6 +267,81 @@ fn what_is_read_from_elsewhere_is_typed_in_with_its_end() {
     }
 }
 
+/// Waits for the end of a process.
+#[track_caller]
+fn code_of(child: &mut Child) -> Option<i32> {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if started.elapsed() > LIMIT {
+            child.kill().unwrap();
+            panic!("it goes on for ever");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_program_leads_the_session_of_its_terminal() {
+    let ohoci = machine();
+    // Its number, process group and session, and the group that is in the foreground (proc(5)).
+    let script = "read -r line < /proc/$$/stat; set -- $line; echo $1 $5 $6 $8; exit 4";
+    let words = ["run", "-t", "oci:image", "sh", "-c", script];
+    let mut session = Session::start(&ohoci, &words);
+    session.wait_for("2 2 2 2\r\n");
+    session.ends(4);
+}
+
+#[test]
+fn a_terminal_that_is_gone_ends_the_run() {
+    let ohoci = machine();
+    // Nothing else may hold it, ohoci least of all.
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let screen = openpt(flags).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let terminal = ioctl_tiocgptpeer(&screen, flags).unwrap();
+    // It controls no session, so that no signal tells.
+    let stream = || Stdio::from(terminal.try_clone().unwrap());
+    let mut child = ohoci
+        .command()
+        .args(["run", "-it", "oci:image", "sh", "-c"])
+        .arg("trap '' HUP; echo begun; sleep 1000")
+        .stdin(stream())
+        .stdout(stream())
+        .stderr(stream())
+        .spawn()
+        .unwrap();
+    let mut screen = File::from(screen);
+    let mut shown = String::new();
+    while !shown.contains("begun") {
+        let mut bytes = [0; 4096];
+        let count = screen.read(&mut bytes).unwrap();
+        shown.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+    drop((terminal, screen));
+    assert_eq!(code_of(&mut child), Some(129));
+}
+
+#[test]
+fn what_is_shown_to_nobody_ends_the_run() {
+    let ohoci = machine();
+    let mut child = ohoci
+        .command()
+        .args(["run", "-t", "oci:image", "sh", "-c"])
+        .arg("while true; do echo begun; done")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = child.stdout.take().unwrap();
+    output.read_exact(&mut [0; 6]).unwrap();
+    drop(output);
+    assert_eq!(code_of(&mut child), Some(129));
+}
+
 #[test]
 fn without_it_a_program_controls_no_terminal() {
     let ohoci = machine();

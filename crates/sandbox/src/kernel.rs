@@ -39,12 +39,21 @@ pub(super) struct Steps {
     pub(super) user: Option<(Uid, Gid)>,
     /// The namespaces around bubblewrap's, where there can be some.
     pub(super) namespaces: Option<Namespaces>,
-    /// Whether standard input is a terminal that is to be the program's own.
-    pub(super) has_terminal: bool,
+    /// How standard input, where it is a terminal of the program's own, becomes that.
+    pub(super) terminal: Option<TerminalOf>,
     /// What is handed on, and under which numbers, which are below 64.
     pub(super) handed: Vec<(OwnedFd, RawFd)>,
     /// Takes [`Report`]s.
     pub(super) report: OwnedFd,
+}
+
+/// Whose session has a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TerminalOf {
+    /// Bubblewrap's.
+    Bubblewrap,
+    /// The program's, which takes it itself, see [`session_leader`](super::session_leader).
+    Program,
 }
 
 /// Has a command's process take these steps before it turns into the program.
@@ -85,8 +94,8 @@ impl Steps {
             self.start_first()?;
         }
         self.groups.join().map_err(at(Step::Groups))?;
-        if self.has_terminal {
-            take_terminal().map_err(at(Step::Terminal))?;
+        if let Some(of) = self.terminal {
+            begin_session(of).map_err(at(Step::Terminal))?;
         }
         for (resource, limit) in &self.resources {
             let limit = Rlimit {
@@ -205,11 +214,15 @@ fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Has standard input as the terminal of a session of its own. The first process of a namespace is not
-/// ended by the signals of keys, so bubblewrap can be in the session: only the program gets them.
-fn take_terminal() -> rustix::io::Result<()> {
+/// Leaves the session that this process's own terminal belongs to. Where bubblewrap has standard input as
+/// its terminal, it is not ended by the signals of keys, being the first process of a namespace: only the
+/// program gets them.
+fn begin_session(terminal: TerminalOf) -> rustix::io::Result<()> {
     rustix::process::setsid()?;
-    rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
+    match terminal {
+        TerminalOf::Bubblewrap => rustix::process::ioctl_tiocsctty(rustix::stdio::stdin()),
+        TerminalOf::Program => Ok(()),
+    }
 }
 
 fn become_user(user: Uid, group: Gid) -> rustix::io::Result<()> {

@@ -22,7 +22,7 @@ use super::denial;
 use super::description::{Network, Sandbox};
 use super::host_user::{HostUser, NoHostUser};
 use super::joining::Joining;
-use super::kernel::{self, Steps};
+use super::kernel::{self, Steps, TerminalOf};
 use super::launched::{Launched, take};
 use super::limiter::LimitGroup;
 use super::mounting::{Namespaces, Over};
@@ -30,6 +30,7 @@ use super::overlay::{Overlay, Tools};
 use super::remove::others_can_reach;
 use super::report::{REPORT, Report, Step};
 use super::seccomp;
+use super::session_leader;
 use super::staging::{PrepareError, Staging, Use};
 use super::words;
 use checks::mount_point;
@@ -230,7 +231,8 @@ impl Launch {
         let (status, status_writer) = io::pipe()?;
         let (gate_reader, gate) = io::pipe()?;
         let (mut report, report_writer) = io::pipe()?;
-        let mut bwrap = self.command(lower.unwrap_or_default());
+        let leader = self.leader();
+        let mut bwrap = self.command(lower.unwrap_or_default(), leader.is_some());
         let streams = self.streams.each_ref().map(|stream| {
             let stream = stream.as_ref();
             stream.map_or(Ok(Stdio::inherit()), |stream| {
@@ -253,13 +255,19 @@ impl Launch {
             resources: limits.map_or_else(Vec::new, |limits| limits.resources(self.limits_files)),
             user: user.map(|user| (user.uid(), user.gid())),
             namespaces,
-            has_terminal: self.has_terminal,
+            terminal: self.has_terminal.then_some(match leader {
+                Some(_) => TerminalOf::Program,
+                None => TerminalOf::Bubblewrap,
+            }),
             handed: vec![
                 (self.options(mounts)?, OPTIONS),
                 (status_writer.into(), STATUS),
                 (gate_reader.into(), GATE),
                 (in_memory("seccomp-filter", filter)?, FILTER),
-            ],
+            ]
+            .into_iter()
+            .chain(leader.map(|leader| (leader, session_leader::NUMBER)))
+            .collect(),
             report: report_writer.into(),
         };
         kernel::before_exec(&mut bwrap, steps);
@@ -310,7 +318,7 @@ impl Launch {
     }
 
     /// Bubblewrap's command line, and what stands before it.
-    fn command(&self, lower: &str) -> Command {
+    fn command(&self, lower: &str, has_leader: bool) -> Command {
         let mut line = match (&self.overlay, &self.fuse) {
             (Some(overlay), Some(tools)) => overlay.mounted_by(tools, lower),
             _ => Vec::new(),
@@ -338,8 +346,23 @@ impl Launch {
         ] {
             bwrap.arg(option).arg(number.to_string());
         }
-        bwrap.arg("--").args(&self.command);
+        match has_leader {
+            true => bwrap
+                .arg("--")
+                .args(session_leader::command(&self.sandbox, &self.command)),
+            false => bwrap.arg("--").args(&self.command),
+        };
         bwrap
+    }
+
+    /// What gives the program its terminal, where it has one: it is started by `/proc`, which has to be the
+    /// sandbox's own for that.
+    fn leader(&self) -> Option<OwnedFd> {
+        let mut over = self.sandbox.over_own().into_iter();
+        let is_covered = over.any(|(path, _)| path.starts_with("/proc"));
+        (self.has_terminal && !is_covered)
+            .then(session_leader::open)
+            .flatten()
     }
 
     /// Bubblewrap's options in a file without a name: on the command line every user of this machine

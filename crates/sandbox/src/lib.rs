@@ -36,6 +36,7 @@ mod report;
 pub mod root;
 pub mod run;
 pub mod seccomp;
+mod session_leader;
 mod set_up;
 mod staging;
 mod standard_input;

@@ -71,6 +71,9 @@ pub enum RunError {
     /// Something outside of it killed what the program runs in.
     #[error("something on this machine has killed the sandbox ({0})")]
     Killed(ExitStatus),
+    /// The terminal that a program's own one was shown on is gone; the program was killed.
+    #[error("the terminal is gone")]
+    HungUp,
     /// Something before that failed.
     #[error(transparent)]
     Unprepared(#[from] PrepareError),
@@ -93,7 +96,7 @@ impl RunError {
             Self::Missing => Some("install it: on Debian and Ubuntu, the package bubblewrap"),
             Self::Denied(_) => Some(denial::HINT),
             Self::Unprepared(error) => error.hint,
-            Self::NotStarted(_) | Self::Killed(_) | Self::Io { .. } => None,
+            Self::NotStarted(_) | Self::Killed(_) | Self::HungUp | Self::Io { .. } => None,
         }
     }
 
@@ -187,6 +190,7 @@ impl Bubblewrap {
         let ended = tokio::select! {
             ended = running.until(deadline) => ended,
             exceeded = overrun(self.limits.as_deref()) => Ok(Some(Ended::Exceeded(exceeded))),
+            () = passed.hung_up() => Err(RunError::HungUp),
         };
         let failed = RunError::io("wait for bwrap");
         let limits = self.limits.clone();
@@ -196,12 +200,12 @@ impl Bubblewrap {
         })
         .await
         .map_err(|error| failed(io::Error::other(error)))?;
+        let passed = passed.end().await;
         let ended = match (ended?, overrun) {
             // It was over before that was noticed.
             (Some(Ended::Exited(_)), Some(exceeded)) => Some(Ended::Exceeded(exceeded)),
             (ended, _) => ended,
         };
-        let passed = passed.end().await;
         passed.map_err(|(action, error)| RunError::Io { action, error })?;
         match ended {
             Some(ended) => Ok(ended),

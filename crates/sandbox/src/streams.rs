@@ -8,10 +8,12 @@
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Seek as _, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, MemfdFlags, Stat, fstat, major, memfd_create, minor};
 use rustix::io::Errno;
+use tokio::sync::Notify;
 
 use super::standard_input::Input;
 use super::terminal::{Shown, Terminal, Typing};
@@ -64,6 +66,7 @@ pub(super) struct Passing {
     /// A file, and the pipe that a program reads it from.
     input: Option<(File, io::PipeWriter, PipeReader)>,
     terminal: Option<Shown>,
+    hung_up: Arc<Notify>,
 }
 
 /// What comes from a program.
@@ -72,6 +75,8 @@ struct Output {
     to: Box<dyn Write + Send>,
     /// What becomes of the program when it cannot be passed on.
     failing: Failing,
+    /// Told when it cannot.
+    hung_up: Option<Arc<Notify>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,6 +92,7 @@ pub(super) struct Passed {
     outputs: Vec<tokio::task::JoinHandle<io::Result<()>>>,
     input: Option<Input>,
     terminal: Option<Typing>,
+    hung_up: Arc<Notify>,
 }
 
 /// Makes the streams of a program.
@@ -111,9 +117,11 @@ pub(super) fn prepare(streams: Streams) -> io::Result<Prepared> {
                         from: OwnedFd::from(from).into(),
                         to,
                         failing: Failing::Drains,
+                        hung_up: None,
                     }],
                     input: None,
                     terminal: None,
+                    hung_up: Arc::default(),
                 },
             })
         }
@@ -143,6 +151,7 @@ fn apart(input: &[u8], sinks: [Box<dyn Write + Send>; 2]) -> io::Result<Prepared
             from: OwnedFd::from(from).into(),
             to,
             failing: Failing::Drains,
+            hung_up: None,
         });
     }
     let mut streams = streams.into_iter();
@@ -157,6 +166,7 @@ fn apart(input: &[u8], sinks: [Box<dyn Write + Send>; 2]) -> io::Result<Prepared
             outputs,
             input: Some((file, writer, reader)),
             terminal: None,
+            hung_up: Arc::default(),
         },
     })
 }
@@ -166,6 +176,7 @@ fn terminal() -> io::Result<Prepared> {
     let (programs, shown, from) = Terminal::create()?.split()?;
     let (output, error) = (programs.try_clone()?, programs.try_clone()?);
     let to = rustix::stdio::stdout().try_clone_to_owned()?;
+    let hung_up = Arc::<Notify>::default();
     Ok(Prepared {
         streams: [Some(programs), Some(output), Some(error)],
         is_terminal: true,
@@ -174,9 +185,11 @@ fn terminal() -> io::Result<Prepared> {
                 from,
                 to: Box::new(File::from(to)),
                 failing: Failing::Stops,
+                hung_up: Some(Arc::clone(&hung_up)),
             }],
             input: None,
             terminal: Some(shown),
+            hung_up,
         },
     })
 }
@@ -187,6 +200,7 @@ fn own() -> io::Result<Prepared> {
         outputs: Vec::new(),
         input: None,
         terminal: None,
+        hung_up: Arc::default(),
     };
     let input = match is_kept(rustix::stdio::stdin()) {
         true => None,
@@ -203,6 +217,7 @@ fn own() -> io::Result<Prepared> {
             from: OwnedFd::from(from).into(),
             to: Box::new(File::from(to.try_clone_to_owned()?)),
             failing: Failing::Stops,
+            hung_up: None,
         });
         Ok(writer.into())
     };
@@ -265,12 +280,21 @@ impl Passing {
                 .map(|output| tokio::task::spawn_blocking(move || output.pass_on()))
                 .collect(),
             input: input.transpose()?,
-            terminal: self.terminal.map(Shown::start).transpose()?,
+            terminal: match self.terminal {
+                Some(shown) => Some(shown.start(Arc::clone(&self.hung_up))?),
+                None => None,
+            },
+            hung_up: self.hung_up,
         })
     }
 }
 
 impl Passed {
+    /// Waits until the terminal on which a program's own one is shown is gone; forever, where there is none.
+    pub(super) async fn hung_up(&self) {
+        self.hung_up.notified().await;
+    }
+
     /// Waits until everything is passed on, which it is soon after the program and all that it
     /// started are gone.
     ///
@@ -315,6 +339,9 @@ impl Output {
             };
             if result.is_ok() {
                 result = self.to.write_all(buffer.get(..count).unwrap_or_default());
+            }
+            if let (Err(_), Some(hung_up)) = (&result, &self.hung_up) {
+                hung_up.notify_one();
             }
             if result.is_err() && self.failing == Failing::Stops {
                 return result;

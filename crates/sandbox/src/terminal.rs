@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -16,6 +17,7 @@ use rustix::termios::{
     tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use super::standard_input::{self, Passed as PassedInput};
 
@@ -73,11 +75,11 @@ pub(super) struct Shown {
 
 impl Shown {
     /// Begins to pass on what is typed, and every change of size. What this process's terminal makes of
-    /// keys is left to the program's from now on.
+    /// keys is left to the program's from now on. Tells when this process's terminal is gone.
     ///
     /// # Errors
     /// When the terminal cannot be set so, or there is no thread.
-    pub(super) fn start(self) -> io::Result<Typing> {
+    pub(super) fn start(self, hung_up: Arc<Notify>) -> io::Result<Typing> {
         let raw = Raw::set()?;
         let resizing = resizing(self.controller.try_clone()?)?;
         let (ended, running) = io::pipe()?;
@@ -85,7 +87,14 @@ impl Shown {
         let thread = match input {
             Ok(input) => {
                 let thread = std::thread::Builder::new().name("terminal".to_owned());
-                Some(thread.spawn(move || type_in(&input, &self.controller, &ended))?)
+                let type_in = move || {
+                    let typed = type_in(&input, &self.controller, &ended)?;
+                    if typed == Typed::HungUp {
+                        hung_up.notify_one();
+                    }
+                    Ok(())
+                };
+                Some(thread.spawn(type_in)?)
             }
             // There is no standard input.
             Err(_) => None,
@@ -182,14 +191,28 @@ fn resizing(controller: OwnedFd) -> io::Result<tokio::task::JoinHandle<()>> {
     }))
 }
 
+/// How typing in came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Typed {
+    /// With what is read, or with the run.
+    Ended,
+    /// The terminal that it is read from is gone.
+    HungUp,
+}
+
 /// Types in what comes from a stream, until it or the run has ended. At its end the program is told so,
-/// as by the key for that.
-fn type_in(input: &OwnedFd, controller: &OwnedFd, ended: &PipeReader) -> io::Result<()> {
+/// as by the key for that; but a terminal that hands on every key only ends when it is gone.
+fn type_in(input: &OwnedFd, controller: &OwnedFd, ended: &PipeReader) -> io::Result<Typed> {
     fcntl_setfl(controller, fcntl_getfl(controller)? | OFlags::NONBLOCK)?;
+    // Nothing can be asked of it any more when it is gone.
+    let is_terminal = isatty(input);
     let passed = standard_input::pass(input, controller, ended);
     match passed {
-        PassedInput::Ended { last } => end_input(controller.as_fd(), last, ended),
-        PassedInput::Stopped { .. } => Ok(()),
+        PassedInput::Stopped { .. } => Ok(Typed::Ended),
+        PassedInput::Ended { .. } | PassedInput::Failed { .. } if is_terminal => Ok(Typed::HungUp),
+        PassedInput::Ended { last } => {
+            end_input(controller.as_fd(), last, ended).map(|()| Typed::Ended)
+        }
         PassedInput::Failed { error, .. } => Err(error),
     }
 }
