@@ -149,7 +149,7 @@ pub struct LayerArguments {
     /// Give the base what it lacks, as a tiny layer of links to the deps' tools
     ///
     /// auto, none, or a list of sh, bash, env, users, account, tmp, certificates, trust. Reads the
-    /// headers of the base's layers, once; what a contract adds then follows the base's symlinks
+    /// headers of the base's layers, once; what a contract and --layer add then follows the base's symlinks
     #[arg(long, value_name = "auto|none|LIST", default_value = "none")]
     pub fit: Fit,
 }

@@ -9,6 +9,8 @@ mod deps;
 #[cfg(test)]
 mod families;
 #[cfg(test)]
+mod following;
+#[cfg(test)]
 mod layers;
 #[cfg(test)]
 mod places;

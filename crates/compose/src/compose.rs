@@ -6,6 +6,7 @@ mod composed;
 mod delivered;
 mod documents;
 mod existing;
+mod following;
 mod in_memory;
 mod links;
 mod needs;

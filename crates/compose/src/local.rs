@@ -41,6 +41,8 @@ pub struct LocalLayer {
     pub directories: Vec<LayerPath>,
     /// The only platform that it is for; `None` is every one.
     pub platform: Option<Platform>,
+    /// How it was packed, where it may be written anew as a base's symlinks have it.
+    pub packing: Option<PackOptions>,
 }
 
 impl LocalLayer {
@@ -59,6 +61,7 @@ impl LocalLayer {
             created_by: packed.created_by,
             name,
             platform: None,
+            packing: None,
         })
     }
 
@@ -142,6 +145,7 @@ pub async fn pack_given(
         source,
         wanted,
     } = given;
+    let packing = Some(options);
     // Reading, hashing and compressing keep a core busy; the network must not wait for them.
     let packed = tokio::task::spawn_blocking(move || match &wanted {
         Some(wanted) if source.path.is_dir() => {
@@ -153,7 +157,8 @@ pub async fn pack_given(
     .map_err(|error| Error::new(ErrorKind::Io, "cannot pack a layer", error.to_string()))?
     .map_err(|error| pack_error(&error))?;
     let notes = packed.notes.clone();
-    Ok((LocalLayer::packed(name, packed)?, notes))
+    let packed = LocalLayer::packed(name, packed)?;
+    Ok((LocalLayer { packing, ..packed }, notes))
 }
 
 /// A path's last name. The image remembers it, and the same files must give the same image whichever

@@ -264,6 +264,7 @@ impl Recorded {
                 name: carried.name,
                 created_by: carried.created_by,
                 platform: None,
+                packing: None,
                 from: LayerBytes::Image(Arc::clone(&self.source)),
             })
             .collect())

@@ -17,6 +17,7 @@ pub mod gzip;
 pub mod headers;
 pub mod inodes;
 pub mod limits;
+pub mod moved;
 pub mod owner;
 pub mod pack;
 pub mod packed;

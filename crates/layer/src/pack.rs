@@ -75,7 +75,7 @@ fn is_shallow(path: &LayerPath) -> bool {
 }
 
 /// The directories of a tree, and those above what is in it.
-fn directories<T>(tree: &Tree<T>) -> Vec<LayerPath> {
+pub(super) fn directories<T>(tree: &Tree<T>) -> Vec<LayerPath> {
     let mut found: BTreeSet<LayerPath> = BTreeSet::new();
     for (path, entry) in tree {
         let mut above = if entry.is_directory() {
@@ -105,7 +105,7 @@ pub struct PackError {
 }
 
 impl PackError {
-    fn new(subject: impl Into<String>, why: impl Into<String>) -> Self {
+    pub(super) fn new(subject: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             subject: subject.into(),
             why: why.into(),
@@ -342,7 +342,7 @@ pub fn pack_tree(
     })
 }
 
-fn io_error(subject: String, error: io::Error) -> PackError {
+pub(super) fn io_error(subject: String, error: io::Error) -> PackError {
     PackError {
         subject,
         why: error.to_string(),

@@ -1,18 +1,20 @@
 //! Third phase: the documents of the result are made.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::additions;
 use super::documents::{self, Made};
 use super::existing::Existing;
+use super::following;
 use super::links;
 use super::prefix;
 use super::reading::Read;
 use super::tools;
-use crate::fit::{self, Account, Fit, Fitted, OwnLayer};
+use crate::fit::{self, Account, Fit, Fitted, Listing, OwnLayer};
 use crate::local::LocalLayer;
-use ohoci_image::{Digest, Reference};
+use ohoci_image::{Digest, Platform, Reference};
 use ohoci_store::{Body, Error, ErrorKind};
 
 /// A run whose result is made, but nowhere yet.
@@ -32,6 +34,32 @@ pub(crate) struct Composed<'a> {
     pub(super) warnings: Vec<String>,
 }
 
+/// The layers of this machine.
+#[derive(Default)]
+struct Local {
+    /// The job's, as the bases' links have them, and those that the bases lack.
+    layers: Vec<LocalLayer>,
+    /// What the bases lacked and got.
+    fitted: Vec<Fitted>,
+    /// What followed links of the bases.
+    notes: Vec<String>,
+}
+
+impl Local {
+    /// Adds a layer, for each base where its symlinks lead.
+    async fn follow(
+        &mut self,
+        layer: &LocalLayer,
+        listings: &[(Platform, Listing)],
+        work_dir: &Path,
+    ) -> Result<(), Error> {
+        let (layers, notes) = following::followed(layer, listings, work_dir).await?;
+        self.layers.extend(layers);
+        self.notes.extend(notes);
+        Ok(())
+    }
+}
+
 impl<'a> Read<'a> {
     /// Makes the result, where it is worth making: not of a base alone, and not of layers that hide
     /// what the base has.
@@ -43,7 +71,8 @@ impl<'a> Read<'a> {
         let local = self.local_layers().await?;
         prefix::expect_free(run.job, self.base.as_ref(), run.resolver).await?;
         // What was just read of the base for these is known now.
-        let replaced = links::replaced(run.job, self.base.as_ref(), run.resolver).await?;
+        let base = self.base.as_ref();
+        let replaced = links::replaced(run.job, &local.layers, base, run.resolver).await?;
         let unread = self.unread();
         let mut composed = self.make_with(local).await?;
         composed.warnings.extend(replaced);
@@ -74,23 +103,29 @@ impl<'a> Read<'a> {
     }
 
     /// The job's layers, and those that the bases lack.
-    async fn local_layers(&self) -> Result<(Vec<LocalLayer>, Vec<Fitted>), Error> {
+    async fn local_layers(&self) -> Result<Local, Error> {
         let run = self.opened.run;
         let job = run.job;
+        let base = self.base.as_ref();
+        let mut local = Local::default();
         if job.fit == Fit::None {
-            return Ok((job.layers.clone(), Vec::new()));
+            let listings = following::listings(job, base, run.resolver).await?;
+            for layer in &job.layers {
+                local.follow(layer, &listings, &job.work_dir).await?;
+            }
+            return Ok(local);
         }
         let reader = run.resolver.reader();
         let scratch = additions::scratch_platforms(job, &self.deps);
-        let listings = fit::listings(reader, self.base.as_ref(), &scratch, run.observer).await?;
-        let mut local = Vec::new();
+        let listings = fit::listings(reader, base, &scratch, run.observer).await?;
         for layer in &job.layers {
             match run.resolver.own_layer(&layer.name) {
                 Some(tree) => {
                     let own = OwnLayer { layer, tree };
-                    local.extend(fit::laid_out(&own, &job.work_dir, &listings)?);
+                    let laid_out = fit::laid_out(&own, &job.work_dir, &listings)?;
+                    local.layers.extend(laid_out);
                 }
-                None => local.push(layer.clone()),
+                None => local.follow(layer, &listings, &job.work_dir).await?,
             }
         }
         let account = Account::of(&job.patch);
@@ -103,8 +138,9 @@ impl<'a> Read<'a> {
             bundles,
         )?;
         tools::expect(job, &self.deps, &fitted, reader).await?;
-        local.extend(layers);
-        Ok((local, fitted))
+        local.layers.extend(layers);
+        local.fitted = fitted;
+        Ok(local)
     }
 
     /// Said of layers that are made for any base, where the base was not read.
@@ -129,10 +165,12 @@ impl<'a> Read<'a> {
         })
     }
 
-    async fn make_with(
-        self,
-        (local, fitted): (Vec<LocalLayer>, Vec<Fitted>),
-    ) -> Result<Composed<'a>, Error> {
+    async fn make_with(self, local: Local) -> Result<Composed<'a>, Error> {
+        let Local {
+            layers: local,
+            fitted,
+            notes,
+        } = local;
         let (job, resolver) = (self.opened.run.job, self.opened.run.resolver);
         let base = self.base.as_ref();
         let additions = additions::compositions(job, &local, resolver, base, &self.deps).await?;
@@ -157,7 +195,7 @@ impl<'a> Read<'a> {
             flattened: additions.flattened,
             fitted,
             changed_family,
-            warnings: additions.warnings,
+            warnings: [notes, additions.warnings].concat(),
         })
     }
 }

@@ -2,7 +2,7 @@
 //! everything below `/usr`, for one. Runtimes then show the directory, and what the link led to is
 //! gone: `/bin/sh`, most likely.
 
-use crate::fit::{Fit, Listing, cheap_listing, known_listing, listing_of};
+use crate::fit::{Listing, cheap_listing, known_listing, listing_of};
 use crate::job::Job;
 use crate::local::LocalLayer;
 use crate::read::Found;
@@ -24,6 +24,7 @@ const OFTEN_LINKS: [&str; 8] = [
 /// When a layer would, or a layer of the base cannot be read.
 pub(super) async fn replaced(
     job: &Job,
+    layers: &[LocalLayer],
     base: Option<&Found>,
     resolver: &Resolver,
 ) -> Result<Vec<String>, Error> {
@@ -32,28 +33,25 @@ pub(super) async fn replaced(
     let Some(found) = base.filter(|_| job.position == Position::Top) else {
         return Ok(Vec::new());
     };
-    let doubtful = |path: &LayerPath| OFTEN_LINKS.iter().any(|often| is(path, often));
-    let is_doubtful = job
-        .layers
-        .iter()
-        .any(|layer| layer.directories.iter().any(doubtful));
+    let is_any_doubtful = layers.iter().any(is_doubtful);
     let mut notes = Vec::new();
     for image in &found.images {
         let listing = match known_listing(image, reader.cache) {
             Some(listing) => Some(listing),
-            None if is_doubtful && found.source.origin().is_none() => {
+            None if is_any_doubtful && found.source.origin().is_none() => {
                 Some(listing_of(found.source.as_ref(), image, reader).await?)
             }
-            None if job.layers.iter().any(is_own) => {
+            None if layers.iter().any(is_own) => {
                 cheap_listing(found.source.as_ref(), image, reader).await
             }
             None => None,
         };
-        for layer in &job.layers {
+        let platform = image.config.platform();
+        let is_for =
+            |layer: &&LocalLayer| layer.platform.as_ref().is_none_or(|only| only == platform);
+        for layer in layers.iter().filter(is_for) {
             let is_own = is_own(layer);
             match &listing {
-                // It was laid out as the base's links have it.
-                Some(_) if is_own && job.fit != Fit::None => {}
                 Some(listing) => {
                     if let Some((directory, target)) = in_the_way(&layer.directories, listing) {
                         return Err(Error::new(
@@ -65,7 +63,7 @@ pub(super) async fn replaced(
                                  there"
                             ),
                         )
-                        .hinted(if is_own {
+                        .hinted(if is_own || layer.packing.is_some() {
                             "--fit auto puts its files where the base's links lead".to_owned()
                         } else {
                             format!(
@@ -87,7 +85,7 @@ pub(super) async fn replaced(
                         notes.push(format!(
                             "layer {} has {}: if that is a symlink in the base, as in most \
                              distributions, it takes the link's place and hides what is there \
-                             (`ohoci check` reads the base, and then compose knows)",
+                             (--fit auto reads the base, and puts it where the link leads)",
                             layer.name,
                             named.join(" and ")
                         ));
@@ -110,6 +108,15 @@ fn in_the_way<'a>(
         let target = listing.link_at(&printable(path.as_bytes()))?;
         Some((path, target.to_owned()))
     })
+}
+
+/// Whether a layer has a directory that is a symlink in many bases.
+pub(super) fn is_doubtful(layer: &LocalLayer) -> bool {
+    layer.directories.iter().any(doubtful)
+}
+
+fn doubtful(path: &LayerPath) -> bool {
+    OFTEN_LINKS.iter().any(|often| is(path, often))
 }
 
 fn is(path: &LayerPath, text: &str) -> bool {

@@ -183,6 +183,12 @@ impl Listing {
         }
     }
 
+    /// Whether a path is that of a file, or of something like it.
+    #[must_use]
+    pub(crate) fn is_file(&self, path: &str) -> bool {
+        self.entries.get(path) == Some(&Node::File)
+    }
+
     /// Where an absolute path really is, from the root and without a slash in front: symlinks
     /// among its directories are followed, one at its end is not. `None` when they never end.
     #[must_use]

@@ -87,6 +87,7 @@ impl Work<'_> {
                 created_by: layer.created_by,
                 directories: Vec::new(),
                 platform: Some(platform.clone()),
+                packing: None,
             });
             layers.push(layer.feature);
         }
