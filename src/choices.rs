@@ -2,9 +2,11 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use crate::failure::Failure;
 use ohoci_compose::job::IfExists;
 use ohoci_image::label::Position;
 use ohoci_image::media_type::Compression;
+use ohoci_layer::compress;
 
 /// A value, what it is called on the command line, and its help text.
 type Choice<T> = (&'static str, T, &'static str);
@@ -41,6 +43,16 @@ const IF_EXISTS: &[Choice<IfExists>] = &[
 /// How packed layers are compressed.
 pub(crate) fn compression() -> impl TypedValueParser<Value = Compression> {
     parser(COMPRESSION)
+}
+
+/// The level of a compression, which has to be one of its levels.
+pub(crate) fn level(compression: Compression, level: Option<u32>) -> Result<Option<u32>, Failure> {
+    let Some(wanted) = level else {
+        return Ok(None);
+    };
+    compress::expect_level(compression, wanted)
+        .map_err(|error| Failure::usage(format!("--compression-level {wanted}: {error}")))?;
+    Ok(level)
 }
 
 /// Where added layers go.

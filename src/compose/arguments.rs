@@ -142,6 +142,10 @@ pub struct LayerArguments {
     #[arg(long, value_parser = choices::compression(), default_value = "gzip", hide_short_help = true)]
     pub compression: Compression,
 
+    /// The level of that: 0 to 9 for gzip [default: 6], 1 to 19 for zstd [default: 3]
+    #[arg(long, value_name = "LEVEL", hide_short_help = true)]
+    pub compression_level: Option<u32>,
+
     /// Where added layers go [default: top]
     #[arg(long, value_parser = choices::position(), hide_short_help = true)]
     pub position: Option<Position>,

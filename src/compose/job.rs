@@ -7,6 +7,7 @@ use super::contract::contract;
 use super::layers;
 use super::patch::{key_value, patch};
 use super::tagging::{named, naming};
+use crate::choices;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
@@ -138,6 +139,7 @@ async fn packed(
     let work_dir = &context.work_dir;
     let options = PackOptions {
         compression: arguments.compression,
+        level: choices::level(arguments.compression, arguments.compression_level)?,
         mtime: epoch(context)?.unwrap_or_default(),
         limits: context.resolver.limits,
         ..PackOptions::default()

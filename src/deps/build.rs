@@ -1,8 +1,9 @@
 //! `ohoci deps build`: a recipe's layers, assembled from its lock, as an image.
 
+use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
@@ -19,6 +20,7 @@ use crate::limits::LimitArguments;
 use crate::output;
 use crate::progress::Progress;
 use crate::signing::SigningArguments;
+use crate::version;
 use ohoci_compose::attach::{self, Attached};
 use ohoci_compose::report::ComposeReport;
 use ohoci_deps::audit::{Audit, Severity};
@@ -28,7 +30,7 @@ use ohoci_deps::recipe::Selection;
 use ohoci_deps::{Build, BuildObserver, Built, NewLock};
 use ohoci_image::media_type::Compression;
 use ohoci_image::referrer::Artifact;
-use ohoci_image::{Platform, Reference};
+use ohoci_image::{Algorithm, Hasher, Platform, Reference};
 use ohoci_report::size::bytes;
 use ohoci_sandbox::Limiter;
 
@@ -51,7 +53,8 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 
-    /// Where the image goes: REGISTRY/NAME:TAG, oci:DIR:TAG or oci-archive:FILE:TAG; repeatable
+    /// Where the image goes: REGISTRY/NAME:TAG, oci:DIR:TAG or oci-archive:FILE:TAG; or dir:DIR, a bare
+    /// directory of what is below the prefix, to be mounted there; repeatable
     #[arg(long, short = 'o', visible_alias = "output", value_name = "REF")]
     pub push: Vec<String>,
 
@@ -86,6 +89,10 @@ pub struct Arguments {
     /// How layers are compressed
     #[arg(long, value_parser = choices::compression(), default_value = "gzip")]
     pub compression: Compression,
+
+    /// The level of that: 0 to 9 for gzip [default: 6], 1 to 19 for zstd [default: 3]
+    #[arg(long, value_name = "LEVEL")]
+    pub compression_level: Option<u32>,
 
     /// Threads that read packages and compress; has no influence on the result
     #[arg(long, value_name = "COUNT")]
@@ -151,12 +158,21 @@ impl BuildObserver for Teller<'_> {
     }
 }
 
-/// What tells this program from one that was compiled from something else: its file, by size and time.
-/// Nothing is kept where that cannot be read.
+/// What tells this program from one that was compiled from something else: its version and commit, or its
+/// content where no commit is known. Nothing is kept where that cannot be read.
 fn maker() -> Option<String> {
-    let file = fs_err::metadata(std::env::current_exe().ok()?).ok()?;
-    let modified = file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some(format!("{} {}", file.len(), modified.as_nanos()))
+    if let Some(commit) = version::COMMIT.strip_prefix("commit ") {
+        return Some(format!("{} {commit}", env!("CARGO_PKG_VERSION")));
+    }
+    let mut program = fs_err::File::open(std::env::current_exe().ok()?).ok()?;
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match program.read(&mut buffer).ok()? {
+            0 => return Some(hasher.finish().to_string()),
+            count => hasher.update(buffer.get(..count)?),
+        }
+    }
 }
 
 pub(super) async fn run(
@@ -165,7 +181,8 @@ pub(super) async fn run(
 ) -> Result<u8, Failure> {
     let started = Instant::now();
     let recipe = recipe(&arguments.recipe, &arguments.set)?;
-    let push = targets(&arguments.push)?;
+    let (push, directories) = targets(&arguments.push)?;
+    let level = choices::level(arguments.compression, arguments.compression_level)?;
     if arguments.attach_sbom {
         attachable(&push)?;
     }
@@ -183,10 +200,12 @@ pub(super) async fn run(
         },
         platforms,
         push,
+        directories: directories.clone(),
         locked: arguments.locked,
         offline: arguments.offline,
         attach_sbom: arguments.attach_sbom,
         compression: arguments.compression,
+        level,
         created: epoch(&context)?,
         threads,
         limits: arguments.limits.limits(&context.work_dir, 1, Some(TIME)),
@@ -207,19 +226,25 @@ pub(super) async fn run(
         write(directory, &built.bills_of_materials())?;
     }
     built.report.cost.set_elapsed(started.elapsed());
-    show(arguments, &built)?;
+    show(arguments, &built, &directories)?;
     Ok(exit_code::DONE)
 }
 
-fn targets(given: &[String]) -> Result<Vec<Reference>, Failure> {
+/// Images' references, and directories.
+fn targets(given: &[String]) -> Result<(Vec<Reference>, Vec<PathBuf>), Failure> {
     if given.is_empty() {
         return Err(Failure::usage("no target is given")
             .hinted("--push REF, such as registry.example/openhands/deps:1.2, or -o oci:DIR:TAG"));
     }
-    given
-        .iter()
-        .map(|text| text.parse().map_err(Failure::from))
-        .collect()
+    let (mut push, mut directories) = (Vec::new(), Vec::new());
+    for text in given {
+        match text.strip_prefix("dir:") {
+            Some("") => return Err(Failure::usage(format!("{text}: expected dir:DIR"))),
+            Some(directory) => directories.push(PathBuf::from(directory)),
+            None => push.push(text.parse()?),
+        }
+    }
+    Ok((push, directories))
 }
 
 /// Refuses targets that hold no documents about images, before anything is built.
@@ -242,7 +267,7 @@ fn write(directory: &Path, documents: &[(Platform, Artifact)]) -> Result<(), Fai
     Ok(())
 }
 
-fn show(arguments: &Arguments, built: &Built) -> Result<(), Failure> {
+fn show(arguments: &Arguments, built: &Built, directories: &[PathBuf]) -> Result<(), Failure> {
     let platforms = built.platforms.iter();
     if arguments.format == Format::Json {
         let platforms_built = platforms.map(|one| PlatformReport {
@@ -260,12 +285,17 @@ fn show(arguments: &Arguments, built: &Built) -> Result<(), Failure> {
     for one in platforms {
         for layer in &one.layers {
             output::note(&format!(
-                "{}  {}: {} entries, {}, {} compressed",
+                "{}  {}: {} entries, {}, {} compressed{}",
                 one.platform,
                 layer.feature,
                 layer.entries,
                 bytes(layer.uncompressed_size),
-                bytes(layer.size)
+                bytes(layer.size),
+                if one.kept.contains(&layer.feature) {
+                    ", unchanged"
+                } else {
+                    ""
+                }
             ));
         }
         let warnings = one.audit.count(Severity::Warning);
@@ -284,6 +314,9 @@ fn show(arguments: &Arguments, built: &Built) -> Result<(), Failure> {
     }
     if let Some(reference) = &built.report.reference {
         output::result(reference)?;
+    }
+    for directory in directories {
+        output::result(&format!("dir:{}", directory.display()))?;
     }
     Ok(())
 }

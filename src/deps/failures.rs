@@ -1,6 +1,7 @@
 //! What goes wrong with recipes, as failures of a command: in words, with what may help.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 
 use crate::failure::Failure;
 use ohoci_config::ConfigError;
@@ -172,6 +173,21 @@ pub(super) fn build(recipe: &Recipe, error: BuildError) -> Failure {
                 None => failure,
             }
         }
+        BuildError::Directory { path, source } => {
+            let failure = Failure::new(
+                format!("cannot write {}", path.display()),
+                source.to_string(),
+            );
+            match source.kind() {
+                ErrorKind::AlreadyExists => failure.hinted("name another, or remove it first"),
+                _ => failure,
+            }
+        }
+        BuildError::Platforms => Failure::new(
+            "cannot write a directory",
+            BuildError::Platforms.to_string(),
+        )
+        .hinted("--platform names one"),
         BuildError::Image(error) => error.into(),
     }
 }

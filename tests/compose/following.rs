@@ -82,7 +82,7 @@ fn directories_go_where_links_of_a_base_on_this_machine_lead() {
     );
     // The same again is the same.
     let digest = bench.pull("out", "1").digest;
-    compose(&bench, "oci:base:1", "files", &[]).exits(0);
+    compose(&bench, "oci:base:1", "files", &["--compression-level", "6"]).exits(0);
     assert_eq!(bench.pull("out", "1").digest, digest);
 }
 
@@ -139,4 +139,35 @@ fn what_would_land_on_another_file_of_the_layer_is_refused() {
         said.contains("/usr/bin/tool") && said.contains("hint: "),
         "{said}"
     );
+}
+
+#[test]
+fn a_level_changes_bytes_and_nothing_else() {
+    let (_registry, bench) = workbench();
+    bench
+        .ohoci
+        .write("work/files/srv/x", "text ".repeat(20_000));
+    let layer = |more: &[&str]| {
+        compose(&bench, "oci:base:1", "files", more).exits(0);
+        let pulled = bench.pull("out", "1");
+        let layers = pulled.manifest["layers"].as_array().unwrap();
+        let size = layers.last().unwrap()["size"].as_u64().unwrap();
+        let ids = pulled.config["rootfs"]["diff_ids"].clone();
+        (size, ids)
+    };
+    let (usual, ids) = layer(&[]);
+    let (large, same) = layer(&["--compression-level", "0"]);
+    assert!(large > usual && ids == same);
+    let zstd = ["--compression", "zstd", "--compression-level"];
+    let (_, same) = layer(&[&zstd[..], &["19"]].concat());
+    assert_eq!(ids, same);
+    for wrong in [
+        &["--compression-level", "10"][..],
+        &[zstd[0], zstd[1], zstd[2], "20"],
+    ] {
+        let said = compose(&bench, "oci:base:1", "files", wrong)
+            .exits(2)
+            .stderr;
+        assert!(said.contains("levels"), "{said}");
+    }
 }

@@ -217,6 +217,131 @@ fn parts_of_a_recipe_are_built_alone() {
     assert!(layers(&["--without", "cor"], 2).contains("core"));
 }
 
+/// A project whose profile `both` has the features `core` and `more`, of which the upper links into the lower.
+fn two_features() -> Project {
+    let project = Project::of(&archive());
+    for (name, requires, package, more) in [
+        ("core", "", "tool", ""),
+        (
+            "more",
+            "\"core\"",
+            "gawk",
+            "[[link]]\nat = \"tools/bin/same\"\nto = \"tools/bin/tool\"\n[[wrapper]]\nname = \"oh-more\"\nfrom = \"../oh-more\"\n",
+        ),
+    ] {
+        project.ohoci.write(
+            format!("work/layers/{name}.toml"),
+            format!(
+                "name = \"{name}\"\nplatforms = [\"linux/amd64\"]\nrequires = [{requires}]\n\
+                 [debian]\nsuite = \"trixie\"\nkeyring = \"key.gpg\"\npackages = [\"{package}\"]\n{more}"
+            ),
+        );
+    }
+    project.ohoci.write(
+        "work/layers/both.toml",
+        "profile = \"both\"\nfeatures = [\"core\", \"more\"]\n",
+    );
+    project
+        .ohoci
+        .write("work/oh-more", "#!/openhands/tools/bin/tool\n");
+    project
+}
+
+#[test]
+fn of_what_has_changed_only_the_features_own_layer_is_made_again() {
+    let project = two_features();
+    let kept_of = |recipe: &str, out: &str| {
+        let push = format!("oci:{out}:1");
+        let (_, said) = project.deps(0, &["build", recipe, "-o", &push]);
+        let lines = said.lines().filter(|line| line.ends_with(", unchanged"));
+        let names = lines.map(|line| line.split_whitespace().nth(1).unwrap().to_owned());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    let kept = |out: &str| kept_of("layers/both.toml", out);
+    assert_eq!(kept("one"), "");
+    assert_eq!(kept("two"), "core: more:");
+    // A wrapper of the upper feature.
+    project
+        .ohoci
+        .write("work/oh-more", "#!/openhands/tools/bin/tool\n# other\n");
+    assert_eq!(kept("three"), "core:");
+    // A package of the lower one: the upper's link still leads somewhere.
+    let newer = archive().package(
+        Deb::new("tool", "1.0-2", "amd64")
+            .field("Depends", "libtool (>= 2:1.5), data | other-data")
+            .file("./usr/bin/tool", b"newer"),
+    );
+    project.publish(&newer);
+    project.deps(0, &["lock", "layers/both.toml", "--update", "tool"]);
+    assert_eq!(kept("four"), "more:");
+    // Words about a feature are not in its layer.
+    let recipe = project.ohoci.work().join("layers/core.toml");
+    let text = fs_err::read_to_string(&recipe).unwrap();
+    let text = text.replace("requires = []", "description = \"other\"\nrequires = []");
+    project.ohoci.write("work/layers/core.toml", text);
+    assert_eq!(kept("five"), "core: more:");
+    // Other recipes with the same feature find its layer.
+    project.deps(0, &["lock", "layers/core.toml"]);
+    assert_eq!(kept_of("layers/core.toml", "six"), "core:");
+    // What is put together of kept layers is what would be made of nothing.
+    project
+        .ohoci
+        .write("work/oh-more", "#!/openhands/tools/bin/tool\n# third\n");
+    assert_eq!(kept("seven"), "core:");
+    let digest = |layout: &str| {
+        let index = json_of(project.ohoci.work().join(layout).join("index.json"));
+        index["manifests"][0]["digest"].clone()
+    };
+    let elsewhere = ["--cache-dir", "empty"];
+    let start = ["build", "layers/both.toml", "-o", "oci:eight:1"];
+    project.deps(0, &[&start[..], &elsewhere].concat());
+    assert_eq!(digest("seven"), digest("eight"));
+}
+
+#[test]
+fn a_link_into_a_lower_layer_is_looked_at_again_when_that_changes() {
+    let project = two_features();
+    project.deps(0, &["build", "layers/both.toml", "-o", "oci:one:1"]);
+    let recipe = project.ohoci.work().join("layers/core.toml");
+    let text = fs_err::read_to_string(&recipe).unwrap();
+    project.ohoci.write(
+        "work/layers/core.toml",
+        text + "drop = [\"usr/bin/tool\"]\n",
+    );
+    let (_, said) = project.deps(1, &["build", "layers/both.toml", "-o", "oci:two:1"]);
+    assert!(said.contains("tools/bin/tool"), "{said}");
+}
+
+#[test]
+fn a_directory_for_mounts_has_what_is_below_the_prefix() {
+    let project = project();
+    let build = |code: i32, to: &str, more: &[&str]| {
+        let start = ["build", "layers/core.toml", "-o", to];
+        project.deps(code, &[&start[..], more].concat())
+    };
+    let (_, said) = build(1, "dir:mount", &[]);
+    assert!(said.contains("--platform"), "{said}");
+    let platform = ["--platform", "linux/amd64"];
+    let (stdout, _) = build(0, "dir:mount", &platform);
+    assert_eq!(stdout, "dir:mount\n");
+    let mount = project.ohoci.work().join("mount");
+    let read = |path: &str| fs_err::read_to_string(mount.join(path)).unwrap();
+    assert_eq!(read("tools/bin/tool"), "1.0-1");
+    assert_eq!(read("tools/bin/same"), "1.0-1");
+    assert!(read("bin/oh-tool").starts_with("#!/openhands/"));
+    // It is made again as a whole.
+    fs_err::write(mount.join("stranger"), "").unwrap();
+    build(0, "dir:mount", &platform);
+    assert!(!mount.join("stranger").exists());
+    // What is somebody else's is left.
+    project.ohoci.write("work/mine/letter", "dear");
+    let (_, said) = build(1, "dir:mine", &platform);
+    assert!(said.contains("something else in it"), "{said}");
+    let names = fs_err::read_dir(project.ohoci.work()).unwrap();
+    let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(!names.any(|name| name.starts_with(".m")));
+}
+
 #[test]
 fn layers_that_nothing_has_changed_of_are_not_made_again() {
     let project = project();

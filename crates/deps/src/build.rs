@@ -2,13 +2,17 @@
 //! pushed.
 
 mod compiled;
+mod directory;
 mod error;
 mod kept;
 
 pub use error::BuildError;
+use kept::Keys;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +23,7 @@ use super::fetch::Fetcher;
 use super::fetching::Missing;
 use super::lock::{Lock, LockedFile};
 use super::locked::{self, NewLock, current_or_new};
-use super::recipe::{Recipe, Selection};
+use super::recipe::{Feature, Recipe, Selection};
 use super::sbom;
 use super::session::Session;
 use ohoci_compose::Event;
@@ -48,6 +52,8 @@ pub struct Build<'a> {
     pub platforms: Vec<Platform>,
     /// Where the image is pushed.
     pub push: Vec<Reference>,
+    /// Directories that get what is below the prefix.
+    pub directories: Vec<PathBuf>,
     /// Fail when the lock is not that of the recipe, rather than make it first.
     pub locked: bool,
     /// Use no network for packages: all of them are in the cache. Makes no lock either.
@@ -56,15 +62,17 @@ pub struct Build<'a> {
     pub attach_sbom: bool,
     /// How layers are compressed.
     pub compression: Compression,
+    /// The level of that; `None` is the default of each.
+    pub level: Option<u32>,
     /// The time that everything in the image has, in seconds since 1970.
     pub created: Option<i64>,
     /// Threads that read packages and compress. They have no influence on the result.
     pub threads: NonZeroUsize,
     /// Of what runs, which is the interpreter that compiles modules.
     pub limits: Limits,
-    /// What tells this program from others, which may make other layers of the same recipe: layers are
-    /// kept in the cache, and count where all that they were made from is the same, this as well. `None`
-    /// keeps none.
+    /// What tells this program from others, which may make other layers of the same recipe: its version and
+    /// commit. Layers are kept in the cache, each feature's by itself, and count where all that they were made
+    /// from is the same, this as well. `None` keeps none.
     pub maker: Option<String>,
 }
 
@@ -113,6 +121,8 @@ pub struct BuiltPlatform {
     pub edits: usize,
     /// The layers, lowest first.
     pub layers: Vec<PackedFeature>,
+    /// The features whose layers were in the cache from an earlier build.
+    pub kept: BTreeSet<String>,
 }
 
 /// A feature's layer.
@@ -152,6 +162,9 @@ pub async fn build(
     if build.attach_sbom {
         build.push.iter().try_for_each(attach::check)?;
     }
+    if !build.directories.is_empty() && build.platforms.len() > 1 {
+        return Err(BuildError::Platforms);
+    }
     let compiling = compiled::platform(&recipe, &build.platforms)?;
     let may_make = !build.locked && !build.offline;
     let tell = |made: &NewLock| observer.locked(made);
@@ -185,6 +198,9 @@ pub async fn build(
         observer,
     };
     let (platforms, layers) = work.platforms(compiling.as_ref()).await?;
+    for directory in &build.directories {
+        tokio::task::block_in_place(|| work.write_directory(&layers, directory))?;
+    }
     let job = job(build, &recipe, layers, session);
     let report = Box::pin(compose(&job, session.resolver, &session.observer)).await?;
     let mut built = Built {
@@ -248,17 +264,17 @@ impl Work<'_> {
         let mut built = Vec::new();
         let mut layers = Vec::new();
         for platform in &self.build.platforms {
-            let key = tokio::task::block_in_place(|| self.key(platform))?;
-            let kept = key.as_ref().and_then(|key| self.kept(platform, key));
+            let keys = tokio::task::block_in_place(|| self.keys(platform))?;
+            let kept = keys.as_ref().and_then(|keys| self.kept(platform, keys));
             let (one, local) = match kept {
                 Some(kept) => kept,
                 None => {
                     if here.is_none() {
                         here = compiling
-                            .map(|platform| self.assembled(platform))
+                            .map(|platform| self.assembled(platform, None))
                             .transpose()?;
                     }
-                    self.made(platform, here.as_ref(), key.as_deref()).await?
+                    self.made(platform, here.as_ref(), keys.as_ref()).await?
                 }
             };
             built.push(one);
@@ -270,22 +286,22 @@ impl Work<'_> {
     /// Whether the layers of all platforms are kept.
     fn is_kept(&self) -> Result<bool, BuildError> {
         for platform in &self.build.platforms {
-            let key = self.key(platform)?;
-            if key.and_then(|key| self.kept(platform, &key)).is_none() {
+            let keys = self.keys(platform)?;
+            if keys.and_then(|keys| self.kept(platform, &keys)).is_none() {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Makes the layers of one platform, and keeps them under `key`.
+    /// Makes the layers of one platform, as far as they are not kept, and keeps them under `keys`.
     async fn made(
         &self,
         platform: &Platform,
         here: Option<&Assembled>,
-        key: Option<&str>,
+        keys: Option<&Keys>,
     ) -> Result<(BuiltPlatform, Vec<LocalLayer>), BuildError> {
-        let mut assembled = self.assembled(platform)?;
+        let mut assembled = self.assembled(platform, keys)?;
         if !assembled.audit.passed() {
             return Err(BuildError::Audit {
                 platform: Box::new(platform.clone()),
@@ -294,20 +310,22 @@ impl Work<'_> {
         }
         let here = here.filter(|_| !compiled::runs_here(platform));
         self.compile(&mut assembled, here).await?;
-        let (one, local, are_kept) =
-            tokio::task::block_in_place(|| self.packed(assembled, key.is_some()))?;
-        if let Some(key) = key.filter(|_| are_kept) {
-            self.keep(key, &one, &local);
+        let (one, local, are_kept) = tokio::task::block_in_place(|| self.packed(assembled, keys))?;
+        if let Some(keys) = keys.filter(|_| are_kept) {
+            self.keep(keys, &one, &local);
         }
         Ok((one, local))
     }
 
-    fn assembled(&self, platform: &Platform) -> Result<Assembled, BuildError> {
+    /// The trees of one platform's layers; those that are kept under `keys` are read back.
+    fn assembled(&self, platform: &Platform, keys: Option<&Keys>) -> Result<Assembled, BuildError> {
         self.step(format!("assembling {platform}"));
         let cached = |file: &LockedFile| self.fetcher.cached(file);
+        let earlier = |feature: &Feature| self.earlier(keys?, feature);
         let (work_dir, threads) = (self.session.work_dir, self.build.threads.get());
+        let (recipe, lock) = (self.recipe, self.lock);
         let assembled = tokio::task::block_in_place(|| {
-            assemble(self.recipe, self.lock, platform, &cached, work_dir, threads)
+            assemble(recipe, lock, platform, &cached, &earlier, work_dir, threads)
         });
         Ok(assembled?)
     }
@@ -316,45 +334,63 @@ impl Work<'_> {
     fn packed(
         &self,
         assembled: Assembled,
-        keep: bool,
+        keys: Option<&Keys>,
     ) -> Result<(BuiltPlatform, Vec<LocalLayer>, bool), BuildError> {
         let platform = assembled.platform;
         self.step(format!("packing {platform}"));
         let options = PackOptions {
             compression: self.build.compression,
+            level: self.build.level,
             mtime: self.build.created.unwrap_or_default(),
             threads: self.build.threads,
             ..PackOptions::default()
         };
         let cache = &self.session.resolver.cache;
-        let mut are_kept = keep;
+        let mut are_kept = keys.is_some();
         let mut edits = 0;
+        let mut kept = BTreeSet::new();
         let mut layers = Vec::new();
         let mut local = Vec::new();
         for layer in assembled.layers {
-            edits += layer.edits.len();
+            edits += layer.edits;
+            let before = keys.filter(|_| layer.is_earlier);
+            let before =
+                before.and_then(|keys| self.packed_before(keys, &layer.feature, &platform));
+            if let Some((feature, layer)) = before {
+                kept.insert(feature.feature.clone());
+                layers.push(feature);
+                local.push(layer);
+                continue;
+            }
             let created_by = format!("ohoci deps build: {}", layer.feature);
             let packed = pack_tree(layer.tree, created_by, &options, self.session.work_dir)
                 .map_err(|error| pack_error(&error))?;
-            are_kept = are_kept && kept::keep_bytes(cache, &packed);
-            layers.push(PackedFeature {
+            let is_kept = keys.is_some() && kept::keep_bytes(cache, &packed);
+            are_kept &= is_kept;
+            let feature = PackedFeature {
                 feature: layer.feature.clone(),
                 digest: packed.descriptor.digest.to_string(),
                 size: packed.descriptor.size,
                 uncompressed_size: packed.uncompressed_size,
                 entries: packed.entries,
-            });
-            local.push(LocalLayer {
+            };
+            let packed = LocalLayer {
                 directories: Vec::new(),
                 platform: Some(platform.clone()),
                 ..LocalLayer::packed(layer.feature, packed)?
-            });
+            };
+            if let Some(keys) = keys.filter(|_| is_kept) {
+                self.keep_feature(keys, &feature, &packed, (&layer.seen, layer.edits));
+            }
+            layers.push(feature);
+            local.push(packed);
         }
         let built = BuiltPlatform {
             platform,
             audit: assembled.audit,
             edits,
             layers,
+            kept,
         };
         Ok((built, local, are_kept))
     }

@@ -32,6 +32,9 @@ pub struct PackageContents {
 }
 
 impl Contents {
+    /// Where the contents of all features are, below the prefix.
+    pub(crate) const DIRECTORY: &str = "share/ohoci";
+
     /// Of a feature, without packages.
     #[must_use]
     pub fn new(feature: &str) -> Self {
@@ -45,7 +48,7 @@ impl Contents {
     /// Where a feature's contents are, below the prefix.
     #[must_use]
     pub fn path(feature: &str) -> String {
-        format!("share/ohoci/{feature}.json")
+        format!("{}/{feature}.json", Self::DIRECTORY)
     }
 
     /// As it stands in the layer.

@@ -11,6 +11,8 @@ use zstd::zstd_safe::CParameter;
 use super::gzip::GzipWriter;
 use ohoci_image::media_type::Compression;
 
+/// gzip's highest.
+const MAX_GZIP_LEVEL: u32 = 9;
 /// gzip's own default.
 const DEFAULT_GZIP_LEVEL: u32 = 6;
 /// zstd's own default.
@@ -91,6 +93,25 @@ impl<W: Write> Compressor<W> {
             Encoder::Zstd(encoder) => encoder.finish(),
         }
     }
+}
+
+/// Refuses a level that a format does not have.
+///
+/// # Errors
+/// When it does not have it.
+pub fn expect_level(compression: Compression, level: u32) -> io::Result<()> {
+    let (name, first, last) = match compression {
+        Compression::None => return Ok(()),
+        Compression::Gzip => ("gzip", 0, MAX_GZIP_LEVEL),
+        Compression::Zstd => ("zstd", 1, MAX_ZSTD_LEVEL.unsigned_abs()),
+    };
+    if (first..=last).contains(&level) {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("{name} has levels {first} to {last}"),
+    ))
 }
 
 fn no_such_level(level: u32) -> io::Error {

@@ -1,8 +1,10 @@
 //! Assembles the layers of one platform.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::earlier::{Earlier, Seen};
 use super::packages::{self, Wanted};
 use super::sources::{add_wrappers, insert, local};
 use super::{AssembleError, elsewhere, python};
@@ -13,8 +15,8 @@ use crate::debian::architecture;
 use crate::debian::deb::Deb;
 use crate::lock::{Lock, LockedFile};
 use crate::place::{Layout, Link, Machine, Placer, Prefix};
-use crate::recipe::{Feature, Recipe, Wrapper};
-use crate::relocate::{Edit, Kept, Origin, Programs, Relocation, relocate};
+use crate::recipe::{Feature, Recipe};
+use crate::relocate::{Origin, Programs, Relocation, relocate};
 use ohoci_image::Platform;
 use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
 
@@ -36,25 +38,45 @@ pub struct AssembledLayer {
     pub feature: String,
     /// The tree, from the image's root; nothing is above the prefix.
     pub tree: Tree,
-    /// The package that each entry is from, from the image's root.
-    pub owners: BTreeMap<LayerPath, String>,
-    /// What was edited in it.
-    pub edits: Vec<Edit>,
-    /// What leads out of the prefix and was left.
-    pub kept: Vec<Kept>,
+    /// How many files were edited in it.
+    pub edits: usize,
+    /// What of other layers it was made from.
+    pub seen: Seen,
+    /// Whether it is the one that was made before.
+    pub is_earlier: bool,
 }
 
 /// A feature's tree before it is relocated, below the prefix.
 struct Placed {
     tree: Tree,
-    owners: BTreeMap<LayerPath, String>,
     contents: Contents,
     /// From directories and archives, which are made to run anywhere.
     others: Vec<Tree>,
+    /// What of the layers below it was asked for.
+    asked: BTreeMap<String, bool>,
+}
+
+enum Part {
+    Earlier(Earlier),
+    Placed(Placed),
+}
+
+/// What all features of a platform are placed with.
+struct Work<'a> {
+    recipe: &'a Recipe,
+    lock: &'a Lock,
+    platform: &'a Platform,
+    machine: Machine,
+    prefix: Prefix,
+    cached: &'a (dyn Fn(&LockedFile) -> Option<PathBuf> + Sync),
+    spool: Spool,
+    spool_dir: &'a Path,
+    threads: usize,
 }
 
 /// Assembles the layers of one platform. `cached` says where a locked file lies; spools are made
-/// in `spool_dir`. Has the same result with any number of threads.
+/// in `spool_dir`. `earlier` gives the layer of a feature that was made before from the same. Has the same
+/// result with any number of threads, and with or without those.
 ///
 /// # Errors
 /// See [`AssembleError`].
@@ -63,12 +85,12 @@ pub fn assemble(
     lock: &Lock,
     platform: &Platform,
     cached: &(dyn Fn(&LockedFile) -> Option<PathBuf> + Sync),
+    earlier: &dyn Fn(&Feature) -> Option<Earlier>,
     spool_dir: &Path,
     threads: usize,
 ) -> Result<Assembled, AssembleError> {
     let unknown = || AssembleError::Platform(platform.to_string());
     let machine = Machine::of(platform).ok_or_else(unknown)?;
-    let architecture = architecture::of_platform(platform).ok_or_else(unknown)?;
     let prefix: Prefix = recipe
         .prefix
         .to_string()
@@ -81,61 +103,18 @@ pub fn assemble(
         what: "cannot make a temporary file".to_owned(),
         source,
     })?;
-
-    let mut placed: Vec<Placed> = Vec::new();
-    for feature in &recipe.features {
-        let name = feature.name.get_ref().to_string();
-        let wanted: Vec<Wanted<'_>> = lock.debian_files(&name, platform).collect();
-        let debs = packages::read(&wanted, architecture, cached, spool_dir, threads)?;
-        let mut others = local(feature, &spool)?;
-        let mut packages = Vec::new();
-        if let Some(table) = &feature.python {
-            let built =
-                python::environment(feature, table, lock, platform, &prefix, cached, &spool)?;
-            packages.extend(built.packages.into_iter().map(|(name, version)| {
-                let package = PackageContents {
-                    version,
-                    ..PackageContents::default()
-                };
-                (format!("python:{name}"), package)
-            }));
-            others.push(built.tree);
-        }
-        let from_elsewhere = elsewhere::trees(feature, lock, platform, cached, &spool)?;
-        others.extend(from_elsewhere.trees);
-        packages.extend(from_elsewhere.packages.into_iter().map(|(name, version)| {
-            let package = PackageContents {
-                version,
-                ..PackageContents::default()
-            };
-            (format!("npm:{name}"), package)
-        }));
-        for link in feature.link.iter().filter(|link| link.replace) {
-            others = without(others, &name, &link.at)?;
-        }
-        let is_there = |path: &LayerPath| {
-            let below = placed.iter().map(|below| &below.tree);
-            let wrapper = |of: &Wrapper| path.to_string() == format!("/bin/{}", of.name);
-            below.chain(&others).any(|tree| tree.get(path).is_some())
-                || recipe
-                    .features
-                    .iter()
-                    .flat_map(|of| &of.wrapper)
-                    .any(wrapper)
-        };
-        let mut this = place(feature, machine, &debs, is_there)?;
-        this.others = others;
-        this.contents.packages.extend(packages);
-        placed.push(this);
-    }
-
-    let programs = Programs::of(placed.iter().map(|placed| &placed.tree));
-    let mut layers = Vec::new();
-    for (feature, placed) in recipe.features.iter().zip(placed) {
-        layers.push(finished(
-            feature, placed, machine, &prefix, &programs, &spool,
-        )?);
-    }
+    let work = Work {
+        recipe,
+        lock,
+        platform,
+        machine,
+        prefix,
+        cached,
+        spool,
+        spool_dir,
+        threads,
+    };
+    let layers = work.layers(earlier)?;
     let looked_at: Vec<Layer<'_>> = layers
         .iter()
         .map(|layer| Layer {
@@ -143,7 +122,10 @@ pub fn assemble(
             tree: &layer.tree,
         })
         .collect();
-    let options = Options { machine, prefix };
+    let options = Options {
+        machine,
+        prefix: work.prefix,
+    };
     let audit = audit(&looked_at, &options).map_err(|source| AssembleError::Io {
         what: "cannot look over the layers".to_owned(),
         source,
@@ -153,6 +135,198 @@ pub fn assemble(
         layers,
         audit,
     })
+}
+
+impl Work<'_> {
+    fn layers(
+        &self,
+        earlier: &dyn Fn(&Feature) -> Option<Earlier>,
+    ) -> Result<Vec<AssembledLayer>, AssembleError> {
+        let mut parts: Vec<Part> = Vec::new();
+        for feature in &self.recipe.features {
+            let seen = |found: &Earlier| found.seen.still(|path| self.is_there(&parts, path));
+            let part = match earlier(feature).filter(seen) {
+                Some(found) => Part::Earlier(found),
+                None => Part::Placed(self.placed(feature, &parts)?),
+            };
+            parts.push(part);
+        }
+        let mut files: Vec<LayerPath> = Vec::new();
+        for part in &parts {
+            match part {
+                Part::Earlier(found) => files.extend(found.files(&self.prefix)),
+                Part::Placed(placed) => {
+                    let entries = placed.others.iter().chain([&placed.tree]);
+                    let entries = entries.flat_map(Tree::iter);
+                    let entries = entries.filter(|(_, entry)| !entry.is_directory());
+                    files.extend(entries.map(|(path, _)| path.clone()));
+                }
+            }
+        }
+        let programs = Programs::among(&files);
+        let mut layers = Vec::new();
+        let mut below: Vec<Part> = Vec::new();
+        for (feature, part) in self.recipe.features.iter().zip(parts) {
+            // Making one anew does not change which programs there are.
+            let part = match part {
+                Part::Earlier(found) if !found.is_current(&programs) => {
+                    Part::Placed(self.placed(feature, &below)?)
+                }
+                part => part,
+            };
+            layers.push(match &part {
+                Part::Placed(placed) => self.finished(feature, placed, &programs)?,
+                Part::Earlier(found) => AssembledLayer {
+                    feature: feature.name.get_ref().to_string(),
+                    tree: found.tree.clone(),
+                    edits: found.edits,
+                    seen: found.seen.clone(),
+                    is_earlier: true,
+                },
+            });
+            below.push(part);
+        }
+        Ok(layers)
+    }
+
+    /// Whether a path below the prefix is in one of the layers below, or a wrapper of any.
+    fn is_there(&self, below: &[Part], path: &LayerPath) -> bool {
+        let mut wrappers = self.recipe.features.iter().flat_map(|of| &of.wrapper);
+        below.iter().any(|part| match part {
+            Part::Earlier(found) => found.has(path, &self.prefix),
+            Part::Placed(placed) => {
+                let mut trees = placed.others.iter().chain([&placed.tree]);
+                trees.any(|tree| tree.get(path).is_some())
+            }
+        }) || wrappers.any(|of| path.to_string() == format!("/bin/{}", of.name))
+    }
+
+    /// A feature's packages and files, below the prefix.
+    fn placed(&self, feature: &Feature, below: &[Part]) -> Result<Placed, AssembleError> {
+        let name = feature.name.get_ref().to_string();
+        let unknown = || AssembleError::Platform(self.platform.to_string());
+        let architecture = architecture::of_platform(self.platform).ok_or_else(unknown)?;
+        let (lock, platform) = (self.lock, self.platform);
+        let wanted: Vec<Wanted<'_>> = lock.debian_files(&name, platform).collect();
+        let debs = packages::read(
+            &wanted,
+            architecture,
+            self.cached,
+            self.spool_dir,
+            self.threads,
+        )?;
+        let mut others = local(feature, &self.spool)?;
+        let mut packages = Vec::new();
+        let known = |kind: &str, (name, version): (String, String)| {
+            let package = PackageContents {
+                version,
+                ..PackageContents::default()
+            };
+            (format!("{kind}:{name}"), package)
+        };
+        if let Some(table) = &feature.python {
+            let built = python::environment(
+                feature,
+                table,
+                lock,
+                platform,
+                &self.prefix,
+                self.cached,
+                &self.spool,
+            )?;
+            packages.extend(built.packages.into_iter().map(|one| known("python", one)));
+            others.push(built.tree);
+        }
+        let from_elsewhere = elsewhere::trees(feature, lock, platform, self.cached, &self.spool)?;
+        others.extend(from_elsewhere.trees);
+        let found = from_elsewhere.packages.into_iter();
+        packages.extend(found.map(|one| known("npm", one)));
+        for link in feature.link.iter().filter(|link| link.replace) {
+            others = without(others, &name, &link.at)?;
+        }
+        let asked = RefCell::new(BTreeMap::new());
+        let is_there = |path: &LayerPath| {
+            let is_there = self.is_there(below, path);
+            let text = String::from_utf8_lossy(path.as_bytes()).into_owned();
+            asked.borrow_mut().insert(text, is_there);
+            is_there || others.iter().any(|tree| tree.get(path).is_some())
+        };
+        let mut placed = place(feature, self.machine, &debs, is_there)?;
+        placed.others = others;
+        placed.contents.packages.extend(packages);
+        placed.asked = asked.into_inner();
+        Ok(placed)
+    }
+
+    /// A feature's tree as it will stand in an image.
+    fn finished(
+        &self,
+        feature: &Feature,
+        placed: &Placed,
+        programs: &Programs,
+    ) -> Result<AssembledLayer, AssembleError> {
+        let prefix = &self.prefix;
+        let programs = programs.unasked();
+        let name = feature.name.get_ref().to_string();
+        let mut keep = |bytes: Vec<u8>| {
+            let size = bytes.len() as u64;
+            self.spool
+                .take(bytes.as_slice(), size)
+                .map_err(std::io::Error::other)
+        };
+        let mut moved = |tree: &Tree, origin| {
+            let relocation = Relocation {
+                machine: self.machine,
+                prefix,
+                programs: &programs,
+                origin,
+            };
+            relocate(tree, &relocation, &mut keep).map_err(|source| AssembleError::Relocate {
+                feature: name.clone(),
+                source: Box::new(source),
+            })
+        };
+        let debian = moved(&placed.tree, Origin::Debian)?;
+        let (mut tree, mut edits) = (debian.tree, debian.edits.len());
+        for other in &placed.others {
+            let other = moved(other, Origin::Other)?;
+            for (path, entry) in &other.tree {
+                if entry.is_directory() && tree.get(path).is_some_and(Entry::is_directory) {
+                    continue;
+                }
+                insert(&name, &mut tree, path.clone(), entry.clone())?;
+            }
+            edits += other.edits.len();
+        }
+        add_wrappers(feature, &mut tree)?;
+        let at = Contents::path(&name);
+        let at = LayerPath::parse(at.as_bytes()).map_err(|source| AssembleError::Path {
+            feature: name.clone(),
+            path: at.clone(),
+            source,
+        })?;
+        let contents = Content::Memory(placed.contents.to_bytes().into());
+        insert(
+            &name,
+            &mut tree,
+            at,
+            Entry::new(Kind::File(contents), 0o644),
+        )?;
+        let fail = |source| AssembleError::Tree {
+            feature: name.clone(),
+            source,
+        };
+        Ok(AssembledLayer {
+            tree: tree.moved_below(prefix.path(), 0).map_err(fail)?,
+            feature: name,
+            edits,
+            seen: Seen {
+                paths: placed.asked.clone(),
+                programs: programs.asked(),
+            },
+            is_earlier: false,
+        })
+    }
 }
 
 /// Trees without the file that a link stands in the place of, which one of them has to have.
@@ -234,11 +408,12 @@ fn place(
         placer.add(&deb.name, &deb.tree).map_err(fail)?;
     }
     let done = placer.finish(elsewhere).map_err(fail)?;
+    let mut owners = done.owners;
     let mut placed = Placed {
         tree: done.tree,
-        owners: done.owners,
         contents: Contents::new(&name),
         others: Vec::new(),
+        asked: BTreeMap::new(),
     };
     for deb in debs {
         for (number, text) in deb.licences.values().enumerate() {
@@ -249,7 +424,7 @@ fn place(
             let at = path(&at)?;
             let entry = Entry::new(Kind::File(Content::Memory(text.clone())), 0o644);
             insert(&name, &mut placed.tree, at.clone(), entry)?;
-            placed.owners.insert(at, deb.name.clone());
+            owners.insert(at, deb.name.clone());
         }
         let package = PackageContents {
             version: deb.version.clone(),
@@ -257,7 +432,7 @@ fn place(
         };
         placed.contents.packages.insert(deb.name.clone(), package);
     }
-    for (path, owner) in &placed.owners {
+    for (path, owner) in &owners {
         if let Some(package) = placed.contents.packages.get_mut(owner) {
             let path = path.to_string();
             let below = path.trim_start_matches('/').to_owned();
@@ -265,77 +440,4 @@ fn place(
         }
     }
     Ok(placed)
-}
-
-/// A feature's tree as it will stand in an image.
-fn finished(
-    feature: &Feature,
-    placed: Placed,
-    machine: Machine,
-    prefix: &Prefix,
-    programs: &Programs,
-    spool: &Spool,
-) -> Result<AssembledLayer, AssembleError> {
-    let name = feature.name.get_ref().to_string();
-    let mut keep = |bytes: Vec<u8>| {
-        let size = bytes.len() as u64;
-        spool
-            .take(bytes.as_slice(), size)
-            .map_err(std::io::Error::other)
-    };
-    let mut moved = |tree: &Tree, origin| {
-        let relocation = Relocation {
-            machine,
-            prefix,
-            programs,
-            origin,
-        };
-        relocate(tree, &relocation, &mut keep).map_err(|source| AssembleError::Relocate {
-            feature: name.clone(),
-            source: Box::new(source),
-        })
-    };
-    let debian = moved(&placed.tree, Origin::Debian)?;
-    let (mut tree, mut edits, mut kept) = (debian.tree, debian.edits, debian.kept);
-    for other in &placed.others {
-        let other = moved(other, Origin::Other)?;
-        for (path, entry) in &other.tree {
-            if entry.is_directory() && tree.get(path).is_some_and(Entry::is_directory) {
-                continue;
-            }
-            insert(&name, &mut tree, path.clone(), entry.clone())?;
-        }
-        edits.extend(other.edits);
-        kept.extend(other.kept);
-    }
-    add_wrappers(feature, &mut tree)?;
-    let at = Contents::path(&name);
-    let at = LayerPath::parse(at.as_bytes()).map_err(|source| AssembleError::Path {
-        feature: name.clone(),
-        path: at.clone(),
-        source,
-    })?;
-    let contents = Content::Memory(placed.contents.to_bytes().into());
-    insert(
-        &name,
-        &mut tree,
-        at,
-        Entry::new(Kind::File(contents), 0o644),
-    )?;
-    let fail = |source| AssembleError::Tree {
-        feature: name.clone(),
-        source,
-    };
-    let owners = placed
-        .owners
-        .into_iter()
-        .filter_map(|(path, owner)| Some((prefix.path().join(&path).ok()?, owner)))
-        .collect();
-    Ok(AssembledLayer {
-        tree: tree.moved_below(prefix.path(), 0).map_err(fail)?,
-        feature: name,
-        owners,
-        edits,
-        kept,
-    })
 }

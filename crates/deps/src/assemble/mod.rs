@@ -3,6 +3,7 @@
 //! Pure but for reading what is cached: nothing is downloaded, nothing is run, nothing is unpacked
 //! onto disk but into an unnamed file.
 
+mod earlier;
 mod elsewhere;
 mod error;
 mod features;
@@ -10,6 +11,7 @@ pub(crate) mod packages;
 mod python;
 mod sources;
 
+pub use earlier::{Earlier, Seen};
 pub use error::AssembleError;
 pub use features::{Assembled, AssembledLayer, assemble};
 pub(crate) use sources::{digest_of, local_inputs};

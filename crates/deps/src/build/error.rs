@@ -1,5 +1,7 @@
 //! Why a recipe does not become an image.
 
+use std::path::PathBuf;
+
 use crate::assemble::AssembleError;
 use crate::audit::Audit;
 use crate::bytecode::BytecodeError;
@@ -54,6 +56,18 @@ pub enum BuildError {
         #[source]
         error: BytecodeError,
     },
+    /// A directory for mounts cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A directory for mounts is of one platform, and several are built.
+    #[error("a directory holds the programs of one platform, and several are built")]
+    Platforms,
     /// A layer cannot be packed, or the image or a document about it not be pushed.
     #[error(transparent)]
     Image(#[from] ohoci_store::Error),

@@ -1,19 +1,31 @@
-//! Layers that were built before: kept in the cache under what they were made from.
+//! Layers that were built before: kept in the cache under what they were made from, all of a platform
+//! together and each feature's by itself.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{BuildError, BuiltPlatform, PackedFeature, Work};
 use crate::archive::Spool;
-use crate::assemble::{AssembleError, local_inputs};
+use crate::archive::tar::read_tar;
+use crate::assemble::{AssembleError, Earlier, Seen, digest_of, local_inputs};
 use crate::audit::Audit;
+use crate::lock::SourceKind;
+use crate::recipe::Feature;
 use ohoci_compose::local::{LayerBytes, LocalLayer};
 use ohoci_image::{Descriptor, Digest, Platform};
 use ohoci_layer::pack::{PackOptions, pack_tree};
 use ohoci_layer::{LayerFile, PackedLayer};
 use ohoci_store::cache::Cache;
 
-/// What the cache calls it; the number changes when what is kept does.
-const FACT: &str = "built-layers-1";
+/// What the cache calls the layers of a platform. The number changes when what is kept does, or when the
+/// same inputs come to other layers.
+const PLATFORM: &str = "built-layers-2";
+/// The same of one feature's layer.
+const FEATURE: &str = "built-layer-1";
+
+/// Most bytes of a layer when decompressed.
+const MAX_LAYER: u64 = 32 << 30;
 
 /// The layers of one platform, as they are kept.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,7 +35,8 @@ struct Kept {
     layers: Vec<KeptLayer>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// A layer's description; its bytes are a blob of the cache.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct KeptLayer {
     feature: PackedFeature,
     media_type: String,
@@ -31,13 +44,65 @@ struct KeptLayer {
     created_by: String,
 }
 
+/// One feature's layer, as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptFeature {
+    layer: KeptLayer,
+    seen: Seen,
+    edits: usize,
+}
+
+/// The keys of a platform's layers.
+#[derive(Debug)]
+pub(super) struct Keys {
+    /// All together: features, the lock, what lies on this machine, and how they are packed.
+    pub(super) platform: String,
+    /// Each feature's own, by its name. Features of compiled modules have none: their layers come from those
+    /// below them.
+    features: BTreeMap<String, String>,
+}
+
+impl KeptLayer {
+    fn of(feature: &PackedFeature, layer: &LocalLayer) -> Self {
+        Self {
+            feature: feature.clone(),
+            media_type: layer.descriptor.media_type.clone(),
+            diff_id: layer.diff_id.to_string(),
+            created_by: layer.created_by.clone(),
+        }
+    }
+
+    fn descriptor(&self) -> Option<Descriptor> {
+        let digest = self.feature.digest.parse().ok()?;
+        Some(Descriptor::new(
+            self.media_type.clone(),
+            digest,
+            self.feature.size,
+        ))
+    }
+
+    /// The layer, where its bytes are in the cache.
+    fn local(&self, platform: &Platform, cache: &Cache) -> Option<LocalLayer> {
+        let descriptor = self.descriptor()?;
+        Some(LocalLayer {
+            from: LayerBytes::File(cache.body(&descriptor)?),
+            descriptor,
+            diff_id: self.diff_id.parse().ok()?,
+            name: self.feature.feature.clone(),
+            created_by: self.created_by.clone(),
+            directories: Vec::new(),
+            platform: Some(platform.clone()),
+            packing: None,
+        })
+    }
+}
+
 impl Work<'_> {
-    /// What decides how the layers of a platform are: this program, the recipe with all that lies on
-    /// this machine of it, the lock, and how it is packed. `None` where nothing is to be kept.
+    /// What decides how the layers of a platform are. `None` where nothing is to be kept.
     ///
     /// # Errors
     /// When something that the recipe names cannot be read.
-    pub(super) fn key(&self, platform: &Platform) -> Result<Option<String>, BuildError> {
+    pub(super) fn keys(&self, platform: &Platform) -> Result<Option<Keys>, BuildError> {
         let cache = &self.session.resolver.cache;
         let Some(maker) = self.build.maker.as_ref().filter(|_| !cache.is_disabled()) else {
             return Ok(None);
@@ -47,78 +112,197 @@ impl Work<'_> {
             what: "cannot make a temporary file".to_owned(),
             source,
         })?;
-        // Maps and lists in it are in the order of the recipe or of their names.
-        let mut text = format!(
-            "{FACT} {maker} {platform} {:?} {:?} {:?} {:?}\n{:?}\n",
-            self.recipe.prefix,
-            self.build.compression,
-            self.build.created,
-            self.recipe.features,
-            self.lock,
+        let head = format!(
+            "{maker} {platform} {:?} {:?} {:?} {:?}\n",
+            self.recipe.prefix, self.build.compression, self.build.level, self.build.created,
         );
+        let mut all = format!("{PLATFORM} {head}");
+        let mut features = BTreeMap::new();
         for feature in &self.recipe.features {
+            let mut text = self.of_feature(feature, platform);
             for tree in local_inputs(feature, &spool)? {
-                let packed = pack_tree(tree, String::new(), &PackOptions::default(), work_dir)
+                let options = PackOptions {
+                    compression: ohoci_image::media_type::Compression::None,
+                    ..PackOptions::default()
+                };
+                let packed = pack_tree(tree, String::new(), &options, work_dir)
                     .map_err(|error| ohoci_compose::local::pack_error(&error))?;
                 text.push_str(&packed.diff_id.to_string());
             }
+            all.push_str(&text);
+            // What compiled modules depend on.
+            all.push_str(&format!("{:?}\n", feature.patch));
+            if feature.bytecode.is_none() {
+                let key = Digest::of(format!("{FEATURE} {head}{text}").as_bytes());
+                features.insert(feature.name.get_ref().to_string(), key.to_string());
+            }
         }
-        Ok(Some(Digest::of(text.as_bytes()).to_string()))
+        Ok(Some(Keys {
+            platform: Digest::of(all.as_bytes()).to_string(),
+            features,
+        }))
+    }
+
+    /// All of a feature, and of what was locked for it, that its layer is made from. Maps and lists in it are in
+    /// the order of the recipe or of their names.
+    fn of_feature(&self, feature: &Feature, platform: &Platform) -> String {
+        let Feature {
+            name,
+            // What it is for, what it may be built for, where its layer stands among others, what an image
+            // with it says, and where all this was read: nothing of that is in the layer.
+            description: _,
+            requires,
+            platforms: _,
+            rootfs: _,
+            patch: _,
+            source: _,
+            debian: _,
+            python,
+            npm,
+            archive,
+            image,
+            directory,
+            bytecode,
+            link,
+            wrapper,
+        } = feature;
+        let name = name.get_ref().to_string();
+        let drop = feature.debian().map(|debian| &debian.drop);
+        let python = python.as_ref().map(|python| {
+            let without: Vec<&String> = python.exclude.keys().map(toml::Spanned::get_ref).collect();
+            let skipped = python.skip_build_script.iter().map(toml::Spanned::get_ref);
+            let skipped: Vec<&String> = skipped.collect();
+            let lists = (&python.requirements, &python.allow_sdist, skipped, without);
+            (&python.version, &python.target, lists)
+        });
+        let npm = npm.as_ref().map(|npm| (&npm.target, &npm.content));
+        let archives = archive.iter().map(|one| (&one.digest, one.strip, &one.to));
+        let archives: Vec<_> = archives.collect();
+        let images = image.iter().map(|one| (&one.path, &one.to));
+        let images: Vec<_> = images.collect();
+        let directories: Vec<&String> = directory.iter().map(|one| &one.to).collect();
+        let wrappers: Vec<&String> = wrapper.iter().map(|one| &one.name).collect();
+        // What compiled modules depend on.
+        let compiled = bytecode.as_ref().map(|table| {
+            let requires = requires.iter().map(|name| name.get_ref().to_string());
+            (table, requires.collect::<Vec<_>>())
+        });
+        let lock = self.lock;
+        let debian: Vec<_> = lock
+            .debian_files(&name, platform)
+            .map(|(package, file)| (&package.name, &package.version, &file.digest))
+            .collect();
+        let interpreters = lock
+            .debian
+            .iter()
+            .filter(|package| python.is_some() && package.file.of(&platform.to_string()).is_some());
+        let interpreters: Vec<_> = interpreters
+            .filter(|package| package.name.ends_with("-minimal"))
+            .map(|package| (&package.name, &package.version))
+            .collect();
+        let wheels: Vec<_> = lock.python_files(&name, platform).collect();
+        let kinds = [SourceKind::Archive, SourceKind::Image, SourceKind::Npm];
+        let sources =
+            kinds.map(|kind| lock.source_files(kind, &name, platform).collect::<Vec<_>>());
+        format!(
+            "{name} {drop:?} {python:?} {npm:?} {archives:?} {images:?} {directories:?} {link:?} \
+             {wrappers:?} {compiled:?} {debian:?} {interpreters:?} {wheels:?} {sources:?}\n",
+        )
     }
 
     /// The layers of a platform, where they are kept.
     pub(super) fn kept(
         &self,
         platform: &Platform,
-        key: &str,
+        keys: &Keys,
     ) -> Option<(BuiltPlatform, Vec<LocalLayer>)> {
         let cache = &self.session.resolver.cache;
-        let kept: Kept = serde_json::from_value(cache.fact(FACT, key)?).ok()?;
-        let mut layers = Vec::new();
-        let mut local = Vec::new();
-        for layer in kept.layers {
-            let digest: Digest = layer.feature.digest.parse().ok()?;
-            let descriptor = Descriptor::new(layer.media_type, digest, layer.feature.size);
-            local.push(LocalLayer {
-                from: LayerBytes::File(cache.body(&descriptor)?),
-                descriptor,
-                diff_id: layer.diff_id.parse().ok()?,
-                name: layer.feature.feature.clone(),
-                created_by: layer.created_by,
-                directories: Vec::new(),
-                platform: Some(platform.clone()),
-                packing: None,
-            });
-            layers.push(layer.feature);
-        }
+        let kept: Kept = serde_json::from_value(cache.fact(PLATFORM, &keys.platform)?).ok()?;
+        let local = kept.layers.iter();
+        let local = local.map(|layer| layer.local(platform, cache));
+        let local = local.collect::<Option<Vec<_>>>()?;
+        let layers: Vec<PackedFeature> = kept.layers.into_iter().map(|one| one.feature).collect();
         let built = BuiltPlatform {
             platform: platform.clone(),
             audit: kept.audit,
             edits: kept.edits,
+            kept: layers.iter().map(|one| one.feature.clone()).collect(),
             layers,
         };
         Some((built, local))
     }
 
     /// Keeps the layers of a platform, whose bytes are in the cache already.
-    pub(super) fn keep(&self, key: &str, built: &BuiltPlatform, local: &[LocalLayer]) {
+    pub(super) fn keep(&self, keys: &Keys, built: &BuiltPlatform, local: &[LocalLayer]) {
         let layers = built.layers.iter().zip(local);
         let kept = Kept {
             audit: built.audit.clone(),
             edits: built.edits,
             layers: layers
-                .map(|(feature, layer)| KeptLayer {
-                    feature: feature.clone(),
-                    media_type: layer.descriptor.media_type.clone(),
-                    diff_id: layer.diff_id.to_string(),
-                    created_by: layer.created_by.clone(),
-                })
+                .map(|(feature, layer)| KeptLayer::of(feature, layer))
                 .collect(),
         };
+        self.remember(PLATFORM, &keys.platform, &kept);
+    }
+
+    /// Keeps one feature's layer, whose bytes are in the cache already.
+    pub(super) fn keep_feature(
+        &self,
+        keys: &Keys,
+        feature: &PackedFeature,
+        layer: &LocalLayer,
+        (seen, edits): (&Seen, usize),
+    ) {
+        if let Some(key) = keys.features.get(&feature.feature) {
+            let kept = KeptFeature {
+                layer: KeptLayer::of(feature, layer),
+                seen: seen.clone(),
+                edits,
+            };
+            self.remember(FEATURE, key, &kept);
+        }
+    }
+
+    fn remember(&self, kind: &str, key: &str, kept: &impl Serialize) {
         // Strings, numbers and lists: nothing that JSON could not hold.
-        let fact = serde_json::to_value(&kept).unwrap_or_default();
-        let cache = &self.session.resolver.cache;
-        cache.remember_fact(FACT, key, &fact);
+        let fact = serde_json::to_value(kept).unwrap_or_default();
+        self.session.resolver.cache.remember_fact(kind, key, &fact);
+    }
+
+    fn kept_feature(&self, keys: &Keys, feature: &str) -> Option<KeptFeature> {
+        let key = keys.features.get(feature)?;
+        let fact = self.session.resolver.cache.fact(FEATURE, key)?;
+        serde_json::from_value(fact).ok()
+    }
+
+    /// The layer of a feature that is kept, as it was packed.
+    pub(super) fn packed_before(
+        &self,
+        keys: &Keys,
+        feature: &str,
+        platform: &Platform,
+    ) -> Option<(PackedFeature, LocalLayer)> {
+        let kept = self.kept_feature(keys, feature)?;
+        let local = kept.layer.local(platform, &self.session.resolver.cache)?;
+        Some((kept.layer.feature, local))
+    }
+
+    /// The layer of a feature that is kept, read back.
+    pub(super) fn earlier(&self, keys: &Keys, feature: &Feature) -> Option<Earlier> {
+        let kept = self.kept_feature(keys, &feature.name.get_ref().to_string())?;
+        let descriptor = kept.layer.descriptor()?;
+        let path = self.session.resolver.cache.path_of(&descriptor.digest)?;
+        let mut file = fs_err::File::open(path).ok()?;
+        if digest_of(&mut file, &descriptor.digest).ok()? != descriptor.digest {
+            return None;
+        }
+        let spool = Spool::create(self.session.work_dir).ok()?;
+        let tree = read_tar(file, MAX_LAYER, &spool).ok()?;
+        Some(Earlier {
+            tree,
+            seen: kept.seen,
+            edits: kept.edits,
+        })
     }
 }
 

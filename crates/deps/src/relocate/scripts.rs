@@ -1,6 +1,9 @@
 //! First lines of scripts: `#!/usr/bin/env node` becomes `#!/openhands/tools/bin/node`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::place::Prefix;
 use ohoci_layer::path::printable;
@@ -13,31 +16,66 @@ const LONGEST_LINE: usize = 256;
 const DIRECTORIES: [&str; 2] = ["tools/bin", "micromamba/bin"];
 
 /// The programs that scripts below the prefix can name, whichever layer they are in.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Programs {
-    paths: BTreeSet<LayerPath>,
+    paths: Arc<BTreeSet<LayerPath>>,
+    asked: Mutex<BTreeMap<String, Option<String>>>,
 }
 
 impl Programs {
     /// The programs in these trees, which are relative to the prefix.
     pub fn of<'a>(trees: impl IntoIterator<Item = &'a Tree>) -> Self {
-        let mut paths = BTreeSet::new();
-        for tree in trees {
-            for directory in DIRECTORIES {
-                let inside = tree.iter().filter(|(path, entry)| {
-                    let name = path.as_bytes().strip_prefix(directory.as_bytes());
-                    !entry.is_directory() && name.is_some_and(|rest| rest.starts_with(b"/"))
-                });
-                paths.extend(inside.map(|(path, _)| path.clone()));
-            }
+        let entries = trees.into_iter().flat_map(Tree::iter);
+        let files = entries.filter(|(_, entry)| !entry.is_directory());
+        Self::among(files.map(|(path, _)| path))
+    }
+
+    /// The programs among these files, whose paths are relative to the prefix.
+    pub fn among<'a>(files: impl IntoIterator<Item = &'a LayerPath>) -> Self {
+        let is_program = |path: &LayerPath| {
+            DIRECTORIES.iter().any(|directory| {
+                let name = path.as_bytes().strip_prefix(directory.as_bytes());
+                name.is_some_and(|rest| rest.starts_with(b"/"))
+            })
+        };
+        let paths = files.into_iter().filter(|path| is_program(path)).cloned();
+        Self {
+            paths: Arc::new(paths.collect()),
+            asked: Mutex::default(),
         }
-        Self { paths }
+    }
+
+    /// The same programs, of which none has been asked for yet.
+    #[must_use]
+    pub fn unasked(&self) -> Self {
+        Self {
+            paths: Arc::clone(&self.paths),
+            asked: Mutex::default(),
+        }
+    }
+
+    /// The names that have been asked for, and where each is, below the prefix.
+    #[must_use]
+    pub fn asked(&self) -> BTreeMap<String, Option<String>> {
+        self.asked.lock().clone()
+    }
+
+    /// Whether these names would be answered like this.
+    #[must_use]
+    pub fn still(&self, asked: &BTreeMap<String, Option<String>>) -> bool {
+        asked.iter().all(|(name, at)| self.look(name) == *at)
+    }
+
+    fn find(&self, name: &str) -> Option<String> {
+        let found = self.look(name);
+        self.asked.lock().insert(name.to_owned(), found.clone());
+        found
     }
 
     /// Where a program that scripts call `name` is, below the prefix.
     ///
     /// `sh` is `dash` if it is there: Debian's maintainer script would have made that link.
-    fn find(&self, name: &str) -> Option<String> {
+    fn look(&self, name: &str) -> Option<String> {
         let names = match name {
             "sh" => vec!["dash", "sh"],
             "python" => vec!["python", "python3"],
