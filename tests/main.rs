@@ -30,6 +30,8 @@ mod doctor;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod first_process;
+#[cfg(test)]
 mod fit;
 #[cfg(test)]
 mod foreign_bytes;

@@ -59,6 +59,11 @@ git_works() {
   cd .. && oh-git clone -q "file://$work/one" two && [ "$(cat two/file)" = text ]
 }
 
+# The image's user has a line in /etc/passwd, which ssh and whoami ask for.
+user_has_a_name() {
+  [ -n "$(/openhands/tools/bin/whoami)" ] && /openhands/tools/bin/ssh -G example >/dev/null
+}
+
 # No network is there, so the helper is to say that nobody answers, and not that it is missing.
 git_has_https() {
   local said
@@ -288,6 +293,8 @@ if [ -x /openhands/bin/oh-agent-server ]; then
   check wheels wheels_load
   check server server_answers
   check terminal terminal_works
+  # Its contract has a user of its own.
+  check user user_has_a_name
 fi
 # It writes to /tmp by that name, and says so with its last words.
 [ -x /openhands/poetry/openhands-ai/bin/python ] && [ -w /tmp ] && check v0 server_of_v0
