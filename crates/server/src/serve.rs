@@ -21,6 +21,11 @@ use super::reloaded::{FileError, Reloaded};
 use super::storage::{IdleLimits, OpenError, Storage};
 use super::tls;
 
+/// How many connections the kernel keeps that are not accepted yet, where `net.core.somaxconn` permits it:
+/// as many as there may be. With the 128 of the standard library, a thousand clients at once wait for
+/// seconds until they try again.
+const QUEUE: i32 = 4096;
+
 /// A registry that listens, but does not answer until [`Server::run_until`].
 #[derive(Debug)]
 pub struct Server {
@@ -126,6 +131,7 @@ impl Server {
         let content = content(&options, &limits)?;
         let bind = || {
             let listener = std::net::TcpListener::bind(options.listen)?;
+            socket2::SockRef::from(&listener).listen(QUEUE)?;
             listener.set_nonblocking(true)?;
             let address = listener.local_addr()?;
             Ok((listener, address))
