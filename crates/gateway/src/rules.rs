@@ -221,9 +221,7 @@ impl Rule {
         {
             return Err(fail(format!("{key:?} has no meaning here")));
         }
-        let mut defaults: ComposeDefaults = Value::Table(table)
-            .try_into()
-            .map_err(|error: toml::de::Error| fail(error.message().to_owned()))?;
+        let mut defaults = composition(table).map_err(fail)?;
         defaults.resolve(directory);
         let all = defaults.platform.is_empty() && defaults.all_platforms.is_none();
         let request = Request {
@@ -319,6 +317,19 @@ impl Rule {
             rule: self,
         })
     }
+}
+
+/// What a rule says of its images. A key that cannot be read is named: what reads it does not say which.
+fn composition(table: Table) -> Result<ComposeDefaults, String> {
+    for (key, value) in &table {
+        let alone = Table::from_iter([(key.clone(), value.clone())]);
+        alone
+            .try_into::<ComposeDefaults>()
+            .map_err(|error| format!("{key:?}: {}", error.message()))?;
+    }
+    table
+        .try_into()
+        .map_err(|error: toml::de::Error| error.message().to_owned())
 }
 
 impl Ready {
@@ -429,7 +440,7 @@ mod tests {
                 "\"push\" has no meaning here",
             ),
             ("usr = \"1\"", "usr"),
-            ("user = 1", "string"),
+            ("user = 1", "\"user\": invalid type"),
             ("fit = \"some\"", "fit"),
             ("fit = \"auto\"", "--fit"),
             ("contract = \"v2\"", "auto, v0 and v1"),
