@@ -15,6 +15,7 @@ use std::time::Instant;
 pub use arguments::{Arguments, CommonArguments, LayerArguments};
 pub use contract::ContractArgument;
 pub(super) use job::{common, created, epoch, job, on_base};
+pub(super) use patch::key_value;
 pub(super) use tagging::{named, naming};
 pub(super) use text::{cost, difference};
 

@@ -13,8 +13,9 @@ use super::output;
 use super::progress::Progress;
 use super::signing::SigningArguments;
 use ohoci_compose::Observer;
-use ohoci_compose::copy::{CopyReport, Job, copy};
+use ohoci_compose::copy::{Job, copy};
 use ohoci_compose::copy_tags::{TagsJob, copy_tags};
+use ohoci_compose::shipment::CopyReport;
 use ohoci_image::{Platform, Reference};
 
 /// Copy an image or index between registries, layouts and archives.
@@ -170,7 +171,7 @@ async fn tags(arguments: &Arguments, registry: &RegistryArguments) -> Result<u8,
 }
 
 /// Says what deserves a second look, and what was made on the way.
-fn tell(report: &CopyReport, format: Format) {
+pub(super) fn tell(report: &CopyReport, format: Format) {
     for warning in &report.warnings {
         output::warning(warning);
     }

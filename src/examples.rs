@@ -70,6 +70,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "ohoci copy --tag 'v1.*' registry.example/app registry.example/mirror/app",
         ],
     ),
+    (
+        "index",
+        &[
+            "ohoci index registry.example/app:amd64 registry.example/app:arm64 --push registry.example/app:1",
+            "ohoci index debian:12 --platform linux/amd64 --platform linux/arm64 --push registry.example/debian:12",
+        ],
+    ),
     ("export", &["ohoci export debian:12 - | tar -t"]),
     (
         "run",

@@ -21,10 +21,6 @@ const COMMANDS: &[(&str, &str)] = &[
         "ohoci compose --base scratch --layer DIR --push REF",
     ),
     ("exec", "ohoci run REF CMD…"),
-    (
-        "index",
-        "ohoci compose --all-platforms, or --platform several times, makes an index",
-    ),
     ("load", "ohoci copy docker-archive:FILE REF"),
     ("manifest", "ohoci inspect --manifest REF"),
     (

@@ -19,6 +19,7 @@ pub mod export;
 pub mod failure;
 mod guess;
 mod habits;
+pub mod index;
 pub mod inspect;
 pub mod k8s;
 pub mod key;
@@ -96,6 +97,7 @@ enum Command {
     Check(check::Arguments),
     Doctor(doctor::Arguments),
     Copy(copy::Arguments),
+    Index(index::Arguments),
     Export(export::Arguments),
     Run(Box<run::Arguments>),
     Reset(reset::Arguments),
@@ -148,6 +150,10 @@ impl Command {
             Self::Copy(arguments) => {
                 let all = std::iter::once(&arguments.from);
                 all.chain(&arguments.to).cloned().collect()
+            }
+            Self::Index(arguments) => {
+                let all = arguments.from.iter();
+                all.chain(&arguments.push).cloned().collect()
             }
             Self::Run(arguments) if arguments.rootfs.is_none() => {
                 let image = arguments.words.first();
@@ -259,6 +265,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Check(arguments) => Box::pin(check::run(&arguments, &registry)).await,
         Command::Doctor(arguments) => Box::pin(doctor::run(&arguments, &registry)).await,
         Command::Copy(arguments) => Box::pin(copy::run(&arguments, &registry)).await,
+        Command::Index(arguments) => Box::pin(index::run(&arguments, &registry)).await,
         Command::Export(arguments) => Box::pin(export::run(&arguments, &registry)).await,
         Command::Run(arguments) => Box::pin(run::run(&arguments, &registry)).await,
         Command::K8s(arguments) => Box::pin(k8s::run(&arguments, &registry)).await,

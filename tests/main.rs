@@ -46,6 +46,8 @@ mod hostile_tars;
 #[cfg(test)]
 mod image_spec;
 #[cfg(test)]
+mod index;
+#[cfg(test)]
 mod inspect;
 #[cfg(test)]
 mod interrupt;

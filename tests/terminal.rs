@@ -126,9 +126,7 @@ impl Session {
     /// typed is no sign of anything. The marks are written so that only their output looks like them.
     #[track_caller]
     fn says(&mut self, command: &str) -> String {
-        self.type_in(&format!(
-            "last=$?; echo be''gins; {command}; echo en''ds\n"
-        ));
+        self.type_in(&format!("last=$?; echo be''gins; {command}; echo en''ds\n"));
         self.wait_for("begins\r\n");
         let said = self.wait_for("ends\r\n");
         self.wait_for("ready> ");

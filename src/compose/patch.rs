@@ -102,7 +102,7 @@ fn check_unbraced(text: &str, name: &str, named: &str) -> Result<(), Failure> {
 }
 
 /// Splits `KEY=VALUE`; the value may be empty and may hold further `=`.
-pub(super) fn key_value(flag: &str, text: &str) -> Result<(String, String), Failure> {
+pub(crate) fn key_value(flag: &str, text: &str) -> Result<(String, String), Failure> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(Failure::usage(format!(

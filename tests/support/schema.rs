@@ -10,11 +10,12 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 /// Commands whose documents have a schema, by the words that come first, and what it is called.
-const COMMANDS: [(&[&str], &str); 14] = [
+const COMMANDS: [(&[&str], &str); 15] = [
     (&["compose"], "compose"),
     (&["rebase"], "compose"),
     (&["batch"], "batch"),
     (&["copy"], "copy"),
+    (&["index"], "copy"),
     (&["inspect"], "inspect"),
     (&["check"], "check"),
     (&["tags"], "tags"),

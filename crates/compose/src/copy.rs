@@ -3,26 +3,20 @@
 //! Documents are copied byte for byte, except that Docker's manifests become OCI manifests in OCI
 //! layouts.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::attach;
-use super::execute::{self, Delivery};
-use super::one_download;
-use super::partly::partly;
-use super::plan::{self, Need};
+use super::plan::Need;
 use super::read;
 use super::referrers;
-use super::report::{Cost, Status};
-use super::resolver::{Destination, Resolver};
-use super::signatures::signing::{self, Documents};
+use super::resolver::Resolver;
+use super::shipment::{self, CopyReport, Shipment, digests};
 use super::watch::{Event, Observer};
-use ohoci_image::convert;
-use ohoci_image::media_type::{self, Family, LayerKind};
+use ohoci_image::media_type::{self, LayerKind};
 use ohoci_image::{Content, Descriptor, Digest, Manifest, Platform, Reference, Role};
-use ohoci_store::{Arrival, Error, ErrorKind, Source};
+use ohoci_store::{Error, ErrorKind, Source};
 
 /// What to copy where.
 #[derive(Clone, Debug)]
@@ -39,49 +33,6 @@ pub struct Job {
     pub referrers: bool,
     /// Where blobs are kept that go to several targets.
     pub work_dir: PathBuf,
-}
-
-/// What a copy came to.
-#[derive(Clone, Debug, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CopyReport {
-    /// Names the copy in the first target, by digest where the target can.
-    pub reference: String,
-    /// Names it in each target.
-    pub references: Vec<String>,
-    /// Digest of what was copied.
-    pub digest: Digest,
-    /// Its media type.
-    pub media_type: String,
-    /// How many manifests it lists, itself included.
-    pub manifests: usize,
-    /// How many manifests about those were copied.
-    pub referrers: usize,
-    /// How the run ended.
-    pub status: Status,
-    /// Every blob, and how it got into the first target.
-    pub blobs: Vec<CopiedBlob>,
-    /// What was made on the way that was not there; for people, and no part of the JSON.
-    #[serde(skip)]
-    pub made: Vec<String>,
-    /// What whoever copies should know.
-    pub warnings: Vec<String>,
-    /// Requests, bytes and time.
-    #[serde(flatten)]
-    pub cost: Cost,
-}
-
-/// A blob's way into the first target.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct CopiedBlob {
-    /// The blob.
-    pub digest: Digest,
-    /// Its size in bytes.
-    pub size: u64,
-    /// What was planned, in words.
-    pub plan: String,
-    /// How it got there.
-    pub arrival: Option<Arrival>,
 }
 
 /// Copies.
@@ -141,83 +92,25 @@ pub async fn copy(
         }
     }
     let with_tags = tagged.iter().map(|(_, manifest)| manifest);
-    let mut needs = needs(&source, manifests.iter().chain(&about).chain(with_tags));
-    one_download::share(&mut needs, destinations.len(), &job.work_dir);
+    let needs = needs(&source, manifests.iter().chain(&about).chain(with_tags));
     observer.event(&Event::Step(format!("copying {}", job.from)));
-    let mut report: Option<CopyReport> = None;
-    let mut pushed: Vec<String> = Vec::new();
-    let originals = manifests;
-    for destination in &destinations {
-        let manifests = for_destination(job, destination, &originals)?;
-        let Some((root, children)) = manifests.split_last() else {
-            continue;
-        };
-        let is_about = !about.is_empty() || !tagged.is_empty();
-        if is_about && digests(&manifests).ne(digests(&originals)) {
-            return Err(no_longer_about(job, destination));
-        }
-        let moves = plan::plan(destination.target.as_ref(), &needs, job.no_upload);
-        let signed = match (&resolver.signing, destination.references.first()) {
-            (Some(signing), Some(place)) => {
-                signing::documents(resolver, place, &root.descriptor(), signing, &[]).await?
-            }
-            _ => Documents::default(),
-        };
-        let (mut about, mut tagged) = (about.clone(), tagged.clone());
-        about.extend(signed.referrers);
-        tagged.extend(signed.tagged);
-        let arrivals = Box::pin(execute::deliver(
-            &Delivery {
-                moves: &moves,
-                documents: &signed.blobs,
-                children,
-                referrers: &about,
-                tagged: &tagged,
-                root,
-            },
-            destination,
-            observer,
-        ))
-        .await
-        .map_err(|error| partly(error, &pushed))?;
-        pushed.extend(destination.references.iter().map(ToString::to_string));
-        let report = report.get_or_insert_with(|| CopyReport {
-            reference: destination.result_reference(root.digest()),
-            references: Vec::new(),
-            digest: root.digest().clone(),
-            media_type: root.media_type().to_owned(),
-            manifests: manifests.len(),
-            referrers: about.len() + tagged.len(),
-            status: Status::Pushed,
-            blobs: moves
-                .iter()
-                .map(|step| CopiedBlob {
-                    digest: step.offer.descriptor.digest.clone(),
-                    size: step.offer.descriptor.size,
-                    plan: step.way.describe(),
-                    arrival: arrivals.get(&step.offer.descriptor.digest).copied(),
-                })
-                .collect(),
-            made: Vec::new(),
-            warnings: Vec::new(),
-            cost: Cost::new(&resolver.client.statistics(), started.elapsed()),
-        });
-        let reference = destination.result_reference(root.digest());
-        report.references.push(reference);
-    }
-    let mut report = report.ok_or_else(|| {
-        Error::new(
-            ErrorKind::Unsupported,
-            format!("cannot copy {}", job.from),
-            "no target was given",
-        )
-    })?;
-    for destination in &destinations {
-        report.warnings.extend(destination.target.replaced());
-        report.made.extend(destination.target.made());
-    }
-    report.cost = Cost::new(&resolver.client.statistics(), started.elapsed());
-    Ok(report)
+    let shipment = Shipment {
+        what: format!("cannot copy {}", job.from),
+        manifests,
+        about,
+        tagged,
+        needs,
+        no_upload: job.no_upload,
+        work_dir: &job.work_dir,
+    };
+    Box::pin(shipment::deliver(
+        shipment,
+        &destinations,
+        resolver,
+        observer,
+        started,
+    ))
+    .await
 }
 
 /// What is copied: what the reference names, or one image of it.
@@ -243,43 +136,8 @@ async fn root(source: &dyn Source, job: &Job, one_image: bool) -> Result<Manifes
     read::chosen(source, &root, &wanted).await
 }
 
-/// Readers of OCI layouts (skopeo and umoci, for two) take OCI manifests only, so Docker's become
-/// that there; everywhere else they stay byte for byte.
-fn for_destination<'a>(
-    job: &Job,
-    destination: &Destination,
-    manifests: &'a [Manifest],
-) -> Result<Cow<'a, [Manifest]>, Error> {
-    if !destination.holds_only_oci() {
-        return Ok(Cow::Borrowed(manifests));
-    }
-    convert::retype_all(manifests, Family::Oci)
-        .map(Cow::Owned)
-        .map_err(|error| {
-            Error::new(
-                ErrorKind::Unsupported,
-                format!("cannot copy {} to {}", job.from, destination.target.place()),
-                error.to_string(),
-            )
-        })
-}
-
-fn digests(manifests: &[Manifest]) -> impl Iterator<Item = &Digest> {
-    manifests.iter().map(Manifest::digest)
-}
-
-fn no_longer_about(job: &Job, destination: &Destination) -> Error {
-    let place = destination.target.place();
-    Error::new(
-        ErrorKind::Unsupported,
-        format!("cannot copy what is about {} to {place}", job.from),
-        "Docker's manifests become OCI's there and get other digests, which nothing is about",
-    )
-    .hinted("copy without --referrers, or to a registry")
-}
-
 /// Reads everything below a manifest; each is listed behind all that it lists.
-async fn collect(
+pub(super) async fn collect(
     source: &dyn Source,
     root: Manifest,
     manifests: &mut Vec<Manifest>,
@@ -355,7 +213,10 @@ fn list_behind_children(
 }
 
 /// Every blob that the manifests list, once. Foreign layers stay where their URLs say they are.
-fn needs<'a>(source: &Arc<dyn Source>, manifests: impl Iterator<Item = &'a Manifest>) -> Vec<Need> {
+pub(super) fn needs<'a>(
+    source: &Arc<dyn Source>,
+    manifests: impl Iterator<Item = &'a Manifest>,
+) -> Vec<Need> {
     let mut seen = HashSet::new();
     manifests
         .flat_map(blobs)
@@ -381,6 +242,8 @@ mod tests {
 
     use super::*;
     use crate::Unwatched;
+    use crate::report::Status;
+    use ohoci_image::media_type::Family;
     use ohoci_registry::{Client, Settings};
     use ohoci_store::cache::Cache;
     use ohoci_store::layout::Layout;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use glob::Pattern;
 
-use super::copy::{self, CopyReport};
+use super::copy;
 use super::names;
 use super::resolver::Resolver;
+use super::shipment::CopyReport;
 use super::watch::Observer;
 use ohoci_image::{Platform, Reference, RegistryReference};
 use ohoci_store::{Error, ErrorKind};
