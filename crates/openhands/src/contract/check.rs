@@ -1,5 +1,7 @@
 //! Whether an image has what OpenHands' launchers take for granted.
 
+mod version_0;
+
 use serde_json::{Map, Value};
 
 use super::Contract;
@@ -9,10 +11,6 @@ use ohoci_compose::files::{Files, Who};
 
 /// Where Python of the agent server is called by launchers.
 const PYTHON: &str = "/agent-server/.venv/bin/python";
-/// Where launchers of V0 call the action execution server.
-const MICROMAMBA: &str = "/openhands/micromamba/bin/micromamba";
-/// Where Python of the action execution server is.
-const PYTHON_0: &str = "/openhands/poetry/openhands-ai/bin/python";
 /// Where the server is called by launchers that know no Python.
 const SERVER: &str = "/usr/local/bin/openhands-agent-server";
 /// As whom launchers start the agent server.
@@ -75,7 +73,7 @@ impl Contract {
 pub fn points_of_composed(looked: &Looked) -> Vec<Point> {
     let image = Image::of(looked);
     let mut points = vec![image.path(), image.environment()];
-    if looked.files.has(MICROMAMBA) {
+    if looked.files.has(version_0::MICROMAMBA) {
         points.extend(image.version_0());
     }
     if looked.files.has("/openhands/bin/oh-agent-server") {
@@ -129,60 +127,6 @@ impl<'a> Image<'a> {
             .flatten()
             .filter_map(Value::as_str)
             .collect()
-    }
-
-    /// What launchers of V0 take for granted: they start the server as root, by its whole command,
-    /// in `/openhands/code`. It adds users and types bash into terminals.
-    fn version_0(&self) -> Vec<Point> {
-        let root = Who::default();
-        let there = |path: &str| match self.program(path, &root) {
-            Ok(chain) => Point::new("server", State::Fine, chain),
-            Err(why) => Point::new("server", State::Wrong, why)
-                .mended("compose --deps with a server of V0, and --contract v0"),
-        };
-        let mut points = vec![there(MICROMAMBA), there(PYTHON_0)];
-        points.push(match self.files.has("/openhands/code") {
-            true => Point::new("code", State::Fine, "/openhands/code"),
-            false => {
-                let what = "no /openhands/code, where launchers start the server";
-                Point::new("code", State::Lacking, what).mended("compose --contract v0")
-            }
-        });
-        points.push(match self.files.has("/workspace") {
-            true => Point::new("workspace", State::Fine, "/workspace"),
-            false => {
-                let what = "no /workspace; the server makes it when it starts";
-                Point::new("workspace", State::Lacking, what).mended("compose --contract v0")
-            }
-        });
-        let user = User::find(self.files, &self.start.user);
-        points.push(match user.who.uid {
-            0 => Point::new("user of the server", State::Fine, "root"),
-            _ => {
-                let what = format!(
-                    "the server starts as {}, and has to be root: it adds the user it works as",
-                    self.start.user
-                );
-                Point::new("user of the server", State::Wrong, what).mended("compose --user 0:0")
-            }
-        });
-        points.push(match self.files.has("/bin/sh") {
-            true => Point::new("commands", State::Fine, "/bin/sh"),
-            false => {
-                let what = "no /bin/sh, by which the server runs commands";
-                Point::new("commands", State::Wrong, what).mended("compose --fit sh")
-            }
-        });
-        points.extend(self.locale());
-        let vscode = "/openhands/.openvscode-server/bin/openvscode-server";
-        let plugins = match self.files.has(vscode) {
-            true => "agent_skills, jupyter, vscode",
-            false => {
-                "agent_skills, jupyter; vscode does not start, because there is no server for it"
-            }
-        };
-        points.push(Point::new("plugins", State::Fine, plugins));
-        points
     }
 
     /// What launchers of V1 take for granted.

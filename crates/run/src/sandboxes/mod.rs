@@ -1,6 +1,7 @@
 //! Sandboxes that another program steers, by lines of JSON: what it can say and is told, and what is
 //! done about it.
 
+mod answer;
 mod capture;
 mod message;
 mod sandbox;

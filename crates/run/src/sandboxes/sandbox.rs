@@ -12,8 +12,9 @@ use ohoci_sandbox::{
 };
 use serde_json::{Map, Value, json};
 
+use super::answer::put_bytes;
 use super::capture::Capture;
-use super::message::{Content, Create, Exec, put_bytes};
+use super::message::{Content, Create, Exec};
 use crate::failure::RunFailure;
 use crate::machine::Machine;
 use crate::prepare::prepare;

@@ -19,7 +19,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinSet, block_in_place, spawn_blocking};
 
-use super::message::{self, Create, LONGEST_LINE, Mistake, Operation, Question};
+use super::answer;
+use super::message::{Create, LONGEST_LINE, Mistake, Operation, Question};
 use super::sandbox::Sandbox;
 use crate::failure::RunFailure;
 use crate::machine::Machine;
@@ -134,13 +135,13 @@ impl Service {
                     Ok(question) => self.take(question, &answers, &mut tasks).await,
                     Err(mistake) => {
                         let Mistake { id, failure } = *mistake;
-                        tell(&answers, message::failed(&id, &failure)).await;
+                        tell(&answers, answer::failed(&id, &failure)).await;
                     }
                 },
                 Ok(Some(Line::TooLong)) => {
                     let why = format!("the line has more than {LONGEST_LINE} bytes");
                     let failure = RunFailure::mistake(why);
-                    tell(&answers, message::failed(&Value::Null, &failure)).await;
+                    tell(&answers, answer::failed(&Value::Null, &failure)).await;
                 }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
@@ -166,17 +167,17 @@ impl Service {
         let (sandbox, order) = match operation {
             Operation::Create(create) => return self.create(id, *create, answers, tasks).await,
             Operation::List => {
-                return tell(answers, message::done(&id, self.shared.list())).await;
+                return tell(answers, answer::done(&id, self.shared.list())).await;
             }
             Operation::Kill { sandbox, signal } => {
                 // At once: what runs would hold it up.
                 let handle = self.shared.handle(&sandbox);
                 let answer = match handle.map(|handle| handle.send(signal)) {
-                    None => message::failed(&id, &none(&sandbox)),
-                    Some(Ok(sent)) => message::done(&id, json!({"sent": sent})),
+                    None => answer::failed(&id, &none(&sandbox)),
+                    Some(Ok(sent)) => answer::done(&id, json!({"sent": sent})),
                     Some(Err(errno)) => {
                         let what = format!("cannot send a signal into {sandbox}");
-                        message::failed(&id, &RunFailure::new(what, errno.to_string()))
+                        answer::failed(&id, &RunFailure::new(what, errno.to_string()))
                     }
                 };
                 return tell(answers, answer).await;
@@ -203,7 +204,7 @@ impl Service {
                 Err(mpsc::error::TrySendError::Closed(())) => none(&sandbox),
             },
         };
-        tell(answers, message::failed(&id, &failure)).await;
+        tell(answers, answer::failed(&id, &failure)).await;
     }
 
     async fn create(
@@ -222,7 +223,7 @@ impl Service {
             image: None,
         };
         if let Err(failure) = self.shared.enter(&name, entry) {
-            return tell(answers, message::failed(&id, &failure)).await;
+            return tell(answers, answer::failed(&id, &failure)).await;
         }
         let life = Life {
             shared: Arc::clone(&self.shared),
@@ -289,23 +290,23 @@ impl Life {
     async fn live(self, id: Value, create: Create, mut orders: mpsc::Receiver<(Value, Order)>) {
         let mut sandbox = match self.create(create).await {
             Ok(sandbox) => {
-                tell(&self.answers, message::done(&id, sandbox.told())).await;
+                tell(&self.answers, answer::done(&id, sandbox.told())).await;
                 sandbox
             }
             Err(failure) => {
                 self.leave(orders).await;
-                return tell(&self.answers, message::failed(&id, &failure)).await;
+                return tell(&self.answers, answer::failed(&id, &failure)).await;
             }
         };
         while let Some((id, order)) = orders.recv().await {
             if let Order::Remove = order {
                 self.leave(orders).await;
                 block_in_place(|| drop(sandbox));
-                return tell(&self.answers, message::done(&id, json!({}))).await;
+                return tell(&self.answers, answer::done(&id, json!({}))).await;
             }
             let answer = match self.obey(&mut sandbox, order).await {
-                Ok(fields) => message::done(&id, fields),
-                Err(failure) => message::failed(&id, &failure),
+                Ok(fields) => answer::done(&id, fields),
+                Err(failure) => answer::failed(&id, &failure),
             };
             tell(&self.answers, answer).await;
         }
@@ -370,7 +371,7 @@ impl Life {
         self.shared.sandboxes.lock().remove(&self.name);
         orders.close();
         while let Some((id, _)) = orders.recv().await {
-            tell(&self.answers, message::failed(&id, &none(&self.name))).await;
+            tell(&self.answers, answer::failed(&id, &none(&self.name))).await;
         }
     }
 }
