@@ -71,7 +71,7 @@ impl LayerStore {
                 pruned.bytes_in_use = pruned.bytes_in_use.saturating_add(kept.bytes);
                 continue;
             };
-            // Somebody may have used it since.
+            // Another process may have used it since.
             if self.last_used(kind, &kept.digest)? > kept.last_used {
                 continue;
             }

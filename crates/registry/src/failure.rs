@@ -200,11 +200,11 @@ fn innermost(error: &(dyn StdError + 'static)) -> String {
 /// Who asked, for the hint of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
-    /// Nobody in particular.
+    /// A client without credentials.
     Nothing,
-    /// Somebody with credentials.
+    /// A client with credentials.
     Credentials,
-    /// Nobody, because credentials that are configured cannot be had; why not.
+    /// A client whose configured credentials cannot be had; why not.
     Unavailable(String),
 }
 

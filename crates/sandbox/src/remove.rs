@@ -58,7 +58,7 @@ impl RemovedDirectory {
                 .prefix(PREFIX)
                 .permissions(PermissionsExt::from_mode(0o700))
                 .tempdir_in(parent)?;
-            // Somebody who cleans up may take it for one that was left, until it is locked.
+            // A process that cleans up may take it for one that was left, until it is locked.
             let Some(lock) = locked(outer.path())? else {
                 continue;
             };

@@ -61,7 +61,7 @@ pub enum RunFolderError {
         /// What would be there.
         path: PathBuf,
     },
-    /// Somebody else works on it.
+    /// Another process works on it.
     #[error("{what} is in use by {by}")]
     Held {
         /// The run, or its shard.

@@ -43,7 +43,7 @@ pub enum Verdict {
     Equal,
     /// It is not.
     Different,
-    /// Nobody can tell: an input is gone.
+    /// It cannot be told: an input is gone.
     Unknown,
 }
 

@@ -77,7 +77,7 @@ fn empty(
         }
         for name in &names {
             match remove_entry(directory, name, top, depth, brought) {
-                // Somebody else was quicker.
+                // Another process was quicker.
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno),
             }
