@@ -91,8 +91,8 @@ fn a_live_row_that_cannot_be_graded_is_told_before_anything_runs() {
     assert!(!scene.has_file("gold", "test_output.txt"));
 }
 
-#[test]
-fn rows_of_swe_bench_pro_are_run_and_read_by_the_scripts_beside_them() {
+/// An instance of SWE-bench Pro, without the scripts that are beside its row.
+fn pro_row() -> Scene {
     let tag = "pallets.greeter-pallets__greeter-c0ffee";
     let scene = Scene::at("app", &[], &format!("jefzda/sweap-images:{tag}"));
     let apply = super::scene::apply_line(TEST_PATCH);
@@ -104,18 +104,35 @@ fn rows_of_swe_bench_pro_are_run_and_read_by_the_scripts_beside_them() {
         "before_repo_set_cmd": format!("git reset --hard {}\ngit clean -fd\n{apply}", scene.base_commit),
         "selected_test_files_to_run": "['tests/test_greet.sh']", "dockerhub_tag": tag,
     })]);
-    let outcome = scene.run("gold", &[]).exits(3);
-    assert!(
-        outcome.stderr.contains("(--scripts-dir DIR)"),
-        "{}",
-        outcome.stderr
-    );
+    scene
+}
+
+/// The same, with its scripts in `run_scripts`.
+pub(super) fn pro_scene() -> Scene {
+    let scene = pro_row();
+    give_scripts(&scene);
+    scene
+}
+
+fn give_scripts(scene: &Scene) {
     let folder = format!("work/run_scripts/{ID}");
     scene.ohoci.write(format!("{folder}/parser.py"), PROGRAM);
     scene.ohoci.write(
         format!("{folder}/run_script.sh"),
         "echo warned >&2\nIFS=,\nbash run_tests.sh $1\n",
     );
+}
+
+#[test]
+fn rows_of_swe_bench_pro_are_run_and_read_by_the_scripts_beside_them() {
+    let scene = pro_row();
+    let outcome = scene.run("gold", &[]).exits(3);
+    assert!(
+        outcome.stderr.contains("(--scripts-dir DIR)"),
+        "{}",
+        outcome.stderr
+    );
+    give_scripts(&scene);
     let scripts = ["--scripts-dir", "run_scripts"];
     assert!(resolves(&scene.run("gold", &scripts).exits(0)));
     scene.ohoci.run(["swebench", "report", "r"]).exits(0);

@@ -41,6 +41,7 @@ fn gold_resolves_and_leaves_upstreams_files() {
 }
 
 mod again;
+mod carried;
 mod datasets;
 mod elsewhere;
 mod traps;
