@@ -19,7 +19,7 @@ use ohoci_config::{
 };
 use ohoci_http::RetryPolicy;
 use ohoci_layer::limits::UnpackLimits;
-use ohoci_node::LayerStore;
+use ohoci_node::{LayerStore, StoreError};
 use ohoci_openhands::contract::Contract;
 use ohoci_registry::credentials::ConfiguredCredentials;
 use ohoci_registry::{
@@ -45,6 +45,24 @@ pub(crate) struct Context {
     pub(crate) work_dir: PathBuf,
     /// Where the cache is; `None` when there is none.
     pub(crate) cache_dir: Option<PathBuf>,
+    _work: RemovedDirectory,
+}
+
+/// An opened context whose client several jobs use.
+#[derive(Debug)]
+pub(crate) struct SharedContext {
+    /// Opens references.
+    pub(crate) resolver: Arc<Resolver>,
+    /// What the configuration files say.
+    pub(crate) config: Config,
+    /// The process's environment.
+    pub(crate) environment: Environment,
+    /// Where files that are made on the way are written.
+    pub(crate) work_dir: PathBuf,
+    /// Where the cache is; `None` when there is none.
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Where the store of unpacked layers is, and how many bytes it may take.
+    pub(crate) store: (PathBuf, Option<u64>),
     _work: RemovedDirectory,
 }
 
@@ -105,6 +123,15 @@ impl Context {
 
     /// Opens the store of unpacked layers; one that lasts as long as this where there is no cache.
     pub(crate) fn layer_store(&self) -> Result<LayerStore, Failure> {
+        let (directory, most_bytes) = self.layer_store_settings();
+        let store = LayerStore::open(&directory).map_err(unusable_store)?;
+        Ok(store
+            .limited_to(most_bytes)
+            .unpacking_within(self.resolver.limits))
+    }
+
+    /// Where the store of unpacked layers is, and how many bytes it may take.
+    pub(crate) fn layer_store_settings(&self) -> (PathBuf, Option<u64>) {
         let settings = self.config.store();
         let own = self.environment.get(OHOCI_STORE_DIR).map(PathBuf::from);
         let cached = || Some(self.cache_dir.as_ref()?.join(STORE));
@@ -112,14 +139,20 @@ impl Context {
             .or_else(|| settings.directory.clone())
             .or_else(cached)
             .unwrap_or_else(|| self.work_dir.join(STORE));
-        let store = LayerStore::open(&directory).map_err(|error| {
-            Failure::new("cannot open the store of unpacked layers", error.to_string()).hinted(
-                format!("{OHOCI_STORE_DIR}, or `directory` in [store] of your ohoci/config.toml, names another directory"),
-            )
-        })?;
-        Ok(store
-            .limited_to(settings.most_bytes)
-            .unpacking_within(self.resolver.limits))
+        (directory, settings.most_bytes)
+    }
+
+    /// The same, for jobs side by side that read and write by one client.
+    pub(crate) fn shared(self) -> SharedContext {
+        SharedContext {
+            store: self.layer_store_settings(),
+            resolver: Arc::new(self.resolver),
+            config: self.config,
+            environment: self.environment,
+            work_dir: self.work_dir,
+            cache_dir: self.cache_dir,
+            _work: self._work,
+        }
     }
 
     /// Shows what the registries said between the lines.
@@ -128,6 +161,14 @@ impl Context {
             output::warning(&warning);
         }
     }
+}
+
+/// The words for a store of unpacked layers that cannot be used.
+#[expect(clippy::needless_pass_by_value, reason = "it is for `map_err`")]
+pub(crate) fn unusable_store(error: StoreError) -> Failure {
+    Failure::new("cannot open the store of unpacked layers", error.to_string()).hinted(format!(
+        "{OHOCI_STORE_DIR}, or `directory` in [store] of your ohoci/config.toml, names another directory"
+    ))
 }
 
 #[derive(Debug)]

@@ -83,7 +83,7 @@ pub(super) fn session<'a>(context: &'a Context, progress: &Arc<Progress>) -> Ses
     clippy::disallowed_methods,
     reason = "whether a signature counts is a question of the time"
 )]
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
     i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
 }

@@ -6,16 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::output;
-use ohoci_sandbox::{Limiter, Limits, defaults};
-
-/// A limit that was asked for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Asked<T> {
-    /// None.
-    Unlimited,
-    /// This.
-    At(T),
-}
+use ohoci_sandbox::{Asked, AskedLimits, Limiter, Limits};
 
 /// What each run may use.
 #[derive(Args, Clone, Debug, Default)]
@@ -57,54 +48,37 @@ pub struct LimitArguments {
 }
 
 impl LimitArguments {
-    /// The limits: those that were asked for, and for the others what keeps this machine usable with
-    /// so many runs side by side that write to the disk of this directory.
+    /// What is asked for.
+    pub(super) fn asked(&self) -> AskedLimits {
+        AskedLimits {
+            memory: self.memory,
+            processes: self.pids_limit,
+            cpus: self.cpus,
+            disk: self.disk,
+            inodes: self.inodes,
+            time: self.timeout,
+        }
+    }
+
+    /// What each of so many runs side by side may use that write to the disk of this directory.
     pub(super) fn limits(
         &self,
         written: &Path,
         side_by_side: usize,
         time: Option<Duration>,
     ) -> Limits {
-        let usual = defaults::limits(written, side_by_side);
-        Limits {
-            memory: or(self.memory, usual.memory),
-            processes: or(self.pids_limit, usual.processes),
-            cpus: or(self.cpus, usual.cpus),
-            disk: or(self.disk, usual.disk),
-            inodes: or(self.inodes, usual.inodes),
-            time: or(self.timeout, time),
-        }
-    }
-
-    /// Only those that were asked for.
-    pub(super) fn asked(&self) -> Limits {
-        Limits {
-            memory: or(self.memory, None),
-            processes: or(self.pids_limit, None),
-            cpus: or(self.cpus, None),
-            disk: or(self.disk, None),
-            inodes: or(self.inodes, None),
-            time: or(self.timeout, None),
-        }
+        self.asked().limits(written, side_by_side, time)
     }
 
     /// Says which of the limits that were asked for do not hold here as they should.
     pub(super) fn tell(&self, limiter: &Limiter) {
-        let shortcomings = limiter.shortcomings(&self.asked());
+        let shortcomings = limiter.shortcomings(&self.asked().only());
         if !shortcomings.is_empty() {
             output::note(&format!(
                 "{}; start ohoci as root or by `systemd-run --user --scope -p Delegate=yes ohoci …` to have control groups",
                 shortcomings.join("; ")
             ));
         }
-    }
-}
-
-fn or<T>(asked: Option<Asked<T>>, usual: Option<T>) -> Option<T> {
-    match asked {
-        None => usual,
-        Some(Asked::Unlimited) => None,
-        Some(Asked::At(limit)) => Some(limit),
     }
 }
 
@@ -221,17 +195,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_goes_before_what_is_usual() {
-        let arguments = LimitArguments {
-            memory: Some(Asked::Unlimited),
-            pids_limit: Some(Asked::At(7)),
-            ..LimitArguments::default()
-        };
-        let limits = arguments.limits(&std::env::temp_dir(), 1, Some(Duration::from_secs(9)));
-        assert_eq!((limits.memory, limits.processes), (None, Some(7)));
-        assert!(limits.disk.is_some() && limits.inodes.is_some());
-        assert_eq!(limits.time, Some(Duration::from_secs(9)));
-        assert_eq!(arguments.asked().disk, None);
+    fn docker_s_words_for_no_limit_are_known() {
         assert_eq!(processes("-1"), Ok(Asked::Unlimited));
+        assert_eq!(processes("7"), Ok(Asked::At(7)));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::Mutex;
 use serde_json::json;
 
@@ -38,19 +38,28 @@ struct Untold {
 impl Progress {
     /// A bar on stderr, or nothing at all when stderr is no terminal.
     pub(crate) fn start() -> Arc<Self> {
-        let bar = if output::is_watched() {
-            let bar = ProgressBar::new(0);
-            dress(&bar, WAITING);
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        } else {
-            ProgressBar::hidden()
-        };
+        let progress = Self::hidden();
+        progress.show();
+        progress
+    }
+
+    /// A bar for work that may come later.
+    pub(crate) fn hidden() -> Arc<Self> {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         let untold = Mutex::new(Untold {
             bytes: 0,
             since: Instant::now(),
         });
         Arc::new(Self { bar, untold })
+    }
+
+    /// Shows the bar on stderr, where that is a terminal.
+    pub(crate) fn show(&self) {
+        if output::is_watched() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            dress(&self.bar, WAITING);
+            self.bar.enable_steady_tick(Duration::from_millis(120));
+        }
     }
 
     /// Takes the bar away while something else is written to stderr.

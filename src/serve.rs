@@ -164,7 +164,7 @@ async fn gateway(file: &Path, context: &Context) -> Result<Gateway, Failure> {
         context.resolver.client.clone(),
         Arc::new(cache),
         created(context)?,
-        epoch(context)?.unwrap_or_default(),
+        epoch(&context.environment)?.unwrap_or_default(),
         context.work_dir.clone(),
     )
     .await

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What handles such trees.
-const REVIEWED: [&str; 12] = [
+const REVIEWED: [&str; 13] = [
     "crates/deps/src/bytecode",
     "crates/deps/src/place",
     "crates/deps/src/rootfs",
@@ -19,6 +19,7 @@ const REVIEWED: [&str; 12] = [
     "crates/sandbox",
     "crates/swebench-evaluation",
     "crates/swebench-images",
+    "crates/swebench-inputs",
     "crates/unpack",
     "src/run",
     "src/swebench",
@@ -116,9 +117,9 @@ const ALLOWED: &[(&str, usize, &str)] = &[
         "a directory for a sandbox's files, and a file of this machine that is named",
     ),
     (
-        "src/swebench/images/build.rs",
+        "crates/swebench-images/src/images.rs",
         ANY,
-        "a directory that the user names",
+        "the cache's folder for pip",
     ),
     (
         "crates/swebench-images/src/push.rs",
@@ -131,16 +132,25 @@ const ALLOWED: &[(&str, usize, &str)] = &[
         "files of runs, none of which is a symlink, and folders that the user names",
     ),
     (
-        "src/swebench/hub.rs",
+        "crates/swebench-inputs/src/hub.rs",
         4,
         "datasets that Hugging Face's tools have downloaded",
     ),
     (
-        "src/swebench/inputs.rs",
-        4,
-        "whether a dataset and an instance's scripts are there",
+        "crates/swebench-inputs/src/dataset.rs",
+        3,
+        "whether a dataset is there, and whether it is a directory",
     ),
-    ("src/swebench/run_evaluation/engine.rs", ANY, "logs"),
+    (
+        "crates/swebench-inputs/src/scripts.rs",
+        1,
+        "whether an instance's scripts are there",
+    ),
+    (
+        "crates/swebench-evaluation/src/hand_over.rs",
+        ANY,
+        "the folder of a run",
+    ),
     (
         "crates/swebench-evaluation/src/engine.rs",
         1,
@@ -154,7 +164,7 @@ const ALLOWED: &[(&str, usize, &str)] = &[
         "files that the user or the cache has, copied to a folder of ohoci's own",
     ),
     (
-        "src/swebench/run_evaluation/assets.rs",
+        "crates/swebench-evaluation/src/fetch_assets.rs",
         1,
         "the cache's folder",
     ),

@@ -16,6 +16,7 @@ use ohoci_compose::job::Job;
 use ohoci_compose::local;
 use ohoci_compose::read::Choice;
 use ohoci_compose::request::{Request, RequestError};
+use ohoci_config::Environment;
 use ohoci_config::environment::SOURCE_DATE_EPOCH;
 use ohoci_image::config_patch::merged;
 use ohoci_image::timestamp::Timestamp;
@@ -101,7 +102,7 @@ fn has_code_tag(arguments: &CommonArguments) -> bool {
 
 /// The date that the config of a result has, where one is asked for.
 pub(crate) fn created(context: &Context) -> Result<Option<String>, Failure> {
-    Ok(epoch(context)?.map(|seconds| Timestamp::from_epoch(seconds).to_string()))
+    Ok(epoch(&context.environment)?.map(|seconds| Timestamp::from_epoch(seconds).to_string()))
 }
 
 /// What the flags ask for, but for base and target.
@@ -140,7 +141,7 @@ async fn packed(
     let options = PackOptions {
         compression: arguments.compression,
         level: choices::level(arguments.compression, arguments.compression_level)?,
-        mtime: epoch(context)?.unwrap_or_default(),
+        mtime: epoch(&context.environment)?.unwrap_or_default(),
         limits: context.resolver.limits,
         ..PackOptions::default()
     };
@@ -216,8 +217,8 @@ fn annotations(arguments: &CommonArguments) -> Result<BTreeMap<String, String>, 
 }
 
 /// The moment that `SOURCE_DATE_EPOCH` asks for, in seconds since 1970.
-pub(crate) fn epoch(context: &Context) -> Result<Option<i64>, Failure> {
-    let Some(text) = context.environment.get(SOURCE_DATE_EPOCH) else {
+pub(crate) fn epoch(environment: &Environment) -> Result<Option<i64>, Failure> {
+    let Some(text) = environment.get(SOURCE_DATE_EPOCH) else {
         return Ok(None);
     };
     let seconds = text.to_str().and_then(|text| text.parse().ok());

@@ -206,7 +206,7 @@ pub(super) async fn run(
         attach_sbom: arguments.attach_sbom,
         compression: arguments.compression,
         level,
-        created: epoch(&context)?,
+        created: epoch(&context.environment)?,
         threads,
         limits: arguments.limits.limits(&context.work_dir, 1, Some(TIME)),
         maker: maker(),

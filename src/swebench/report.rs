@@ -1,22 +1,19 @@
 //! `ohoci swebench report`: grades a finished run anew, from the logs that it left.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::Value;
 
+use super::failures;
 use super::grader::GraderArguments;
-use super::inputs;
-use super::time::timestamp;
+use super::time::now;
 use crate::arguments::Format;
 use crate::failure::Failure;
 use crate::{exit_code, output, printable};
-use ohoci_swebench::row;
-use ohoci_swebench_evaluation::Grader;
-use ohoci_swebench_evaluation::regrade::{ModelReport, State, regrade};
-use ohoci_swebench_evaluation::run_folder::RunFolder;
+use ohoci_config::Environment;
+use ohoci_swebench_evaluation::regrade::{ModelReport, Regrade, State, regrade};
 
 /// Grade a finished run again, from the logs that it left.
 ///
@@ -70,31 +67,6 @@ pub struct Arguments {
     pub(super) grader: GraderArguments,
 }
 
-/// What is graded anew, whichever the command.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Request<'a> {
-    /// The run.
-    pub(super) run_id: &'a str,
-    /// The dataset; by default what the run recorded.
-    pub(super) dataset: Option<&'a Path>,
-    /// Its split; by default what the run recorded.
-    pub(super) split: Option<&'a str>,
-    /// The predictions; by default what the folders of the run's models hold.
-    pub(super) predictions: Option<&'a str>,
-    /// Only these instances.
-    pub(super) instance_ids: &'a [String],
-    /// The folder that holds the folders of runs.
-    pub(super) logs: &'a Path,
-    /// Where summaries are written.
-    pub(super) report_dir: &'a Path,
-    /// Who grades.
-    pub(super) grader: &'a Grader,
-    /// Scripts of SWE-bench Pro; by default where the run had them.
-    pub(super) scripts: Option<&'a Path>,
-    /// How the result is written.
-    pub(super) format: Format,
-}
-
 /// What `--format json` prints.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -105,74 +77,30 @@ struct Report<'a> {
 
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
-    grade(&Request {
+    let regrade = Regrade {
         run_id: &arguments.run_id,
+        logs: &arguments.logs,
         dataset: arguments.dataset_name.as_deref(),
         split: arguments.split.as_deref(),
         predictions: arguments.predictions_path.as_deref(),
         instance_ids: &arguments.instance_ids,
-        logs: &arguments.logs,
         report_dir: &arguments.report_dir,
         grader: &arguments.grader.grader()?,
         scripts: arguments.grader.scripts_dir.as_deref(),
-        format: arguments.format,
-    })
+        environment: &Environment::of_process(),
+        clock: now,
+    };
+    grade(&regrade, arguments.format)
 }
 
 /// Grades a finished run anew, and prints what came of it.
-pub(super) fn grade(request: &Request<'_>) -> Result<u8, Failure> {
-    let folder = RunFolder::open(request.logs, request.run_id)?;
-    let _lock = folder.lock(None, &timestamp())?;
-    let dataset = match request.dataset {
-        Some(dataset) => dataset.to_owned(),
-        None => folder.dataset()?.ok_or_else(|| {
-            Failure::usage(format!("run {} did not record its dataset", request.run_id))
-                .hinted("name the file that holds its rows with --dataset-name")
-        })?,
-    };
-    let record = folder.record()?.unwrap_or_default();
-    let recorded = record.get("split").and_then(Value::as_str);
-    let split = request.split.or(recorded).unwrap_or("test");
-    let mut all = inputs::rows(&dataset, split)?;
-    let recorded = record
-        .get("ohoci")
-        .and_then(|ohoci| ohoci.get("scripts")?.as_str());
-    inputs::take_scripts(&mut all, request.scripts.or(recorded.map(Path::new)))?;
-    let sets = match request.predictions {
-        Some(name) => vec![inputs::predictions(name, &all)?],
-        None => folder.predictions()?,
-    };
-    if sets.is_empty() {
-        return Err(Failure::new(
-            format!("cannot report on run {}", request.run_id),
-            "no model has a folder in it",
-        ));
-    }
-    for predictions in &sets {
-        predictions.check_known(&all).map_err(|error| {
-            Failure::new("cannot use the predictions", error.to_string())
-                .hinted("name the dataset of the run with --dataset-name")
-        })?;
-    }
-    let rows = row::select(all, request.instance_ids)
-        .map_err(|error| Failure::usage(error.to_string()))?;
-    inputs::check_graded(&rows)?;
-    let mut models = Vec::new();
-    for predictions in &sets {
-        let run = (request.run_id, &folder);
-        models.push(regrade(
-            run,
-            &rows,
-            predictions,
-            request.grader,
-            request.report_dir,
-        )?);
-    }
+pub(super) fn grade(run: &Regrade<'_>, format: Format) -> Result<u8, Failure> {
+    let models = regrade(run, &output::warning);
     let report = Report {
-        run_id: request.run_id,
-        models,
+        run_id: run.run_id,
+        models: models.map_err(|error| failures::regrade(run.run_id, error))?,
     };
-    match request.format {
+    match format {
         Format::Json => output::json(&report)?,
         Format::Text => output::result(text(&report).trim_end())?,
     }

@@ -2,14 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use ohoci_image::timestamp::Timestamp;
-
-/// The time, as RFC 3339 writes it.
-pub(super) fn timestamp() -> String {
-    let seconds = i64::try_from(now().as_secs()).unwrap_or(i64::MAX);
-    Timestamp::from_epoch(seconds).to_string()
-}
-
 /// The time since 1970.
 #[expect(
     clippy::disallowed_methods,

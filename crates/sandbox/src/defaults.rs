@@ -21,7 +21,7 @@ const MOST_INODES: u64 = 1_000_000;
 /// The limits of each of so many runs side by side, which write to the file system that a directory
 /// is on: memory, processes, disk and files. Processors and time are not limited.
 #[must_use]
-pub fn limits(written: &Path, side_by_side: usize) -> Limits {
+pub(crate) fn limits(written: &Path, side_by_side: usize) -> Limits {
     let runs = u64::try_from(side_by_side).unwrap_or(u64::MAX).max(1);
     let free = statvfs(written).ok();
     let disk = free

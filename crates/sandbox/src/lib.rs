@@ -2,12 +2,13 @@
 //! inside, the arguments of bubblewrap that it comes to, and a runner.
 
 pub mod abstract_sockets;
+mod asked;
 pub mod bubblewrap;
 pub mod cgroup;
 mod clean_path;
 mod control_group;
 pub mod covers;
-pub mod defaults;
+mod defaults;
 pub mod denial;
 pub mod description;
 mod handle;
@@ -47,6 +48,7 @@ pub mod user;
 mod words;
 mod workspace;
 
+pub use asked::{Asked, AskedLimits};
 pub use description::{Bind, BindError, HOST_NAME, Network, Sandbox};
 pub use handle::ProgramHandle;
 pub use hosts::local_hosts;

@@ -10,7 +10,7 @@ use ohoci_swebench::way::Asset;
 
 /// Where such files are looked for.
 #[derive(Clone, Debug, Default)]
-pub struct Assets {
+pub(crate) struct Assets {
     /// A folder of the user's: an instance's files at `tasks/INSTANCE/test_assets/PATH`, as
     /// upstream's repositories of tasks have them, or at `INSTANCE/PATH`.
     pub given: Option<PathBuf>,
@@ -21,7 +21,7 @@ pub struct Assets {
 impl Assets {
     /// A file of an instance, if it is there.
     #[must_use]
-    pub fn find(&self, instance_id: &str, asset: &Asset) -> Option<PathBuf> {
+    pub(crate) fn find(&self, instance_id: &str, asset: &Asset) -> Option<PathBuf> {
         self.given_file(instance_id, asset)
             .or_else(|| self.of_url(asset).filter(|path| path.is_file()))
     }
@@ -40,7 +40,7 @@ impl Assets {
 
     /// Where a file is kept that was fetched.
     #[must_use]
-    pub fn of_url(&self, asset: &Asset) -> Option<PathBuf> {
+    pub(crate) fn of_url(&self, asset: &Asset) -> Option<PathBuf> {
         let url = asset.url.as_deref()?;
         Some(
             self.fetched

@@ -38,15 +38,15 @@ pub struct Inputs {
 
 /// Carries parts of one run.
 #[derive(Debug)]
-pub struct Carrier<'a> {
+pub(crate) struct Carrier<'a> {
     /// Where to.
-    pub depot: Depot,
+    pub(crate) depot: Depot,
     /// The run.
-    pub run_id: &'a str,
+    pub(crate) run_id: &'a str,
     /// What images are read and pushed with.
-    pub resolver: &'a Resolver,
+    pub(crate) resolver: &'a Resolver,
     /// Where files are kept as long as the run lasts.
-    pub work_dir: &'a Path,
+    pub(crate) work_dir: &'a Path,
 }
 
 /// Why something cannot be carried.
@@ -69,7 +69,7 @@ impl Carrier<'_> {
     ///
     /// # Errors
     /// When a file cannot be read, or the registry does not take it.
-    pub async fn push_inputs(
+    pub(crate) async fn push_inputs(
         &self,
         inputs: &Inputs,
         dataset: &[PathBuf],
@@ -108,7 +108,7 @@ impl Carrier<'_> {
     ///
     /// # Errors
     /// When the registry has it and it cannot be read or written.
-    pub async fn fetch_inputs(&self, inputs: Inputs) -> Result<Inputs, CarryError> {
+    pub(crate) async fn fetch_inputs(&self, inputs: Inputs) -> Result<Inputs, CarryError> {
         if inputs.dataset.exists() {
             return Ok(inputs);
         }
@@ -139,7 +139,7 @@ impl Carrier<'_> {
     ///
     /// # Errors
     /// When a file cannot be read, or the registry does not take it.
-    pub async fn push_results(
+    pub(crate) async fn push_results(
         &self,
         run: &Path,
         shard: Shard,
@@ -161,7 +161,7 @@ impl Carrier<'_> {
     ///
     /// # Errors
     /// When what was pushed cannot be read, or files cannot be written.
-    pub async fn fetch_results(
+    pub(crate) async fn fetch_results(
         &self,
         run: &Path,
         shards: usize,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio::sync::watch;
 
 use ohoci_swebench_images::BuildError;
-use ohoci_swebench_images::images::Observer;
+use ohoci_swebench_images::observer::Observer;
 use ohoci_swebench_images::report::ImageOutcome;
 
 /// `None` until it is known.
@@ -13,13 +13,13 @@ type State = Option<Result<(), BuildError>>;
 
 /// The images that are to come, by instance. Whoever builds them tells it as an [`Observer`].
 #[derive(Debug, Default)]
-pub struct Coming {
+pub(crate) struct Coming {
     images: HashMap<String, watch::Sender<State>>,
 }
 
 impl Coming {
     /// None of these is there yet.
-    pub fn new<'a>(instance_ids: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn new<'a>(instance_ids: impl IntoIterator<Item = &'a str>) -> Self {
         let images = instance_ids.into_iter();
         Self {
             images: images

@@ -5,44 +5,53 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::assets::Assets;
+use super::evaluate_error::EvaluateError;
 use super::grader::Grader;
 use super::image::ImageNames;
 use super::instance_log::Clock;
+use super::observer::{Note, Observer};
 use super::output::Follow;
+use super::request::{Means, Runs};
 use super::roots::{ImageRoot, Roots};
-use ohoci_sandbox::{Bubblewrap, CopyOnWrite, Limiter, Limits, Network};
+use super::workers::{Machine, default_workers};
+use ohoci_config::environment::PATH;
+use ohoci_node::LayerStore;
+use ohoci_sandbox::{Bubblewrap, CopyOnWrite, Limiter, Limits, Network, abstract_sockets};
+
+/// How long the tests of an instance may take by default, upstream's value.
+const TESTS_TIME: Duration = Duration::from_secs(1800);
 
 /// What is needed to evaluate, whichever the instance.
 #[derive(Clone)]
-pub struct Evaluator {
+pub(super) struct Evaluator {
     /// Runs sandboxes.
-    pub bubblewrap: Bubblewrap,
+    pub(super) bubblewrap: Bubblewrap,
     /// How a root file system is made that can be written.
-    pub way: CopyOnWrite,
+    pub(super) way: CopyOnWrite,
     /// What a run may use.
-    pub limiter: Arc<Limiter>,
+    pub(super) limiter: Arc<Limiter>,
     /// The images.
-    pub roots: Arc<Roots>,
+    pub(super) roots: Arc<Roots>,
     /// How they are called.
-    pub names: ImageNames,
+    pub(super) names: ImageNames,
     /// Where runs keep what they write, as long as they last.
-    pub scratch: PathBuf,
+    pub(super) scratch: PathBuf,
     /// Which of the limits were asked for; the others follow from the machine, and change no verdict.
-    pub asked_limits: Limits,
+    pub(super) asked_limits: Limits,
     /// How long the tests may take, if that is limited.
-    pub timeout: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
     /// What they can reach.
-    pub network: Network,
+    pub(super) network: Network,
     /// Variables of their environment, over the image's.
-    pub environment: Vec<(String, String)>,
+    pub(super) environment: Vec<(String, String)>,
     /// Files that patches cannot bring.
-    pub assets: Assets,
+    pub(super) assets: Assets,
     /// Who grades.
-    pub grader: Grader,
+    pub(super) grader: Grader,
     /// Tells the time for logs.
-    pub clock: Clock,
+    pub(super) clock: Clock,
     /// Who watches.
-    pub follow: Option<Follow>,
+    pub(super) follow: Option<Follow>,
 }
 
 impl std::fmt::Debug for Evaluator {
@@ -55,6 +64,65 @@ impl std::fmt::Debug for Evaluator {
 }
 
 impl Evaluator {
+    /// What evaluates as is asked for and as this machine can, and how many at once.
+    ///
+    /// # Errors
+    /// When nothing can be run here, or the store of layers cannot be opened.
+    pub(super) fn find(
+        runs: &Runs,
+        (grader, assets): (Grader, Assets),
+        means: &Means<'_>,
+        observer: &dyn Observer,
+    ) -> Result<(Self, usize), EvaluateError> {
+        let resolver = Arc::clone(&means.images.resolver);
+        let scratch = &means.images.work_dir;
+        let store = LayerStore::open(&means.store_dir)?
+            .limited_to(means.store_limit)
+            .unpacking_within(resolver.limits);
+        let path = means.images.environment.get(PATH);
+        let path = path.as_deref();
+        let bubblewrap = Bubblewrap::find(path).map_err(EvaluateError::Bubblewrap)?;
+        let (way, trouble) = CopyOnWrite::find(path, scratch).map_err(EvaluateError::Sandboxes)?;
+        if let Some(why) = &trouble {
+            let way = way.name();
+            observer.noted(&Note::NoOverlay { why, way });
+        }
+        if runs.network == Network::Host && !abstract_sockets::can_be_kept_away() {
+            observer.warned(abstract_sockets::UNPROTECTED);
+        }
+        let asked = runs.limits.only();
+        let workers = runs.workers.unwrap_or_else(|| {
+            let (count, by) = default_workers(&Machine::here(scratch), asked.memory);
+            observer.noted(&Note::Workers { count, by });
+            count
+        });
+        let limits = runs.limits.limits(scratch, workers, Some(TESTS_TIME));
+        let limiter = Limiter::find(limits);
+        observer.limited(&limiter);
+        let evaluator = Self {
+            bubblewrap,
+            way,
+            limiter: Arc::new(limiter),
+            roots: Arc::new(Roots::new(
+                resolver,
+                store,
+                scratch.clone(),
+                runs.afterwards,
+            )),
+            names: runs.names.clone(),
+            scratch: scratch.clone(),
+            asked_limits: asked,
+            timeout: limits.time,
+            environment: runs.environment.clone(),
+            network: runs.network,
+            assets,
+            grader,
+            clock: means.clock,
+            follow: runs.follow.clone(),
+        };
+        Ok((evaluator, workers))
+    }
+
     /// What is set over an image's environment.
     pub(super) fn variables(&self, root: &ImageRoot) -> Vec<(String, String)> {
         let mut variables = Vec::new();

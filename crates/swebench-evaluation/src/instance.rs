@@ -41,7 +41,7 @@ const END_OF_LOG: u64 = 64 << 10;
 
 /// What is to be evaluated.
 #[derive(Clone, Copy, Debug)]
-pub struct Job<'a> {
+pub(crate) struct Job<'a> {
     /// The instance.
     pub row: &'a Row,
     /// What a model says of it.
@@ -56,7 +56,7 @@ pub struct Job<'a> {
 
 impl Evaluator {
     /// Evaluates a prediction. Whatever goes wrong is part of the outcome.
-    pub async fn evaluate(&self, job: Job<'_>) -> Outcome {
+    pub(crate) async fn evaluate(&self, job: Job<'_>) -> Outcome {
         let row = job.row;
         let new = |status| Outcome::new(&row.instance_id, &job.prediction.model, status);
         let Some(patch) = job
@@ -411,7 +411,7 @@ impl Evaluator {
 
 /// What an evaluation of this patch left in an instance's folder, whichever machine it ran on.
 #[must_use]
-pub fn recorded(folder: &Path, patch: &str) -> Option<Outcome> {
+pub(crate) fn recorded(folder: &Path, patch: &str) -> Option<Outcome> {
     let outcome = Folder::new(folder.to_owned()).record()?;
     let is_same = |key: &Key| key.patch == hash(patch);
     outcome.key.as_ref().is_none_or(is_same).then_some(outcome)
@@ -421,7 +421,7 @@ pub fn recorded(folder: &Path, patch: &str) -> Option<Outcome> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn record(folder: &Path, outcome: &Outcome) -> io::Result<()> {
+pub(crate) fn record(folder: &Path, outcome: &Outcome) -> io::Result<()> {
     Folder::new(folder.to_owned()).write_record(outcome)
 }
 

@@ -1,35 +1,45 @@
 //! Runs predictions of SWE-bench in sandboxes, grades what their tests write, and tells of it in
-//! upstream's files and in its own. [`run::evaluate`] runs and grades, [`finished::Finished`] writes what
-//! came of it, and [`regrade::regrade`] grades once more what a run left.
+//! upstream's files and in its own. [`evaluate`] does what a [`Request`](request::Request) asks for, and
+//! [`regrade()`](regrade::regrade) grades once more what a run left.
 
 mod advice;
-pub mod assets;
+mod assets;
+mod building;
 pub mod carried;
 pub mod carrier;
-pub mod coming;
+mod coming;
 pub mod diagnosis;
 pub mod engine;
+mod evaluate;
+mod evaluate_error;
 mod evaluator;
+mod fetch_assets;
 pub mod finished;
 mod folder;
 pub mod grader;
+mod hand_over;
 pub mod image;
-pub mod instance;
+mod instance;
 mod instance_log;
+pub mod observer;
 pub mod outcome;
 mod output;
 mod patching;
 mod python;
+mod read;
 mod reader;
+mod record;
 pub mod regrade;
+pub mod request;
 pub mod results;
 pub mod roots;
-pub mod run;
+mod run;
 pub mod run_folder;
 mod sandboxed;
-pub mod workers;
+mod workers;
 
-pub use evaluator::Evaluator;
+pub use evaluate::{End, evaluate};
+pub use evaluate_error::EvaluateError;
 pub use grader::{Grader, Who};
 pub use image::{ImageNames, Images};
 pub use instance_log::Clock;

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::finished::write_summary;
 use super::grader::{Grader, NoGrade, Verdict};
+use super::instance_log::Clock;
 use super::outcome::Count;
+use super::request::{SPLIT, timestamp};
 use super::run_folder::{RunFolder, RunFolderError};
-use ohoci_swebench::predictions::Predictions;
-use ohoci_swebench::row::Row;
+use ohoci_config::Environment;
+use ohoci_swebench::predictions::{PredictionError, Predictions};
+use ohoci_swebench::row::{self, Row, RowError};
 use ohoci_swebench::summary::Summary;
+use ohoci_swebench_inputs::{InputError, check_graded, predictions, repairs, rows, take_scripts};
 
 /// What became of one model's part of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -77,11 +82,115 @@ pub struct InstanceReport {
 /// What grading one log gave.
 type Graded = Result<Verdict, String>;
 
-/// Grades all logs of one model, and writes `report.json` beside each and the summary.
+/// What is graded anew.
+#[derive(Clone, Copy, Debug)]
+pub struct Regrade<'a> {
+    /// The run.
+    pub run_id: &'a str,
+    /// The folder that holds the folders of runs.
+    pub logs: &'a Path,
+    /// The dataset; by default what the run recorded.
+    pub dataset: Option<&'a Path>,
+    /// Its split; by default what the run recorded.
+    pub split: Option<&'a str>,
+    /// The predictions; by default what the folders of the run's models hold.
+    pub predictions: Option<&'a str>,
+    /// Only these instances.
+    pub instance_ids: &'a [String],
+    /// Where summaries are written.
+    pub report_dir: &'a Path,
+    /// Who grades.
+    pub grader: &'a Grader,
+    /// Scripts of SWE-bench Pro; by default where the run had them.
+    pub scripts: Option<&'a Path>,
+    /// The variables by which datasets are found that are named.
+    pub environment: &'a Environment,
+    /// Tells the time for who waits for the run.
+    pub clock: Clock,
+}
+
+/// Why a run cannot be graded anew.
+#[derive(Debug, thiserror::Error)]
+pub enum RegradeError {
+    /// The run did not record its dataset, and none is named.
+    #[error("run {0} did not record its dataset")]
+    NoDataset(String),
+    /// No model has left anything.
+    #[error("no model has a folder in it")]
+    NoModel,
+    /// The dataset or the predictions.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The dataset does not have the instances that are asked for.
+    #[error(transparent)]
+    Instances(#[from] RowError),
+    /// The predictions are for another dataset.
+    #[error("cannot use the predictions: {0}")]
+    Predictions(#[source] PredictionError),
+    /// The run's folder.
+    #[error(transparent)]
+    Folder(#[from] RunFolderError),
+}
+
+/// Grades all logs of a run, model by model. `warn` is told what stops nothing.
 ///
 /// # Errors
 /// When something cannot be read or written.
 pub fn regrade(
+    regrade: &Regrade<'_>,
+    warn: &dyn Fn(&str),
+) -> Result<Vec<ModelReport>, RegradeError> {
+    let run_id = regrade.run_id;
+    let folder = RunFolder::open(regrade.logs, run_id)?;
+    let _lock = folder.lock(None, &timestamp(regrade.clock))?;
+    let dataset = match regrade.dataset {
+        Some(dataset) => dataset.to_owned(),
+        None => folder
+            .dataset()?
+            .ok_or_else(|| RegradeError::NoDataset(run_id.to_owned()))?,
+    };
+    let record = folder.record()?.unwrap_or_default();
+    let recorded = record.get("split").and_then(Value::as_str);
+    let split = regrade.split.or(recorded).unwrap_or(SPLIT);
+    let mut all = rows(&dataset, split, regrade.environment)?;
+    let ohoci = record.get("ohoci");
+    let recorded = ohoci.and_then(|ohoci| ohoci.get("scripts")?.as_str());
+    take_scripts(&mut all, regrade.scripts.or(recorded.map(Path::new)))?;
+    let sets = match regrade.predictions {
+        Some(name) => {
+            let named = predictions(name, &all)?;
+            repairs(&named).iter().for_each(|warning| warn(warning));
+            vec![named]
+        }
+        None => folder.predictions()?,
+    };
+    if sets.is_empty() {
+        return Err(RegradeError::NoModel);
+    }
+    for predictions in &sets {
+        predictions
+            .check_known(&all)
+            .map_err(RegradeError::Predictions)?;
+    }
+    let rows = row::select(all, regrade.instance_ids)?;
+    for warning in check_graded(&rows)? {
+        warn(&warning);
+    }
+    let models = sets.iter().map(|predictions| {
+        let run = (run_id, &folder);
+        Ok(model(
+            run,
+            &rows,
+            predictions,
+            regrade.grader,
+            regrade.report_dir,
+        )?)
+    });
+    models.collect()
+}
+
+/// Grades all logs of one model, and writes `report.json` beside each and the summary.
+fn model(
     (run_id, folder): (&str, &RunFolder),
     rows: &[Row],
     predictions: &Predictions,

@@ -44,7 +44,7 @@ pub enum Afterwards {
 /// Unpacked images.
 #[derive(Debug)]
 pub struct Roots {
-    resolver: Resolver,
+    resolver: Arc<Resolver>,
     store: LayerStore,
     scratch: PathBuf,
     afterwards: Afterwards,
@@ -137,7 +137,7 @@ impl Roots {
     /// None is unpacked yet. Layers are in `store`, and what is made on the way goes into `scratch`.
     #[must_use]
     pub fn new(
-        resolver: Resolver,
+        resolver: Arc<Resolver>,
         store: LayerStore,
         scratch: PathBuf,
         afterwards: Afterwards,

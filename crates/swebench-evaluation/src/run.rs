@@ -12,6 +12,7 @@ use super::engine::Shard;
 use super::evaluator::Evaluator;
 use super::grader::Grader;
 use super::instance::{Job, record, recorded};
+use super::observer::Observer;
 use super::outcome::{Outcome, Status};
 use super::run_folder::RunFolderError;
 use ohoci_swebench::eval_script;
@@ -22,49 +23,39 @@ use ohoci_swebench::specs::Catalogue;
 
 /// One instance to be evaluated.
 #[derive(Clone, Debug)]
-pub struct Task<'a> {
+pub(super) struct Task<'a> {
     /// The instance.
-    pub row: &'a Row,
+    pub(super) row: &'a Row,
     /// What a model says of it.
-    pub prediction: &'a Prediction,
+    pub(super) prediction: &'a Prediction,
     /// The script that runs its tests, or why there is none.
-    pub script: Result<String, String>,
+    pub(super) script: Result<String, String>,
     /// The folder for its files.
-    pub folder: PathBuf,
+    pub(super) folder: PathBuf,
 }
 
 /// How tasks are evaluated.
 #[derive(Debug)]
-pub struct Run<'a> {
+pub(super) struct Run<'a> {
     /// What there is to do, in the dataset's order.
-    pub tasks: &'a [Task<'a>],
+    pub(super) tasks: &'a [Task<'a>],
     /// What does it.
-    pub evaluator: &'a Evaluator,
+    pub(super) evaluator: &'a Evaluator,
     /// How many at once.
-    pub workers: usize,
+    pub(super) workers: usize,
     /// How often each.
-    pub repeat: usize,
+    pub(super) repeat: usize,
     /// How often once more when something failed for which the patch cannot be blamed.
-    pub retry_infra: usize,
+    pub(super) retry_infra: usize,
     /// Whether outcomes of earlier runs count that depend on the same.
-    pub reuse: bool,
-}
-
-/// Hears how a run goes.
-pub trait Observer: Sync {
-    /// The `number`th of `count` instances has ended.
-    fn ended(&self, number: usize, count: usize, outcome: &Outcome);
-    /// An instance is run once more, and why.
-    fn again(&self, instance_id: &str, why: &str);
-    /// Something went wrong that changes no outcome.
-    fn warned(&self, warning: &str);
+    pub(super) reuse: bool,
 }
 
 /// The predictions for these rows, in the rows' order. What cannot be graded is known before it runs.
 ///
 /// # Errors
 /// When a model's name cannot name a folder.
-pub fn tasks<'a>(
+pub(super) fn tasks<'a>(
     run: &Path,
     rows: &'a [Row],
     predictions: &'a Predictions,
@@ -90,7 +81,7 @@ pub fn tasks<'a>(
 }
 
 /// Those of a shard.
-pub fn keep_shard(tasks: &mut Vec<Task<'_>>, shard: Shard) {
+pub(super) fn keep_shard(tasks: &mut Vec<Task<'_>>, shard: Shard) {
     let mut place = 0..;
     tasks.retain(|_| place.next().is_some_and(|place| shard.has(place)));
 }
@@ -121,15 +112,13 @@ fn script(row: &Row, catalogue: &Catalogue) -> Result<String, String> {
 }
 
 /// What was left of every task, by whoever evaluated it.
-#[must_use]
-pub fn gather(tasks: &[Task<'_>]) -> Vec<Outcome> {
+pub(super) fn gather(tasks: &[Task<'_>]) -> Vec<Outcome> {
     tasks.iter().map(gathered).collect()
 }
 
 /// The outcomes of all tasks, of which only some were evaluated now: what was left of the others is
 /// gathered.
-#[must_use]
-pub fn complete(tasks: &[Task<'_>], outcomes: Vec<Outcome>) -> Vec<Outcome> {
+pub(super) fn complete(tasks: &[Task<'_>], outcomes: Vec<Outcome>) -> Vec<Outcome> {
     let mut new: HashMap<String, Outcome> = outcomes
         .into_iter()
         .map(|outcome| (outcome.instance_id.clone(), outcome))
@@ -160,7 +149,7 @@ fn gathered(task: &Task<'_>) -> Outcome {
 }
 
 /// The rows of tasks for whose image there is nothing under any of its names.
-pub async fn without_image(run: &Run<'_>) -> Vec<Row> {
+pub(super) async fn without_image(run: &Run<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
     for task in run.tasks.iter().filter(|task| !task.prediction.is_empty()) {
         let found = run
@@ -178,18 +167,11 @@ pub async fn without_image(run: &Run<'_>) -> Vec<Row> {
 
 /// Evaluates all tasks; outcomes are in their order. Instances whose images are still being built
 /// come last, each as soon as its image is there.
-///
-/// ```no_run
-/// # use ohoci_swebench_evaluation::{Outcome, Status};
-/// # use ohoci_swebench_evaluation::coming::Coming;
-/// # use ohoci_swebench_evaluation::run::{Observer, Run, evaluate};
-/// # async fn example(run: Run<'_>, observer: &dyn Observer) {
-/// let outcomes = evaluate(&run, &Coming::default(), observer).await;
-/// let resolved = outcomes.iter().filter(|outcome| outcome.status == Status::Resolved);
-/// # let _ = resolved.count();
-/// # }
-/// ```
-pub async fn evaluate(run: &Run<'_>, coming: &Coming, observer: &dyn Observer) -> Vec<Outcome> {
+pub(super) async fn evaluate(
+    run: &Run<'_>,
+    coming: &Coming,
+    observer: &dyn Observer,
+) -> Vec<Outcome> {
     let roots = &run.evaluator.roots;
     for task in run.tasks {
         roots.expect(&task.row.instance_id);

@@ -9,7 +9,7 @@ const DISK_OF_ONE: u64 = 4 << 30;
 
 /// What a machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// Processors.
     pub cores: usize,
     /// Bytes of memory that are free; `None` where that is not known.
@@ -20,7 +20,10 @@ pub struct Machine {
 
 /// The number of workers, and what it is limited by.
 #[must_use]
-pub fn default_workers(machine: &Machine, memory_of_one: Option<u64>) -> (usize, &'static str) {
+pub(crate) fn default_workers(
+    machine: &Machine,
+    memory_of_one: Option<u64>,
+) -> (usize, &'static str) {
     let whole = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let mut limits = vec![
         (machine.cores * 3 / 4, "processors"),
@@ -42,7 +45,7 @@ pub fn default_workers(machine: &Machine, memory_of_one: Option<u64>) -> (usize,
 impl Machine {
     /// What this machine has, and the file system that `scratch` is on.
     #[must_use]
-    pub fn here(scratch: &std::path::Path) -> Self {
+    pub(crate) fn here(scratch: &std::path::Path) -> Self {
         let meminfo = fs_err::read_to_string("/proc/meminfo").unwrap_or_default();
         let available = meminfo
             .lines()

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::assembled::{AssembledBase, Workshop};
 use super::base::Base;
 use super::error::{BuildError, Level, at};
+use super::observer::Observer;
 use super::planned::architecture;
 use super::stage::Tools;
 use ohoci_compose::read::this_machine;
@@ -85,14 +86,6 @@ pub struct BaseMeans<'a> {
     pub tag: &'a str,
 }
 
-/// Is told what becomes of a base.
-pub trait BaseObserver: Sync {
-    /// The recipe had no lock that was its own, and this one was made.
-    fn locked(&self, made: &NewLock);
-    /// It is being assembled of so many packages.
-    fn assembling(&self, packages: usize);
-}
-
 /// Where assembled bases are kept.
 #[must_use]
 pub fn bases(cache_dir: Option<&Path>, work_dir: &Path) -> PathBuf {
@@ -149,7 +142,7 @@ impl BaseSource {
         &self,
         means: &BaseMeans<'_>,
         tools: &Tools,
-        observer: &dyn BaseObserver,
+        observer: &dyn Observer,
     ) -> Result<Base, BaseError> {
         let recipe = match self {
             Self::Image(reference) => return means.open(reference).await.map(|base| *base),

@@ -1,4 +1,4 @@
-//! Images of many instances, side by side: built, and pushed under every name.
+//! Images of many instances, planned or built side by side, and pushed under every name.
 
 use std::sync::Arc;
 
@@ -6,45 +6,27 @@ use futures_util::StreamExt as _;
 use tokio::sync::Mutex;
 
 use super::base::Base;
-use super::destination::Destination;
-use super::planned::PlannedImage;
+use super::base_source::{BaseError, BaseMeans, PlannedBase, bases};
+use super::conda_channels as channels;
+use super::git::Git;
+use super::images_error::ImagesError;
+use super::observer::Observer;
+use super::pip::PipSettings;
+use super::plan::{Known, Plan};
+use super::planned::{self, PlannedImage, Wanted, architecture};
 use super::push::Pusher;
 use super::report::{ImageOutcome, Report};
+use super::request::{Instances, Means, PROGRAM_TIME, Request};
+use super::stage::Tools;
 use crate::{BuildError, Builder, Level, Settings};
-use ohoci_compose::resolver::Resolver;
-use ohoci_image::Reference;
+use ohoci_config::environment::PATH;
+use ohoci_deps::Session;
+use ohoci_deps::conda::source::CondaSource;
+use ohoci_image::timestamp::Timestamp;
+use ohoci_sandbox::{Limiter, Network, abstract_sockets, private_in};
 
 /// The share of processors that upstream recommends, and its cap.
 const WORKERS: (usize, usize, usize) = (3, 4, 24);
-
-/// Images to be built on one base.
-#[derive(Debug)]
-pub struct Job {
-    /// What is built, as [`super::planned::plan`] has it.
-    pub images: Vec<PlannedImage>,
-    /// The base.
-    pub base: Base,
-    /// What all builds have in common.
-    pub settings: Settings,
-    /// What images are read and pushed with.
-    pub resolver: Arc<Resolver>,
-    /// Where images go.
-    pub destinations: Vec<Destination>,
-    /// Images whose layers are added to each.
-    pub deps: Vec<Reference>,
-    /// Whether the images of base and environments are pushed, too.
-    pub all_levels: bool,
-    /// The time that images say they were made, as RFC 3339 writes it.
-    pub created: Option<String>,
-    /// How many are built side by side.
-    pub workers: usize,
-}
-
-/// Hears of images as they come.
-pub trait Observer: Sync {
-    /// One is there, or cannot be.
-    fn ended(&self, outcome: &ImageOutcome);
-}
 
 /// How many images are built side by side by default.
 #[must_use]
@@ -54,52 +36,267 @@ pub fn default_workers() -> usize {
     (processors * share / of).clamp(1, cap)
 }
 
+/// Tells what [`build`] would do. Nothing is built.
+///
+/// # Errors
+/// See [`ImagesError`].
+pub async fn plan(
+    request: &Request,
+    instances: Instances<'_>,
+    means: &Means<'_>,
+    observer: &dyn Observer,
+) -> Result<Plan, ImagesError> {
+    let work = Work { request, means };
+    let git = work.git()?;
+    let mut images = work.planned(instances, &git);
+    let session = means.session();
+    let conda = work.ask_channels(&mut images, &session, observer).await?;
+    let base = match &request.base {
+        Some(base) => Some(base.plan(&work.base_means(&session)).await?),
+        None => None,
+    };
+    let mut base_packages = None;
+    if let Some(PlannedBase::There(base)) = &base
+        && planned::needs_system_packages(&images)
+    {
+        let packages = base.packages(&means.resolver).await;
+        base_packages = Some(packages.map_err(ImagesError::Store)?);
+    }
+    let (builder, base_recipe) = match (base, work.tools()) {
+        (Some(PlannedBase::There(base)), Ok(tools)) => {
+            let settings = work.settings(git.clone(), tools, conda)?;
+            let builder = Builder::new(settings, *base, Arc::clone(&means.resolver));
+            (Some(builder), None)
+        }
+        (Some(PlannedBase::Recipe { plan, packages }), _) => {
+            base_packages = packages;
+            (None, Some(plan))
+        }
+        _ => (None, None),
+    };
+    Ok(Plan::of(Known {
+        images: &images,
+        builder: builder.as_ref(),
+        base_recipe,
+        base_packages,
+        cache: Arc::clone(&means.resolver.cache),
+        git: &git,
+        sources: &request.sources,
+        clones: &means.clones(),
+        left_out: &request.leave_out,
+        python_dir: request.python_dir.as_deref(),
+    }))
+}
+
 /// Builds and pushes images; what cannot be built is part of the report.
 ///
 /// # Errors
-/// When archives cannot be written once all is built.
+/// See [`ImagesError`].
 ///
 /// ```no_run
-/// # use ohoci_swebench_images::images::{Job, Observer, build};
+/// # use ohoci_swebench_images::ImagesError;
+/// # use ohoci_swebench_images::images::build;
+/// # use ohoci_swebench_images::observer::Observer;
 /// # use ohoci_swebench_images::report::ImageOutcome;
+/// # use ohoci_swebench_images::request::{Instances, Means, Request};
 /// struct Quiet;
 ///
 /// impl Observer for Quiet {
 ///     fn ended(&self, _: &ImageOutcome) {}
 /// }
 ///
-/// # async fn example(job: Job) -> Result<(), ohoci_store::Error> {
-/// let report = build(job, &Quiet).await?;
+/// # async fn example(
+/// #     request: &Request,
+/// #     instances: Instances<'_>,
+/// #     means: &Means<'_>,
+/// # ) -> Result<(), ImagesError> {
+/// let report = build(request, instances, means, &Quiet).await?;
 /// assert_eq!(report.failed(), 0);
 /// # Ok(())
 /// # }
 /// ```
-pub async fn build(job: Job, observer: &dyn Observer) -> Result<Report, ohoci_store::Error> {
-    let pusher = Pusher {
-        destinations: job.destinations,
-        deps: job.deps,
-        work_dir: job.settings.work_dir.clone(),
-        created: job.created,
-        all_levels: job.all_levels,
-        collected: Mutex::default(),
+pub async fn build(
+    request: &Request,
+    instances: Instances<'_>,
+    means: &Means<'_>,
+    observer: &dyn Observer,
+) -> Result<Report, ImagesError> {
+    let work = Work { request, means };
+    let git = work.git()?;
+    let mut images = work.planned(instances, &git);
+    let session = means.session();
+    let conda = work.ask_channels(&mut images, &session, observer).await?;
+    let tools = work.tools().map_err(ImagesError::NoProgram)?;
+    observer.limited(tools.limiter());
+    let source = request.base.as_ref().ok_or(ImagesError::NoBase)?;
+    let base_means = work.base_means(&session);
+    let base = match Box::pin(source.build(&base_means, &tools, observer)).await {
+        Ok(base) => base,
+        Err(BaseError::Build(error)) => {
+            observer.without_base(&error);
+            let report = Report::without_base(&images, &error);
+            let outcomes = report.outcomes.iter();
+            outcomes.for_each(|outcome| observer.ended(outcome));
+            return Ok(report);
+        }
+        Err(error) => return Err(error.into()),
     };
-    // Threads that build may outlast what waits for them.
-    let builder = Builder::new(job.settings, job.base, Arc::clone(&job.resolver));
-    let builder = Arc::new(builder);
-    let one = async |planned: PlannedImage| {
-        let outcome = build_one(&builder, &pusher, &planned).await;
-        observer.ended(&outcome);
-        outcome
-    };
-    let outcomes: Vec<ImageOutcome> = futures_util::stream::iter(job.images)
-        .map(one)
-        .buffered(job.workers.max(1))
-        .collect()
-        .await;
-    let finished = pusher.finish(job.resolver.limits).await;
-    job.resolver.close().await;
-    finished?;
-    Ok(Report::of(Some(builder.base()), outcomes))
+    let settings = work.settings(git, tools, conda)?;
+    if settings.network == Network::Host && !abstract_sockets::can_be_kept_away() {
+        observer.warned(abstract_sockets::UNPROTECTED);
+    }
+    if let Some(directory) = &settings.cache_dir {
+        fs_err::create_dir_all(directory.join("pip")).map_err(ImagesError::Cache)?;
+    }
+    observer.prepared();
+    let report = Box::pin(work.build(images, base, settings, observer)).await;
+    for warning in means.resolver.client.warnings() {
+        observer.warned(&warning);
+    }
+    report.map_err(ImagesError::Store)
+}
+
+/// What is asked for, and what there is for it.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    request: &'a Request,
+    means: &'a Means<'a>,
+}
+
+impl<'a> Work<'a> {
+    fn git(self) -> Result<Git, ImagesError> {
+        let path = self.means.environment.get(PATH);
+        Git::find(path.as_deref()).ok_or(ImagesError::NoGit)
+    }
+
+    fn planned(self, instances: Instances<'_>, git: &Git) -> Vec<PlannedImage> {
+        let wanted = Wanted {
+            namespace: self.request.namespace.as_deref(),
+            tag: &self.request.tag,
+            catalogue: instances.catalogue,
+            patches: instances.patches,
+            git,
+            sources: &self.request.sources,
+            clones: &self.means.clones(),
+        };
+        planned::plan(instances.rows, &wanted)
+    }
+
+    /// Asks channels of conda for environments' packages, where there are channels.
+    async fn ask_channels(
+        self,
+        images: &mut [PlannedImage],
+        session: &Session<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Option<CondaSource>, ImagesError> {
+        let asking = channels::ask(
+            images,
+            session,
+            &self.request.channels,
+            self.request.offline,
+        );
+        let asked = Box::pin(asking).await?;
+        for note in &asked.notes {
+            observer.warned(note);
+        }
+        Ok(asked.source)
+    }
+
+    fn base_means(self, session: &'a Session<'a>) -> BaseMeans<'a> {
+        BaseMeans {
+            session,
+            offline: self.request.offline,
+            packing: self.request.packing,
+            bases: bases(self.means.cache_dir.as_deref(), &self.means.work_dir),
+            logs: &self.request.logs,
+            tag: &self.request.tag,
+        }
+    }
+
+    /// The programs that a build needs, or the name of one that is not there.
+    fn tools(self) -> Result<Tools, &'static str> {
+        let (work_dir, workers) = (&self.means.work_dir, self.request.workers);
+        let limits = self.request.limits;
+        let limits = limits.limits(work_dir, workers, Some(PROGRAM_TIME));
+        let path = self.means.environment.get(PATH);
+        Tools::find(path.as_deref(), Arc::new(Limiter::find(limits)))
+    }
+
+    fn settings(
+        self,
+        git: Git,
+        tools: Tools,
+        conda: Option<CondaSource>,
+    ) -> Result<Settings, ImagesError> {
+        let Self { request, means } = self;
+        let environment = means.environment;
+        let cache_dir = &means.cache_dir;
+        let pip_cache = cache_dir.as_ref().map(|directory| directory.join("pip"));
+        let files = PipSettings::files(environment.home(), environment.config_home().as_deref());
+        let variables = means.variables.iter().cloned();
+        Ok(Settings {
+            cache: Arc::clone(&means.resolver.cache),
+            cache_dir: cache_dir.clone(),
+            work_dir: means.work_dir.clone(),
+            logs: request.logs.clone(),
+            tools,
+            git,
+            path: environment.get(PATH),
+            pip: PipSettings::of_machine(variables, &files, pip_cache.as_deref()),
+            network: match request.offline {
+                true => Network::None,
+                false => Network::Host,
+            },
+            packing: request.packing,
+            sources: request.sources.clone(),
+            python_dir: request.python_dir.clone(),
+            unpacked: cache_dir
+                .as_ref()
+                .filter(|_| request.keep_unpacked)
+                .map(|directory| private_in(&directory.join("swebench/levels")))
+                .transpose()
+                .map_err(ImagesError::Unpacked)?,
+            left_out: request.leave_out.clone(),
+            conda,
+            architecture: architecture(),
+            tag: request.tag.clone(),
+        })
+    }
+
+    async fn build(
+        self,
+        images: Vec<PlannedImage>,
+        base: Base,
+        settings: Settings,
+        observer: &dyn Observer,
+    ) -> Result<Report, ohoci_store::Error> {
+        let Self { request, means } = self;
+        let created = means.created.map(Timestamp::from_epoch);
+        let pusher = Pusher {
+            destinations: request.destinations.clone(),
+            deps: request.deps.clone(),
+            work_dir: means.work_dir.clone(),
+            created: created.map(|time| time.to_string()),
+            all_levels: request.all_levels,
+            collected: Mutex::default(),
+        };
+        // Threads that build may outlast what waits for them.
+        let builder = Arc::new(Builder::new(settings, base, Arc::clone(&means.resolver)));
+        let one = async |planned: PlannedImage| {
+            let outcome = build_one(&builder, &pusher, &planned).await;
+            observer.ended(&outcome);
+            outcome
+        };
+        let outcomes: Vec<ImageOutcome> = futures_util::stream::iter(images)
+            .map(one)
+            .buffered(request.workers.max(1))
+            .collect()
+            .await;
+        let finished = pusher.finish(means.resolver.limits).await;
+        means.resolver.close().await;
+        finished?;
+        Ok(Report::of(Some(builder.base()), outcomes))
+    }
 }
 
 async fn build_one(

@@ -1,6 +1,6 @@
 //! Images of SWE-bench's instances: what `swebench` plans, made of layers. What has to run code runs
-//! in a sandbox over the level below, and what it changed becomes a layer. [`planned::plan`] decides
-//! what is built, [`plan::Plan`] tells of it, and [`images::build`] does it.
+//! in a sandbox over the level below, and what it changed becomes a layer. [`images::build`] does what a
+//! [`Request`](request::Request) asks for, and [`images::plan`] tells what that would be.
 
 pub mod assembled;
 pub mod audit;
@@ -23,9 +23,11 @@ pub mod estimate;
 pub mod forecast;
 pub mod git;
 pub mod images;
+mod images_error;
 pub mod instance;
 pub mod interpreter;
 pub mod kept;
+pub mod observer;
 pub mod pip;
 pub mod plan;
 pub mod planned;
@@ -33,9 +35,11 @@ pub mod push;
 pub mod python;
 pub mod report;
 pub mod repository;
+pub mod request;
 pub mod shim;
 pub mod sizes;
 pub mod stage;
 
 pub use builder::{Builder, BuiltInstance, Settings};
 pub use error::{BuildError, Level};
+pub use images_error::ImagesError;

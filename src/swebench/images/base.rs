@@ -1,20 +1,18 @@
 //! The base level: what the flags ask for, and what goes wrong with it in words.
 
-use std::sync::Arc;
+use std::path::Path;
 
 use crate::deps;
 use crate::failure::Failure;
-use crate::output;
-use crate::progress::Progress;
-use ohoci_deps::NewLock;
 use ohoci_image::Reference;
-use ohoci_swebench_images::base_source::{BaseError, BaseObserver, BaseSource};
-
-use super::request::Request;
+use ohoci_swebench_images::base_source::{BaseError, BaseSource};
 
 /// What the flags name, if they do.
-pub(super) fn source(request: &Request) -> Result<Option<BaseSource>, Failure> {
-    if let Some(text) = &request.base_image {
+pub(in crate::swebench) fn source(
+    image: Option<&str>,
+    recipe: Option<&Path>,
+) -> Result<Option<BaseSource>, Failure> {
+    if let Some(text) = image {
         return match text.parse()? {
             Reference::Scratch => Err(Failure::usage(
                 "--base-image scratch has nothing to build with",
@@ -22,7 +20,7 @@ pub(super) fn source(request: &Request) -> Result<Option<BaseSource>, Failure> {
             reference => Ok(Some(BaseSource::Image(reference))),
         };
     }
-    let Some(path) = &request.base_recipe else {
+    let Some(path) = recipe else {
         return Ok(None);
     };
     let recipe = deps::recipe(path, &[])?;
@@ -35,28 +33,14 @@ pub(super) fn source(request: &Request) -> Result<Option<BaseSource>, Failure> {
     Ok(Some(BaseSource::Recipe(Box::new(recipe))))
 }
 
-/// Tells of a base beside its progress.
-pub(super) struct Teller(pub(super) Arc<Progress>);
-
-impl BaseObserver for Teller {
-    fn locked(&self, made: &NewLock) {
-        self.0.suspend(|| deps::lock::tell_new(made));
-    }
-
-    fn assembling(&self, packages: usize) {
-        let text = format!("base: assembling {packages} packages");
-        self.0.suspend(|| output::note(&text));
-    }
-}
-
 /// Why there is no base, in words.
-pub(super) fn failure(source: &BaseSource, error: BaseError) -> Failure {
+pub(super) fn failure(source: Option<&BaseSource>, error: BaseError) -> Failure {
     match (source, error) {
         (_, BaseError::Image(error)) => error.into(),
-        (BaseSource::Recipe(recipe), BaseError::Lock(error)) => {
+        (Some(BaseSource::Recipe(recipe)), BaseError::Lock(error)) => {
             deps::failures::current_lock(recipe, &error)
         }
-        (BaseSource::Recipe(recipe), BaseError::Files(error)) => {
+        (Some(BaseSource::Recipe(recipe)), BaseError::Files(error)) => {
             deps::failures::files(recipe, &error)
         }
         (_, BaseError::OtherMachine { path, machine }) => Failure::new(

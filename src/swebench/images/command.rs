@@ -1,22 +1,24 @@
 //! Parses what is asked for, has it planned or built, and prints what came of it.
 
+use std::sync::Arc;
+
 use super::arguments::Arguments;
-use super::build::Instances;
-use super::plan_text;
-use super::report_text::{self, tell_outcome};
-use super::request::Request;
+use super::{Console, base, failures, plan_text, report_text};
 use crate::arguments::{Format, RegistryArguments};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::swebench::inputs;
+use crate::progress::Progress;
+use crate::swebench::{inputs, machine};
 use crate::{exit_code, output};
 use ohoci_image::Reference;
 use ohoci_layer::pack::PackOptions;
 use ohoci_swebench::row;
 use ohoci_swebench_images::destination::Destination;
-use ohoci_swebench_images::images::{Observer, default_workers};
-use ohoci_swebench_images::report::{ImageOutcome, Report};
+use ohoci_swebench_images::images::{self, default_workers};
+use ohoci_swebench_images::plan::Plan;
+use ohoci_swebench_images::report::Report;
 use ohoci_swebench_images::repository::RepoSource;
+use ohoci_swebench_images::request::{Instances, Request};
 
 /// Runs the command.
 pub(crate) async fn run(
@@ -37,7 +39,7 @@ pub(crate) async fn run(
     };
     let request = request(arguments)?;
     let context = Context::open(registry)?;
-    let all = inputs::rows(dataset, &arguments.split)?;
+    let all = ohoci_swebench_inputs::rows(dataset, &arguments.split, &context.environment)?;
     let patches = match &arguments.with_patches {
         Some(name) => Some(inputs::predictions(name, &all)?),
         None => None,
@@ -45,32 +47,38 @@ pub(crate) async fn run(
     let instances = Instances {
         rows: row::select(all, &arguments.instance_ids)
             .map_err(|error| Failure::usage(error.to_string()))?,
-        catalogue: &inputs::catalogue(arguments.specs.as_deref())?,
+        catalogue: &ohoci_swebench_inputs::catalogue(arguments.specs.as_deref())?,
         patches: patches.as_ref(),
     };
+    let progress = Progress::start();
+    let console = Console {
+        progress: Arc::clone(&progress),
+        limits: &arguments.limits,
+    };
+    let context = context.shared();
+    let means = machine::means(&context, &progress)?;
+    let failed = |error| failures::failure(request.base.as_ref(), error);
     if arguments.dry_run {
-        let (plan, is_partly) = request.plan(instances, context).await?;
-        match arguments.format {
-            Format::Json => output::json(&plan)?,
-            Format::Text => output::result(plan_text::text(&plan).trim_end())?,
-        }
-        return Ok(match is_partly {
-            true => exit_code::PARTLY,
-            false => exit_code::DONE,
-        });
+        let plan = images::plan(&request, instances, &means, &console).await;
+        progress.end();
+        return show(arguments, &plan.map_err(failed)?);
     }
-    let building = request.build(instances, context, &Console);
-    let report = Box::pin(building).await?;
-    finish(arguments, &report)
+    let building = images::build(&request, instances, &means, &console);
+    let report = Box::pin(building).await;
+    progress.end();
+    finish(arguments, &report.map_err(failed)?)
 }
 
-/// Tells of images on stderr.
-struct Console;
-
-impl Observer for Console {
-    fn ended(&self, outcome: &ImageOutcome) {
-        tell_outcome(outcome);
+fn show(arguments: &Arguments, plan: &Plan) -> Result<u8, Failure> {
+    match arguments.format {
+        Format::Json => output::json(plan)?,
+        Format::Text => output::result(plan_text::text(plan).trim_end())?,
     }
+    let mut instances = plan.instances.iter();
+    Ok(match instances.any(|one| one.refused.is_some()) {
+        true => exit_code::PARTLY,
+        false => exit_code::DONE,
+    })
 }
 
 fn request(arguments: &Arguments) -> Result<Request, Failure> {
@@ -101,8 +109,10 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
     }
     Ok(Request {
         sources: sources(&arguments.repo_source),
-        base_image: arguments.base_image.clone(),
-        base_recipe: arguments.base_recipe.clone(),
+        base: base::source(
+            arguments.base_image.as_deref(),
+            arguments.base_recipe.as_deref(),
+        )?,
         python_dir: arguments.python_dir.clone(),
         destinations,
         namespace: arguments.namespace.clone(),
@@ -121,7 +131,7 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
             compression: arguments.compression,
             ..PackOptions::default()
         },
-        limits: arguments.limits.clone(),
+        limits: arguments.limits.asked(),
     })
 }
 

@@ -26,7 +26,7 @@ pub(super) fn tell(id: &str, error: &BuildError) {
 }
 
 /// Says how an image went, as soon as it has ended.
-pub(crate) fn tell_outcome(outcome: &ImageOutcome) {
+pub(super) fn tell_outcome(outcome: &ImageOutcome) {
     let id = &outcome.instance_id;
     match &outcome.error {
         None => {

@@ -12,12 +12,12 @@ use crate::failure::Failure;
 use crate::limits::LimitArguments;
 use crate::run::NetworkChoice;
 use crate::swebench::grader::GraderArguments;
-use crate::swebench::inputs;
 use ohoci_image::env;
 use ohoci_swebench::names;
 use ohoci_swebench::predictions::GOLD;
 use ohoci_swebench_evaluation::ImageNames;
 use ohoci_swebench_evaluation::roots::Afterwards;
+use ohoci_swebench_inputs::is_one_file;
 
 /// Where the folders of runs are.
 pub(super) const LOGS: &str = "logs/run_evaluation";
@@ -282,7 +282,7 @@ impl Arguments {
         let mut said = Vec::new();
         let mut say = |flag: &str, why: &str| said.push(format!("{flag} is ignored: {why}"));
         let is_other = self.split.as_deref().is_some_and(|split| split != "test");
-        let is_file = self.dataset().is_some_and(inputs::is_one_file);
+        let is_file = self.dataset().is_some_and(is_one_file);
         if is_other && is_file {
             say("--split", "a file of rows is one split");
         }

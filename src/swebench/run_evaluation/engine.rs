@@ -1,4 +1,4 @@
-//! Runs on other machines: hands shards to a scheduler, and gathers what they left.
+//! Runs on other machines, as the flags ask for them.
 
 use std::path::Path;
 
@@ -6,56 +6,46 @@ use super::arguments::{Arguments, LOGS};
 use super::engine_arguments::{EngineArguments, EngineChoice};
 use super::remembered::Remembered;
 use crate::failure::Failure;
-use crate::{exit_code, output};
-use ohoci_swebench_evaluation::engine::{
-    Cluster, Handout, Scheduler, Shards, Submitted, quoted, submit,
-};
+use ohoci_swebench_evaluation::carried::Depot;
+use ohoci_swebench_evaluation::engine::{Cluster, Scheduler, quoted};
+use ohoci_swebench_evaluation::request::{HandOver, Mode};
 
-/// Hands the run to the scheduler. `Some` where that is all there is to do now.
-pub(super) async fn hand_over(
-    arguments: &Arguments,
-    remembered: &Remembered,
-    run: &Path,
-    instances: usize,
-) -> Result<Option<u8>, Failure> {
+/// How much of the run is done, and where.
+pub(super) fn mode(arguments: &Arguments, remembered: &Remembered) -> Result<Mode, Failure> {
     let engine = &arguments.engine;
+    if let Some(shard) = engine.shard()? {
+        return Ok(Mode::Shard(shard));
+    }
+    if engine.gather {
+        return Ok(Mode::Gather(engine.shards));
+    }
     let Some(scheduler) = scheduler(arguments)? else {
-        return Ok(None);
+        return Ok(Mode::Whole);
     };
-    let failed = |what: &str, why: String| Failure::new(what.to_owned(), why);
     let directory = std::env::current_dir()
-        .map_err(|error| failed("cannot find the working directory", error.to_string()))?;
+        .map_err(|error| Failure::new("cannot find the working directory", error.to_string()))?;
     // Where it is on this machine says nothing of an image.
     let here = std::env::current_exe().ok();
     let here = here.filter(|_| matches!(scheduler, Scheduler::Slurm { .. }));
     let program = here.map_or_else(|| "ohoci".to_owned(), |path| path.display().to_string());
-    let shards = Shards {
-        run_id: &arguments.run_id,
-        count: engine.count(instances),
+    Ok(Mode::HandOver(Box::new(HandOver {
+        scheduler,
+        shards: engine.shards,
         at_once: engine.at_once,
-        command: &remembered.of_shard(&program, &arguments.run_id),
-        directory: &directory.display().to_string(),
-    };
-    let folder = run.join(scheduler.name());
-    fs_err::create_dir_all(&folder)
-        .map_err(|error| failed("cannot make the run's folder", error.to_string()))?;
-    let folder = fs_err::canonicalize(&folder)
-        .map_err(|error| failed("cannot find the run's folder", error.to_string()))?;
-    let handout = scheduler.handout(&shards, &folder);
-    handout
-        .write()
-        .map_err(|error| failed("cannot write what starts the shards", error.to_string()))?;
-    if matches!(scheduler, Scheduler::Slurm { .. }) && !engine.write_only {
-        submitted(&handout).await?;
+        command: remembered.of_shard(&program, &arguments.run_id),
+        directory: directory.display().to_string(),
+        only_writes: engine.write_only,
+    })))
+}
+
+/// What carries parts of the run.
+pub(super) fn depot(arguments: &Arguments) -> Result<Option<Depot>, Failure> {
+    let Some(text) = &arguments.engine.results else {
         return Ok(None);
-    }
-    output::note(&format!(
-        "start it: {}; when it is complete, gather: {}",
-        handout.command(),
-        gathering(arguments)
-    ));
-    output::result(&handout.path.display().to_string())?;
-    Ok(Some(exit_code::DONE))
+    };
+    Depot::new(text.parse()?)
+        .map(Some)
+        .map_err(|why| Failure::usage(format!("--results: {why}")))
 }
 
 /// The scheduler that the flags ask for; `None` is this machine.
@@ -67,7 +57,12 @@ fn scheduler(arguments: &Arguments) -> Result<Option<Scheduler>, Failure> {
             options: engine.sbatch.clone(),
         }),
         EngineChoice::Kubernetes => {
-            let cpus = arguments.limits.asked().cpus.map(|cpus| cpus.to_string());
+            let cpus = arguments
+                .limits
+                .asked()
+                .only()
+                .cpus
+                .map(|cpus| cpus.to_string());
             Some(Scheduler::Kubernetes(cluster(engine, cpus)?))
         }
     })
@@ -91,29 +86,8 @@ fn cluster(engine: &EngineArguments, cpus: Option<String>) -> Result<Cluster, Fa
     })
 }
 
-/// Submits a batch script and waits until all of its tasks have ended.
-async fn submitted(script: &Handout) -> Result<(), Failure> {
-    let path = script.path.display();
-    output::note(&format!("submitted {path}; waiting for its shards"));
-    let failed = |why: String| {
-        Failure::new(format!("cannot run {path} by Slurm"), why).hinted(
-            "its shards' logs are beside it; what they have done is kept: --gather takes it",
-        )
-    };
-    let done = submit(&script.path).await;
-    match done.map_err(|error| failed(format!("sbatch: {error}")))? {
-        Submitted::Done => Ok(()),
-        // What the shard lacks shows in the results.
-        Submitted::TaskFailed => {
-            output::warning("a shard did not end well; its instances have no verdict");
-            Ok(())
-        }
-        Submitted::Refused(said) => Err(failed(said)),
-    }
-}
-
 /// The command line that gathers what shards have left: the run remembers the rest.
-fn gathering(arguments: &Arguments) -> String {
+pub(super) fn gathering(arguments: &Arguments) -> String {
     let mut words = [
         "ohoci",
         "swebench",

@@ -71,11 +71,6 @@ pub(super) enum EngineChoice {
 }
 
 impl EngineArguments {
-    /// Into how many shards a run of so many instances is divided: no more than there are.
-    pub(super) fn count(&self, instances: usize) -> usize {
-        self.shards.min(instances).max(1)
-    }
-
     /// The shard that is asked for.
     ///
     /// # Errors

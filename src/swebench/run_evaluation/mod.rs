@@ -1,15 +1,13 @@
 //! `ohoci swebench run-evaluation`: predictions are run and graded.
 
 mod arguments;
-mod assets;
 mod build_arguments;
 mod command;
 mod engine;
 mod engine_arguments;
-mod evaluator;
-mod missing;
 mod record;
 mod remembered;
+mod request;
 mod told;
 pub(crate) mod words;
 

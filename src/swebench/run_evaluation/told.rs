@@ -1,29 +1,68 @@
 //! What is printed of a run, on the way and at its end.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use crate::arguments::Format;
 use crate::failure::Failure;
+use crate::limits::LimitArguments;
+use crate::progress::Progress;
 use crate::{exit_code, output, printable};
+use ohoci_sandbox::Limiter;
 use ohoci_swebench_evaluation::finished::Written;
-use ohoci_swebench_evaluation::run::Observer;
+use ohoci_swebench_evaluation::observer::{Note, Observer};
 use ohoci_swebench_evaluation::{Outcome, Status};
 
 /// Tells of instances on stderr.
 #[derive(Debug)]
-pub(super) struct Console;
+pub(super) struct Console<'a> {
+    /// What is downloaded while images are built; its beginning is here.
+    pub(super) progress: Arc<Progress>,
+    /// What was asked for of limits.
+    pub(super) limits: &'a LimitArguments,
+}
 
-impl Observer for Console {
+impl Console<'_> {
+    fn note(&self, text: &str) {
+        self.progress.suspend(|| output::note(text));
+    }
+}
+
+impl Observer for Console<'_> {
     fn ended(&self, number: usize, count: usize, outcome: &Outcome) {
-        output::note(&format!("[{number}/{count}] {}", line(outcome)));
+        self.note(&format!("[{number}/{count}] {}", line(outcome)));
     }
 
     fn again(&self, instance_id: &str, why: &str) {
-        output::note(&format!("{instance_id} is run once more: {why}"));
+        self.note(&format!("{instance_id} is run once more: {why}"));
     }
 
     fn warned(&self, warning: &str) {
-        output::warning(warning);
+        self.progress.suspend(|| output::warning(warning));
+    }
+
+    fn noted(&self, note: &Note<'_>) {
+        match *note {
+            Note::NoOverlay { why, way } => self.note(&format!(
+                "no overlay can be mounted here ({why}); sandboxes are made by {way}"
+            )),
+            Note::Workers { count, by } => {
+                self.note(&format!("{count} at once, limited by {by} (--max-workers)"));
+            }
+            Note::Building { missing, of } => {
+                self.note(&format!("building {missing} of {of} images"));
+                self.progress.show();
+            }
+            Note::Pushed(what) => self.note(&format!("pushed {what}")),
+            Note::Submitted(script) => self.note(&format!(
+                "submitted {}; waiting for its shards",
+                script.display()
+            )),
+        }
+    }
+
+    fn limited(&self, limiter: &Limiter) {
+        self.progress.suspend(|| self.limits.tell(limiter));
     }
 }
 

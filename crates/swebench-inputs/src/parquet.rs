@@ -52,7 +52,7 @@ mod tests {
 
     fn fixture(name: &str) -> Vec<u8> {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        fs_err::read(root.join("fixtures/swebench").join(name)).unwrap()
+        fs_err::read(root.join("../../fixtures/swebench").join(name)).unwrap()
     }
 
     #[test]

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use url::Url;
 
-use crate::context::{Context, policy};
-use crate::output;
+use super::assets::Assets;
+use super::observer::Observer;
+use super::run::Task;
 use ohoci_compose::Unwatched;
 use ohoci_deps::fetch::Fetcher;
 use ohoci_deps::hosts::Mirror;
 use ohoci_store::cache::Cache;
 use ohoci_swebench::way::Asset;
-use ohoci_swebench_evaluation::assets::Assets;
-use ohoci_swebench_evaluation::run::Task;
+use ohoci_swebench_images::request::Means;
 
 /// Where they are kept, in the cache.
 const FOLDER: &str = "swebench/assets";
@@ -25,15 +25,16 @@ const LARGEST: u64 = 64 << 20;
 pub(super) async fn find(
     given: Option<&Path>,
     tasks: &mut [Task<'_>],
-    context: &Context,
+    means: &Means<'_>,
+    observer: &dyn Observer,
 ) -> Assets {
-    let kept = context.cache_dir.as_deref().unwrap_or(&context.work_dir);
+    let kept = means.cache_dir.as_deref().unwrap_or(&means.work_dir);
     let assets = Assets {
         given: given.map(Path::to_owned),
         fetched: kept.join(FOLDER),
     };
     let cache = Arc::new(Cache::new(kept.to_owned()));
-    let fetcher = Fetcher::new(cache, Arc::new(Unwatched)).with_policy(policy(&context.config));
+    let fetcher = Fetcher::new(cache, Arc::new(Unwatched)).with_policy(means.retry);
     for task in tasks.iter_mut() {
         let row = task.row;
         if task.script.is_err() || task.prediction.is_empty() {
@@ -48,7 +49,7 @@ pub(super) async fn find(
                     "its file {} (image_assets) cannot be had: {why}; --assets DIR has it at {}/{0}",
                     asset.path, row.instance_id
                 );
-                output::warning(&format!("{} cannot be graded: {why}", row.instance_id));
+                observer.warned(&format!("{} cannot be graded: {why}", row.instance_id));
                 task.script = Err(why);
                 break;
             }

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use super::error::InputError;
 use ohoci_config::Environment;
 use ohoci_config::environment::{HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, XDG_CACHE_HOME};
 
@@ -62,7 +62,7 @@ pub(super) fn files(
     name: &Name,
     split: &str,
     environment: &Environment,
-) -> Result<Vec<PathBuf>, Failure> {
+) -> Result<Vec<PathBuf>, InputError> {
     let hub = hub(environment);
     for owner in name.owners() {
         let Some(hub) = &hub else { break };
@@ -142,7 +142,7 @@ fn hub(environment: &Environment) -> Option<PathBuf> {
     })
 }
 
-fn missing(name: &Name, split: &str, hub: Option<&Path>, environment: &Environment) -> Failure {
+fn missing(name: &Name, split: &str, hub: Option<&Path>, environment: &Environment) -> InputError {
     let Name { owner, name } = name;
     let looked = match hub {
         Some(hub) => format!("its split {split} is not in {}", hub.display()),
@@ -151,7 +151,7 @@ fn missing(name: &Name, split: &str, hub: Option<&Path>, environment: &Environme
     let endpoint = environment.get(HF_ENDPOINT);
     let endpoint = endpoint.as_deref().and_then(|endpoint| endpoint.to_str());
     let endpoint = endpoint.unwrap_or(HUB).trim_end_matches('/');
-    Failure::new(format!("there is no dataset {owner}/{name} on this machine"), looked).hinted(format!(
+    InputError::new(format!("there is no dataset {owner}/{name} on this machine"), looked).hinted(format!(
         "`hf download --repo-type dataset {owner}/{name}` puts it there (with --token TOKEN where it is not public); \
          or download {endpoint}/datasets/{owner}/{name}/resolve/main/data/{split}-00000-of-00001.parquet and name \
          the file with --dataset-name"
@@ -178,7 +178,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let environment = Environment::of([(HF_HOME, home.path().into())]);
         let name = Name::parse("verified").unwrap();
-        let error = files(&name, "test", &environment).unwrap_err().to_string();
+        let error = files(&name, "test", &environment).unwrap_err();
+        let error = error.hint().unwrap();
         assert!(error.contains("hf download --repo-type dataset SWE-bench/SWE-bench_Verified"));
         assert!(
             error.contains("/resolve/main/data/test-00000-of-00001.parquet"),
@@ -212,7 +213,8 @@ mod tests {
         let endpoint = (HF_ENDPOINT, "https://mirror.example/".into());
         let environment = Environment::of([endpoint]);
         let name = Name::parse("lite").unwrap();
-        let error = files(&name, "test", &environment).unwrap_err().to_string();
+        let error = files(&name, "test", &environment).unwrap_err();
+        let error = error.hint().unwrap();
         let address = "https://mirror.example/datasets/SWE-bench/SWE-bench_Lite/resolve/";
         assert!(error.contains(address), "{error}");
     }

@@ -1,0 +1,35 @@
+//! Why no image of many is planned or built.
+
+use std::io;
+
+use super::base_source::BaseError;
+use ohoci_deps::conda::error::CondaError;
+
+/// Why nothing is planned or built. What goes wrong with one image is part of the report.
+#[derive(Debug, thiserror::Error)]
+pub enum ImagesError {
+    /// There is no git.
+    #[error("the program git is not installed")]
+    NoGit,
+    /// A program that makes sandboxes is not there.
+    #[error("the program {0} is not installed")]
+    NoProgram(&'static str),
+    /// No base is asked for.
+    #[error("no base is given")]
+    NoBase,
+    /// The base cannot be had.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// Channels of conda cannot be asked.
+    #[error(transparent)]
+    Channels(#[from] CondaError),
+    /// The cache cannot be written.
+    #[error("cannot use the cache: {0}")]
+    Cache(#[source] io::Error),
+    /// Levels cannot be kept unpacked in the cache.
+    #[error("cannot keep levels unpacked: {0}")]
+    Unpacked(#[source] io::Error),
+    /// A registry or a layout cannot be read, or archives cannot be written once all is built.
+    #[error("{}: {}", .0.what(), .0.why())]
+    Store(#[source] ohoci_store::Error),
+}
