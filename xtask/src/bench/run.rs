@@ -10,14 +10,18 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use tempfile::TempDir;
 
+use super::process;
+use super::run_peers::{Podman, Steered, Way, is_root, on_unpacked};
 use super::table::bytes;
 use super::tools::{self, at_home};
 use crate::command::{find, output};
 
 /// Run images with ohoci, and with every other tool that starts on this machine.
 ///
-/// One image for all: a busybox, and a layer of each directory that is named. Whatever cannot be
-/// measured here is named with the reason. The median of the runs is given, with the least and the most.
+/// One image for all: a busybox, and a layer of each directory that is named. In each round every tool has
+/// its turn, so that what else the machine does hits all of them. Whatever cannot be measured here is named
+/// with the reason. The median of the rounds is given, with the least and the most. As an ordinary user
+/// podman is rootless.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// How many runs of what takes milliseconds.
@@ -32,6 +36,9 @@ pub(crate) struct Arguments {
     /// How many images share these layers, for what they take on the disk.
     #[arg(long, default_value_t = 10)]
     images: usize,
+    /// A Python that has the wheel `nitrobox`, which is measured then.
+    #[arg(long)]
+    nitrobox_python: Option<PathBuf>,
     /// The binary to run with; without it, a release build is made.
     #[arg(long)]
     ohoci: Option<PathBuf>,
@@ -53,10 +60,16 @@ struct Bench<'a> {
     work: &'a Path,
     lines: Vec<Line>,
     notes: Vec<String>,
+    podman: Option<Podman>,
+    /// The most memory that unpacking took, in bytes.
+    memory: u64,
 }
 
 const FIRST: &str = "first run of an unknown image";
-const KNOWN: &str = "known image to the end of `true`";
+const BEGUN: &str = "known image to the program's first byte";
+const KNOWN: &str = "known image to the end of `echo`";
+const STEERED: &str = "a harness's new sandbox, and a program run in it";
+const STEERED_RESET: &str = "reset of that sandbox";
 const RESET: &str = "reset of a sandbox with nothing written";
 const NEW: &str = "new image on known layers";
 const TEARDOWN: &str = "from a program's last word to the end";
@@ -73,14 +86,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         work: work.path(),
         lines: Vec::new(),
         notes: Vec::new(),
+        podman: None,
+        memory: 0,
     };
+    let before = load()?;
     bench.make_image()?;
+    bench.find_podman();
     bench.first()?;
     bench.known()?;
-    bench.others_known()?;
+    bench.steered()?;
     bench.reset_and_teardown()?;
     let disk = bench.new_images()?;
     bench.count_calls();
+    bench.describe_machine(&before)?;
     let text = bench.table(&disk);
     println!("{text}");
     if let Some(out) = &arguments.out {
@@ -91,16 +109,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 impl Bench<'_> {
     fn ohoci(&self) -> Command {
-        let mut command = at_home(&self.ohoci, self.work);
-        command.env("TMPDIR", self.work);
-        command
+        ohoci(&self.ohoci, self.work)
     }
 
     /// The image `oci:image:big`.
     fn make_image(&self) -> Result<()> {
         let busybox = find("busybox").context("busybox-static is not installed")?;
         fs_err::create_dir_all(self.work.join("bin"))?;
-        for name in ["busybox", "sh", "true", "dd"] {
+        for name in ["busybox", "sh", "true", "echo", "dd"] {
             fs_err::copy(&busybox, self.work.join("bin").join(name))?;
         }
         let mut compose = self.ohoci();
@@ -146,16 +162,18 @@ impl Bench<'_> {
         if umoci.is_none() {
             self.missing("umoci unpack", "it is not installed");
         }
-        let podman = self.podman();
+        let podman = self.podman.clone();
         let as_root = is_root()?;
         for _ in 0..self.arguments.first {
             output(self.ohoci().args(["store", "prune", "--all"]))?;
             let mut run = self.ohoci();
-            self.time(
-                FIRST,
-                "ohoci run",
-                run.args(["run", "oci:image:big", "true"]),
-            )?;
+            run.args(["run", "oci:image:big", "true"]);
+            let ran = process::watched(&mut run, self.work)?;
+            if ran.code != Some(0) {
+                bail!("ohoci run ended badly: {}", ran.stderr);
+            }
+            self.add(FIRST, "ohoci run", ran.wall);
+            self.memory = self.memory.max(ran.memory);
             if let Some(umoci) = &umoci {
                 let bundle = self.work.join("bundle");
                 remove(&bundle)?;
@@ -182,29 +200,18 @@ impl Bench<'_> {
             }
             self.add(FIRST, "tar -xzf, in turn", started.elapsed());
             if let Some(podman) = &podman {
-                output(podman_command(podman, self.work).args(["rmi", "--all", "--force"]))?;
-                let mut run = podman_command(podman, self.work);
-                run.args(["run", "--rm", "--network", "none", "oci:image:big", "true"]);
-                self.time(FIRST, "podman run", &mut run)?;
+                output(podman.command().args(["rmi", "--all", "--force"]))?;
+                self.time(FIRST, "podman run", &mut podman.run())?;
             }
         }
         Ok(())
     }
 
     /// podman, where it runs anything here.
-    fn podman(&mut self) -> Option<PathBuf> {
-        let Some(podman) = find("podman") else {
-            self.missing("podman", "it is not installed");
-            return None;
-        };
-        let mut run = podman_command(&podman, self.work);
-        run.args(["run", "--rm", "--network", "none", "oci:image:big", "true"]);
-        match output(&mut run) {
-            Ok(_) => Some(podman),
-            Err(error) => {
-                self.missing("podman", &format!("it does not start here: {error:#}"));
-                None
-            }
+    fn find_podman(&mut self) {
+        match Podman::find(self.work) {
+            Ok(podman) => self.podman = Some(podman),
+            Err(error) => self.missing("podman", &format!("{error:#}")),
         }
     }
 
@@ -216,7 +223,7 @@ impl Bench<'_> {
                     .args(["inspect", "oci:image:big", "--format", "json"]),
             )?;
         let document: serde_json::Value = serde_json::from_str(&inspected)?;
-        let layers = document["layers"]
+        let layers = document["images"][0]["layers"]
             .as_array()
             .context("inspect lists no layers")?;
         let blob = |layer: &serde_json::Value| {
@@ -229,133 +236,90 @@ impl Bench<'_> {
             .collect()
     }
 
+    /// A run of what is known, by ohoci on the image, and by others on what was unpacked before.
     fn known(&mut self) -> Result<()> {
+        let mut ways = Vec::new();
+        for (name, flags) in [
+            ("ohoci run", &[][..]),
+            ("ohoci run --keep", &["--keep", "kept"]),
+        ] {
+            let (program, work) = (self.ohoci.clone(), self.work.to_owned());
+            ways.push(Way::new(name, move || {
+                let mut command = ohoci(&program, &work);
+                command.arg("run").args(flags).arg("oci:image:big");
+                command.args(super::run_peers::PROGRAM);
+                command
+            }));
+        }
+        let (others, missing) = on_unpacked(&self.work.join("plain"), self.work)?;
+        ways.extend(others);
+        for tool in missing {
+            self.missing(tool, "it is not installed");
+        }
+        if let Some(podman) = self.podman.clone() {
+            ways.push(Way::new("podman run", move || podman.run()));
+        }
+        let mut here = Vec::new();
+        for way in ways {
+            // Not measured: everything is read from the disk by then.
+            match way.run() {
+                Ok(_) => here.push(way),
+                Err(error) => self.missing(&way.name, &format!("{error:#}")),
+            }
+        }
         for _ in 0..self.arguments.runs {
-            let mut run = self.ohoci();
-            self.time(
-                KNOWN,
-                "ohoci run",
-                run.args(["run", "oci:image:big", "true"]),
-            )?;
-            let mut run = self.ohoci();
-            run.args(["run", "--keep", "kept", "oci:image:big", "true"]);
-            self.time(KNOWN, "ohoci run --keep", &mut run)?;
-        }
-        Ok(())
-    }
-
-    /// Other tools on a root file system that was unpacked before.
-    fn others_known(&mut self) -> Result<()> {
-        let plain = self.work.join("plain");
-        fs_err::create_dir_all(plain.join("proc"))?;
-        fs_err::create_dir_all(plain.join("dev"))?;
-        let mut ways: Vec<(String, Box<dyn Fn() -> Command>)> = Vec::new();
-        if let Some(bwrap) = find("bwrap") {
-            let plain = plain.clone();
-            ways.push((
-                "bwrap on an unpacked root".to_owned(),
-                Box::new(move || {
-                    let mut command = Command::new(&bwrap);
-                    command.args(["--unshare-all", "--bind"]).arg(&plain);
-                    command.args(["/", "--proc", "/proc", "--dev", "/dev", "/bin/true"]);
-                    command
-                }),
-            ));
-        }
-        {
-            let plain = plain.clone();
-            ways.push((
-                "unshare + chroot on an unpacked root".to_owned(),
-                Box::new(move || {
-                    let mut command = Command::new("unshare");
-                    command.args(["--user", "--map-root-user", "--mount", "--pid", "--fork"]);
-                    command.arg("chroot").arg(&plain).arg("/bin/true");
-                    command
-                }),
-            ));
-        }
-        for runtime in ["crun", "runc"] {
-            let Some(program) = find(runtime) else {
-                self.missing(runtime, "it is not installed");
-                continue;
-            };
-            let bundle = self.work.join(format!("{runtime}-bundle"));
-            self.make_bundle(&bundle, &plain)?;
-            let state = self.work.join(format!("{runtime}-state"));
-            ways.push((
-                format!("{runtime} run on an unpacked bundle"),
-                Box::new(move || {
-                    let mut command = Command::new(&program);
-                    command.arg("--root").arg(&state);
-                    command.args(["run", "--bundle"]).arg(&bundle).arg("bench");
-                    command
-                }),
-            ));
-        }
-        if let Some(podman) = self.podman() {
-            let work = self.work.to_owned();
-            ways.push((
-                "podman run".to_owned(),
-                Box::new(move || {
-                    let mut command = podman_command(&podman, &work);
-                    command.args(["run", "--rm", "--network", "none", "oci:image:big", "true"]);
-                    command
-                }),
-            ));
-        }
-        for (name, way) in ways {
-            if let Err(error) = output(&mut way()) {
-                self.missing(&name, &format!("it does not start here: {error:#}"));
-                continue;
-            }
-            for _ in 0..self.arguments.runs {
-                self.time(KNOWN, &name, &mut way())?;
+            for way in &here {
+                let ran = way.run().with_context(|| way.name.clone())?;
+                self.add(BEGUN, &way.name, ran.begun);
+                self.add(KNOWN, &way.name, ran.ended);
             }
         }
         Ok(())
     }
 
-    /// A bundle as the runtime specification has it, on a root file system that is there.
-    fn make_bundle(&self, bundle: &Path, root: &Path) -> Result<()> {
-        fs_err::create_dir_all(bundle)?;
-        let as_root = is_root()?;
-        let mut namespaces = vec!["mount", "pid", "ipc", "uts", "network"];
-        if !as_root {
-            namespaces.push("user");
+    /// Sandboxes for a harness that starts no process for each.
+    fn steered(&mut self) -> Result<()> {
+        let root = self.work.join("plain");
+        let mut all = vec![Steered::ohoci(self.ohoci())?];
+        match &self.arguments.nitrobox_python {
+            None => self.missing("nitrobox", "--nitrobox-python names no Python that has it"),
+            Some(python) => {
+                let started = Steered::nitrobox(python, self.work);
+                let tried = started.and_then(|mut it| it.round(&root).map(|_| it));
+                match tried {
+                    Ok(started) => all.push(started),
+                    Err(error) => self.missing("nitrobox", &format!("{error:#}")),
+                }
+            }
         }
-        let namespaces: Vec<_> = namespaces
-            .into_iter()
-            .map(|kind| serde_json::json!({"type": kind}))
-            .collect();
-        let mut linux = serde_json::json!({"namespaces": namespaces});
-        if !as_root {
-            let status = fs_err::metadata("/proc/self")?;
-            let (user, group) = {
-                use std::os::unix::fs::MetadataExt as _;
-                (status.uid(), status.gid())
-            };
-            linux["uidMappings"] =
-                serde_json::json!([{"containerID": 0, "hostID": user, "size": 1}]);
-            linux["gidMappings"] =
-                serde_json::json!([{"containerID": 0, "hostID": group, "size": 1}]);
+        for _ in 0..self.arguments.runs {
+            for one in &mut all {
+                let steps = one.round(&root)?;
+                self.add(STEERED, one.name, steps.ran);
+                self.add(STEERED_RESET, one.name, steps.reset);
+            }
         }
-        let config = serde_json::json!({
-            "ociVersion": "1.0.2",
-            "process": {
-                "terminal": false,
-                "user": {"uid": 0, "gid": 0},
-                "args": ["/bin/true"],
-                "env": ["PATH=/bin"],
-                "cwd": "/",
-            },
-            "root": {"path": root, "readonly": false},
-            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
-            "linux": linux,
-        });
-        Ok(fs_err::write(
-            bundle.join("config.json"),
-            config.to_string(),
-        )?)
+        all.into_iter().try_for_each(Steered::end)
+    }
+
+    /// What else the figures depend on.
+    fn describe_machine(&mut self, before: &str) -> Result<()> {
+        let kernel = fs_err::read_to_string("/proc/sys/kernel/osrelease")?;
+        let user = match is_root()? {
+            true => "root",
+            false => "an ordinary user",
+        };
+        let processors = std::thread::available_parallelism()?;
+        self.notes.push(format!(
+            "{processors} processors, Linux {}, as {user}; load average {before} before, {} after",
+            kernel.trim(),
+            load()?
+        ));
+        self.notes.push(format!(
+            "the first run took {} of memory at most",
+            bytes(self.memory)
+        ));
+        Ok(())
     }
 
     fn reset_and_teardown(&mut self) -> Result<()> {
@@ -439,7 +403,16 @@ impl Bench<'_> {
         let mut text =
             "| figure | tool | median | least | most | × ohoci |\n|---|---|---:|---:|---:|---:|\n"
                 .to_owned();
-        for figure in [FIRST, KNOWN, RESET, NEW, TEARDOWN] {
+        for figure in [
+            FIRST,
+            BEGUN,
+            KNOWN,
+            STEERED,
+            STEERED_RESET,
+            RESET,
+            NEW,
+            TEARDOWN,
+        ] {
             let of = self.lines.iter().filter(|line| line.figure == figure);
             let ours = of.clone().next().map(|line| median(&line.times));
             for line in of {
@@ -465,17 +438,17 @@ impl Bench<'_> {
     }
 }
 
-/// podman with a store of its own.
-fn podman_command(podman: &Path, work: &Path) -> Command {
-    let mut command = at_home(podman, work);
-    command.arg("--root").arg(work.join("podman-storage"));
-    command.arg("--runroot").arg(work.join("podman-run"));
+/// ohoci, with all that it keeps in one place.
+fn ohoci(program: &Path, work: &Path) -> Command {
+    let mut command = at_home(program, work);
+    command.env("TMPDIR", work);
     command
 }
 
-fn is_root() -> Result<bool> {
-    use std::os::unix::fs::MetadataExt as _;
-    Ok(fs_err::metadata("/proc/self")?.uid() == 0)
+/// The load of the last minute.
+fn load() -> Result<String> {
+    let text = fs_err::read_to_string("/proc/loadavg")?;
+    Ok(text.split(' ').next().unwrap_or_default().to_owned())
 }
 
 fn remove(directory: &Path) -> Result<()> {
