@@ -2,7 +2,7 @@
 
 mod scene;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use scene::{ID, Scene};
 
@@ -240,6 +240,32 @@ fn upstreams_flags_are_taken_with_either_kind_of_dash() {
         .exits(0);
     assert_eq!(outcome.stderr, "");
     assert!(scene.ohoci.work().join("anew/gold.r.json").is_file());
+}
+
+#[test]
+fn unpacked_images_stay_at_the_level_of_instances_only() {
+    let scene = Scene::new();
+    scene.dataset(&[scene.row()]);
+    let kept = || {
+        let list = ["store", "list", "--format", "json"];
+        let list = scene.ohoci.run(list).exits(0).stdout;
+        serde_json::from_str::<Vec<Value>>(&list).unwrap().len()
+    };
+    let run = |flags: &[&str]| {
+        let flags = [&["--fresh"], flags].concat();
+        scene.run("gold", &flags).exits(0);
+    };
+    for level in ["none", "base", "env"] {
+        run(&["--cache_level", level]);
+        assert_eq!(kept(), 0, "{level}");
+    }
+    run(&["--cache_level", "instance"]);
+    let layers = kept();
+    assert!(layers > 0);
+    run(&[]);
+    assert_eq!(kept(), layers, "what was there before stays");
+    run(&["--clean", "true"]);
+    assert_eq!(kept(), 0);
 }
 
 #[test]
