@@ -7,7 +7,6 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
@@ -16,11 +15,11 @@ use super::arguments::{Format, RegistryArguments};
 use super::context::Context;
 use super::exit_code;
 use super::failure::Failure;
+use super::trusted::TrustedArguments;
 use super::{output, printable};
 use ohoci_compose::inspect::{self, ImageInspection, Inspection, RawDocument, Runtime};
 use ohoci_compose::signatures::tree::{self, About};
 use ohoci_compose::signatures::verifying::SignatureState;
-use ohoci_compose::trust::key_file;
 use ohoci_image::Role;
 use ohoci_image::{Digest, Platform, Reference, annotation};
 use ohoci_report::size;
@@ -51,9 +50,9 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["config", "manifest"])]
     pub referrers: bool,
 
-    /// With --referrers: verify signatures with this public key; repeatable
-    #[arg(long, value_name = "FILE", requires = "referrers")]
-    pub key: Vec<PathBuf>,
+    /// Whose signatures count, with --referrers.
+    #[command(flatten)]
+    pub trusted: TrustedArguments,
 
     /// How the result is written to stdout
     #[arg(long, value_enum, default_value_t)]
@@ -67,6 +66,11 @@ pub(super) async fn run(
 ) -> Result<u8, Failure> {
     let reference: Reference = arguments.reference.parse()?;
     let platform = &arguments.platform;
+    if !arguments.referrers && !arguments.trusted.is_empty() {
+        return Err(Failure::usage(
+            "signatures are verified with --referrers only",
+        ));
+    }
     let context = Context::open(registry)?;
     let resolver = &context.resolver;
     if arguments.config {
@@ -76,11 +80,8 @@ pub(super) async fn run(
     } else {
         let inspection = inspect::inspect(resolver, &reference, platform.as_ref()).await?;
         let about = if arguments.referrers {
-            let mut keys = Vec::new();
-            for path in &arguments.key {
-                keys.push((path.display().to_string(), key_file::public(path)?));
-            }
-            Some(tree::tree(resolver, &reference, &keys).await?)
+            let trusted = arguments.trusted.read()?;
+            Some(tree::tree(resolver, &reference, &trusted).await?)
         } else {
             None
         };

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
+use super::arguments::Format;
 use super::failure::Failure;
 use super::signing::passphrase;
 use super::{exit_code, output, printable};
 use ohoci_compose::trust::key_file;
 use ohoci_config::Environment;
+use ohoci_image::Digest;
 
 /// What is done with keys.
 #[derive(Subcommand, Clone, Debug)]
@@ -26,6 +29,10 @@ pub struct GenerateArguments {
     /// Write PREFIX.key and PREFIX.pub
     #[arg(long, value_name = "PREFIX", default_value = "ohoci")]
     pub out: PathBuf,
+
+    /// How the result is written to stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// Runs the command.
@@ -37,6 +44,22 @@ pub(super) async fn run(command: &KeyCommand) -> Result<u8, Failure> {
         "wrote {} and its public key beside it",
         printable::line(&path.display().to_string())
     ));
-    output::result(&key.fingerprint().to_string())?;
+    match arguments.format {
+        Format::Json => output::json(&KeyPair {
+            private_key: path.display().to_string(),
+            public_key: path.with_extension("pub").display().to_string(),
+            fingerprint: key.fingerprint(),
+        })?,
+        Format::Text => output::result(&key.fingerprint().to_string())?,
+    }
     Ok(exit_code::DONE)
+}
+
+/// A new key pair.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyPair {
+    private_key: String,
+    public_key: String,
+    fingerprint: Digest,
 }

@@ -43,6 +43,7 @@ pub mod signing;
 pub mod store;
 pub mod swebench;
 pub mod tags;
+pub mod trusted;
 pub mod verify;
 mod version;
 

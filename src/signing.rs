@@ -43,6 +43,11 @@ pub struct SigningArguments {
 }
 
 impl SigningArguments {
+    /// Whether signatures or statements are to be made.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.sign_key.is_some() || self.sign_program.is_some() || self.provenance
+    }
+
     /// How it is signed; `None` where nothing of it is asked for.
     async fn signing(&self, environment: &Environment) -> Result<Option<Signing>, Failure> {
         let key = self.sign_key.as_deref();

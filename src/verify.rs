@@ -6,7 +6,6 @@
 )]
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
@@ -15,18 +14,18 @@ use super::arguments::{Format, RegistryArguments};
 use super::compose::difference;
 use super::context::Context;
 use super::failure::Failure;
+use super::trusted::TrustedArguments;
 use super::{exit_code, output, printable};
 use ohoci_compose::recompose::{self, Verdict, Verification};
 use ohoci_compose::signatures::verifying::{self, ProvenanceState, Signatures};
-use ohoci_compose::trust::key_file;
 use ohoci_image::Reference;
 use ohoci_image::Role;
 
 /// Check that a composed image is what its recorded inputs produce.
 ///
 /// Composes it again from base and deps at their recorded digests and compares digests; nothing is
-/// pushed. With --key, its signatures are verified instead, or with --replay as well. Exit code 4 says
-/// that it is not the same, that an input is gone, or that no key given signed it.
+/// pushed. With --key or --certificate-identity, its signatures are verified instead, or with --replay as
+/// well. Exit code 4 says that it is not the same, that an input is gone, or that nobody given signed it.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The image, made by ohoci: a registry reference, oci:DIR[:TAG], oci-archive:FILE[:TAG] or
@@ -34,11 +33,11 @@ pub struct Arguments {
     #[arg(value_name = "REF")]
     pub reference: String,
 
-    /// Verify that this public key signed the image, and show what it says; repeatable
-    #[arg(long, value_name = "FILE")]
-    pub key: Vec<PathBuf>,
+    /// Whose signatures count.
+    #[command(flatten)]
+    pub trusted: TrustedArguments,
 
-    /// With --key: compose the image again as well, and compare it with what its signed provenance says
+    /// With a key or an identity: compose the image again as well, and compare it with what its signed provenance says
     #[arg(long)]
     pub replay: bool,
 
@@ -54,18 +53,16 @@ pub(super) async fn run(
 ) -> Result<u8, Failure> {
     let reference: Reference = arguments.reference.parse()?;
     let context = Context::open(registry)?;
-    let mut keys = Vec::new();
-    for path in &arguments.key {
-        keys.push((path.display().to_string(), key_file::public(path)?));
-    }
+    let trusted = arguments.trusted.read()?;
+    let whom = arguments.trusted.whom();
     let mut signatures = None;
-    if !keys.is_empty() {
-        let found = verifying::signatures(&context.resolver, &reference, &keys).await?;
+    if !trusted.is_empty() {
+        let found = verifying::signatures(&context.resolver, &reference, &trusted).await?;
         if !arguments.replay {
             context.show_server_warnings();
             match arguments.format {
                 Format::Json => output::json(&found)?,
-                Format::Text => output::result(&signatures_text(&found))?,
+                Format::Text => output::result(&signatures_text(&found, whom))?,
             }
             return Ok(if found.signed {
                 exit_code::DONE
@@ -91,7 +88,7 @@ pub(super) async fn run(
         };
         match arguments.format {
             Format::Json => output::json(&both)?,
-            Format::Text => output::result(&replayed_text(&both))?,
+            Format::Text => output::result(&replayed_text(&both, whom))?,
         }
         return Ok(if both.holds {
             exit_code::DONE
@@ -120,8 +117,8 @@ struct Replayed {
     replay: Verification,
 }
 
-fn replayed_text(both: &Replayed) -> String {
-    let mut text = signatures_text(&both.signatures);
+fn replayed_text(both: &Replayed, whom: &str) -> String {
+    let mut text = signatures_text(&both.signatures, whom);
     if both.provenance.is_empty() {
         text.push_str("\nno signed provenance was found; the image's own record was replayed");
     }
@@ -140,13 +137,13 @@ fn replayed_text(both: &Replayed) -> String {
     text
 }
 
-fn signatures_text(found: &Signatures) -> String {
+fn signatures_text(found: &Signatures, whom: &str) -> String {
     let mut text = format!(
         "{}  {}\nfound       {}",
         if found.signed {
-            "signed"
+            "signed".to_owned()
         } else {
-            "not signed by a key given"
+            format!("not signed by {whom} given")
         },
         printable::line(&found.reference),
         found.digest

@@ -129,3 +129,9 @@ mod terminal;
 mod transport;
 #[cfg(test)]
 mod trust;
+#[cfg(test)]
+mod trust_anew;
+#[cfg(test)]
+mod trust_bytes;
+#[cfg(test)]
+mod trust_keyless;

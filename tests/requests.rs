@@ -167,7 +167,7 @@ fn with_base_and_deps_known_by_digest_three_round_trips_do_and_nothing_is_read()
     // The HEAD goes beside the config's upload, so that there are three round trips.
     let three = [
         "HEAD app/blobs/<deps layer>",
-        "POST app/blobs/uploads/",
+        "POST app/blobs/uploads/?digest=*",
         "PUT app/blobs/uploads/*",
         "PUT app/manifests/1",
     ];
@@ -288,7 +288,7 @@ fn an_index_reads_each_image_once_and_mounts_each_layer_once() {
             "GET deps/manifests/<deps 0>",
             "GET deps/manifests/<deps 1>",
             "POST app/blobs/uploads/",
-            "POST app/blobs/uploads/",
+            "POST app/blobs/uploads/?digest=*",
             "POST app/blobs/uploads/?mount=<busybox>&from=base",
             "POST app/blobs/uploads/?mount=<deps layer>&from=deps",
             "PUT app/blobs/uploads/*",

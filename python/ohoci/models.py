@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Literal, Optional, Tuple
 
 __all__ = [
+    "About",
     "BatchRecord",
     "BatchSummary",
     "Blob",
@@ -32,6 +33,8 @@ __all__ = [
     "InspectedLayer",
     "Inspection",
     "Intent",
+    "KeyPair",
+    "MadeSignature",
     "MissingInput",
     "Named",
     "OtherEntry",
@@ -39,8 +42,12 @@ __all__ = [
     "OutdatedReport",
     "PatchProblem",
     "PhaseSeconds",
+    "ProvenanceState",
     "RecordLayer",
+    "Replayed",
     "Runtime",
+    "SignatureState",
+    "Signatures",
     "Source",
     "TagList",
     "TagsReport",
@@ -49,6 +56,25 @@ __all__ = [
     "TestCount",
     "Verification",
 ]
+
+
+@dataclass(frozen=True)
+class About:
+    """A manifest about an image, or about another one."""
+    subject: str
+    """What it is about."""
+    digest: str
+    """Its digest."""
+    kind: str
+    """Its type: of the artifact, else of its config."""
+    about: List["About"]
+    """What is about it."""
+    tag: Optional[str] = field(default=None)
+    """The tag that it is found by, where it does not name its subject."""
+    signature: Optional["SignatureState"] = field(default=None)
+    """What the signature in it is worth, where there is one."""
+    unreadable: Optional[str] = field(default=None)
+    """Why the signature cannot be read, where it cannot."""
 
 
 @dataclass(frozen=True)
@@ -493,6 +519,8 @@ class Inspection:
     """Its images, or itself when it is one."""
     others: List["OtherEntry"]
     """Entries of the index that are no images."""
+    referrers: List["About"] = field(default_factory=list)
+    """What is about the image, with --referrers."""
 
 
 @dataclass(frozen=True)
@@ -516,6 +544,32 @@ class Intent:
     """The user's own annotations."""
     created: Optional[str] = field(default=None)
     """The time of creation that was asked for."""
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """What `ohoci key generate` prints with --format json."""
+    private_key: str = field(metadata={"name": "privateKey"})
+    """The file with the private key."""
+    public_key: str = field(metadata={"name": "publicKey"})
+    """The file with the public key."""
+    fingerprint: str
+    """SHA-256 of the public key, by which a person tells it."""
+
+
+@dataclass(frozen=True)
+class MadeSignature:
+    """A signature or statement that is beside an image now."""
+    image: str
+    """The image, by digest."""
+    digest: str
+    """The digest of the signature's manifest."""
+    predicate_type: str = field(metadata={"name": "predicateType"})
+    """What is said."""
+    tag: Optional[str] = field(default=None)
+    """The tag that it is under, in the older form."""
+    key: Optional[str] = field(default=None)
+    """The fingerprint of the key."""
 
 
 @dataclass(frozen=True)
@@ -650,6 +704,15 @@ class PhaseSeconds:
 
 
 @dataclass(frozen=True)
+class ProvenanceState:
+    """What a signed provenance says, beside what the image's own record says."""
+    by: str
+    """Who signed it: the key's file, or whom the certificate names."""
+    difference: Optional[str] = field(default=None)
+    """How it differs from the image's record, if it does."""
+
+
+@dataclass(frozen=True)
 class RecordLayer:
     """A layer of a result."""
     digest: str
@@ -658,6 +721,19 @@ class RecordLayer:
     """Its size in bytes."""
     origin: Literal["base", "deps", "local"]
     """Where it is from."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What `ohoci verify --replay` prints with --format json and a key or an identity."""
+    holds: bool
+    """Whether all of it holds."""
+    signatures: "Signatures"
+    """What signatures say of it."""
+    provenance: List["ProvenanceState"]
+    """The provenance that was signed."""
+    replay: "Verification"
+    """What composing it again gives."""
 
 
 @dataclass(frozen=True)
@@ -681,6 +757,38 @@ class Runtime:
     """StopSignal."""
     labels: Dict[str, str]
     """Labels."""
+
+
+@dataclass(frozen=True)
+class SignatureState:
+    """A signature, and what it is worth."""
+    place: str
+    """Where it is."""
+    form: Literal["bundle", "tag"]
+    """In which form it is."""
+    predicate_type: str = field(metadata={"name": "predicateType"})
+    """What kind of thing it says."""
+    by: Optional[str] = field(default=None)
+    """Who signed it: the key's file, or whom the certificate names; absent where it counts for nothing."""
+    name: Optional[str] = field(default=None)
+    """What it calls the image."""
+    why: Optional[str] = field(default=None)
+    """Why it counts for nothing."""
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """What `ohoci verify` prints with --format json and a key or an identity."""
+    reference: str
+    """The reference that was asked for."""
+    digest: str
+    """What it names."""
+    signed: bool
+    """Whether one of those whose signatures count signed it."""
+    signatures: List["SignatureState"]
+    """Every signature that was found."""
+    unreadable: List[str]
+    """What was found and cannot be read."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Project;
 use super::build::{document, json_of};
+use crate::support::certificates::key_pair;
 use crate::support::command::Ohoci;
 use crate::support::debian_registry::DebianRegistry;
 use crate::support::ohoci_registry::OhociRegistry;
@@ -335,4 +336,52 @@ fn skopeo_copies_an_image_out_of_a_layout_that_has_documents() {
     crate::support::clients::skopeo(&["copy", "--all", &from, &to]);
     let index = json_of(out.work().join("copy/index.json"));
     assert_eq!(index["manifests"][0]["digest"], report["digest"]);
+}
+
+#[test]
+fn with_a_key_each_document_is_signed_beside_its_image_and_so_is_the_image() {
+    let project = project();
+    let registry = OhociRegistry::start();
+    let place = format!("{}/deps:1", registry.host());
+    key_pair(&project.ohoci.work());
+    let report = build(&project, &["--push", &place, "--sign-key", "mine.pem"]);
+    let kinds: Vec<String> = attached(&report)
+        .into_iter()
+        .map(|(_, kind, ..)| kind)
+        .collect();
+    let bundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    assert_eq!(
+        kinds,
+        [
+            SPDX, CYCLONEDX, SPDX, CYCLONEDX, bundle, bundle, bundle, bundle
+        ]
+    );
+    project
+        .ohoci
+        .run(["verify", "--key", "mine.pub", &place])
+        .exits(0);
+    for (platform, _, subject, _) in attached(&report).into_iter().skip(4) {
+        let image = format!("{}/deps@{subject}", registry.host());
+        let found = project
+            .ohoci
+            .run(["verify", "--key", "mine.pub", "--format", "json", &image])
+            .json();
+        let mut said: Vec<(&str, &str)> = found["signatures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| {
+                (
+                    one["predicateType"].as_str().unwrap(),
+                    one["by"].as_str().unwrap(),
+                )
+            })
+            .collect();
+        said.sort_unstable();
+        let wanted = [
+            ("https://cyclonedx.org/bom", "mine.pub"),
+            ("https://spdx.dev/Document", "mine.pub"),
+        ];
+        assert_eq!(said, wanted, "{platform}");
+    }
 }

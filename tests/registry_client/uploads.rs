@@ -137,6 +137,49 @@ async fn a_registry_that_does_not_do_that_is_remembered() {
 }
 
 #[tokio::test]
+async fn a_small_document_finds_out_whether_one_post_is_enough() {
+    let (content, blob) = blob(10);
+    let line = format!("{POST}?digest={}", blob.digest);
+    let body = Bytes::from(content);
+    let server = Scripted::start([
+        (line.clone(), Answer::status(201)),
+        (line.clone(), opened("/u1")),
+        (put("/u1", &blob), Answer::status(201)),
+        (POST.to_owned(), opened("/u2")),
+        (put("/u2", &blob), Answer::status(201)),
+    ])
+    .await;
+    let tried = repository(server.host());
+    for _ in 0..3 {
+        tried.upload_document(&blob, &body, None).await.unwrap();
+    }
+    server.finish();
+    // Where it is forbidden, the usual way is gone; where somebody said so, it is not tried.
+    let server = Scripted::start([
+        (line, Answer::status(403)),
+        (POST.to_owned(), opened("/u1")),
+        (put("/u1", &blob), Answer::status(201)),
+    ])
+    .await;
+    let tried = repository(server.host());
+    tried.upload_document(&blob, &body, None).await.unwrap();
+    server.finish();
+    let server = Scripted::start([
+        (POST.to_owned(), opened("/u1")),
+        (put("/u1", &blob), Answer::status(201)),
+    ])
+    .await;
+    let settings = HostSettings {
+        single_post: Some(false),
+        ..HostSettings::default()
+    };
+    let tried = client_with(ohoci_registry::Credential::Anonymous, settings)
+        .repository(server.host(), "a/b");
+    tried.upload_document(&blob, &body, None).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
 async fn a_broken_put_goes_on_in_chunks_from_where_the_registry_is() {
     let size = 20 * MIB;
     let (content, blob) = blob(size);

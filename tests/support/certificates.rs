@@ -112,3 +112,10 @@ impl Authority {
         self.directory.path().join(name)
     }
 }
+
+/// A key pair to sign images with, `mine.pem` and `mine.pub`, in no need of a passphrase.
+pub(crate) fn key_pair(directory: &Path) {
+    let key = KeyPair::generate().unwrap();
+    fs_err::write(directory.join("mine.pem"), key.serialize_pem()).unwrap();
+    fs_err::write(directory.join("mine.pub"), key.public_key_pem()).unwrap();
+}

@@ -3,6 +3,7 @@
 //! * [`command`]: the `ohoci` binary with a home of its own.
 //! * [`debian_registry`]: Debian's `docker-registry`, open, with passwords, tokens or certificates.
 //! * [`ohoci_registry`]: ohoci's own, with its log; [`serving`]: as a process.
+//! * [`sigstore`]: certificates of one signature, and the logs that have them.
 //! * [`tls_front`]: HTTPS in front of a plain server.
 //! * [`token_server`]: hands out the tokens, with the quirks of real ones.
 //! * [`certificates`]: an authority for HTTPS on loopback.
@@ -28,6 +29,7 @@ pub(crate) mod peer;
 pub(crate) mod requests;
 pub(crate) mod schema;
 pub(crate) mod serving;
+pub(crate) mod sigstore;
 pub(crate) mod tls_front;
 pub(crate) mod token_server;
 pub(crate) mod trusting_registry;

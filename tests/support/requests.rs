@@ -37,6 +37,10 @@ impl Words {
         {
             path = format!("{place}/blobs/uploads/*");
         }
+        // A small document, which registries take at once or open an upload for.
+        if let Some((place, _)) = path.split_once("/blobs/uploads/?digest=") {
+            path = format!("{place}/blobs/uploads/?digest=*");
+        }
         for (digest, name) in &self.names {
             path = path.replace(digest, name);
         }

@@ -10,7 +10,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 /// Commands whose documents have a schema, by the words that come first, and what it is called.
-const COMMANDS: [(&[&str], &str); 15] = [
+const COMMANDS: [(&[&str], &str); 17] = [
     (&["compose"], "compose"),
     (&["rebase"], "compose"),
     (&["batch"], "batch"),
@@ -24,6 +24,8 @@ const COMMANDS: [(&[&str], &str); 15] = [
     (&["delete"], "delete"),
     (&["outdated"], "outdated"),
     (&["verify"], "verify"),
+    (&["sign"], "sign"),
+    (&["key", "generate"], "key-generate"),
     (&["doctor"], "doctor"),
     (&["swebench", "run-evaluation"], "swebench-run-evaluation"),
 ];
@@ -82,8 +84,11 @@ pub(crate) fn check<A: AsRef<OsStr>>(arguments: &[A], stdout: &str) {
         return;
     };
     let is_of_tags = words.contains(&"--all-tags") || words.contains(&"--tag");
+    let is_of_signatures = words.contains(&"--key") || words.contains(&"--certificate-identity");
     let name = match *name {
         "copy" if is_of_tags => "copy-tags",
+        "verify" if is_of_signatures && words.contains(&"--replay") => "verify-replay",
+        "verify" if is_of_signatures => "verify-signatures",
         name => name,
     };
     if stdout.trim().is_empty() {

@@ -10,6 +10,7 @@ use super::base::said;
 use super::scene::{IMAGE, Scene};
 use super::{BOTH, digests};
 use crate::support::answering::{Answering, answer};
+use crate::support::certificates::key_pair;
 use crate::support::clients;
 use crate::support::command::Outcome;
 use crate::support::ohoci_registry::OhociRegistry;
@@ -328,4 +329,35 @@ fn an_ordinary_user_builds_the_same() {
     assert!(head.is_file());
     let left: Vec<_> = fs_err::read_dir(root.join("tmp")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn images_are_signed_where_something_about_them_can_be() {
+    let scene = Scene::new();
+    key_pair(&scene.ohoci.work());
+    let signing = ["--all-levels", "--sign-key", "mine.pem", "--provenance"];
+    let report = scene.built(&["example__tool-1"], &signing);
+    for pushed in report["instances"][0]["pushed"].as_array().unwrap() {
+        let reference = pushed["reference"].as_str().unwrap();
+        let verify = ["verify", "--key", "mine.pub", "--format", "json", reference];
+        let found = scene.ohoci.run(verify).exits(0).json();
+        let mut said: Vec<&str> = found["signatures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["predicateType"].as_str().unwrap())
+            .collect();
+        said.sort_unstable();
+        let wanted = [
+            "https://sigstore.dev/cosign/sign/v1",
+            "https://slsa.dev/provenance/v1",
+        ];
+        assert_eq!(said, wanted, "{reference}");
+    }
+    for place in ["dir:roots", "oci-archive:images.tar"] {
+        let unsigned = [&["--push", place][..], &signing].concat();
+        let refused = scene.images(&["example__tool-1"], &unsigned).exits(2);
+        let words = format!("images in {place} cannot be signed");
+        assert!(refused.stderr.contains(&words), "{}", refused.stderr);
+    }
 }

@@ -87,6 +87,8 @@ enum Bench {
     Pull(bench::pull::Arguments),
     /// Run images the first time, when they are known, and on known layers, beside other tools.
     Run(bench::run::Arguments),
+    /// Compose on hundreds of bases with signatures, and without.
+    Sign(bench::sign::Arguments),
     /// Build images of SWE-bench's instances, evaluate them, and plan a dataset.
     Swebench(bench::swebench::Arguments),
 }
@@ -116,6 +118,7 @@ fn main() -> ExitCode {
         Task::Bench(Bench::Deps(arguments)) => bench::deps::run(arguments),
         Task::Bench(Bench::Pull(arguments)) => bench::pull::run(arguments),
         Task::Bench(Bench::Run(arguments)) => bench::run::run(arguments),
+        Task::Bench(Bench::Sign(arguments)) => bench::sign::run(arguments),
         Task::Bench(Bench::Swebench(arguments)) => bench::swebench::run(arguments),
         Task::Matrix(arguments) => matrix::run(arguments),
         Task::Parsers(arguments) => parsers::run(arguments),

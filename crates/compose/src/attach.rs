@@ -7,12 +7,18 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 
 use super::resolver::{Destination, Resolver};
+use super::signatures::signing;
 use super::watch::{Event, Observer};
 use ohoci_image::artifact;
 use ohoci_image::index::{self, Wanted};
 use ohoci_image::referrer::Artifact;
-use ohoci_image::{Content, Descriptor, Digest, Manifest, Platform, Reference};
+use ohoci_image::{
+    Content, Descriptor, Digest, Manifest, Platform, Reference, RegistryReference, media_type,
+};
 use ohoci_store::{Error, ErrorKind};
+use ohoci_trust::bundle;
+use ohoci_trust::sign::Unsigned;
+use ohoci_trust::statement::{self, Statement, Subject};
 
 /// What to attach to what.
 #[derive(Clone, Debug)]
@@ -46,14 +52,7 @@ pub struct Attached {
 /// # Errors
 /// When it is an archive, in which no reader would find them.
 pub fn check(place: &Reference) -> Result<(), Error> {
-    match place {
-        Reference::Registry(_) | Reference::Layout { .. } => Ok(()),
-        other => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("cannot attach documents to {other}"),
-            "only registries and OCI layouts hold documents about images",
-        )),
-    }
+    signing::check(place)
 }
 
 /// Attaches. The same documents on the same image give the same manifests, so that doing it again
@@ -74,21 +73,23 @@ pub async fn attach(
     for destination in resolver.destinations(&job.places)? {
         let referrers = referrers(job, &destination, resolver).await?;
         deliver(job, &destination, &referrers).await?;
+        let signed = signed(job, &destination, &referrers, resolver).await?;
         let reports = job.artifacts.iter().zip(&referrers);
         attached.extend(reports.map(|((platform, artifact), referrer)| Attached {
             place: destination.target.place(),
             platform: platform.to_string(),
             artifact_type: artifact.media_type.to_owned(),
-            subject: referrer.subject.clone(),
+            subject: referrer.subject.digest.clone(),
             digest: referrer.manifest.digest().clone(),
         }));
+        attached.extend(signed);
     }
     Ok(attached)
 }
 
 /// A document's manifest.
 struct Referrer {
-    subject: Digest,
+    subject: Descriptor,
     manifest: Manifest,
 }
 
@@ -130,10 +131,7 @@ async fn referrers(
             let manifest = artifact
                 .about(&subject)
                 .map_err(|error| fail(error.to_string()))?;
-            Ok(Referrer {
-                subject: subject.digest,
-                manifest,
-            })
+            Ok(Referrer { subject, manifest })
         })
         .collect()
 }
@@ -150,6 +148,56 @@ fn subject(root: &Manifest, platform: &Platform) -> Result<Descriptor, String> {
         .next()
         .map(|child| child.descriptor)
         .ok_or_else(|| format!("there is no image for {platform}"))
+}
+
+/// Signs what the documents say, where a key is given: a statement in a bundle beside each of them.
+async fn signed(
+    job: &Job,
+    destination: &Destination,
+    referrers: &[Referrer],
+    resolver: &Resolver,
+) -> Result<Vec<Attached>, Error> {
+    let signing = resolver.signing.as_ref();
+    let signing = signing.filter(|signing| signing.signer.is_some());
+    let (Some(signing), Some(place)) = (signing, destination.references.first()) else {
+        return Ok(Vec::new());
+    };
+    let name = place.registry().map(RegistryReference::name);
+    let mut attached = Vec::new();
+    for ((platform, artifact), referrer) in job.artifacts.iter().zip(referrers) {
+        let Some(predicate_type) = predicate_type(artifact.media_type) else {
+            continue;
+        };
+        let predicate = serde_json::from_slice(&artifact.content).map_err(|error| {
+            let what = format!("cannot sign {}", artifact.title);
+            Error::new(ErrorKind::Unsupported, what, error.to_string())
+        })?;
+        let statement = Unsigned::new(&Statement {
+            subjects: vec![Subject::image(name.clone(), &referrer.subject.digest)],
+            predicate_type: predicate_type.to_owned(),
+            predicate,
+        });
+        let statement = std::iter::once(statement);
+        let documents = signing::said(place, &referrer.subject, signing, statement).await?;
+        signing::put(destination.target.as_ref(), &documents).await?;
+        attached.extend(documents.made.iter().map(|made| Attached {
+            place: destination.target.place(),
+            platform: platform.to_string(),
+            artifact_type: bundle::MEDIA_TYPE.to_owned(),
+            subject: referrer.subject.digest.clone(),
+            digest: made.digest.clone(),
+        }));
+    }
+    Ok(attached)
+}
+
+/// What a statement is called that says what such a document says.
+fn predicate_type(media_type: &str) -> Option<&'static str> {
+    match media_type {
+        media_type::SPDX => Some(statement::SPDX),
+        media_type::CYCLONEDX => Some(statement::CYCLONEDX),
+        _ => None,
+    }
 }
 
 async fn deliver(

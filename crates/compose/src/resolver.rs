@@ -167,6 +167,17 @@ impl Resolver {
         Self { signing, ..self }
     }
 
+    /// One that signs nothing: for images that stay on this machine.
+    #[must_use]
+    pub fn unsigned(&self) -> Self {
+        Self {
+            limits: self.limits,
+            own_layers: self.own_layers,
+            gate: Arc::clone(&self.gate),
+            ..Self::new(self.client.clone(), Arc::clone(&self.cache))
+        }
+    }
+
     /// What layers of images are read with.
     #[must_use]
     pub fn reader(&self) -> LayerReader<'_> {
@@ -331,6 +342,11 @@ impl Resolver {
         let places = self.places();
         let source = places.open(reference).await?;
         Ok(Guarded::source(source, reference, &places, &self.gate))
+    }
+
+    /// Whether the policy asks anything of images of that name.
+    pub(crate) fn asks_about(&self, image: &Reference) -> bool {
+        self.gate.asks(image)
     }
 
     /// Opens an image that is only shown, or signed: whatever the policy says of it.

@@ -20,4 +20,4 @@ pub use load::{Config, PROJECT_FILE};
 pub use mirrors::{PackageMirrors, Snapshot};
 pub use project::{ComposeDefaults, IfExists};
 pub use registries::{ClientIdentity, Mirror, RegistrySettings};
-pub use trust::{TrustDefault, TrustRule, TrustSettings};
+pub use trust::{TrustDefault, TrustIdentity, TrustRule, TrustSettings};

@@ -38,7 +38,11 @@ pub struct TrustRule {
     pub reject: bool,
     /// Files of public keys, one of which has to have signed them.
     pub keys: Vec<PathBuf>,
-    /// Types of statements that one of the keys has to have signed about them.
+    /// Whom certificates have to name, one of whom may have signed them instead.
+    pub identities: Vec<TrustIdentity>,
+    /// The file that says whose certificates count, and which logs: a Sigstore's trusted root.
+    pub trusted_root: Option<PathBuf>,
+    /// Types of statements that one of the keys or identities has to have signed about them.
     pub attestations: Vec<String>,
     /// The digests that they may have.
     #[serde(deserialize_with = "digests")]
@@ -48,11 +52,23 @@ pub struct TrustRule {
     pub platforms: Vec<Platform>,
 }
 
+/// Whom a certificate has to name. In both, `*` stands for anything.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrustIdentity {
+    /// The service that vouches for the login, by its URL.
+    pub issuer: String,
+    /// The login: an address of mail, or the URI of a workflow.
+    pub identity: String,
+}
+
 impl TrustSettings {
     /// Makes paths relative to `directory`.
     pub(super) fn resolve(&mut self, directory: &Path) {
-        for key in self.rule.iter_mut().flat_map(|rule| &mut rule.keys) {
-            *key = directory.join(&*key);
+        for rule in &mut self.rule {
+            for path in rule.keys.iter_mut().chain(&mut rule.trusted_root) {
+                *path = directory.join(&*path);
+            }
         }
     }
 
@@ -62,11 +78,24 @@ impl TrustSettings {
             let number = at + 1;
             let asks = rule.reject
                 || !rule.keys.is_empty()
+                || !rule.identities.is_empty()
                 || !rule.digests.is_empty()
                 || !rule.platforms.is_empty();
             if rule.images.is_empty() {
                 Some(format!("rule {number} of [trust] names no images"))
-            } else if !rule.attestations.is_empty() && rule.keys.is_empty() {
+            } else if rule.identities.is_empty() != rule.trusted_root.is_none() {
+                Some(format!(
+                    "rule {number} of [trust] has one of \"identities\" and \"trusted-root\" without the \
+                     other"
+                ))
+            } else if rule.identities.iter().any(TrustIdentity::is_empty) {
+                Some(format!(
+                    "rule {number} of [trust] has an identity that leaves out who it is or who vouches for it"
+                ))
+            } else if !rule.attestations.is_empty()
+                && rule.keys.is_empty()
+                && rule.identities.is_empty()
+            {
                 Some(format!(
                     "rule {number} of [trust] asks for attestations, but names no keys that sign them"
                 ))
@@ -76,6 +105,14 @@ impl TrustSettings {
                 None
             }
         })
+    }
+}
+
+impl TrustIdentity {
+    /// Whether anybody would fit.
+    fn is_empty(&self) -> bool {
+        let is_anything = |pattern: &str| pattern.chars().all(|c| c == '*');
+        is_anything(&self.issuer) || is_anything(&self.identity)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{CONTENT_RANGE, HeaderValue};
 
@@ -53,6 +54,8 @@ struct Upload<'a> {
     endpoint: Endpoint,
     descriptor: &'a Descriptor,
     body: &'a dyn Body,
+    /// Whether it is tried in one POST where nobody knows whether that works.
+    tries_single_post: bool,
 }
 
 impl Repository {
@@ -74,6 +77,31 @@ impl Repository {
             endpoint: self.endpoint().map_err(|error| error.during(what))?,
             descriptor,
             body,
+            tries_single_post: false,
+        };
+        Box::pin(upload.run(session))
+            .await
+            .map_err(|error| error.during(what))
+    }
+
+    /// Uploads a small document, as [`upload`](Self::upload) does, but finds out whether the registry takes it
+    /// in the POST that opens an upload: where it does not, that request has opened one, and is not lost.
+    ///
+    /// # Errors
+    /// When the registry does not take it.
+    pub async fn upload_document(
+        &self,
+        descriptor: &Descriptor,
+        bytes: &Bytes,
+        session: Option<UploadSession>,
+    ) -> Result<(), Error> {
+        let what = || format!("cannot upload blob {} to {self}", descriptor.digest);
+        let upload = Upload {
+            repository: self,
+            endpoint: self.endpoint().map_err(|error| error.during(what))?,
+            descriptor,
+            body: bytes,
+            tries_single_post: descriptor.size <= SMALL_BODY,
         };
         Box::pin(upload.run(session))
             .await
@@ -83,7 +111,8 @@ impl Repository {
 
 impl Upload<'_> {
     async fn run(&self, mut session: Option<UploadSession>) -> Result<(), Error> {
-        if session.is_none() && self.endpoint.host.single_post() == Some(true) {
+        let known = self.endpoint.host.single_post();
+        if session.is_none() && known.unwrap_or(self.tries_single_post) {
             match self.single_post().await? {
                 None => return Ok(()),
                 Some(opened) => session = opened,
@@ -200,7 +229,9 @@ impl Upload<'_> {
                 reply.drain().await;
                 Ok(Some(session))
             }
-            401 | 403 => Err(reply.into_error().await),
+            401 | 403 if self.endpoint.host.single_post() == Some(true) => {
+                Err(reply.into_error().await)
+            }
             status => {
                 if !is_transient(reply.status()) {
                     tracing::debug!(status, "no upload in one POST");

@@ -504,7 +504,9 @@ impl Target for RegistryTarget {
             return Ok(Arrival::Present);
         }
         let session = self.take_prepared().await;
-        self.repository.upload(descriptor, &bytes, session).await?;
+        self.repository
+            .upload_document(descriptor, &bytes, session)
+            .await?;
         self.knowledge.saw([&descriptor.digest]);
         self.cache.put(&descriptor.digest, &bytes);
         Ok(Arrival::Uploaded)

@@ -199,7 +199,7 @@ impl<'a> AssembledBase<'a> {
             ..Job::on(Reference::Scratch, workshop.work_dir.to_owned())
         };
         let observer: Arc<dyn Observer> = Arc::new(Unwatched);
-        Box::pin(compose(&job, resolver, &observer))
+        Box::pin(compose(&job, &resolver.unsigned(), &observer))
             .await
             .map(drop)
             .map_err(|error| BuildError::new(Level::Base, error.what(), error.why()))

@@ -70,6 +70,12 @@ impl Destination {
         }))
     }
 
+    /// Whether signatures can stand beside its images.
+    #[must_use]
+    pub fn holds_signatures(&self) -> bool {
+        matches!(self, Self::Registry(_) | Self::Layout(_))
+    }
+
     /// Whether it is one file, which is written anew by whoever adds to it.
     #[must_use]
     pub fn is_archive(&self) -> bool {

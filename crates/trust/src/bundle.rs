@@ -39,8 +39,9 @@ pub enum Material {
         /// The key's fingerprint in base64, where its maker followed cosign.
         hint: Option<String>,
     },
-    /// A certificate, as of a login: keyless signing.
-    Certificate,
+    /// A certificate, as of a login: keyless signing. The bundle as it was read, with the certificate, the
+    /// log's entry and timestamps in it.
+    Certificate(Bytes),
 }
 
 impl Bundle {
@@ -60,7 +61,7 @@ impl Bundle {
     pub fn to_bytes(&self) -> Bytes {
         let hint = match &self.material {
             Material::Key { hint } => hint.clone().unwrap_or_default(),
-            Material::Certificate => String::new(),
+            Material::Certificate(_) => String::new(),
         };
         json!({
             "mediaType": MEDIA_TYPE,
@@ -96,7 +97,7 @@ impl Bundle {
             None if material.get("certificate").is_some()
                 || material.get("x509CertificateChain").is_some() =>
             {
-                Material::Certificate
+                Material::Certificate(Bytes::copy_from_slice(bytes))
             }
             None => return Err("it names neither a key nor a certificate".to_owned()),
         };

@@ -1,10 +1,13 @@
-//! Keys, signatures and statements about images, and the policy that asks for them. Pure: no I/O, no
-//! clock, and whatever is random is handed in.
+//! Keys, certificates, signatures and statements about images, and the policy that asks for them. Pure: no
+//! I/O, and whatever is random is handed in. The clock is looked at in one place only: what a transparency
+//! log dates later than now is refused.
 
 pub mod bundle;
+pub mod certificate;
 pub mod dsse;
 pub mod encrypted_key;
 pub mod passphrase;
+mod pattern;
 pub mod pem;
 pub mod policy;
 pub mod policy_json;
@@ -15,8 +18,15 @@ pub mod sign;
 pub mod signature;
 pub mod simple_signing;
 pub mod statement;
+mod tag_certificate;
+pub mod trusted;
+pub mod trusted_root;
+pub mod worthless;
 
+pub use certificate::CertificateIdentity;
 pub use passphrase::Passphrase;
 pub use private_key::PrivateKey;
 pub use public_key::PublicKey;
 pub use signature::Signature;
+pub use trusted::Trusted;
+pub use trusted_root::TrustedRoot;

@@ -27,6 +27,23 @@ pub(crate) fn first(text: &str) -> Option<Block> {
     })
 }
 
+/// The certificates of a text, which holds nothing else; `None` where it holds something else.
+pub(crate) fn certificates(text: &str) -> Option<Vec<Vec<u8>>> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let mut list = Vec::new();
+    let mut rest = text;
+    while !rest.trim().is_empty() {
+        let (one, behind) = rest.split_once(END)?;
+        let block = first(&format!("{one}{END}"))?;
+        if block.label != "CERTIFICATE" {
+            return None;
+        }
+        list.push(block.bytes.to_vec());
+        rest = behind;
+    }
+    Some(list)
+}
+
 /// A block as text, in lines of 64 characters.
 pub(crate) fn write(label: &str, bytes: &[u8]) -> Zeroizing<String> {
     let body = Zeroizing::new(STANDARD.encode(bytes));

@@ -6,13 +6,17 @@ use base64::engine::general_purpose::STANDARD;
 use ohoci_image::json::{self, Shape};
 use serde_json::{Map, Value};
 
+use crate::certificate::CertificateIdentity;
 use crate::policy::{Identity, Order, Part, Requirement, Rule, Scope};
 use crate::public_key::PublicKey;
+use crate::trusted::Trusted;
+use crate::trusted_root::TrustedRoot;
 
 /// Most of a policy that is read, in bytes.
 pub const MAX_POLICY: u64 = 1 << 20;
 
-/// What is between a reader and the files that keys are in: the file's text, or why it cannot be read.
+/// What is between a reader and the files that keys and certificates are in: the file's text, or why it cannot
+/// be read.
 pub type ReadKey<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
 
 /// Reads a policy; `file` is what it is called in messages.
@@ -107,10 +111,7 @@ fn sigstore_signed(
     read_key: &ReadKey<'_>,
 ) -> Result<Requirement, String> {
     let what = "sigstoreSigned";
-    // What containers' tools know and ohoci does not verify is refused image by image.
-    let more = [
-        "fulcio",
-        "pki",
+    let logs = [
         "rekorPublicKeyPath",
         "rekorPublicKeyPaths",
         "rekorPublicKeyData",
@@ -122,34 +123,126 @@ fn sigstore_signed(
         "keyPaths",
         "keyData",
         "keyDatas",
+        "fulcio",
+        "pki",
         "signedIdentity",
     ];
-    only(object, &[more.as_slice(), own.as_slice()].concat(), what)?;
-    if let Some(key) = more.iter().find(|key| object.contains_key(**key)) {
-        return Ok(Requirement::Unknown(format!(
-            "it asks for sigstoreSigned with {key:?}, which ohoci does not verify; keys alone are"
-        )));
+    only(object, &[logs.as_slice(), own.as_slice()].concat(), what)?;
+    let identity = match object.get("signedIdentity") {
+        Some(value) => identity(value)?,
+        None => Identity::RepositoryOrExact,
+    };
+    let keys = keys(
+        object,
+        ["keyPath", "keyPaths", "keyData", "keyDatas"],
+        read_key,
+    )?;
+    // What containers' tools know and ohoci does not verify is refused image by image.
+    let unverified = |key: &str| {
+        Requirement::Unknown(format!(
+            "it asks for sigstoreSigned with {key:?}, which ohoci does not verify; keys alone are, and \
+             \"fulcio\" with keys of Rekor"
+        ))
+    };
+    if object.contains_key("pki") {
+        return Ok(unverified("pki"));
     }
-    let mut keys = Vec::new();
-    for path in strings(object, "keyPath", "keyPaths")? {
-        let text = read_key(&path)?;
-        keys.push((path.clone(), key(&path, &text)?));
+    if let Some(value) = object.get("fulcio") {
+        if !keys.is_empty() {
+            return Err(format!("{what} has both keys and \"fulcio\""));
+        }
+        let logs = self::keys(object, logs, read_key)?;
+        let by = fulcio(value, logs, read_key).map_err(|error| format!("\"fulcio\": {error}"))?;
+        return Ok(Requirement::Signed {
+            by: vec![Trusted::Identity(by)],
+            identity,
+        });
     }
-    for data in strings(object, "keyData", "keyDatas")? {
-        let bytes = STANDARD.decode(data).map_err(|_| "keyData is no base64")?;
-        let text = String::from_utf8(bytes).map_err(|_| "keyData is no PEM")?;
-        keys.push(("keyData".to_owned(), key("keyData", &text)?));
+    if let Some(key) = logs.iter().find(|key| object.contains_key(**key)) {
+        return Ok(unverified(key));
     }
     if keys.is_empty() {
         return Err(format!("{what} names no key"));
     }
+    let by = keys.into_iter();
     Ok(Requirement::Signed {
-        keys,
-        identity: match object.get("signedIdentity") {
-            Some(value) => identity(value)?,
-            None => Identity::RepositoryOrExact,
-        },
+        by: by.map(|(name, key)| Trusted::Key(name, key)).collect(),
+        identity,
     })
+}
+
+/// Whom certificates of an authority have to name.
+fn fulcio(
+    value: &Value,
+    logs: Vec<(String, PublicKey)>,
+    read_key: &ReadKey<'_>,
+) -> Result<CertificateIdentity, String> {
+    let object = value.as_object().ok_or("it is no object")?;
+    only(
+        object,
+        &["caPath", "caData", "oidcIssuer", "subjectEmail"],
+        "it",
+    )?;
+    let text = |key: &str| {
+        let found = object.get(key).and_then(Value::as_str);
+        found
+            .map(str::to_owned)
+            .ok_or_else(|| format!("it has no {key:?}"))
+    };
+    let (name, certificates) = match (object.contains_key("caPath"), object.contains_key("caData"))
+    {
+        (true, false) => {
+            let path = text("caPath")?;
+            let text = read_key(&path)?;
+            (path, text)
+        }
+        (false, true) => ("caData".to_owned(), decoded("caData", &text("caData")?)?),
+        (true, true) => return Err("it has both \"caPath\" and \"caData\"".to_owned()),
+        (false, false) => return Err("it has neither \"caPath\" nor \"caData\"".to_owned()),
+    };
+    if logs.is_empty() {
+        return Err("there is no key of Rekor beside it".to_owned());
+    }
+    let logs: Vec<PublicKey> = logs.into_iter().map(|(_, key)| key).collect();
+    let root = TrustedRoot::of_authority(&certificates, &logs)
+        .map_err(|error| format!("{name}: {error}"))?;
+    let exact = |key: &str| {
+        let text = text(key)?;
+        // Here they are no patterns.
+        if text.contains('*') || text.is_empty() {
+            return Err(format!("{key:?} is {text:?}"));
+        }
+        Ok(text)
+    };
+    Ok(CertificateIdentity {
+        root: (name, root),
+        issuer: exact("oidcIssuer")?,
+        identity: exact("subjectEmail")?,
+    })
+}
+
+/// Keys in files and in the policy itself.
+fn keys(
+    object: &Map<String, Value>,
+    [path, paths, data, datas]: [&str; 4],
+    read_key: &ReadKey<'_>,
+) -> Result<Vec<(String, PublicKey)>, String> {
+    let mut keys = Vec::new();
+    for path in strings(object, path, paths)? {
+        let text = read_key(&path)?;
+        keys.push((path.clone(), key(&path, &text)?));
+    }
+    for value in strings(object, data, datas)? {
+        keys.push((data.to_owned(), key(data, &decoded(data, &value)?)?));
+    }
+    Ok(keys)
+}
+
+fn decoded(name: &str, data: &str) -> Result<String, String> {
+    let bytes = STANDARD
+        .decode(data)
+        .map_err(|_| format!("{name} is no base64"))?;
+    String::from_utf8(bytes).map_err(|_| format!("{name} is no PEM"))
 }
 
 fn key(name: &str, text: &str) -> Result<PublicKey, String> {

@@ -124,6 +124,11 @@ impl PublicKey {
         pem::write("PUBLIC KEY", &self.der).to_string()
     }
 
+    /// The key's `SubjectPublicKeyInfo`.
+    pub(crate) fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// SHA-256 of the key's `SubjectPublicKeyInfo`: what a person tells it by.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {

@@ -205,9 +205,8 @@ mod tests {
         };
         let content = first.payload.to_bytes();
         for (layer, key) in layers.iter().zip([first_key, second_key]) {
-            let text = &layer.annotations[simple_signing::SIGNATURE];
-            let signature = Signature::simple("x", content.clone(), text).unwrap();
-            signature.claim(key.public(), &image).unwrap();
+            let signature = Signature::simple("x", content.clone(), &layer.annotations).unwrap();
+            signature.claim("key", key.public(), &image).unwrap();
         }
         assert_eq!(layers.len(), 2);
     }

@@ -1,5 +1,7 @@
 //! A signature as it was found beside an image, and what it is worth.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -7,10 +9,13 @@ use ohoci_image::Digest;
 use serde_json::Value;
 
 use crate::bundle::{Bundle, Material};
+use crate::certificate::{CertificateIdentity, Certified, Signed};
 use crate::dsse::{self, Envelope};
 use crate::public_key::PublicKey;
-use crate::simple_signing::Payload;
+use crate::simple_signing::{self, Payload};
 use crate::statement::{self, Statement};
+use crate::tag_certificate;
+use crate::worthless::Worthless;
 
 /// A signature, in either of cosign's forms.
 #[derive(Clone, Debug)]
@@ -21,7 +26,12 @@ pub struct Signature {
 
 #[derive(Clone, Debug)]
 enum Content {
-    Simple { payload: Bytes, signature: Vec<u8> },
+    Simple {
+        payload: Bytes,
+        signature: Vec<u8>,
+        /// A bundle of the same with its certificate, where it has one.
+        keyless: Option<Bytes>,
+    },
     Bundle(Bundle),
 }
 
@@ -35,9 +45,11 @@ pub enum Form {
     Bundle,
 }
 
-/// What a key says of an image, once its signature was verified.
+/// What somebody says of an image, once the signature was verified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
+    /// Who: the key's file, or whom the certificate names.
+    pub by: String,
     /// In which form.
     pub form: Form,
     /// What kind of thing is said; [`statement::SIGNED`] for a signature alone.
@@ -48,45 +60,29 @@ pub struct Claim {
     pub name: Option<String>,
 }
 
-/// Why a signature is worth nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Worthless {
-    /// It cannot be read.
-    #[error("{0}")]
-    Unreadable(String),
-    /// Its bundle names another key.
-    #[error("it is by another key")]
-    OtherKey,
-    /// It does not verify.
-    #[error("its signature does not fit: it is by another key, or what it signs was changed")]
-    DoesNotFit,
-    /// It names the right key, but does not verify.
-    #[error("it names the key, but its signature does not fit: it or what it signs was changed")]
-    Changed,
-    /// It verifies, and is about something else.
-    #[error("it is about another image")]
-    OtherImage,
-    /// It was made with a certificate.
-    #[error("it is by a certificate (keyless), not by a key")]
-    Keyless,
-}
-
 impl Signature {
-    /// A payload and its signature in base64.
+    /// A payload, and the annotations that its signature is in.
     ///
     /// # Errors
-    /// When the signature is no base64.
+    /// When the signature is no base64, or what is said of its certificate cannot be read.
     pub fn simple(
         place: impl Into<String>,
         payload: Bytes,
-        signature: &str,
+        annotations: &BTreeMap<String, String>,
     ) -> Result<Self, Worthless> {
+        let text = annotations.get(simple_signing::SIGNATURE);
         let signature = STANDARD
-            .decode(signature)
+            .decode(text.map(String::as_str).unwrap_or_default())
             .map_err(|_| Worthless::Unreadable("its signature is no base64".to_owned()))?;
+        let keyless = tag_certificate::bundle(annotations, &payload, &signature)
+            .map_err(Worthless::Unreadable)?;
         Ok(Self {
             place: place.into(),
-            content: Content::Simple { payload, signature },
+            content: Content::Simple {
+                payload,
+                signature,
+                keyless,
+            },
         })
     }
 
@@ -126,43 +122,29 @@ impl Signature {
         }
     }
 
-    /// Whether a certificate is to verify it.
-    #[must_use]
-    pub fn is_keyless(&self) -> bool {
-        matches!(
-            &self.content,
-            Content::Bundle(Bundle {
-                material: Material::Certificate,
-                ..
-            })
-        )
-    }
-
-    /// What a key says with it of an image.
+    /// What a key says with it of an image; `file` is where the key is from.
     ///
     /// # Errors
     /// Why it says nothing.
-    pub fn claim(&self, key: &PublicKey, image: &Digest) -> Result<Claim, Worthless> {
+    pub fn claim(&self, file: &str, key: &PublicKey, image: &Digest) -> Result<Claim, Worthless> {
         match &self.content {
-            Content::Simple { payload, signature } => {
+            Content::Simple {
+                payload,
+                signature,
+                keyless,
+            } => {
                 if !key.verifies(payload, signature) {
-                    return Err(Worthless::DoesNotFit);
+                    return Err(match keyless {
+                        Some(_) => Worthless::Keyless,
+                        None => Worthless::DoesNotFit,
+                    });
                 }
-                let payload = Payload::parse(payload).map_err(Worthless::Unreadable)?;
-                if payload.digest != *image {
-                    return Err(Worthless::OtherImage);
-                }
-                Ok(Claim {
-                    form: Form::Tag,
-                    predicate_type: statement::SIGNED.to_owned(),
-                    predicate: Value::Null,
-                    name: Some(payload.reference),
-                })
+                about_payload(file.to_owned(), payload, image)
             }
             Content::Bundle(bundle) => {
                 let hint = match &bundle.material {
                     Material::Key { hint } => hint.as_deref().filter(|hint| !hint.is_empty()),
-                    Material::Certificate => return Err(Worthless::Keyless),
+                    Material::Certificate(_) => return Err(Worthless::Keyless),
                 };
                 let Envelope {
                     payload_type,
@@ -178,22 +160,74 @@ impl Signature {
                         None => Worthless::DoesNotFit,
                     });
                 }
-                if payload_type != dsse::IN_TOTO {
-                    let why = format!("it signs {payload_type:?}, which is no statement");
-                    return Err(Worthless::Unreadable(why));
-                }
-                let read = Statement::parse(payload).map_err(Worthless::Unreadable)?;
-                let subject = read.subjects.iter().find(|subject| subject.is(image));
-                let subject = subject.ok_or(Worthless::OtherImage)?;
-                Ok(Claim {
-                    form: Form::Bundle,
-                    predicate_type: read.predicate_type,
-                    name: subject.name.clone().filter(|name| !name.is_empty()),
-                    predicate: read.predicate,
-                })
+                about_statement(file.to_owned(), &bundle.envelope, image)
             }
         }
     }
+
+    /// What somebody with a certificate says with it of an image.
+    ///
+    /// # Errors
+    /// Why it says nothing.
+    pub fn claim_by(
+        &self,
+        identity: &CertificateIdentity,
+        image: &Digest,
+    ) -> Result<Claim, Worthless> {
+        let name = |by: Certified| format!("{} (by {})", by.identity, by.issuer);
+        match &self.content {
+            Content::Simple {
+                payload, keyless, ..
+            } => {
+                let keyless = keyless.as_deref().ok_or(Worthless::ByKey)?;
+                let by = identity.verify(keyless, &Signed::Bytes(payload))?;
+                about_payload(name(by), payload, image)
+            }
+            Content::Bundle(bundle) => {
+                let Material::Certificate(bytes) = &bundle.material else {
+                    return Err(Worthless::ByKey);
+                };
+                let by = identity.verify(bytes, &Signed::Statement(image))?;
+                about_statement(name(by), &bundle.envelope, image)
+            }
+        }
+    }
+}
+
+/// What a payload says, whose signature was verified.
+fn about_payload(by: String, payload: &[u8], image: &Digest) -> Result<Claim, Worthless> {
+    let payload = Payload::parse(payload).map_err(Worthless::Unreadable)?;
+    if payload.digest != *image {
+        return Err(Worthless::OtherImage);
+    }
+    Ok(Claim {
+        by,
+        form: Form::Tag,
+        predicate_type: statement::SIGNED.to_owned(),
+        predicate: Value::Null,
+        name: Some(payload.reference),
+    })
+}
+
+/// What a statement says, whose signature was verified.
+fn about_statement(by: String, envelope: &Envelope, image: &Digest) -> Result<Claim, Worthless> {
+    if envelope.payload_type != dsse::IN_TOTO {
+        let why = format!(
+            "it signs {:?}, which is no statement",
+            envelope.payload_type
+        );
+        return Err(Worthless::Unreadable(why));
+    }
+    let read = Statement::parse(&envelope.payload).map_err(Worthless::Unreadable)?;
+    let subject = read.subjects.iter().find(|subject| subject.is(image));
+    let subject = subject.ok_or(Worthless::OtherImage)?;
+    Ok(Claim {
+        by,
+        form: Form::Bundle,
+        predicate_type: read.predicate_type,
+        name: subject.name.clone().filter(|name| !name.is_empty()),
+        predicate: read.predicate,
+    })
 }
 
 #[cfg(test)]
@@ -229,7 +263,7 @@ mod tests {
         let key_of = key(1);
         let good = signed(&key_of, &image);
         let claim = |bundle: &Bundle, key: &PrivateKey, image: &Digest| {
-            Signature::bundle("x", &bundle.to_bytes())?.claim(key.public(), image)
+            Signature::bundle("x", &bundle.to_bytes())?.claim("key", key.public(), image)
         };
         assert_eq!(claim(&good, &key_of, &image).unwrap().form, Form::Bundle);
         assert_eq!(
@@ -255,6 +289,10 @@ mod tests {
         assert!(matches!(cut, Err(Worthless::Unreadable(_))));
     }
 
+    fn annotated(text: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(simple_signing::SIGNATURE.to_owned(), text.to_owned())])
+    }
+
     #[test]
     fn each_change_of_a_payload_has_its_own_word() {
         let image = Digest::of(b"image");
@@ -266,7 +304,11 @@ mod tests {
         .to_bytes();
         let text = STANDARD.encode(key.sign(&payload).unwrap());
         let claim = |payload: &Bytes, text: &str, image: &Digest| {
-            Signature::simple("x", payload.clone(), text)?.claim(key.public(), image)
+            Signature::simple("x", payload.clone(), &annotated(text))?.claim(
+                "key",
+                key.public(),
+                image,
+            )
         };
         let good = claim(&payload, &text, &image).unwrap();
         assert_eq!(good.name.as_deref(), Some("registry.example/a"));

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::arguments::Format;
 use crate::choices;
 use crate::limits::LimitArguments;
+use crate::signing::SigningArguments;
 use ohoci_image::media_type::Compression;
 
 /// Build instances' images under upstream's names, without Docker and without root
@@ -146,6 +147,10 @@ pub struct Arguments {
     /// How the result is written to stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+
+    /// Signatures of what is pushed.
+    #[command(flatten)]
+    pub(crate) signing: SigningArguments,
 
     #[command(flatten)]
     pub(crate) limits: LimitArguments,

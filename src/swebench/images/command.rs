@@ -38,7 +38,7 @@ pub(crate) async fn run(
         }
     };
     let request = request(arguments)?;
-    let context = Context::open(registry)?;
+    let context = Context::open(registry)?.signing(&arguments.signing).await?;
     let all = ohoci_swebench_inputs::rows(dataset, &arguments.split, &context.environment)?;
     let patches = match &arguments.with_patches {
         Some(name) => Some(inputs::predictions(name, &all)?),
@@ -100,6 +100,14 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
     {
         return Err(Failure::usage("--deps cannot be put into root directories")
             .hinted("push to oci:DIR, and unpack what you need with `ohoci run`"));
+    }
+    if arguments.signing.is_asked_for()
+        && let Some(at) = destinations.iter().position(|one| !one.holds_signatures())
+    {
+        let place = arguments.push.get(at).map_or("", String::as_str);
+        return Err(Failure::usage(format!(
+            "images in {place} cannot be signed: only registries and OCI layouts hold what is about images"
+        )));
     }
     if arguments.with_patches.is_some() && arguments.tag == "latest" {
         return Err(Failure::usage(

@@ -5,6 +5,7 @@
 //! * [`pull`]: what the position of the shared layer costs a node that pulls.
 //! * [`deps`]: how long deps images take to build; `deps_docker`: and the same packages by Docker.
 //! * [`run`]: images that run, the first time and later; `run_peers`: and how other tools run them.
+//! * [`sign`]: what signatures add to a batch.
 //! * [`swebench`]: SWE-bench's images and evaluations; `swebench_docker`: and the same by Docker.
 //! * `inputs`: the images and the layer that every tool gets.
 //! * `tools`: what each tool is told to do.
@@ -23,6 +24,7 @@ pub(crate) mod pull;
 mod replay;
 pub(crate) mod run;
 mod run_peers;
+pub(crate) mod sign;
 pub(crate) mod swebench;
 mod swebench_docker;
 mod table;

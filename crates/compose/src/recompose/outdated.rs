@@ -87,12 +87,14 @@ pub enum Movement {
 struct Answers<'a> {
     resolver: &'a Resolver,
     known: Mutex<BTreeMap<String, Arc<OnceCell<Answer>>>>,
+    admitted: Mutex<BTreeMap<String, Arc<OnceCell<Result<(), String>>>>>,
 }
 
 /// What a name resolves to now, or why that is not known.
 type Answer = Result<Option<Digest>, String>;
 
-/// Looks at images. Of bases and deps images only the digests are asked for, each once.
+/// Looks at images. Of bases and deps images only the digests are asked for, each once; and where a name has
+/// moved, whether the policy lets the new image in.
 ///
 /// What cannot be read is part of the answer, so that one image does not hide the others.
 pub async fn outdated(resolver: &Resolver, references: &[Reference]) -> Vec<ImageState> {
@@ -100,6 +102,7 @@ pub async fn outdated(resolver: &Resolver, references: &[Reference]) -> Vec<Imag
     let answers = Answers {
         resolver,
         known: Mutex::default(),
+        admitted: Mutex::default(),
     };
     futures_util::stream::iter(references)
         .map(|reference| look_at(&answers, reference))
@@ -232,6 +235,13 @@ async fn look_up(answers: &Answers<'_>, origin: Role, source: &label::Source) ->
                 Movement::Moved
             };
             found.now = Some(now);
+            // What the policy does not let in is nothing to put the image on.
+            if found.state == Movement::Moved
+                && let Err(why) = answers.admit(&reference).await
+            {
+                found.state = Movement::Failed;
+                found.why = Some(why);
+            }
         }
         Ok(None) => found.state = Movement::Gone,
         Err(why) => {
@@ -249,6 +259,25 @@ impl Answers<'_> {
             Arc::clone(known.entry(reference.to_string()).or_default())
         };
         cell.get_or_init(|| self.ask(reference)).await.clone()
+    }
+
+    /// Whether the policy lets in what the name names now; nothing is asked for where it asks for nothing.
+    async fn admit(&self, reference: &RegistryReference) -> Result<(), String> {
+        let image = Reference::Registry(reference.clone());
+        if !self.resolver.asks_about(&image) {
+            return Ok(());
+        }
+        let cell = {
+            let mut admitted = self.admitted.lock();
+            Arc::clone(admitted.entry(reference.to_string()).or_default())
+        };
+        let said = |error: Error| error.to_string();
+        cell.get_or_init(async || {
+            let source = self.resolver.source(&image).await.map_err(said)?;
+            source.root().await.map(drop).map_err(said)
+        })
+        .await
+        .clone()
     }
 
     async fn ask(&self, reference: &RegistryReference) -> Answer {

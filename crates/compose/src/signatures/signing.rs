@@ -12,7 +12,6 @@ use ohoci_trust::sign::{Tagged, Unsigned};
 use ohoci_trust::simple_signing::{self, Payload};
 use ohoci_trust::statement::{SIGNED, Statement};
 
-use crate::attach;
 use crate::resolver::Resolver;
 use crate::trust::found::signature_image;
 use crate::trust::signer::{Signer, Signing};
@@ -35,12 +34,19 @@ pub struct Made {
     pub key: Option<Digest>,
 }
 
-/// Checks that images there can be signed.
+/// Checks that there is room for documents about images there.
 ///
 /// # Errors
-/// When it is an archive.
+/// When it is an archive, in which no reader would find them.
 pub(crate) fn check(place: &Reference) -> Result<(), Error> {
-    attach::check(place)
+    match place {
+        Reference::Registry(_) | Reference::Layout { .. } => Ok(()),
+        other => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("cannot attach documents to {other}"),
+            "only registries and OCI layouts hold documents about images",
+        )),
+    }
 }
 
 /// Signs what a reference names now, and says which image that was.
@@ -102,20 +108,38 @@ pub(crate) async fn documents(
     signing: &Signing,
     statements: &[Statement],
 ) -> Result<Documents, Error> {
-    // A subject is named without what an index says of it.
-    let subject = Descriptor::new(&image.media_type, image.digest.clone(), image.size);
     let repository = place.registry().map(RegistryReference::name);
-    let key = signing
-        .signer
-        .as_ref()
-        .map(|one| one.public().fingerprint());
-    let mut documents = Documents::default();
     let signature = signing
         .signer
         .as_ref()
         .map(|_| Unsigned::image(repository.as_deref(), &image.digest));
     let statements = statements.iter().map(Unsigned::new);
-    for unsigned in signature.into_iter().chain(statements) {
+    let all = signature.into_iter().chain(statements);
+    let mut documents = said(place, image, signing, all).await?;
+    if let (Some(signer), true) = (&signing.signer, signing.with_tag) {
+        by_tag(resolver, place, image, signer, &mut documents).await?;
+    }
+    Ok(documents)
+}
+
+/// The documents of statements alone, as [`documents`] has them.
+///
+/// # Errors
+/// When they cannot be signed.
+pub(crate) async fn said(
+    place: &Reference,
+    image: &Descriptor,
+    signing: &Signing,
+    statements: impl Iterator<Item = Unsigned>,
+) -> Result<Documents, Error> {
+    // A subject is named without what an index says of it.
+    let subject = Descriptor::new(&image.media_type, image.digest.clone(), image.size);
+    let key = signing
+        .signer
+        .as_ref()
+        .map(|one| one.public().fingerprint());
+    let mut documents = Documents::default();
+    for unsigned in statements {
         let predicate_type = unsigned.predicate_type().to_owned();
         let signed = match &signing.signer {
             Some(signer) => {
@@ -134,9 +158,6 @@ pub(crate) async fn documents(
         });
         documents.blobs.extend(signed.blobs);
         documents.referrers.push(signed.manifest);
-    }
-    if let (Some(signer), true) = (&signing.signer, signing.with_tag) {
-        by_tag(resolver, place, image, signer, &mut documents).await?;
     }
     Ok(documents)
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ohoci_image::{Content, Digest, Manifest, Reference};
 use ohoci_store::{Error, ErrorKind, Source};
-use ohoci_trust::{PublicKey, Signature, bundle};
+use ohoci_trust::{Signature, Trusted, bundle};
 use serde::Serialize;
 
 use super::verifying::{SignatureState, state};
@@ -35,15 +35,15 @@ pub struct About {
     pub about: Vec<Self>,
 }
 
-/// Reads what is about an image, or about an index and its images; signatures are verified with the
-/// keys.
+/// Reads what is about an image, or about an index and its images; signatures are verified for
+/// those whose count.
 ///
 /// # Errors
 /// When it cannot be read.
 pub async fn tree(
     resolver: &Resolver,
     reference: &Reference,
-    keys: &[(String, PublicKey)],
+    trusted: &[Trusted],
 ) -> Result<Vec<About>, Error> {
     resolver.announce(&[reference], &[]);
     let source = resolver.source_to_look_at(reference).await?;
@@ -65,7 +65,7 @@ pub async fn tree(
     for manifest in &found {
         if let Some(subject) = manifest.subject() {
             known.push(manifest.digest().clone());
-            let one = one(source, manifest, &subject.digest, None, keys).await?;
+            let one = one(source, manifest, &subject.digest, None, trusted).await?;
             of.entry(subject.digest).or_default().push(one);
         }
     }
@@ -75,7 +75,7 @@ pub async fn tree(
                 .is_some()
         };
         if let Some(subject) = known.iter().find(named).cloned() {
-            let one = one(source, &manifest, &subject, Some(tag), keys).await?;
+            let one = one(source, &manifest, &subject, Some(tag), trusted).await?;
             of.entry(subject).or_default().push(one);
         }
     }
@@ -100,7 +100,7 @@ async fn one(
     manifest: &Manifest,
     subject: &Digest,
     tag: Option<String>,
-    keys: &[(String, PublicKey)],
+    trusted: &[Trusted],
 ) -> Result<About, Error> {
     let (config, layers) = match manifest.content() {
         Content::Image { config, layers } => (Some(config.media_type.clone()), layers.as_slice()),
@@ -117,20 +117,22 @@ async fn one(
         about: Vec::new(),
     };
     for layer in layers {
-        let simple = layer
-            .annotations
-            .get(ohoci_trust::simple_signing::SIGNATURE)
-            .filter(|_| layer.media_type == ohoci_trust::simple_signing::MEDIA_TYPE);
+        let is_simple = layer.media_type == ohoci_trust::simple_signing::MEDIA_TYPE
+            && layer
+                .annotations
+                .contains_key(ohoci_trust::simple_signing::SIGNATURE);
         let is_bundle = layer.media_type.starts_with(bundle::MEDIA_TYPE_PREFIX);
         let place = layer.digest.to_string();
-        let read = match simple {
-            Some(text) => Signature::simple(place, source.document(layer).await?, text),
-            None if is_bundle => Signature::bundle(place, &source.document(layer).await?),
-            None => continue,
+        let read = if is_simple {
+            Signature::simple(place, source.document(layer).await?, &layer.annotations)
+        } else if is_bundle {
+            Signature::bundle(place, &source.document(layer).await?)
+        } else {
+            continue;
         };
         match read {
             Ok(signature) => {
-                let state = state(&signature, keys, subject);
+                let state = state(&signature, trusted, subject);
                 // Of several under one tag, one that verifies.
                 if about.signature.is_none() || state.by.is_some() {
                     about.signature = Some(state);

@@ -1,9 +1,9 @@
-//! Which signatures an image has, and which of them are by given keys.
+//! Which signatures an image has, and which of them are by whom.
 
 use ohoci_image::{Digest, Reference};
 use ohoci_store::Error;
-use ohoci_trust::signature::{Form, Worthless};
-use ohoci_trust::{PublicKey, provenance, statement};
+use ohoci_trust::signature::Form;
+use ohoci_trust::{Trusted, provenance, statement, trusted};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ pub struct Signatures {
     pub reference: String,
     /// What it names.
     pub digest: Digest,
-    /// Whether one of the keys signed it.
+    /// Whether one of those whose signatures count signed it.
     pub signed: bool,
     /// Every signature that was found.
     pub signatures: Vec<SignatureState>,
@@ -37,13 +37,13 @@ pub struct SignatureState {
     pub form: Form,
     /// What kind of thing it says.
     pub predicate_type: String,
-    /// The file of the key that signed it; `None` where it is by none of the keys given.
+    /// Who signed it: the key's file, or whom the certificate names; `None` where it counts for nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// What it calls the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Why it is worth nothing to these keys.
+    /// Why it counts for nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// What it says, once it is verified.
@@ -58,7 +58,7 @@ pub struct SignatureState {
 pub async fn signatures(
     resolver: &Resolver,
     reference: &Reference,
-    keys: &[(String, PublicKey)],
+    trusted: &[Trusted],
 ) -> Result<Signatures, Error> {
     resolver.announce(&[reference], &[]);
     let source = resolver.source_to_look_at(reference).await?;
@@ -70,7 +70,7 @@ pub async fn signatures(
     let signatures: Vec<SignatureState> = found
         .signatures
         .iter()
-        .map(|signature| state(signature, keys, &digest))
+        .map(|signature| state(signature, trusted, &digest))
         .collect();
     let is_signed =
         |state: &SignatureState| state.by.is_some() && state.predicate_type == statement::SIGNED;
@@ -87,14 +87,14 @@ pub async fn signatures(
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProvenanceState {
-    /// The file of the key that signed it.
+    /// Who signed it: the key's file, or whom the certificate names.
     pub by: String,
     /// How it differs from the image's record, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
 }
 
-/// Compares the provenance that the keys signed with the records that the image carries.
+/// Compares the provenance that was signed with the records that the image carries.
 ///
 /// # Errors
 /// When the image cannot be read.
@@ -144,10 +144,10 @@ fn difference(recorded: &Recorded, said: &[provenance::Image]) -> Option<String>
 
 pub(super) fn state(
     signature: &ohoci_trust::Signature,
-    keys: &[(String, PublicKey)],
+    trusted: &[Trusted],
     digest: &Digest,
 ) -> SignatureState {
-    let mut found = SignatureState {
+    let found = SignatureState {
         place: signature.place().to_owned(),
         form: signature.form(),
         predicate_type: signature.kind(),
@@ -156,25 +156,17 @@ pub(super) fn state(
         why: None,
         predicate: None,
     };
-    for (file, key) in keys {
-        match signature.claim(key, digest) {
-            Ok(claim) => {
-                return SignatureState {
-                    by: Some(file.clone()),
-                    name: claim.name,
-                    predicate_type: claim.predicate_type,
-                    predicate: Some(claim.predicate),
-                    why: None,
-                    ..found
-                };
-            }
-            Err(error) => {
-                let is_telling = !matches!(error, Worthless::OtherKey | Worthless::DoesNotFit);
-                if found.why.is_none() || is_telling {
-                    found.why = Some(error.to_string());
-                }
-            }
-        }
+    match trusted::claim(trusted, signature, digest) {
+        Ok(claim) => SignatureState {
+            by: Some(claim.by),
+            name: claim.name,
+            predicate_type: claim.predicate_type,
+            predicate: Some(claim.predicate),
+            ..found
+        },
+        Err(why) => SignatureState {
+            why: why.map(|why| why.to_string()),
+            ..found
+        },
     }
-    found
 }

@@ -111,9 +111,9 @@ pub(crate) async fn tagged(
     let tag = simple_signing::tag(digest);
     for layer in payloads.by_ref().take(MAX_SIGNATURES) {
         let place = format!("signature {} of {tag}", layer.digest.short());
-        let Some(text) = layer.annotations.get(simple_signing::SIGNATURE) else {
+        if !layer.annotations.contains_key(simple_signing::SIGNATURE) {
             continue;
-        };
+        }
         if layer.size > MAX_PAYLOAD {
             found.unreadable.push(format!("{place}: it is too large"));
             continue;
@@ -122,7 +122,10 @@ pub(crate) async fn tagged(
             Err(error) if is_broken(&error) => {
                 found.unreadable.push(format!("{place}: {}", error.why()));
             }
-            bytes => found.push(&place, Signature::simple(&place, bytes?, text)),
+            bytes => found.push(
+                &place,
+                Signature::simple(&place, bytes?, &layer.annotations),
+            ),
         }
     }
     if payloads.next().is_some() {

@@ -34,7 +34,7 @@ impl Gate {
     }
 
     /// Whether anything is asked of images of that name.
-    pub(super) fn asks(&self, image: &Reference) -> bool {
+    pub(crate) fn asks(&self, image: &Reference) -> bool {
         !self.policy.rules(image).is_empty()
     }
 

@@ -1,7 +1,7 @@
 //! Reads the policy: containers' `policy.json`, where their tools look for it, and the `[trust]` of ohoci's
 //! configuration.
 
-use std::io::{ErrorKind as IoKind, Read as _};
+use std::io::{ErrorKind as IoKind, Read};
 use std::path::{Path, PathBuf};
 
 use ohoci_config::{Environment, TrustDefault, TrustRule, TrustSettings};
@@ -9,6 +9,8 @@ use ohoci_files::regular;
 use ohoci_store::{Error, ErrorKind};
 use ohoci_trust::policy::{Identity, Order, Part, Policy, Requirement, Rule, Scope};
 use ohoci_trust::policy_json::{self, MAX_POLICY};
+use ohoci_trust::trusted_root::MAX_TRUSTED_ROOT;
+use ohoci_trust::{CertificateIdentity, Trusted, TrustedRoot};
 
 use super::key_file;
 
@@ -36,30 +38,41 @@ pub fn load(environment: &Environment, settings: &TrustSettings) -> Result<Polic
     Ok(policy)
 }
 
+/// Reads a Sigstore's trusted root.
+///
+/// # Errors
+/// When it cannot be read or is none.
+pub fn trusted_root(path: &Path) -> Result<TrustedRoot, Error> {
+    let what = || format!("cannot use the trusted root {}", path.display());
+    let file = regular::open(path).map_err(|error| Error::io(what(), error))?;
+    let bytes = limited(file, MAX_TRUSTED_ROOT, &what)?;
+    TrustedRoot::parse(&bytes).map_err(|why| Error::new(ErrorKind::Unsupported, what(), why))
+}
+
 fn fail(path: &Path, why: String) -> Error {
     let what = format!("cannot use the policy {}", path.display());
     Error::new(ErrorKind::Unsupported, what, why)
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    let io = |error: std::io::Error| {
-        let what = format!("cannot use the policy {}", path.display());
-        Error::io(what, error)
-    };
-    let file = match regular::open(path) {
-        Ok(file) => file,
-        Err(error) if matches!(error.kind(), IoKind::NotFound | IoKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(io(error)),
-    };
-    let mut bytes = Vec::new();
-    let mut file = file.take(MAX_POLICY + 1);
-    file.read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > MAX_POLICY {
-        return Err(fail(path, "it is larger than 1 MiB".to_owned()));
+    let what = || format!("cannot use the policy {}", path.display());
+    match regular::open(path) {
+        Ok(file) => limited(file, MAX_POLICY, &what).map(Some),
+        Err(error) if matches!(error.kind(), IoKind::NotFound | IoKind::NotADirectory) => Ok(None),
+        Err(error) => Err(Error::io(what(), error)),
     }
-    Ok(Some(bytes))
+}
+
+fn limited(file: impl Read, most: u64, what: &dyn Fn() -> String) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::io(what(), error))?;
+    if bytes.len() as u64 > most {
+        let why = format!("it is larger than {} MiB", most >> 20);
+        return Err(Error::new(ErrorKind::Unsupported, what(), why));
+    }
+    Ok(bytes)
 }
 
 fn containers(path: &Path, bytes: &[u8]) -> Result<Part, Error> {
@@ -92,9 +105,21 @@ fn own(settings: &TrustSettings) -> Result<Option<Part>, Error> {
 }
 
 fn own_rule(at: usize, rule: &TrustRule) -> Result<Rule, Error> {
-    let mut keys = Vec::new();
+    let mut by = Vec::new();
     for path in &rule.keys {
-        keys.push((path.display().to_string(), key_file::public(path)?));
+        let key = key_file::public(path)?;
+        by.push(Trusted::Key(path.display().to_string(), key));
+    }
+    if let Some(path) = &rule.trusted_root {
+        let root = trusted_root(path)?;
+        let root = (path.display().to_string(), root);
+        by.extend(rule.identities.iter().map(|one| {
+            Trusted::Identity(CertificateIdentity {
+                root: root.clone(),
+                issuer: one.issuer.clone(),
+                identity: one.identity.clone(),
+            })
+        }));
     }
     let mut requirements = Vec::new();
     if rule.reject {
@@ -106,15 +131,17 @@ fn own_rule(at: usize, rule: &TrustRule) -> Result<Rule, Error> {
     if !rule.platforms.is_empty() {
         requirements.push(Requirement::Platforms(rule.platforms.clone()));
     }
-    if !keys.is_empty() {
+    // Workflows sign statements and nothing else: where only identities are named, those are enough.
+    let are_enough = rule.keys.is_empty() && !rule.attestations.is_empty();
+    if !by.is_empty() && !are_enough {
         requirements.push(Requirement::Signed {
-            keys: keys.clone(),
+            by: by.clone(),
             identity: Identity::Any,
         });
     }
     if !rule.attestations.is_empty() {
         requirements.push(Requirement::Attested {
-            keys,
+            by,
             types: rule.attestations.clone(),
         });
     }
