@@ -58,7 +58,7 @@ fn each_byte_of_a_signed_image_is_what_was_signed() {
     let manifest = read(&image);
     let mut told = BTreeSet::new();
     let mut changed = vec![
-        ("base", image.clone()),
+        ("base", image),
         ("config", text(&manifest["config"])),
         ("layer", text(&manifest["layers"][0])),
         ("signature's manifest", referrer.clone()),

@@ -295,7 +295,7 @@ class CopiedBlob:
 
 @dataclass(frozen=True)
 class CopyReport:
-    """What `ohoci copy` prints with --format json."""
+    """What `ohoci copy` and `ohoci index` print with --format json."""
     reference: str
     """Names the copy in the first target, by digest where the target can."""
     references: List[str]

@@ -1,5 +1,5 @@
 //! Runs predictions of SWE-bench in sandboxes, grades what their tests write, and tells of it in
-//! upstream's files and in its own. [`evaluate`] does what a [`Request`](request::Request) asks for, and
+//! upstream's files and in its own. [`evaluate()`] does what a [`Request`](request::Request) asks for, and
 //! [`regrade()`](regrade::regrade) grades once more what a run left.
 
 mod advice;

@@ -174,7 +174,7 @@ mod tests {
         }
         let key = PrivateKey::from_random(&[1; 32]).unwrap().public().clone();
         let both = [
-            Trusted::Key("a.pub".to_owned(), key.clone()),
+            Trusted::Key("a.pub".to_owned(), key),
             identity(ROOT, ISSUER, WORKFLOW),
         ];
         trusted::claim(&both, &signature, &image).unwrap();

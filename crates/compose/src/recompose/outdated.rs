@@ -87,11 +87,14 @@ pub enum Movement {
 struct Answers<'a> {
     resolver: &'a Resolver,
     known: Mutex<BTreeMap<String, Arc<OnceCell<Answer>>>>,
-    admitted: Mutex<BTreeMap<String, Arc<OnceCell<Result<(), String>>>>>,
+    admitted: Mutex<BTreeMap<String, Arc<OnceCell<Admission>>>>,
 }
 
 /// What a name resolves to now, or why that is not known.
 type Answer = Result<Option<Digest>, String>;
+
+/// That the policy lets an image in, or why not.
+type Admission = Result<(), String>;
 
 /// Looks at images. Of bases and deps images only the digests are asked for, each once; and where a name has
 /// moved, whether the policy lets the new image in.
