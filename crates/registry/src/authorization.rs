@@ -114,7 +114,7 @@ impl Transport {
     }
 
     /// Whether the registry is likely to ask who we are. One that is spoken to in plain HTTP, and
-    /// for which nobody keeps a credential, is most likely open: then waiting for the answer to
+    /// for which no credential is stored, is most likely open: then waiting for the answer to
     /// the first request would only cost the others a round trip.
     async fn may_want_proof(&self, host: &Host, call: &Call<'_>) -> bool {
         host.base().scheme() == "https" || self.has_credentials(host, call).await

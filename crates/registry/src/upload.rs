@@ -54,7 +54,7 @@ struct Upload<'a> {
     endpoint: Endpoint,
     descriptor: &'a Descriptor,
     body: &'a dyn Body,
-    /// Whether it is tried in one POST where nobody knows whether that works.
+    /// Whether it is tried in one POST where it is not known yet whether the registry takes that.
     tries_single_post: bool,
 }
 
@@ -71,17 +71,7 @@ impl Repository {
         body: &dyn Body,
         session: Option<UploadSession>,
     ) -> Result<(), Error> {
-        let what = || format!("cannot upload blob {} to {self}", descriptor.digest);
-        let upload = Upload {
-            repository: self,
-            endpoint: self.endpoint().map_err(|error| error.during(what))?,
-            descriptor,
-            body,
-            tries_single_post: false,
-        };
-        Box::pin(upload.run(session))
-            .await
-            .map_err(|error| error.during(what))
+        self.bring(descriptor, body, session, false).await
     }
 
     /// Uploads a small document, as [`upload`](Self::upload) does, but finds out whether the registry takes it
@@ -95,13 +85,24 @@ impl Repository {
         bytes: &Bytes,
         session: Option<UploadSession>,
     ) -> Result<(), Error> {
+        let is_small = descriptor.size <= SMALL_BODY;
+        self.bring(descriptor, bytes, session, is_small).await
+    }
+
+    async fn bring(
+        &self,
+        descriptor: &Descriptor,
+        body: &dyn Body,
+        session: Option<UploadSession>,
+        tries_single_post: bool,
+    ) -> Result<(), Error> {
         let what = || format!("cannot upload blob {} to {self}", descriptor.digest);
         let upload = Upload {
             repository: self,
             endpoint: self.endpoint().map_err(|error| error.during(what))?,
             descriptor,
-            body: bytes,
-            tries_single_post: descriptor.size <= SMALL_BODY,
+            body,
+            tries_single_post,
         };
         Box::pin(upload.run(session))
             .await

@@ -52,7 +52,7 @@ impl Work<'_> {
         fs_err::create_dir(&new)?;
         let tree = self.below_the_prefix(layers)?;
         unpack(tree, &new, Owners::Own, &|| true).map_err(Error::other)?;
-        // Whoever mounts it may be somebody else.
+        // It may be mounted by another user than the one who builds it.
         fs_err::set_permissions(&new, std::fs::Permissions::from_mode(0o755))?;
         if is_there {
             fs_err::rename(directory, beside.path().join("old"))?;
