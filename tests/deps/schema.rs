@@ -42,6 +42,8 @@ server = "1.58.2"
 [npm]
 lockfile = "package-lock.json"
 target = "code/node"
+drop = ["node_modules/**/*.map"]
+as-is = ["node_modules/tool/bin/tool"]
 
 [bytecode]
 python = "poetry/oh/bin/python"

@@ -1,6 +1,7 @@
 //! What a feature takes from elsewhere, as trees below the prefix: archives, paths in images, npm
 //! packages.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::AssembleError;
@@ -13,7 +14,7 @@ use crate::npm::install::NodeModules;
 use crate::npm::{Lockfile, tarball};
 use crate::recipe::{Feature, Npm};
 use ohoci_image::Platform;
-use ohoci_layer::{LayerPath, Tree};
+use ohoci_layer::{Kind, LayerPath, Tree};
 
 /// Where a locked file lies.
 pub(super) type Cached<'a> = &'a (dyn Fn(&LockedFile) -> Option<PathBuf> + Sync);
@@ -100,6 +101,27 @@ pub(super) fn trees(
     Ok(built)
 }
 
+/// What a recipe has in these trees of npm packages' programs that are not to be edited.
+pub(super) fn as_is(
+    feature: &str,
+    npm: &Npm,
+    trees: &[Tree],
+) -> Result<BTreeSet<LayerPath>, AssembleError> {
+    let target = path(feature, &npm.target)?;
+    let files = trees.iter().flat_map(Tree::iter);
+    let files = files.filter(|(_, entry)| matches!(entry.kind, Kind::File(_)));
+    let below = |file: &LayerPath| {
+        let rest = file.as_bytes().strip_prefix(target.as_bytes())?;
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        LayerPath::parse(rest).ok()
+    };
+    let is_meant = |file: &&LayerPath| {
+        let below = below(file).filter(|_| file.is_within(&target));
+        below.is_some_and(|below| npm.as_is.iter().any(|pattern| pattern.matches(&below)))
+    };
+    Ok(files.map(|(file, _)| file).filter(is_meant).cloned().collect())
+}
+
 fn path(feature: &str, text: &str) -> Result<LayerPath, AssembleError> {
     LayerPath::parse(text.as_bytes()).map_err(|source| AssembleError::Path {
         feature: feature.to_owned(),
@@ -126,7 +148,7 @@ fn node_modules(
         Lockfile::parse(&file, npm.content.as_bytes()).map_err(|error| fail(error.to_string()))?;
     let chosen =
         choose(&lockfile, &Target::new(platform, true)).map_err(|error| fail(error.to_string()))?;
-    let mut modules = NodeModules::new(path(feature, &npm.target)?);
+    let mut modules = NodeModules::new(path(feature, &npm.target)?).without(&npm.drop);
     for (location, package) in chosen {
         let Some(wanted) = &package.file else {
             modules

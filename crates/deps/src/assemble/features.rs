@@ -1,7 +1,7 @@
 //! Assembles the layers of one platform.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::earlier::{Earlier, Seen};
@@ -52,6 +52,8 @@ struct Placed {
     contents: Contents,
     /// From directories and archives, which are made to run anywhere.
     others: Vec<Tree>,
+    /// Of these what is not to be edited.
+    as_is: BTreeSet<LayerPath>,
     /// What of the layers below it was asked for.
     asked: BTreeMap<String, bool>,
 }
@@ -252,6 +254,9 @@ impl Work<'_> {
             is_there || others.iter().any(|tree| tree.get(path).is_some())
         };
         let mut placed = place(feature, self.machine, &debs, is_there)?;
+        if let Some(npm) = &feature.npm {
+            placed.as_is = elsewhere::as_is(&name, npm, &others)?;
+        }
         placed.others = others;
         placed.contents.packages.extend(packages);
         placed.asked = asked.into_inner();
@@ -281,7 +286,7 @@ impl Work<'_> {
                 programs: &programs,
                 origin,
             };
-            relocate(tree, &relocation, &mut keep).map_err(|source| AssembleError::Relocate {
+            relocate(tree, &relocation, &placed.as_is, &mut keep).map_err(|source| AssembleError::Relocate {
                 feature: name.clone(),
                 source: Box::new(source),
             })
@@ -413,6 +418,7 @@ fn place(
         tree: done.tree,
         contents: Contents::new(&name),
         others: Vec::new(),
+        as_is: BTreeSet::new(),
         asked: BTreeMap::new(),
     };
     for deb in debs {

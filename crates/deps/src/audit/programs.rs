@@ -27,6 +27,7 @@ pub(super) struct Floor {
 /// What matters of an ELF file, without its bytes.
 #[derive(Debug)]
 struct Program {
+    executable: bool,
     interpreter: Option<Vec<u8>>,
     needed: Vec<Vec<u8>>,
     soname: Option<Vec<u8>>,
@@ -196,6 +197,7 @@ fn read(content: &Content, executable: bool, options: &Options) -> io::Result<Lo
     // The loader ignores DT_RPATH beside DT_RUNPATH.
     let search = dynamic.runpath.or(dynamic.rpath);
     Ok(Looked::Program(Box::new(Program {
+        executable,
         interpreter: interpreter.map(|(text, _)| text.bytes.to_vec()),
         needed: dynamic.needed.iter().map(|name| name.to_vec()).collect(),
         soname: dynamic.soname.map(<[u8]>::to_vec),
@@ -227,14 +229,21 @@ fn interpreter(
         return;
     };
     let path = LayerPath::parse(interpreter).ok();
-    if !path.is_some_and(|path| is_inside(&path, options) && files.resolve_file(&path).is_some()) {
-        tell(
-            Severity::Error,
-            Rule::Interpreter,
-            format!("names the loader {}", printable(interpreter)),
-            "that is not in these layers, and bases have none or an older one",
-        );
+    if path.is_some_and(|path| is_inside(&path, options) && files.resolve_file(&path).is_some()) {
+        return;
     }
+    let (severity, why) = match program.executable {
+        true => (
+            Severity::Error,
+            "that is not in these layers, and bases have none or an older one",
+        ),
+        false => (
+            Severity::Note,
+            "it cannot be executed, so that only a loader which is named to start it can",
+        ),
+    };
+    let what = format!("names the loader {}", printable(interpreter));
+    tell(severity, Rule::Interpreter, what, why);
 }
 
 fn stack(program: &Program, tell: &mut impl FnMut(Severity, Rule, String, &'static str)) {
@@ -349,6 +358,10 @@ mod tests {
     const LOADER: &str = "/openhands/lib/ld-linux-oh";
 
     fn run(files: &[(&str, Vec<u8>)]) -> Audit {
+        run_with(files, 0o755)
+    }
+
+    fn run_with(files: &[(&str, Vec<u8>)], mode: u32) -> Audit {
         let mut tree = Tree::new();
         let libc = ElfBuilder::amd64()
             .soname("libc.so.6")
@@ -362,7 +375,7 @@ mod tests {
         for (at, bytes) in own.iter().chain(files) {
             let path = LayerPath::parse(at.as_bytes()).unwrap();
             let content = Content::Memory(bytes.clone().into());
-            tree.insert(path, Entry::new(Kind::File(content), 0o755), Rules::Strict)
+            tree.insert(path, Entry::new(Kind::File(content), mode), Rules::Strict)
                 .unwrap();
         }
         let layer = Layer {
@@ -437,6 +450,16 @@ mod tests {
         ] {
             assert_eq!(of(bin, &builder), [(severity, rule)], "{builder:?}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_executed_may_name_any_loader() {
+        let foreign = ElfBuilder::amd64().interpreter("/lib64/ld-linux-x86-64.so.2");
+        let audit = run_with(&[("openhands/x", foreign.build())], 0o644);
+        let found = audit.findings.iter();
+        let found: Vec<_> = found.map(|one| (one.severity, one.rule)).collect();
+        assert_eq!(found, [(Severity::Note, Rule::Interpreter)]);
+        assert!(audit.passed());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::archive::tar::read_tar;
 use crate::assemble::{AssembleError, Earlier, Seen, digest_of, local_inputs};
 use crate::audit::Audit;
 use crate::lock::SourceKind;
-use crate::recipe::Feature;
+use crate::recipe::{Feature, Pattern};
 use ohoci_compose::local::{LayerBytes, LocalLayer};
 use ohoci_image::{Descriptor, Digest, Platform};
 use ohoci_layer::pack::{PackOptions, pack_tree};
@@ -175,7 +175,14 @@ impl Work<'_> {
             let lists = (&python.requirements, &python.allow_sdist, skipped, without);
             (&python.version, &python.target, lists)
         });
-        let npm = npm.as_ref().map(|npm| (&npm.target, &npm.content));
+        let npm = npm.as_ref().map(|npm| {
+            let texts = |patterns: &[Pattern]| -> Vec<String> {
+                let texts = patterns.iter().map(Pattern::as_str);
+                texts.map(str::to_owned).collect()
+            };
+            let patterns = (texts(&npm.drop), texts(&npm.as_is));
+            (&npm.target, &npm.content, patterns)
+        });
         let archives = archive.iter().map(|one| (&one.digest, one.strip, &one.to));
         let archives: Vec<_> = archives.collect();
         let images = image.iter().map(|one| (&one.path, &one.to));

@@ -8,6 +8,7 @@ use super::NpmError;
 use super::lockfile::Package;
 use super::name::parent_of;
 use super::tarball::Files;
+use crate::recipe::Pattern;
 use crate::archive::selection::add_directories;
 use crate::archive::tar::read_content;
 use ohoci_layer::tree::TreeError;
@@ -21,6 +22,8 @@ const MAX_PROGRAM: u64 = 256 << 20;
 pub struct NodeModules {
     /// The directory that gets `node_modules`.
     root: LayerPath,
+    /// Files to leave out, below that directory.
+    drop: Vec<Pattern>,
     tree: Tree,
     /// Programs, by place and path, to be linked when everything is there.
     programs: BTreeMap<String, (String, BTreeMap<String, String>)>,
@@ -33,10 +36,18 @@ impl NodeModules {
     pub fn new(root: LayerPath) -> Self {
         Self {
             root,
+            drop: Vec::new(),
             tree: Tree::new(),
             programs: BTreeMap::new(),
             notes: Vec::new(),
         }
+    }
+
+    /// The same, without the files that these stand for, below the directory that gets `node_modules`.
+    #[must_use]
+    pub fn without(mut self, drop: &[Pattern]) -> Self {
+        drop.clone_into(&mut self.drop);
+        self
     }
 
     /// Puts a package at its place. Of a package that is bundled into another one there are no
@@ -47,11 +58,14 @@ impl NodeModules {
     pub fn add(&mut self, location: &str, package: &Package, files: Files) -> Result<(), NpmError> {
         let what = format!("{} {}", package.name, package.version);
         let place = LayerPath::parse(location.as_bytes())
-            .and_then(|place| self.root.join(&place))
             .map_err(|error| NpmError::new(&what, error.to_string()))?;
         for (path, file) in files {
             let insert = |tree: &mut Tree| -> Result<(), TreeError> {
-                let at = place.join(&path)?;
+                let below = place.join(&path)?;
+                if self.drop.iter().any(|pattern| pattern.matches(&below)) {
+                    return Ok(());
+                }
+                let at = self.root.join(&below)?;
                 add_directories(tree, &at)?;
                 tree.insert(
                     at,
@@ -218,6 +232,24 @@ mod tests {
             read_content(content, 100).unwrap(),
             b"#!/usr/bin/env node\nx\r\n"
         );
+    }
+
+    #[test]
+    fn files_are_left_out_below_the_directory() {
+        let drop = ["node_modules/**/*.map", "node_modules/whole/**"];
+        let drop = drop.map(|pattern| pattern.parse().unwrap());
+        let mut modules = NodeModules::new(path("tools")).without(&drop);
+        let content = [("lib/x.js", ""), ("lib/x.js.map", "")];
+        for name in ["a", "whole"] {
+            let location = format!("node_modules/{name}");
+            modules
+                .add(&location, &package(name, "1.0.0"), files(&content))
+                .unwrap();
+        }
+        let (tree, _) = modules.finish().unwrap();
+        let left = tree.iter().filter(|(_, entry)| !entry.is_directory());
+        let left: Vec<String> = left.map(|(path, _)| path.to_string()).collect();
+        assert_eq!(left, ["/tools/node_modules/a/lib/x.js"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use toml::Spanned;
 use url::Url;
 
 use super::debian::Reason;
+use super::pattern::Pattern;
 use ohoci_image::Digest;
 
 /// Python packages: the `[python]` table.
@@ -44,6 +45,14 @@ pub struct Npm {
     pub lockfile: PathBuf,
     /// The directory that gets `node_modules`, below the prefix.
     pub target: String,
+    /// Files of packages to leave out, below that directory.
+    #[serde(default)]
+    pub drop: Vec<Pattern>,
+    /// Programs, below that directory, that stay as they were made: not a byte of them is edited, so that they
+    /// name a loader which a base may not have. They cannot be executed; a wrapper starts them by the
+    /// prefix's loader.
+    #[serde(default)]
+    pub as_is: Vec<Pattern>,
     /// What the lockfile says; empty while there is none yet.
     #[serde(skip)]
     pub content: String,

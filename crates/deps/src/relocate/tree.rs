@@ -1,5 +1,6 @@
 //! Relocates a whole tree.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use super::edit::{Edit, EditKind, Kept};
@@ -58,7 +59,8 @@ pub struct Relocated {
     pub kept: Vec<Kept>,
 }
 
-/// Edits the files of a tree whose paths are relative to the prefix.
+/// Edits the files of a tree whose paths are relative to the prefix. Those `as_is` stay as they are, and cannot be
+/// executed: they may name a loader that is not there.
 ///
 /// Files that need no edit keep their content as it is; of the others, one at a time is in memory.
 ///
@@ -68,6 +70,7 @@ pub struct Relocated {
 pub fn relocate(
     tree: &Tree,
     relocation: &Relocation<'_>,
+    as_is: &BTreeSet<LayerPath>,
     keep: &mut Keep<'_>,
 ) -> Result<Relocated, RelocateError> {
     let mut relocated = Relocated {
@@ -82,7 +85,9 @@ pub fn relocate(
         }
         let mut entry = entry.clone();
         relocated.drop_rights(path, &mut entry);
-        if let Kind::File(content) = &entry.kind {
+        if as_is.contains(path) {
+            entry.mode &= !0o111;
+        } else if let Kind::File(content) = &entry.kind {
             let executable = entry.mode & 0o111 != 0;
             let fail = |error: io::Error| RelocateError::new(path, error);
             let edited = relocated.content(path, content, executable, relocation)?;
@@ -319,7 +324,8 @@ mod tests {
             programs: &programs,
             origin,
         };
-        relocate(&tree, &relocation, &mut |bytes| {
+        let as_is = [path("x/as-is")].into();
+        relocate(&tree, &relocation, &as_is, &mut |bytes| {
             Ok(Content::Memory(bytes.into()))
         })
     }
@@ -399,6 +405,20 @@ mod tests {
         let musl = ElfBuilder::amd64().interpreter("/lib/ld-musl-x86_64.so.1");
         let relocated = run(&[("x/musl", file(&musl.build(), 0o755))], Origin::Debian).unwrap();
         assert_eq!(relocated.kept.len(), 1);
+    }
+
+    #[test]
+    fn what_stays_as_it_is_can_be_read_alone() {
+        let before = program().build();
+        let entries = [
+            ("x/as-is", file(&before, 0o4755)),
+            ("x/y", file(&before, 0o755)),
+        ];
+        let one = run(&entries, Origin::Other).unwrap();
+        assert_eq!(bytes(&one, "x/as-is"), before);
+        assert_eq!(one.tree.get(&path("x/as-is")).unwrap().mode, 0o644);
+        assert_ne!(bytes(&one, "x/y"), before);
+        assert_eq!(one.tree.get(&path("x/y")).unwrap().mode, 0o755);
     }
 
     #[test]
