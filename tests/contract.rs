@@ -124,6 +124,8 @@ fn version_1_has_the_agent_servers_paths_and_settings() {
     assert!(runtime["ExposedPorts"]["8000/tcp"].is_object());
     assert!(pulled.env().contains(&"OPENHANDS_BUILD_GIT_SHA=unknown"));
     assert!(pulled.env().contains(&"HOME=/home/openhands"));
+    assert!(pulled.env().contains(&"ACP_NODE_DIR=/acp-node"));
+    assert!(pulled.env().contains(&"OH_ENABLE_VSCODE=true"));
     // The terminal of the server fails where the base says C.
     assert!(pulled.env().contains(&"LC_ALL=C.UTF-8"));
     let entries = entries(&bench.peer.blob("out", pulled.layers()[1]).unwrap());
@@ -131,6 +133,9 @@ fn version_1_has_the_agent_servers_paths_and_settings() {
     assert_eq!(
         entries,
         [
+            "acp-node/ 0 755",
+            "acp-node/bin -> /openhands/acp-node/bin",
+            "acp-node/lib -> /openhands/acp-node/lib",
             "agent-server/ 0 755",
             "agent-server/.venv/ 0 755",
             "agent-server/.venv/bin/ 0 755",
@@ -138,6 +143,7 @@ fn version_1_has_the_agent_servers_paths_and_settings() {
             "agent-server/.venv/bin/python3 -> /openhands/bin/oh-python",
             "agent-server/.venv/lib -> /openhands/poetry/oh/lib",
             "agent-server/.venv/pyvenv.cfg -> /openhands/poetry/oh/pyvenv.cfg",
+            "etc/claude-code/managed-settings.json 0 644",
             "etc/sudoers.d/openhands 0 440",
             "home/openhands/ 10001 777",
             "usr/local/bin/openhands-agent-server -> /openhands/bin/oh-agent-server",
@@ -294,6 +300,9 @@ fn what_a_contract_adds_follows_the_bases_links() {
     assert_eq!(
         own,
         &[
+            "acp-node/ 0 755",
+            "acp-node/bin -> /openhands/acp-node/bin",
+            "acp-node/lib -> /openhands/acp-node/lib",
             "agent-server/ 0 755",
             "agent-server/.venv/ 0 755",
             "agent-server/.venv/bin/ 0 755",
@@ -301,6 +310,7 @@ fn what_a_contract_adds_follows_the_bases_links() {
             "agent-server/.venv/bin/python3 -> /openhands/bin/oh-python",
             "agent-server/.venv/lib -> /openhands/poetry/oh/lib",
             "agent-server/.venv/pyvenv.cfg -> /openhands/poetry/oh/pyvenv.cfg",
+            "etc/claude-code/managed-settings.json 0 644",
             "etc/sudoers.d/openhands 0 440",
             "srv/work/ 10001 777",
             "srv/work/project/ 10001 777",

@@ -2,8 +2,8 @@
 //! config.
 //!
 //! Source of v1: the paths in `openhands-workspace` of the software-agent-sdk and the config of its
-//! agent-server images (`openhands-agent-server/openhands/agent_server/docker/Dockerfile` at commit
-//! 611629e, 1.43.1, and what the package 1.58.2 expects beyond it). Of v0:
+//! agent-server images (`openhands/agent_server/docker/Dockerfile` in the package openhands-agent-server
+//! 1.58.2). Of v0:
 //! `openhands/runtime/impl/docker/docker_runtime.py` and `utils/runtime_templates/Dockerfile.j2` of
 //! openhands-ai.
 
@@ -39,6 +39,9 @@ const LABEL: &str = "ohoci.contract";
 
 /// The user and group of upstream's images (V1).
 const USER: u32 = 10001;
+
+/// What Claude Code may do without asking, where nobody is there to be asked; as in upstream's images (V1).
+const CLAUDE_CODE: &str = r#"{"permissions":{"allow":["Edit","Read","Bash"]}}"#;
 
 /// Why there is no layer.
 #[derive(Debug, thiserror::Error)]
@@ -170,10 +173,21 @@ impl Contract {
                     "usr/local/bin/openhands-agent-server",
                     link("/openhands/bin/oh-agent-server"),
                 )?;
+                // Where the deps have no ACP command lines, these lead to nothing.
+                put("acp-node", directory(0o755))?;
+                for name in ["bin", "lib"] {
+                    let target = format!("/openhands/acp-node/{name}");
+                    put(&format!("acp-node/{name}"), link(&target))?;
+                }
+                let file = |text: String, mode| {
+                    let content = Content::Memory(text.into_bytes().into());
+                    Entry::new(Kind::File(content), mode)
+                };
+                let settings = file(format!("{CLAUDE_CODE}\n"), 0o644);
+                put("etc/claude-code/managed-settings.json", settings)?;
                 // As upstream's images have it; by number, since the name is the base's to give.
                 let rule = format!("#{USER} ALL=(ALL:ALL) NOPASSWD: ALL\n");
-                let rule = Kind::File(Content::Memory(rule.into_bytes().into()));
-                put("etc/sudoers.d/openhands", Entry::new(rule, 0o440))?;
+                put("etc/sudoers.d/openhands", file(rule, 0o440))?;
                 put("home/openhands", workspace.clone())?;
                 put("workspace", workspace.clone())?;
                 put("workspace/project", workspace)?;
@@ -197,7 +211,7 @@ impl Contract {
                 // The server adds the user that it works as.
                 user: Some("0:0".to_owned()),
                 working_dir: Some("/openhands/code".to_owned()),
-                // Of upstream's, `EDITOR=code` is left out, which there is no program for.
+                // Upstream's `EDITOR=code` comes with the feature that has such a program.
                 env: env(&[
                     ("LANG", "C.UTF-8"),
                     ("LC_ALL", "C.UTF-8"),
@@ -222,10 +236,12 @@ impl Contract {
                     // The terminal fails with any other character set.
                     ("LANG", "C.UTF-8"),
                     ("LC_ALL", "C.UTF-8"),
-                    // As upstream's images say. Their `EDITOR=code` is left out: there is no such
-                    // program here.
+                    // As upstream's images say. Their `EDITOR=code` comes with the feature that
+                    // has such a program.
+                    ("ACP_NODE_DIR", "/acp-node"),
                     ("LOG_JSON", "true"),
                     ("OH_ACP_SKILL_SOURCING", "openhands_managed"),
+                    ("OH_ENABLE_VSCODE", "true"),
                     ("OPENVSCODE_SERVER_ROOT", "/openhands/.openvscode-server"),
                     ("OPENHANDS_BUILD_GIT_SHA", "unknown"),
                     ("OPENHANDS_BUILD_GIT_REF", "unknown"),

@@ -41,10 +41,9 @@ fn a_contracts_links_come_in_beside_the_deps() {
     };
     let notes = rewrite(std::slice::from_mut(&mut document), &wish, &known);
     let spec = &document["spec"];
-    assert_eq!(
-        spec["containers"][0]["volumeMounts"][1]["mountPath"],
-        "/agent-server"
-    );
+    let mounts = &spec["containers"][0]["volumeMounts"];
+    assert_eq!(mounts[1]["mountPath"], "/acp-node");
+    assert_eq!(mounts[2]["mountPath"], "/agent-server");
     let command = spec["initContainers"][0]["command"].to_string();
     assert!(
         command.contains("/links/agent-server/.venv/bin/python\",\"/openhands/bin/oh-python"),
