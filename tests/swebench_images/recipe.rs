@@ -186,7 +186,7 @@ fn a_base_is_assembled_from_packages_and_is_the_same_every_time() {
             grep -c '^Status: install ok installed' /var/lib/dpkg/status; dpkg --audit; \
             ls -A /var/log; cd /etc; ls -d machine-id /usr/share/man/tool.1 2>/dev/null || true; \
             test -L /bin && test -L /sbin && echo merged; \
-            find / -xdev -perm /6000 -type f; grep -A1 Conffiles: /var/lib/dpkg/status";
+            find / -xdev -perm /6000 -type f; find / -xdev -name '*.dpkg-new'; grep -A1 Conffiles: /var/lib/dpkg/status";
         assert_eq!(
             said(script),
             "configured\ntool\ntool\n3\nmerged\nConffiles:\n /etc/tool.conf f968f33f844c98de1d3b4fe70f2e1a0f\n"
@@ -225,6 +225,51 @@ fn a_base_is_assembled_from_packages_and_is_the_same_every_time() {
         .exits(0)
         .json();
     assert_eq!(plan["base"]["digest"], first["base"]["digest"]);
+}
+
+#[test]
+fn a_configuration_file_is_in_place_once_its_package_is_configured_and_not_before() {
+    // It runs the hooks that are there, as libpaper1 does those of TeX.
+    let paper = Deb::new("paper", "1", "all")
+        .control_file("md5sums", "")
+        .control_file(
+            "postinst",
+            "#!/bin/sh\nset -e\ntest ! -e /etc/paper.d/tex || /etc/paper.d/tex\n",
+        )
+        .file("./usr/share/paper", b"");
+    let tex = Deb::new("tex", "1", "all")
+        .field("Depends", "paper")
+        .control_file("md5sums", "")
+        .control_file("conffiles", "/etc/paper.d/tex\n")
+        .control_file(
+            "postinst",
+            "#!/bin/sh\nset -e\necho ready > /var/lib/tex.ready\n/etc/paper.d/tex\n",
+        )
+        .program(
+            "./etc/paper.d/tex",
+            b"#!/bin/sh\ngrep ready /var/lib/tex.ready\n",
+            0o755,
+        );
+    let tool = Deb::new("tool", "1", architecture())
+        .field("Pre-Depends", "tex (>= 1) | other-tex")
+        .field("Depends", "services")
+        .control_file("md5sums", "")
+        .control_file(
+            "preinst",
+            "#!/bin/sh\nset -e\n/etc/paper.d/tex > /var/lib/before\n",
+        )
+        .file("./usr/share/tool", b"");
+    let bench = Bench::new();
+    bench.publish(&[tool, tex, paper]);
+    bench.images(&["--all-levels"]).exits(0);
+    if architecture() == "amd64" {
+        let script = "cat /var/lib/before; ls -A /etc/paper.d; test -x /etc/paper.d/tex; \
+            grep newconffile /var/lib/dpkg/status; dpkg --audit";
+        let image = "oci:images:sweb.base.py.x86_64:latest";
+        let words = ["run", image, "--", "/bin/bash", "-c", script];
+        let said = bench.scene.ohoci.run(words).exits(0).stdout;
+        assert_eq!(said, "ready\ntex\n");
+    }
 }
 
 #[test]

@@ -33,7 +33,7 @@ use ohoci_store::cache::Cache;
 use ohoci_unpack::{Owners, unpack};
 
 /// The version of the keys: it changes when equal input gives other layers.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What the image is called in the layout that it is kept in.
 const TAG: &str = "base";
 
@@ -146,7 +146,7 @@ impl<'a> AssembledBase<'a> {
                 .map_err(at(level, "make a temporary directory"))
         };
         let (unpacked, changed) = (directory()?, directory()?);
-        let RootFiles { tree, before, .. } = files;
+        let tree = &files.tree;
         unpack(tree.clone(), unpacked.path(), Owners::Own, &|| true)
             .map_err(at(level, "unpack packages"))?;
         let below = vec![unpacked.path().to_owned()];
@@ -158,7 +158,7 @@ impl<'a> AssembledBase<'a> {
             leaves_out: self.leaves_out(),
         };
         let users = users(self.recipe);
-        let configured = configuration.run(&before, &users)?;
+        let configured = configuration.run(&files, &users)?;
         let pack = |name: &str, tree: Tree| {
             let none = Cache::disabled();
             kept::make(&none, "", name, tree, &workshop.packing, workshop.work_dir)
@@ -166,7 +166,7 @@ impl<'a> AssembledBase<'a> {
                 .map_err(at(level, format!("pack {name}")))
         };
         Ok(vec![
-            pack("packages", tree)?,
+            pack("packages", files.tree)?,
             pack("configuration", configured)?,
         ])
     }

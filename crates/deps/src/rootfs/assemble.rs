@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::database::{Database, INFO};
 use super::error::RootFsError;
 use super::order::order;
+use super::pre_dependencies::PreDependencies;
 use super::tree::RootTree;
 use crate::assemble::{AssembleError, packages};
 use crate::debian::architecture;
@@ -15,13 +16,17 @@ use crate::recipe::{Pattern, Recipe};
 use ohoci_image::Platform;
 use ohoci_layer::Tree;
 
-/// A system's files before anything of them has run.
+/// A system's files before anything of them has run. Configuration files have the names that dpkg
+/// gives them until it configures their packages.
 #[derive(Debug)]
 pub struct RootFiles {
     /// The files. Everything is root's, and nothing is setuid or setgid.
     pub tree: Tree,
-    /// What runs before packages are unpacked, in the order in which it does.
+    /// What runs before packages are unpacked, in the order in which it does: first that of what is
+    /// essential.
     pub before: Vec<Preinst>,
+    /// What is configured before anything that is not essential is unpacked.
+    pub essential: Vec<String>,
     /// How many packages there are.
     pub packages: usize,
 }
@@ -35,6 +40,8 @@ pub struct Preinst {
     pub architecture: String,
     /// Where its script is, from the root.
     pub script: String,
+    /// The packages that are configured before: those that it pre-depends on, and what they need.
+    pub configured: Vec<String>,
 }
 
 /// Puts together the packages of a lock for one platform. `cached` says where a locked file lies;
@@ -81,6 +88,7 @@ fn of_packages(
     let mut tree = RootTree::new(drop);
     let mut database = Database::default();
     let mut scripts = BTreeMap::new();
+    let pre_dependencies = PreDependencies::new(debs, needs);
     for deb in debs {
         tree.add(deb)?;
     }
@@ -93,16 +101,20 @@ fn of_packages(
                 package: deb.name.clone(),
                 architecture: deb.architecture.clone(),
                 script: format!("/{INFO}/{name}.preinst"),
+                configured: pre_dependencies.of(deb)?,
             };
             scripts.insert(deb.name.clone(), preinst);
         }
     }
     database.write(&mut tree)?;
+    let essential = pre_dependencies.essential();
     let before = order(needs).into_iter();
-    let before = before.filter_map(|name| scripts.remove(&name)).collect();
+    let mut before: Vec<Preinst> = before.filter_map(|name| scripts.remove(&name)).collect();
+    before.sort_by_key(|one| essential.binary_search(&one.package).is_err());
     Ok(RootFiles {
         tree: tree.finish()?,
         before,
+        essential,
         packages: debs.len(),
     })
 }

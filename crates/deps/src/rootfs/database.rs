@@ -1,10 +1,8 @@
 //! dpkg's database (dpkg(1), "FILES"): packages that are unpacked and not configured.
 
 use std::fmt::Write as _;
-use std::io::Read as _;
 
 use bytes::Bytes;
-use md5::{Digest as _, Md5};
 
 use super::error::RootFsError;
 use super::tree::RootTree;
@@ -126,37 +124,23 @@ impl Database {
     }
 }
 
-/// The configuration files, which are in place already, and what they are as the package has them.
+/// The configuration files. dpkg puts them in place when it configures the package, and then keeps
+/// their sums here (dpkg's `src/main/configure.c`, `NEWCONFFILEFLAG`).
 fn conffiles(deb: &Deb) -> Result<String, String> {
     let mut text = String::new();
     for path in &deb.conffiles {
         let Some(entry) = deb.tree.get(path) else {
             continue;
         };
-        let Kind::File(content) = &entry.kind else {
+        if !matches!(entry.kind, Kind::File(_)) {
             return Err(format!("conffiles: {path} is a {}", entry.kind.noun()));
-        };
+        }
         if text.is_empty() {
             text.push_str("Conffiles:\n");
         }
-        let sum = md5(content).map_err(|error| format!("{path}: {error}"))?;
-        let _ = writeln!(text, " {path} {sum}");
+        let _ = writeln!(text, " {path} newconffile");
     }
     Ok(text)
-}
-
-fn md5(content: &Content) -> std::io::Result<String> {
-    let mut state = Md5::new();
-    let mut reader = content.open()?;
-    let mut buffer = [0; 8 << 10];
-    loop {
-        let count = reader.read(&mut buffer)?;
-        if count == 0 {
-            break;
-        }
-        state.update(buffer.get(..count).unwrap_or_default());
-    }
-    Ok(hex::encode(state.finalize()))
 }
 
 /// The paths of a package, as it has them.

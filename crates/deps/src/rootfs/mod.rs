@@ -8,6 +8,7 @@ mod database;
 mod error;
 mod files;
 mod order;
+mod pre_dependencies;
 mod tree;
 mod triggers;
 

@@ -12,6 +12,9 @@ use ohoci_layer::{Entry, Kind, LayerPath, Rules, Tree};
 const MERGED: [&str; 7] = ["bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32"];
 /// Those that every system has.
 const ALWAYS: [&str; 3] = ["bin", "sbin", "lib"];
+/// What dpkg calls a configuration file until its package is configured: that it stands in its place
+/// says that its package works (dpkg's `src/main/archives.c`, `DPKGNEWEXT`).
+const NEW: &[u8] = b".dpkg-new";
 /// Permission bits that stay. In an image in which everything is root's, setuid and setgid would
 /// lend root's rights where Debian lends those of a group.
 const MODE: u32 = 0o1777;
@@ -20,7 +23,8 @@ const MODE: u32 = 0o1777;
 #[derive(Debug)]
 pub(super) struct RootTree<'a> {
     tree: Tree,
-    /// The package that each entry is from, but for directories.
+    /// The package that each entry is from, but for directories. Configuration files have the names
+    /// that they will have.
     owners: BTreeMap<LayerPath, String>,
     drop: &'a [Pattern],
     /// The links that are needed.
@@ -43,6 +47,7 @@ impl<'a> RootTree<'a> {
     /// # Errors
     /// When a file is there already, or stands below what is no directory.
     pub(super) fn add(&mut self, deb: &Deb) -> Result<(), RootFsError> {
+        let conffiles: BTreeSet<&LayerPath> = deb.conffiles.iter().collect();
         for (path, entry) in &deb.tree {
             let at = self.merged(path, deb)?;
             let is_licence = deb.licences.contains_key(path);
@@ -55,8 +60,8 @@ impl<'a> RootTree<'a> {
                 Some(known) if entry.is_directory() && (known.is_directory() || is_link(known)) => {
                     continue;
                 }
-                None => {}
-                Some(_) => {
+                None if !self.owners.contains_key(&at) => {}
+                _ => {
                     return Err(RootFsError::Clash {
                         one: self.owners.get(&at).cloned().unwrap_or_default(),
                         other: deb.name.clone(),
@@ -65,12 +70,17 @@ impl<'a> RootTree<'a> {
                 }
             }
             let kind = match &entry.kind {
-                Kind::Hardlink(target) => Kind::Hardlink(self.merged(target, deb)?),
+                Kind::Hardlink(target) => {
+                    let to = self.merged(target, deb)?;
+                    Kind::Hardlink(unpacked(to, conffiles.contains(target), deb)?)
+                }
                 other => other.clone(),
             };
+            let is_conffile = conffiles.contains(path) && !entry.is_directory();
             if !entry.is_directory() {
                 self.owners.insert(at.clone(), deb.name.clone());
             }
+            let at = unpacked(at, is_conffile, deb)?;
             let plain = Entry {
                 mtime: entry.mtime.max(0),
                 ..Entry::new(kind, entry.mode & MODE)
@@ -136,5 +146,15 @@ impl<'a> RootTree<'a> {
             }
         }
         Ok(self.tree)
+    }
+}
+
+/// Where a file is until its package is configured.
+fn unpacked(at: LayerPath, is_conffile: bool, deb: &Deb) -> Result<LayerPath, RootFsError> {
+    match is_conffile {
+        false => Ok(at),
+        true => {
+            LayerPath::parse(&[at.as_bytes(), NEW].concat()).map_err(RootFsError::path(&deb.name))
+        }
     }
 }

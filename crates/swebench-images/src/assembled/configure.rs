@@ -1,13 +1,15 @@
-//! What packages run when they are installed: what comes before unpacking, then dpkg, which
-//! configures them in the order of their dependencies.
+//! What packages run when they are installed, in debootstrap's order: first what is essential, then
+//! the others. What comes before unpacking runs once that is configured which it counts on; dpkg
+//! configures the rest in the order of their dependencies.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::leavings;
 use crate::changes::{DATE, changes};
 use crate::error::{BuildError, Level, at};
 use crate::stage::{Program, Stage, StageError, Tools};
-use ohoci_deps::rootfs::Preinst;
+use ohoci_deps::rootfs::{Preinst, RootFiles};
 use ohoci_layer::Tree;
 use ohoci_sandbox::Network;
 
@@ -36,26 +38,21 @@ impl Configuration<'_> {
     ///
     /// # Errors
     /// The package whose script failed, with the log's end.
-    pub(super) fn run(&self, before: &[Preinst], users: &[&str]) -> Result<Tree, BuildError> {
-        for one in before {
-            let step = format!("run the preinst of {}", one.package);
-            let own = [
-                ("DPKG_MAINTSCRIPT_PACKAGE", one.package.as_str()),
-                ("DPKG_MAINTSCRIPT_NAME", "preinst"),
-                ("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1"),
-                ("DPKG_MAINTSCRIPT_ARCH", &one.architecture),
-                ("DPKG_ADMINDIR", "/var/lib/dpkg"),
-                ("DPKG_ROOT", ""),
-            ];
-            self.command(&step, &[&one.script, "install"], &own)?;
-        }
+    pub(super) fn run(&self, files: &RootFiles, users: &[&str]) -> Result<Tree, BuildError> {
         self.write_policy()
             .map_err(at(Level::Base, "keep services from starting"))?;
-        let mut words = vec!["dpkg"];
-        words.extend(self.leaves_out.then_some("--force-depends"));
-        words.extend(["--configure", "-a"]);
-        self.command("configure packages", &words, &[])
-            .map_err(|error| self.named(error))?;
+        let mut configured = BTreeSet::new();
+        let is_essential = |one: &&Preinst| files.essential.contains(&one.package);
+        for one in files.before.iter().filter(is_essential) {
+            self.configure_new(&one.configured, &mut configured)?;
+            self.preinst(one)?;
+        }
+        self.configure_new(&files.essential, &mut configured)?;
+        for one in files.before.iter().filter(|one| !is_essential(one)) {
+            self.configure_new(&one.configured, &mut configured)?;
+            self.preinst(one)?;
+        }
+        self.configure(&["-a"])?;
         for user in users {
             let words = ["useradd", "--create-home", "--shell", "/bin/bash", user];
             self.command(&format!("add the user {user}"), &words, &[])?;
@@ -68,6 +65,43 @@ impl Configuration<'_> {
         let found = found.map_err(at(Level::Base, "read what packages changed"))?;
         leavings::tidied(&found.tree, users)
             .map_err(at(Level::Base, "tidy up what packages changed"))
+    }
+
+    fn preinst(&self, one: &Preinst) -> Result<(), BuildError> {
+        let step = format!("run the preinst of {}", one.package);
+        let own = [
+            ("DPKG_MAINTSCRIPT_PACKAGE", one.package.as_str()),
+            ("DPKG_MAINTSCRIPT_NAME", "preinst"),
+            ("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1"),
+            ("DPKG_MAINTSCRIPT_ARCH", &one.architecture),
+            ("DPKG_ADMINDIR", "/var/lib/dpkg"),
+            ("DPKG_ROOT", ""),
+        ];
+        self.command(&step, &[&one.script, "install"], &own)
+    }
+
+    /// Has dpkg configure those packages that it has not configured before, which it would not take.
+    fn configure_new<'a>(
+        &self,
+        names: &'a [String],
+        configured: &mut BTreeSet<&'a str>,
+    ) -> Result<(), BuildError> {
+        let names = names.iter().map(String::as_str);
+        let names: Vec<&str> = names.filter(|name| configured.insert(*name)).collect();
+        match names.is_empty() {
+            true => Ok(()),
+            false => self.configure(&names),
+        }
+    }
+
+    /// Has dpkg configure packages, by name.
+    fn configure(&self, names: &[&str]) -> Result<(), BuildError> {
+        let mut words = vec!["dpkg"];
+        words.extend(self.leaves_out.then_some("--force-depends"));
+        words.push("--configure");
+        words.extend(names);
+        self.command("configure packages", &words, &[])
+            .map_err(|error| self.named(error))
     }
 
     fn write_policy(&self) -> std::io::Result<()> {

@@ -18,9 +18,11 @@ fn assembled(packages: &[Package], drop: &[&str]) -> Result<RootFiles, RootFsErr
         .iter()
         .map(|package| deb::parse(package.build().as_slice(), directory.path()).unwrap())
         .collect();
-    let needs = debs
+    // A package needs all others whose names come before its own.
+    let names: BTreeSet<&str> = debs.iter().map(|deb| deb.name.as_str()).collect();
+    let needs = names
         .iter()
-        .map(|deb| (deb.name.as_str(), BTreeSet::new()))
+        .map(|name| (*name, names.range::<&str, _>(..*name).copied().collect()))
         .collect();
     let drop: Vec<Pattern> = drop.iter().map(|text| text.parse().unwrap()).collect();
     of_packages(&debs, &needs, &drop)
@@ -48,6 +50,7 @@ fn shell() -> Package {
         .file("./bin/shell", b"old place")
         .member("./bin/same", b'1', "./bin/shell")
         .file("./etc/shell.conf", b"x=1\n")
+        .member("./etc/same.conf", b'1', "./etc/shell.conf")
         .file("./usr/share/man/shell.1", b"words")
         .file("./usr/share/doc/shell/copyright", b"free")
         .file("./usr/share/doc/shell/changelog", b"long")
@@ -77,7 +80,6 @@ fn files_stand_at_the_root_with_usr_merged_and_all_packages_unpacked() {
     for dropped in ["usr/share/man/shell.1", "usr/share/doc/shell/changelog"] {
         assert!(files.tree.get(&path(dropped)).is_none(), "{dropped}");
     }
-    // The sum is md5sum's of `x=1` and a line break.
     insta::assert_snapshot!(text(&files, "var/lib/dpkg/status"), @r"
     Package: libx
     Status: install ok unpacked
@@ -92,8 +94,13 @@ fn files_stand_at_the_root_with_usr_merged_and_all_packages_unpacked() {
     Description: a shell
      of its own
     Conffiles:
-     /etc/shell.conf f968f33f844c98de1d3b4fe70f2e1a0f
+     /etc/shell.conf newconffile
     ");
+    assert_eq!(text(&files, "etc/shell.conf.dpkg-new"), "x=1\n");
+    assert!(files.tree.get(&path("etc/shell.conf")).is_none());
+    let same = &entry(&files, "etc/same.conf").kind;
+    let target = path("etc/shell.conf.dpkg-new");
+    assert!(matches!(same, Kind::Hardlink(to) if *to == target));
     // dpkg goes by where packages have their files, not by where links lead.
     let list = text(&files, "var/lib/dpkg/info/shell.list");
     assert!(
@@ -142,6 +149,48 @@ fn packages_with_the_same_file_are_named() {
     let other = Package::new("other", "1", "amd64").file("./usr/bin/shell", b"new place");
     let error = assembled(&[shell(), other], &[]).unwrap_err().to_string();
     assert_eq!(error, "/usr/bin/shell is in the packages shell and other");
+    // A configuration file has another name meanwhile.
+    let other = Package::new("other", "1", "amd64").file("./etc/shell.conf", b"mine");
+    let error = assembled(&[shell(), other], &[]).unwrap_err().to_string();
+    assert_eq!(error, "/etc/shell.conf is in the packages shell and other");
+}
+
+#[test]
+fn what_is_essential_comes_first_with_what_it_needs() {
+    let plain = |name: &str| Package::new(name, "1", "all").control_file("preinst", "#!/bin/sh\n");
+    let essential = plain("cc").field("Essential", "yes");
+    let packages = [plain("aa"), essential, plain("bb"), plain("dd")];
+    let mut files = assembled(&packages, &[]).unwrap();
+    assert_eq!(files.essential, ["aa", "bb", "cc"]);
+    assert_eq!(files.before.pop().unwrap().package, "dd");
+}
+
+#[test]
+fn what_a_package_pre_depends_on_is_configured_before_its_preinst() {
+    let plain = |name: &str| Package::new(name, "1", "all");
+    let last = plain("zz")
+        .field("Pre-Depends", "cc (>= 1) | other, virtual")
+        .control_file("preinst", "#!/bin/sh\n");
+    let none = plain("yy").control_file("preinst", "#!/bin/sh\n");
+    let packages = [
+        plain("aa"),
+        plain("cc"),
+        plain("ee").field("Provides", "virtual (= 2)"),
+        plain("ff"),
+        none,
+        last,
+    ];
+    let files = assembled(&packages, &[]).unwrap();
+    let before: Vec<(&str, &[String])> = (files.before.iter())
+        .map(|one| (one.package.as_str(), one.configured.as_slice()))
+        .collect();
+    let wanted = ["aa", "cc", "ee"].map(str::to_owned);
+    assert_eq!(before, [("yy", &[][..]), ("zz", &wanted[..])]);
+    let wrong = plain("zz")
+        .field("Pre-Depends", "A")
+        .control_file("preinst", "#!/bin/sh\n");
+    let error = assembled(&[wrong], &[]).unwrap_err().to_string();
+    assert!(error.starts_with("package zz: Pre-Depends: "), "{error}");
 }
 
 #[test]
