@@ -59,10 +59,10 @@ pub(super) async fn run(
         if arguments.format == Format::Text {
             match &why {
                 None => output::result(&format!("deleted {reference}"))?,
-                Some(why) => output::trouble(&format!("error: {why}")),
+                Some(why) => output::partial_failure(&format!("error: {why}")),
             }
             if let Some(hint) = hint {
-                output::trouble(&format!("hint: {hint}"));
+                output::partial_failure(&format!("hint: {hint}"));
             }
         }
         entries.push(Entry {

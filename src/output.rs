@@ -137,7 +137,7 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print(&printable::json(&text))
 }
 
-/// Tells the person something that is no result, unless only trouble is to be told.
+/// Tells the person something that is no result, unless `--quiet` is given.
 pub(crate) fn note(text: &str) {
     if !told().quiet {
         unfiltered(&printable::lines(text));
@@ -145,7 +145,7 @@ pub(crate) fn note(text: &str) {
 }
 
 /// Tells the person what failed while others went on.
-pub(crate) fn trouble(text: &str) {
+pub(crate) fn partial_failure(text: &str) {
     unfiltered(&printable::lines(text));
 }
 

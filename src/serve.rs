@@ -137,7 +137,7 @@ pub(super) async fn run(
     });
     let told_twice = async {
         Signals::next(&mut signals).await;
-        // Nobody listens when the server has ended already.
+        // The receiver is gone when the server has ended already.
         let _ = stop.send(());
         Signals::next(&mut signals).await;
     };

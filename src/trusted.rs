@@ -34,7 +34,7 @@ pub struct TrustedArguments {
 }
 
 impl TrustedArguments {
-    /// Whether nobody is named.
+    /// Whether neither a key nor an identity is given.
     pub(crate) fn is_empty(&self) -> bool {
         self.key.is_empty() && self.certificate_identity.is_none()
     }

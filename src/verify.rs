@@ -25,7 +25,7 @@ use ohoci_image::Role;
 ///
 /// Composes it again from base and deps at their recorded digests and compares digests; nothing is
 /// pushed. With --key or --certificate-identity, its signatures are verified instead, or with --replay as
-/// well. Exit code 4 says that it is not the same, that an input is gone, or that nobody given signed it.
+/// well. Exit code 4 says that it is not the same, that an input is gone, or that none of the given signers signed it.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The image, made by ohoci: a registry reference, oci:DIR[:TAG], oci-archive:FILE[:TAG] or

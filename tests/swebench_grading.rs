@@ -8,7 +8,7 @@ use ohoci_swebench::eval_script;
 use ohoci_swebench::grading::{GradeError, Resolution, grade};
 use ohoci_swebench::log_parser::{Instance, LogParser, names};
 use ohoci_swebench::predictions::Predictions;
-use ohoci_swebench::row::{Place, Row};
+use ohoci_swebench::row::{Location, Row};
 use ohoci_swebench::specs::Steps;
 use ohoci_swebench::summary::{self, Evidence, Leftovers, Summary};
 use serde_json::Value;
@@ -102,7 +102,7 @@ fn made_up_runs_are_summed_up_as_upstream_does() {
         for id in case["dataset"].as_array().unwrap() {
             let id = id.as_str().unwrap();
             let row = serde_json::json!({"instance_id": id, "repo": "a/b"});
-            let row = Row::from_value(&row, Place::Line(1)).unwrap();
+            let row = Row::from_value(&row, Location::Line(1)).unwrap();
             let added = summary.add(&row, predictions.get(id), |_| {
                 let file = |name: &str| {
                     let content = case["evidence"][id][name].as_str();
@@ -131,7 +131,7 @@ fn made_up_logs_are_graded_as_upstream_grades_them() {
     let mut wrong = Vec::new();
     for (index, line) in cases.lines().enumerate() {
         let case: Value = serde_json::from_str(line).unwrap();
-        let row = Row::from_value(&case["row"], Place::Line(index + 1)).unwrap();
+        let row = Row::from_value(&case["row"], Location::Line(index + 1)).unwrap();
         let log = case["log"].as_str().unwrap();
         let report = match grade(&row, case["patch"].as_str(), log.as_bytes()) {
             Ok(report) => Some(report.to_json(&row.instance_id).unwrap()),

@@ -26,7 +26,7 @@ pub(super) struct Watch<'a> {
     bar: ProgressBar,
     journal: Option<&'a Journal>,
     shown: Arc<Mutex<Shown>>,
-    trouble: Mutex<Option<Error>>,
+    journal_error: Mutex<Option<Error>>,
 }
 
 /// What the line says of the images.
@@ -73,14 +73,14 @@ impl<'a> Watch<'a> {
             bar,
             journal,
             shown,
-            trouble: Mutex::default(),
+            journal_error: Mutex::default(),
         }
     }
 
     /// Removes the bar; fails when the journal could not be written.
     pub(super) fn end(self) -> Result<(), Failure> {
         self.bar.finish_and_clear();
-        match self.trouble.lock().take() {
+        match self.journal_error.lock().take() {
             Some(error) => Err(error.into()),
             None => Ok(()),
         }
@@ -116,7 +116,7 @@ impl Watcher for Watch<'_> {
                 self.shown.lock().failed += 1;
                 let error = record.error.as_deref().unwrap_or("unknown");
                 self.bar.suspend(|| {
-                    output::trouble(&format!("failed: {}: {error}", record.base_image));
+                    output::partial_failure(&format!("failed: {}: {error}", record.base_image));
                 });
             }
         }
@@ -124,7 +124,7 @@ impl Watcher for Watch<'_> {
             self.bar.suspend(|| output::warning(warning));
         }
         if let Some(Err(error)) = self.journal.map(|journal| journal.append(record)) {
-            self.trouble.lock().get_or_insert(error);
+            self.journal_error.lock().get_or_insert(error);
         }
         if output::tells_events() {
             output::event(&serde_json::json!({ "event": "image", "record": record }));

@@ -17,7 +17,7 @@ const BLOBS_AT_ONCE: usize = 16;
 
 /// Everything that one target gets.
 #[derive(Debug)]
-pub struct Delivery<'a> {
+pub(crate) struct Delivery<'a> {
     /// The blobs, planned.
     pub moves: &'a [Move],
     /// Configs and other documents in memory.
@@ -37,7 +37,7 @@ pub struct Delivery<'a> {
 ///
 /// # Errors
 /// The first failure; nothing is tagged then.
-pub async fn deliver(
+pub(crate) async fn deliver(
     delivery: &Delivery<'_>,
     destination: &Destination,
     observer: &Arc<dyn Observer>,

@@ -28,7 +28,7 @@ pub struct Need {
 
 /// One blob and the way chosen for it.
 #[derive(Clone, Debug)]
-pub struct Move {
+pub(crate) struct Move {
     /// What the blob is in the image.
     pub role: Role,
     /// The way.
@@ -39,7 +39,7 @@ pub struct Move {
 
 /// How a blob gets to a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Way {
+pub(crate) enum Way {
     /// It is there; no request is needed to know.
     Present {
         /// How that is known.
@@ -69,7 +69,7 @@ impl Way {
 
     /// What a person reads in a plan.
     #[must_use]
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::Present { proof } => format!("present ({proof})"),
             Self::Mount { from } => format!("mount from {}/{}", from.host, from.repository),
@@ -82,7 +82,7 @@ impl Way {
 /// Plans the blobs of one target. Each digest appears once, in the order of first need.
 ///
 /// With `forbid_upload`, offers carry no bytes, so that whatever the registry answers, none move.
-pub fn plan(target: &dyn Target, needs: &[Need], forbid_upload: bool) -> Vec<Move> {
+pub(crate) fn plan(target: &dyn Target, needs: &[Need], forbid_upload: bool) -> Vec<Move> {
     let there = target.origin();
     // The same blob may be needed twice and lie in several repositories: any may serve.
     let mut lies_in: HashMap<&Digest, Vec<Origin>> = HashMap::new();

@@ -19,7 +19,7 @@ use ohoci_store::{Error, ErrorKind, Source};
 
 /// An image or an index of images, as it was found.
 #[derive(Debug)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     /// The reference that it was asked for by.
     pub reference: Reference,
     /// The place it was read from.
@@ -32,7 +32,7 @@ pub struct Recorded {
 
 /// An image of one platform.
 #[derive(Clone, Debug)]
-pub struct RecordedImage {
+pub(crate) struct RecordedImage {
     /// What it runs on: as the index says, where it is in one.
     pub platform: Platform,
     /// Its manifest.
@@ -49,7 +49,7 @@ pub struct RecordedImage {
 ///
 /// # Errors
 /// When something is missing or unreadable.
-pub async fn read(
+pub(crate) async fn read(
     resolver: &Resolver,
     reference: &Reference,
     remembered: bool,
@@ -147,13 +147,13 @@ impl RecordedImage {
     ///
     /// # Errors
     /// When it has one that this ohoci cannot read.
-    pub fn intent(&self) -> Result<Option<Intent>, LabelError> {
+    pub(crate) fn intent(&self) -> Result<Option<Intent>, LabelError> {
         label::intent(self.config.document().object())
     }
 
     /// Its layers, lowest first.
     #[must_use]
-    pub fn layers(&self) -> &[Descriptor] {
+    pub(crate) fn layers(&self) -> &[Descriptor] {
         match self.manifest.content() {
             Content::Image { layers, .. } => layers,
             Content::Index { .. } => &[],
@@ -202,7 +202,7 @@ impl Recorded {
     /// # Errors
     /// When there is none, it cannot be read, or the images of an index were made in different
     /// ways.
-    pub fn intent(&self) -> Result<Intent, Error> {
+    pub(crate) fn intent(&self) -> Result<Intent, Error> {
         let mut common: Option<Intent> = None;
         for image in &self.images {
             let intent = image

@@ -8,9 +8,9 @@ use tokio::sync::OnceCell;
 
 use super::deps::Deps;
 use super::layer_reader::LayerReader;
-use super::places::Places;
 use super::plan::Need;
 use super::read;
+use super::sources::Sources;
 use super::trust::gate::Gate;
 use super::trust::guarded::Guarded;
 use super::trust::signer::Signing;
@@ -187,10 +187,10 @@ impl Resolver {
         }
     }
 
-    /// What opens places for reading.
+    /// What opens sources for reading.
     #[must_use]
-    pub(crate) fn places(&self) -> Places {
-        Places {
+    pub(crate) fn sources(&self) -> Sources {
+        Sources {
             client: self.client.clone(),
             cache: Arc::clone(&self.cache),
             limits: self.limits,
@@ -324,10 +324,10 @@ impl Resolver {
     ) -> Result<Arc<dyn Source>, Error> {
         match (reference, pin) {
             (Reference::Registry(registry), Some(pin)) => {
-                let places = self.places();
-                let source = places.open(&Reference::Registry(registry.at(pin))).await?;
+                let sources = self.sources();
+                let source = sources.open(&Reference::Registry(registry.at(pin))).await?;
                 // The policy goes by the name that was asked for: rules may be about a tag.
-                Ok(Guarded::source(source, reference, &places, &self.gate))
+                Ok(Guarded::source(source, reference, &sources, &self.gate))
             }
             _ => self.source(reference).await,
         }
@@ -339,9 +339,9 @@ impl Resolver {
     /// # Errors
     /// When it is `scratch`, or a local place that is not there.
     pub async fn source(&self, reference: &Reference) -> Result<Arc<dyn Source>, Error> {
-        let places = self.places();
-        let source = places.open(reference).await?;
-        Ok(Guarded::source(source, reference, &places, &self.gate))
+        let sources = self.sources();
+        let source = sources.open(reference).await?;
+        Ok(Guarded::source(source, reference, &sources, &self.gate))
     }
 
     /// Whether the policy asks anything of images of that name.
@@ -353,8 +353,11 @@ impl Resolver {
     ///
     /// # Errors
     /// As [`source`](Self::source).
-    pub async fn source_to_look_at(&self, reference: &Reference) -> Result<Arc<dyn Source>, Error> {
-        self.places().open(reference).await
+    pub(crate) async fn source_to_look_at(
+        &self,
+        reference: &Reference,
+    ) -> Result<Arc<dyn Source>, Error> {
+        self.sources().open(reference).await
     }
 
     /// Opens the places to push to. References to one place are grouped, in the order given.

@@ -50,7 +50,7 @@ impl FromStr for EntryPoint {
 impl EntryPoint {
     /// The program, for a Python at a path: byte by byte what conda's installers write.
     #[must_use]
-    pub fn script(&self, python: &str) -> String {
+    pub(crate) fn script(&self, python: &str) -> String {
         let Self {
             module, function, ..
         } = self;

@@ -15,6 +15,6 @@ pub mod frozen;
 pub mod link;
 pub mod package;
 pub mod placeholder;
-pub mod prefix_record;
+mod prefix_record;
 pub mod record;
 pub mod repodata;

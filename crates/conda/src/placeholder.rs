@@ -36,7 +36,7 @@ const ENCODINGS: [(usize, usize); 5] = [(1, 0), (2, 0), (2, 1), (4, 0), (4, 3)];
 ///
 /// # Errors
 /// A prefix that is longer than a placeholder which a binary holds.
-pub fn replace(
+pub(crate) fn replace(
     content: Vec<u8>,
     mode: FileMode,
     placeholder: &str,

@@ -89,7 +89,7 @@ pub struct Located {
 impl Record {
     /// Whether its texts can be parts of a file's name.
     #[must_use]
-    pub fn is_well_named(&self) -> bool {
+    pub(crate) fn is_well_named(&self) -> bool {
         let is_good = |text: &str| {
             let mut characters = text.chars();
             !text.is_empty()

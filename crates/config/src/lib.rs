@@ -1,16 +1,16 @@
 //! Files and environment variables that say how ohoci behaves.
 
-pub mod certificates;
+mod certificates;
 pub mod environment;
 pub mod error;
-pub mod limits;
-pub mod load;
+mod limits;
+mod load;
 pub mod mirrors;
-pub mod project;
-pub mod registries;
+mod project;
+mod registries;
 pub mod secrets;
 pub mod text;
-pub mod trust;
+mod trust;
 
 pub use certificates::{HostCertificates, certificate_roots, certificates_for};
 pub use environment::{Environment, Variable};

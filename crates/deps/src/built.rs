@@ -41,8 +41,6 @@ pub struct BuiltLayer {
     pub tree: Tree,
     /// What it says of itself.
     pub contents: Option<Contents>,
-    /// The blob's size in bytes; 0 of a directory.
-    pub size: u64,
 }
 
 /// Reads an image of a reference, for one platform. Layers are written to `work_dir` on the way.
@@ -88,7 +86,6 @@ pub async fn read_image(
                 name,
                 tree,
                 contents,
-                size: layer.size,
             });
         }
         images.push(BuiltImage {
@@ -124,7 +121,6 @@ pub fn of_directory(
             name: "directory".to_owned(),
             contents: contents_in(&tree, prefix),
             tree,
-            size: 0,
         }],
     })
 }

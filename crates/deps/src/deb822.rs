@@ -24,7 +24,7 @@ pub struct ControlError {
 impl ControlError {
     /// The line at fault, counted from 1.
     #[must_use]
-    pub fn line(&self) -> usize {
+    pub(crate) fn line(&self) -> usize {
         self.line
     }
 }
@@ -61,7 +61,7 @@ impl<'a> Stanza<'a> {
     /// The value of a field, whose name may be in any case. Lines that continue it begin with a
     /// space.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
         self.fields
             .iter()
             .find(|(key, _)| key.eq_ignore_ascii_case(name))
@@ -69,7 +69,7 @@ impl<'a> Stanza<'a> {
     }
 
     /// Names and values in their order.
-    pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.fields.iter().copied()
     }
 }

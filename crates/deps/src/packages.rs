@@ -224,7 +224,6 @@ mod tests {
                 name: "one".to_owned(),
                 tree,
                 contents,
-                size: 0,
             }],
         }
     }

@@ -123,8 +123,8 @@ impl Session<'_> {
         }
     }
 
-    /// The machine's npm registries; npm is asked for its own where none is configured. Nobody is
-    /// asked where nothing is to be had from one.
+    /// The machine's npm registries; npm is asked for its own where none is configured. npm is
+    /// not run where no package comes from a registry.
     pub(crate) async fn npm_registries(&self, is_needed: bool) -> Registries {
         if !is_needed {
             return Registries::default();

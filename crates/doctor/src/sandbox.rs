@@ -11,7 +11,7 @@ use ohoci_sandbox::{Bubblewrap, CopyOnWrite, Enforced, Limiter, Limits, denial};
 const AREA: &str = "sandbox";
 
 /// How long a program that does nothing may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) async fn examine(machine: &Machine<'_>) -> Vec<Finding> {
     let path = machine.path.map(|path| path.as_os_str());
@@ -38,7 +38,7 @@ async fn namespaces(bubblewrap: &Path) -> Finding {
     command
         .args(["--unshare-all", "--ro-bind", "/", "/", "true"])
         .kill_on_drop(true);
-    let why = match tokio::time::timeout(PATIENCE, command.output()).await {
+    let why = match tokio::time::timeout(TIMEOUT, command.output()).await {
         Ok(Ok(output)) if output.status.success() => {
             let what = "programs can have namespaces of their own";
             return Finding::new(AREA, "namespaces", State::Fine, what);

@@ -35,7 +35,7 @@ const AT_ONCE: usize = 32;
 const REFUSED_FOR: Duration = Duration::from_secs(10);
 
 /// How long a registry is waited for where an earlier answer is known.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the cache knows names of this process's making by, instead of a registry.
 const REMEMBERED_AS: &str = "ohoci-gateway";
@@ -187,13 +187,13 @@ impl Composing {
         let composing = self.compose(base, shared, turn);
         let outcome = match &remembered {
             None => composing.await,
-            Some(_) => tokio::time::timeout(PATIENCE, composing)
+            Some(_) => tokio::time::timeout(TIMEOUT, composing)
                 .await
                 .unwrap_or_else(|_| {
                     Err(Error::new(
                         ErrorKind::Unreachable,
                         format!("cannot read {base}"),
-                        format!("there was no answer within {} s", PATIENCE.as_secs()),
+                        format!("there was no answer within {} s", TIMEOUT.as_secs()),
                     ))
                 }),
         };

@@ -10,11 +10,11 @@ mod blobs;
 mod composing;
 mod documents;
 mod flights;
-pub mod gateway;
+mod gateway;
 mod name;
 mod numbers;
 mod refusal;
-pub mod rules;
+mod rules;
 
 pub use gateway::{Gateway, GatewayError};
 pub use rules::{Rule, RuleError};

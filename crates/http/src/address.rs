@@ -162,7 +162,7 @@ impl Resolve for GuardedResolver {
 /// A name has no address that the registry may send its clients to.
 #[derive(Debug, thiserror::Error)]
 #[error("the name leads to a private address")]
-pub struct RefusedAddress;
+pub(crate) struct RefusedAddress;
 
 #[cfg(test)]
 mod tests {

@@ -17,14 +17,14 @@
 //! * [`failure`]: why a request got no answer. [`pace`], [`retry`]: patience.
 //! * [`shown`]: URLs and errors as they may be shown.
 
-pub mod address;
-pub mod error;
-pub mod failure;
+mod address;
+mod error;
+mod failure;
 pub mod pace;
-pub mod pool;
+mod pool;
 mod proxy;
 pub mod retry;
-pub mod shown;
+mod shown;
 mod trust;
 
 pub use address::AddressScope;

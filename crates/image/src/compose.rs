@@ -33,7 +33,7 @@ pub const MAX_LAYERS: usize = 500;
 pub const USUAL_LAYERS: usize = 127;
 
 /// The most layers that Docker's own store takes (moby `layer.maxLayerDepth`).
-pub const DOCKER_LAYERS: usize = 125;
+pub(crate) const DOCKER_LAYERS: usize = 125;
 
 /// What to compose.
 #[derive(Clone, Debug)]
@@ -158,7 +158,7 @@ impl Composition {
 
     /// What makes an OCI manifest necessary, if anything does.
     #[must_use]
-    pub fn needs_oci(&self) -> Option<&'static str> {
+    pub(crate) fn needs_oci(&self) -> Option<&'static str> {
         let added = self.additions.iter().flat_map(|addition| &addition.layers);
         let zstd = |layer: &Descriptor| {
             media_type::layer_kind(&layer.media_type) == LayerKind::Ordinary(Compression::Zstd)
@@ -195,7 +195,7 @@ impl Base {
 impl BaseImage {
     /// What the base's name resolved to.
     #[must_use]
-    pub fn named_digest(&self) -> &Digest {
+    pub(crate) fn named_digest(&self) -> &Digest {
         self.digest_of_name
             .as_ref()
             .unwrap_or_else(|| self.manifest.digest())

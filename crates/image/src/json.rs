@@ -93,7 +93,7 @@ fn place(path: &str) -> String {
 pub fn parse(bytes: &[u8], shape: &'static Shape) -> Result<Value, JsonError> {
     let fault = RefCell::new(None);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let here = Place {
+    let here = Context {
         fault: &fault,
         path: &Path::Root,
         shape,
@@ -140,13 +140,13 @@ impl fmt::Display for Path<'_> {
 }
 
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Context<'a> {
     fault: &'a RefCell<Option<JsonError>>,
     path: &'a Path<'a>,
     shape: &'static Shape,
 }
 
-impl Place<'_> {
+impl Context<'_> {
     /// Notes what is wrong; the parser's own error is only what ends the parsing.
     fn refuse<E: serde::de::Error>(&self, why: impl FnOnce(String) -> JsonError) -> E {
         *self.fault.borrow_mut() = Some(why(self.path.to_string()));
@@ -179,7 +179,7 @@ impl Place<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Place<'_> {
+impl<'de> DeserializeSeed<'de> for Context<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -187,7 +187,7 @@ impl<'de> DeserializeSeed<'de> for Place<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Place<'_> {
+impl<'de> Visitor<'de> for Context<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -227,7 +227,7 @@ impl<'de> Visitor<'de> for Place<'_> {
         let mut items = Vec::new();
         loop {
             let path = Path::Item(self.path, items.len());
-            let item = Place {
+            let item = Context {
                 path: &path,
                 shape,
                 ..self
@@ -267,7 +267,7 @@ impl<'de> Visitor<'de> for Place<'_> {
             }
             let shape = self.below(&key)?;
             let path = Path::Key(self.path, &key);
-            let value = map.next_value_seed(Place {
+            let value = map.next_value_seed(Context {
                 path: &path,
                 shape,
                 ..self

@@ -20,7 +20,7 @@ pub mod media_type;
 pub mod platform;
 pub mod reference;
 pub mod referrer;
-pub mod role;
+mod role;
 pub mod runtime_check;
 pub mod shape;
 pub mod timestamp;

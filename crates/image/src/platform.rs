@@ -131,7 +131,7 @@ impl Platform {
         let mut all = vec![self.clone()];
         match (self.architecture.as_str(), number(self.effective_variant())) {
             ("amd64", variant) => {
-                // Nobody knows of more than a handful of levels, whatever a variant says.
+                // Only a handful of levels exist, whatever number a variant names.
                 all.extend(below("amd64", variant.unwrap_or(1).min(16), 1));
                 all.push(with("386", None));
             }

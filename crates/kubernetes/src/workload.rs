@@ -110,7 +110,7 @@ fn top(path: &str) -> Option<&str> {
 
 /// A container of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Location {
     /// `Deployment/NAME`, say.
     pub workload: String,
     /// The container's name.
@@ -121,7 +121,7 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// Where.
-    pub place: Place,
+    pub place: Location,
     /// What.
     pub text: String,
     /// Whether the container will not work as it should.
@@ -235,7 +235,7 @@ struct Pod<'a> {
 impl Pod<'_> {
     fn note(&mut self, container: &str, is_problem: bool, text: impl Into<String>) {
         self.notes.push(Note {
-            place: Place {
+            place: Location {
                 workload: self.workload.to_owned(),
                 container: container.to_owned(),
             },

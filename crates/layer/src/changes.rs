@@ -56,7 +56,7 @@ pub enum ChangesError {
 
 /// Takes the content of a file with so many bytes from a reader, and says what stands for it. The
 /// entry is as it will be found in the [`Changes`], but for the content.
-pub type Keep<'a, C> = dyn FnMut(&Entry<u64>, u64, &mut dyn Read) -> io::Result<C> + 'a;
+pub(crate) type Keep<'a, C> = dyn FnMut(&Entry<u64>, u64, &mut dyn Read) -> io::Result<C> + 'a;
 
 /// Reads a layer as it is stored, compressed or not, to its end, and compares it with its diff ID.
 ///

@@ -81,7 +81,7 @@ pub fn read_directory(root: &Path, mtime: i64) -> Result<DirectoryTree, Director
 ///
 /// # Errors
 /// As [`read_directory`].
-pub fn read_directory_of(
+pub(crate) fn read_directory_of(
     root: &Path,
     mtime: i64,
     wanted: &dyn Fn(&LayerPath, bool) -> Wanted,

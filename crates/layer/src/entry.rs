@@ -87,7 +87,7 @@ impl<C> Entry<C> {
     ///
     /// # Errors
     /// When it does.
-    pub fn try_map_content<D, E>(
+    pub(crate) fn try_map_content<D, E>(
         self,
         replace: impl FnOnce(C) -> Result<D, E>,
     ) -> Result<Entry<D>, E> {

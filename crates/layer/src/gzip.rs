@@ -45,7 +45,7 @@ struct Block {
 /// Flushing does nothing: it would put block boundaries, and with them the digest, into the hands
 /// of whoever happens to flush.
 #[derive(Debug)]
-pub struct GzipWriter<W: Write> {
+pub(crate) struct GzipWriter<W: Write> {
     output: W,
     block: Vec<u8>,
     dictionary: Vec<u8>,
@@ -60,7 +60,7 @@ impl<W: Write> GzipWriter<W> {
     ///
     /// # Errors
     /// A level above 9, or when writing or starting a thread fails.
-    pub fn new(mut output: W, level: u32, threads: NonZeroUsize) -> io::Result<Self> {
+    pub(crate) fn new(mut output: W, level: u32, threads: NonZeroUsize) -> io::Result<Self> {
         if level > 9 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -91,7 +91,7 @@ impl<W: Write> GzipWriter<W> {
     ///
     /// # Errors
     /// When writing fails.
-    pub fn finish(mut self) -> io::Result<W> {
+    pub(crate) fn finish(mut self) -> io::Result<W> {
         if !self.block.is_empty() {
             self.submit()?;
         }

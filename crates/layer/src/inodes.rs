@@ -11,10 +11,10 @@ use super::tree::remove_below;
 use super::whiteout::Whiteout;
 
 /// An inode: hard links share it, and it outlives the path that it was made by.
-pub type Inode<C> = Arc<Entry<C>>;
+pub(crate) type Inode<C> = Arc<Entry<C>>;
 
 /// What stands at which path.
-pub type Inodes<C> = BTreeMap<LayerPath, Inode<C>>;
+pub(crate) type Inodes<C> = BTreeMap<LayerPath, Inode<C>>;
 
 /// How many symlinks are followed for one path: as many as Linux does (path_resolution(7)).
 const MAX_LINKS: usize = 40;

@@ -19,7 +19,7 @@ use super::whiteout::Whiteout;
 
 /// Where an entry goes, by its path and whether it is a directory; `None` leaves a directory out.
 /// Fails, for a person, with why it can go nowhere.
-pub type Place<'a> = dyn Fn(&LayerPath, bool) -> Result<Option<LayerPath>, String> + 'a;
+pub type NewPath<'a> = dyn Fn(&LayerPath, bool) -> Result<Option<LayerPath>, String> + 'a;
 
 /// Writes a layer anew into `out_dir`, with each entry where `place` says, in its own order and with its own
 /// owners and dates. Directories that land on one another become one, the first.
@@ -29,7 +29,7 @@ pub type Place<'a> = dyn Fn(&LayerPath, bool) -> Result<Option<LayerPath>, Strin
 /// what it removes would be something else, and when reading or writing fails.
 pub fn moved(
     input: impl Read,
-    place: &Place<'_>,
+    place: &NewPath<'_>,
     options: &PackOptions,
     out_dir: &Path,
 ) -> Result<PackedLayer, PackError> {
@@ -42,7 +42,7 @@ pub fn moved(
 
 fn written(
     input: impl Read,
-    place: &Place<'_>,
+    place: &NewPath<'_>,
     options: &PackOptions,
     out_dir: &Path,
 ) -> Result<PackedLayer, TarError> {
@@ -86,7 +86,7 @@ fn written(
     })
 }
 
-fn new_path(member: &Member, place: &Place<'_>) -> Result<Option<LayerPath>, TarError> {
+fn new_path(member: &Member, place: &NewPath<'_>) -> Result<Option<LayerPath>, TarError> {
     let path = &member.path;
     let placed = place(path, member.entry.is_directory());
     let placed = placed.map_err(|why| member.refused(why))?;

@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 pub(crate) const XATTR: &[u8] = b"SCHILY.xattr.";
 
 /// Records by key, and so in the order that they are written in.
-pub type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(crate) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Reads the content of an `x` or `g` header.
 ///
 /// # Errors
 /// Why it cannot be read: a record with a wrong length, without a key, or a key that is there
 /// twice, which different readers resolve differently.
-pub fn parse(mut data: &[u8]) -> Result<Records, &'static str> {
+pub(crate) fn parse(mut data: &[u8]) -> Result<Records, &'static str> {
     const BROKEN: &str = "its PAX header is malformed";
     let mut records = Records::new();
     while !data.is_empty() {
@@ -56,7 +56,7 @@ pub fn parse(mut data: &[u8]) -> Result<Records, &'static str> {
 
 /// Writes the content of an `x` header.
 #[must_use]
-pub fn format(records: &Records) -> Vec<u8> {
+pub(crate) fn format(records: &Records) -> Vec<u8> {
     let mut data = Vec::new();
     for (key, value) in records {
         let rest = key.len() + value.len() + 3;
@@ -77,7 +77,7 @@ pub fn format(records: &Records) -> Vec<u8> {
 
 /// A number of decimal digits and nothing else.
 #[must_use]
-pub fn decimal(text: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -86,7 +86,7 @@ pub fn decimal(text: &[u8]) -> Option<u64> {
 
 /// The whole seconds, rounded down, of a time such as `-1.25`.
 #[must_use]
-pub fn seconds(text: &[u8]) -> Option<i64> {
+pub(crate) fn seconds(text: &[u8]) -> Option<i64> {
     let (negative, unsigned) = match text.strip_prefix(b"-") {
         Some(rest) => (true, rest),
         None => (false, text),

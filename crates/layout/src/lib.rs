@@ -19,7 +19,7 @@
 //! * [`staged`], [`staging`]: files that get their names when they are whole.
 //! * [`region`]: content in a file, or in a part of one.
 
-pub mod blobs;
+mod blobs;
 pub mod error;
 pub mod index;
 pub mod layout;

@@ -182,7 +182,7 @@ impl StagedFile {
         let found = if digest.algorithm() == Algorithm::Sha256 {
             self.digest()
         } else {
-            // Nobody told which algorithm it would be; few ever ask for another.
+            // The algorithm is known only now, and is rarely another than the one computed on the way.
             let mut hasher = Hasher::new(digest.algorithm());
             let file = self.file.as_file_mut();
             file.rewind()?;

@@ -280,8 +280,8 @@ impl Writer<'_> {
     }
 
     fn finish(mut self, changes: &Changes<Staged>) -> Result<(Record, Dependent), WriteError> {
-        // Last and from the bottom up: what a directory holds changes its date, and one that nobody
-        // may write takes nothing more.
+        // Last and from the bottom up: what a directory holds changes its date, and a read-only
+        // directory takes nothing more.
         self.dependent.implied.sort();
         let implied = std::mem::take(&mut self.dependent.implied);
         let mut directories: Vec<(&LayerPath, u32, i64)> = changes

@@ -8,23 +8,23 @@
 //! * `host`: what is known about one registry. `challenge`, `scope`, `token`: authentication.
 //! * `ohoci_http`, the crate: where we may be sent, and how connections are made.
 
-pub mod authenticate;
-pub mod blobs;
-pub mod body;
-pub mod client;
-pub mod credential;
+mod authenticate;
+mod blobs;
+mod body;
+mod client;
+mod credential;
 pub mod credentials;
-pub mod error;
-pub mod manifests;
-pub mod mount;
-pub mod referrers;
-pub mod repository;
-pub mod scope;
-pub mod session;
-pub mod settings;
-pub mod statistics;
-pub mod tags;
-pub mod upload;
+mod error;
+mod manifests;
+mod mount;
+mod referrers;
+mod repository;
+mod scope;
+mod session;
+mod settings;
+mod statistics;
+mod tags;
+mod upload;
 
 mod authorization;
 mod authorization_header;

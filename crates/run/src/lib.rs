@@ -6,8 +6,8 @@ mod failure;
 mod hosts;
 mod machine;
 pub mod prepare;
-pub mod request;
-pub mod root;
+mod request;
+mod root;
 pub mod sandboxes;
 
 pub use failure::RunFailure;

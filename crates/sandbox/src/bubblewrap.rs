@@ -26,7 +26,7 @@ const CAPABILITIES: [&str; 12] = [
 
 /// Who mounts what is put over the root file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mounts {
+pub(crate) enum Mounts {
     /// It is mounted already, and so is the root, as it is to be.
     Made,
     /// Bubblewrap does, which follows symlinks on the way to mount points.
@@ -35,7 +35,7 @@ pub enum Mounts {
 
 /// Which session the program is in (setsid(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Session {
+pub(crate) enum Session {
     /// A new one, without a terminal.
     New,
     /// The one that bubblewrap is in, whose terminal was made for the program.
@@ -50,7 +50,7 @@ pub enum Session {
 /// it may use this machine's, network; `/proc` and `/dev` of its own; no terminal that it could
 /// type into but its own; and it dies with whoever runs it.
 #[must_use]
-pub fn options(
+pub(crate) fn options(
     sandbox: &Sandbox,
     mounts: Mounts,
     session: Session,

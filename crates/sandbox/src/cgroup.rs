@@ -15,7 +15,7 @@ const PERIOD: u64 = 100_000;
 
 /// What a control group controls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Controller {
+pub(crate) enum Controller {
     /// Memory.
     Memory,
     /// The number of processes.
@@ -36,7 +36,7 @@ impl Controller {
 
 /// The groups in which this process can make others, by what they control.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Controllers {
+pub(crate) struct Controllers {
     /// Of version 2: one group for everything.
     unified: Option<(PathBuf, Vec<Controller>)>,
     /// Of version 1: a group in each controller's own tree.
@@ -46,7 +46,7 @@ pub struct Controllers {
 impl Controllers {
     /// Looks for them below a root directory, which is `/` but in tests.
     #[must_use]
-    pub fn find(wanted: &[Controller], root: &Path) -> Self {
+    pub(crate) fn find(wanted: &[Controller], root: &Path) -> Self {
         let mut found = Self::default();
         let Ok(own) = fs_err::read_to_string(root.join("proc/self/cgroup")) else {
             return found;
@@ -82,7 +82,7 @@ impl Controllers {
 
     /// Whether there is a group for it.
     #[must_use]
-    pub fn has(&self, controller: Controller) -> bool {
+    pub(crate) fn has(&self, controller: Controller) -> bool {
         self.separate.contains_key(&controller)
             || self
                 .unified
@@ -114,7 +114,7 @@ impl Controllers {
     /// # Errors
     /// When one is there already, with whatever limits, or cannot be made or
     /// limited; those that were made are removed.
-    pub fn make(&self, name: &str, limits: &Limits) -> io::Result<Vec<PathBuf>> {
+    pub(crate) fn make(&self, name: &str, limits: &Limits) -> io::Result<Vec<PathBuf>> {
         let mut made = Vec::new();
         let done = self.try_make(name, limits, &mut made);
         if done.is_err() {

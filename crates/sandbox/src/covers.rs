@@ -24,7 +24,7 @@ const READ_ONLY: [&str; 6] = ["bus", "fs", "irq", "pressure", "sys", "sysrq-trig
 
 /// What is put over something in `/proc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cover {
+pub(crate) struct Cover {
     /// What it is put over.
     pub path: PathBuf,
     /// How that is seen.
@@ -33,7 +33,7 @@ pub struct Cover {
 
 /// How something in `/proc` is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CoverKind {
+pub(crate) enum CoverKind {
     /// As it is, but not to be written.
     ReadOnly,
     /// A file that cannot be opened.
@@ -44,7 +44,7 @@ pub enum CoverKind {
 
 /// What is covered on this machine: of what is there.
 #[must_use]
-pub fn covers() -> &'static [Cover] {
+pub(crate) fn covers() -> &'static [Cover] {
     static FOUND: OnceLock<Vec<Cover>> = OnceLock::new();
     FOUND.get_or_init(|| find(Path::new("/proc")))
 }

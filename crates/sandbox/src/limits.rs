@@ -84,7 +84,7 @@ impl fmt::Display for Exceeded {
 
 /// Bytes in powers of 1024, as limits are written: `4 GiB`, `1.5 MiB`.
 #[must_use]
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     for (unit, shift) in UNITS {
         if let Some(tenths) = bytes.checked_mul(10).map(|tenths| tenths >> shift)

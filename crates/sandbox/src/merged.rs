@@ -170,7 +170,7 @@ impl Merged {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn copied_up(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
+    pub(crate) fn copied_up(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let top = self.layers.first().ok_or(Errno::NOENT)?;
         let mut upper = openat(top, ".", flags, Mode::empty())?;

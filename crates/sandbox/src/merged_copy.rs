@@ -21,7 +21,7 @@ impl Merged {
     ///
     /// # Errors
     /// When something cannot be copied.
-    pub fn copy_to(&self, directory: &Path) -> io::Result<()> {
+    pub(crate) fn copy_to(&self, directory: &Path) -> io::Result<()> {
         let Node::Directory(root) = self.find(Path::new("/"))? else {
             return Err(Errno::NOTDIR.into());
         };

@@ -47,7 +47,7 @@ impl Merged {
     ///
     /// # Errors
     /// When it cannot be made, or a directory is there.
-    pub fn make_file(&self, path: &Path) -> io::Result<PathBuf> {
+    pub(crate) fn make_file(&self, path: &Path) -> io::Result<PathBuf> {
         match self.resolve(path) {
             Err(Errno::NOENT) => {
                 let name = path.file_name().unwrap_or_default();

@@ -22,7 +22,7 @@ pub enum ProgramError {
     /// It is a directory.
     #[error("it is a directory")]
     Directory,
-    /// Nobody may execute it.
+    /// No one has the permission to execute it.
     #[error("it is not executable")]
     NotExecutable,
 }

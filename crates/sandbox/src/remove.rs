@@ -160,8 +160,8 @@ fn remove_if_left(directory: &Path) -> io::Result<()> {
     remove_marked(directory)
 }
 
-/// Removes one of these, its mark last: without that nobody would know what a process leaves that is
-/// killed meanwhile.
+/// Removes one of these, its mark last: without the mark, what a process leaves that is killed
+/// meanwhile would never be found again.
 fn remove_marked(directory: &Path) -> io::Result<()> {
     remove(&directory.join(INSIDE))?;
     remove(directory)

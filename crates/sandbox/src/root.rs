@@ -26,13 +26,13 @@ const MAX_FILE: u64 = 4 << 20;
 /// A directory whose symlinks are followed as a program in it would, never out of it.
 #[derive(Debug)]
 pub struct Root {
-    place: Place,
+    place: Backing,
     path: PathBuf,
 }
 
 /// What a root is made of.
 #[derive(Debug)]
-enum Place {
+enum Backing {
     Directory(OwnedFd),
     Merged(Merged),
 }
@@ -86,7 +86,7 @@ impl Root {
             )
         })?;
         Ok(Self {
-            place: Place::Directory(directory),
+            place: Backing::Directory(directory),
             path,
         })
     }
@@ -96,7 +96,7 @@ impl Root {
     #[must_use]
     pub fn merged(layers: Merged, path: PathBuf) -> Self {
         Self {
-            place: Place::Merged(layers),
+            place: Backing::Merged(layers),
             path,
         }
     }
@@ -118,7 +118,7 @@ impl Root {
             false => FlockOperation::NonBlockingLockShared,
         };
         // One that is merged is of directories that belong to this run.
-        let Place::Directory(directory) = &self.place else {
+        let Backing::Directory(directory) = &self.place else {
             return Ok(());
         };
         match flock(directory, operation) {
@@ -133,8 +133,8 @@ impl Root {
     #[must_use]
     pub fn find(&self, path: &Path) -> Option<Found> {
         let stat = match &self.place {
-            Place::Directory(directory) => fstat(resolve(directory, path, OFlags::PATH).ok()?),
-            Place::Merged(merged) => merged.resolve(path).and_then(|(_, node)| node.stat()),
+            Backing::Directory(directory) => fstat(resolve(directory, path, OFlags::PATH).ok()?),
+            Backing::Merged(merged) => merged.resolve(path).and_then(|(_, node)| node.stat()),
         }
         .ok()?;
         Some(match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
@@ -148,11 +148,11 @@ impl Root {
     #[must_use]
     pub fn link(&self, path: &Path) -> Option<PathBuf> {
         let target = match &self.place {
-            Place::Directory(directory) => {
+            Backing::Directory(directory) => {
                 let flags = OFlags::PATH | OFlags::NOFOLLOW;
                 readlinkat(resolve(directory, path, flags).ok()?, "", Vec::new())
             }
-            Place::Merged(merged) => match merged.find(path).ok()? {
+            Backing::Merged(merged) => match merged.find(path).ok()? {
                 Node::Other { holder, name, .. } => readlinkat(holder, name, Vec::new()),
                 Node::Directory(_) => return None,
             },
@@ -191,11 +191,11 @@ impl Root {
         let fail = |error| self.error("read", path, error);
         // Not blocking: a named pipe in its place must not hang us.
         let opened = match &self.place {
-            Place::Directory(directory) => {
+            Backing::Directory(directory) => {
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
                 resolve(directory, path, flags)
             }
-            Place::Merged(merged) => merged.resolve(path).and_then(|(_, node)| node.open()),
+            Backing::Merged(merged) => merged.resolve(path).and_then(|(_, node)| node.open()),
         };
         let file = match opened {
             Ok(file) => std::fs::File::from(file),
@@ -214,8 +214,8 @@ impl Root {
         let failed = |error: io::Error| self.error("make directory", path, error);
         let fail = |errno: Errno| failed(errno.into());
         let root = match &self.place {
-            Place::Directory(root) => root,
-            Place::Merged(merged) => return merged.make_directory(path).map_err(failed),
+            Backing::Directory(root) => root,
+            Backing::Merged(merged) => return merged.make_directory(path).map_err(failed),
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let mut above = resolve(root, Path::new("/"), flags).map_err(fail)?;
@@ -246,8 +246,8 @@ impl Root {
         let path = cleaned(path);
         let fail = |errno: Errno| self.error("make file", &path, errno.into());
         let root = match &self.place {
-            Place::Directory(root) => root,
-            Place::Merged(merged) => {
+            Backing::Directory(root) => root,
+            Backing::Merged(merged) => {
                 let made = merged.make_file(&path);
                 return made.map_err(|error| self.error("make file", &path, error));
             }

@@ -60,7 +60,7 @@ pub struct Calls {
 /// `refuses_set_id` has it refuse to set the bits that let a program run as its owner: for files that
 /// others on this machine can reach.
 #[must_use]
-pub fn filter(calls: Calls, refuses_set_id: bool) -> Vec<u8> {
+pub(crate) fn filter(calls: Calls, refuses_set_id: bool) -> Vec<u8> {
     let mut program = Vec::new();
     for architecture in &ARCHITECTURES {
         let body = rules(architecture, calls, refuses_set_id);

@@ -16,7 +16,7 @@ use super::remove::is_private;
 use super::staging::PrepareError;
 
 /// How long it may take until all is mounted, and the time between two looks.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_micros(500);
 
 /// A root file system that others could write to while a sandbox starts in it.
@@ -47,7 +47,7 @@ impl SharedRoot {
     /// # Errors
     /// When something is not where it was to be.
     pub(super) async fn is_set_up(&self, first: Pid) -> Result<(), PrepareError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             // Where the kernel does not tell, nothing can be looked at.
             let Some(processes) = with_children(first) else {

@@ -331,7 +331,7 @@ impl Output {
                     let _ = poll(&mut [PollFd::new(&self.from, PollFlags::IN)], None);
                     continue;
                 }
-                // The end of what a terminal shows, when nobody has it any more.
+                // The end of a terminal's output: no process has the other side open any more.
                 Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
                     return result.and_then(|()| self.to.flush());
                 }

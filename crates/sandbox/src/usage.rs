@@ -21,7 +21,7 @@ const DEPTH: usize = 128;
 
 /// How long a measurement may take before a run. Where it takes longer, what its file system has left
 /// is looked at instead.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a file system keeps when a run is stopped, where it has more: bytes, and files.
 const RESERVE: u64 = 256 << 20;
@@ -68,7 +68,7 @@ impl Written {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = open(path, flags, Mode::empty())?;
         let space_before = Space::of(&directory)?;
-        let before = measure(&directory, Instant::now().checked_add(PATIENCE), |_| false)?;
+        let before = measure(&directory, Instant::now().checked_add(TIMEOUT), |_| false)?;
         Ok(Self {
             directory,
             disk,

@@ -25,7 +25,7 @@ pub fn remove_abandoned(parent: &Path, prefix: &str) {
             .to_str()
             .is_some_and(|name| name.starts_with(prefix));
         if named {
-            // Nobody waits for it, and the next server tries again.
+            // Nothing depends on it, and the next server tries again.
             let _ = remove_if_abandoned(&entry.path());
         }
     }

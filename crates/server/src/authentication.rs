@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(file.refresh(), Ok(true));
         assert_eq!(status(&authentication, "user:pass:word").await, 401);
         assert_eq!(status(&authentication, "user:new").await, 200);
-        // Nobody passes by the password of a user who is gone.
+        // The remembered password of a removed user opens nothing.
         let renamed = fs_err::read_to_string(&path)
             .unwrap()
             .replace("user", "other");

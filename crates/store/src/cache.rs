@@ -2,8 +2,8 @@
 //!
 //! It is safe to delete at any time and safe for concurrent processes: files appear whole under
 //! their final name, and logs are appended to in single writes. A cache that cannot be read or
-//! written (a read-only directory, a full disk) never fails anything; the first trouble is logged
-//! and can be asked for with [`Cache::trouble`].
+//! written (a read-only directory, a full disk) never fails anything; the first failure is logged
+//! and can be asked for with [`Cache::first_failure`].
 //!
 //! Only facts that this machine has verified itself are recorded: a digest that was computed over
 //! the bytes, a blob that a verified manifest lists. What a server merely claims would let one
@@ -39,7 +39,7 @@ pub struct Cache {
 struct State {
     /// `None` when there is no cache at all.
     root: Option<PathBuf>,
-    trouble: OnceLock<String>,
+    first_failure: OnceLock<String>,
 }
 
 impl Cache {
@@ -59,7 +59,7 @@ impl Cache {
         Self {
             state: Arc::new(State {
                 root,
-                trouble: OnceLock::new(),
+                first_failure: OnceLock::new(),
             }),
         }
     }
@@ -72,8 +72,8 @@ impl Cache {
 
     /// The first thing that went wrong, if anything did: worth one warning to the person.
     #[must_use]
-    pub fn trouble(&self) -> Option<&str> {
-        self.state.trouble.get().map(String::as_str)
+    pub fn first_failure(&self) -> Option<&str> {
+        self.state.first_failure.get().map(String::as_str)
     }
 
     fn blob_path(&self, digest: &Digest) -> Option<PathBuf> {
@@ -188,7 +188,7 @@ impl Cache {
             Err(error) => {
                 let first = self
                     .state
-                    .trouble
+                    .first_failure
                     .set(format!("cannot {verb} the cache: {error}"));
                 if first.is_ok() {
                     tracing::warn!(%error, "cannot {verb} the cache; going on without it");
@@ -257,7 +257,7 @@ mod tests {
         staged.write(b"def").unwrap();
         let path = next.insert_file(staged, &Digest::of(b"def")).unwrap();
         assert_eq!(fs::read(path).unwrap(), b"def");
-        assert_eq!(cache.trouble().or(next.trouble()), None);
+        assert_eq!(cache.first_failure().or(next.first_failure()), None);
         fs::remove_dir_all(&root).unwrap();
         assert_eq!(next.get(&digest, 3), None);
         next.put(&digest, b"abc");
@@ -289,10 +289,10 @@ mod tests {
         cache.put(&digest, b"abc");
         assert_eq!(cache.get(&digest, 10), None);
         assert!(cache.stage().is_none());
-        assert!(cache.trouble().is_some());
+        assert!(cache.first_failure().is_some());
         let none = Cache::disabled();
         none.put(&digest, b"abc");
         assert_eq!(none.get(&digest, 10), None);
-        assert_eq!(none.trouble(), None);
+        assert_eq!(none.first_failure(), None);
     }
 }

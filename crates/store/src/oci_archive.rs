@@ -46,7 +46,11 @@ struct TarLayout {
 ///
 /// # Errors
 /// When the file is not there, or holds no layout.
-pub fn open(path: &Path, tag: Option<&str>, limits: UnpackLimits) -> Result<LayoutSource, Error> {
+pub(crate) fn open(
+    path: &Path,
+    tag: Option<&str>,
+    limits: UnpackLimits,
+) -> Result<LayoutSource, Error> {
     let place = TarLayout::open(path, limits)?;
     Ok(LayoutSource::in_place(Arc::new(place), tag))
 }
@@ -145,7 +149,7 @@ impl IndexPlace for TarLayout {
 /// what was there; names that [`Target::current`] reported stay. The same images give the same
 /// bytes.
 #[derive(Debug)]
-pub struct OciArchiveTarget {
+pub(crate) struct OciArchiveTarget {
     collection: Collection,
     limits: UnpackLimits,
 }
@@ -153,7 +157,7 @@ pub struct OciArchiveTarget {
 impl OciArchiveTarget {
     /// A target at `path`, where there need be no file.
     #[must_use]
-    pub fn new(path: &Path, limits: UnpackLimits) -> Self {
+    pub(crate) fn new(path: &Path, limits: UnpackLimits) -> Self {
         Self {
             collection: Collection::new(path, label(path)),
             limits,

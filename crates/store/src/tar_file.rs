@@ -190,7 +190,7 @@ impl TarFile {
     }
 }
 
-/// The name without `.` and doubled slashes; `None` when it is absolute, empty or climbs.
+/// The name without `.` and doubled slashes; `None` when it is absolute or empty, or leaves the archive by `..`.
 fn normal(name: &str) -> Option<String> {
     if name.starts_with('/') {
         return None;

@@ -11,7 +11,7 @@ use ohoci_layer::{Entry, Kind, LayerPath, tar_write};
 use ohoci_layout::region::Region;
 use ohoci_layout::staged;
 
-/// A tar of members that belong to nobody and have no time.
+/// A tar whose members have no owner and no time.
 pub(crate) struct TarWriter<W>(tar_write::TarWriter<W>);
 
 impl<W: Write> TarWriter<W> {

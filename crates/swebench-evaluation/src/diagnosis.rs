@@ -36,7 +36,7 @@ pub struct Nearest {
 
 /// What stands at the path of a file in the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub(crate) enum Content {
     /// Nothing.
     Missing,
     /// These bytes.

@@ -82,8 +82,8 @@ impl Evaluator {
         let path = means.images.environment.get(PATH);
         let path = path.as_deref();
         let bubblewrap = Bubblewrap::find(path).map_err(EvaluateError::Bubblewrap)?;
-        let (way, trouble) = CopyOnWrite::find(path, scratch).map_err(EvaluateError::Sandboxes)?;
-        if let Some(why) = &trouble {
+        let (way, refusal) = CopyOnWrite::find(path, scratch).map_err(EvaluateError::Sandboxes)?;
+        if let Some(why) = &refusal {
             let way = way.name();
             observer.noted(&Note::NoOverlay { why, way });
         }

@@ -8,7 +8,7 @@ use ohoci_swebench::names::{self, Architecture};
 use ohoci_swebench::row::Row;
 
 /// Upstream's namespace on Docker Hub.
-pub const NAMESPACE: &str = "swebench";
+pub(crate) const NAMESPACE: &str = "swebench";
 
 /// Where images are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

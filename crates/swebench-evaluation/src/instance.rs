@@ -89,11 +89,11 @@ impl Evaluator {
         let done = self
             .run(&job, patch, script, &folder, &mut log, &mut outcome)
             .await;
-        if let Err(trouble) = done {
-            outcome.status = trouble.status();
-            outcome.why = Some(trouble.to_string());
+        if let Err(error) = done {
+            outcome.status = error.status();
+            outcome.why = Some(error.to_string());
             log.say(&format!(
-                "Error in evaluating model for {}: {trouble}",
+                "Error in evaluating model for {}: {error}",
                 row.instance_id
             ));
         }

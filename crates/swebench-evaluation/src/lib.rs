@@ -31,7 +31,7 @@ mod reader;
 mod record;
 pub mod regrade;
 pub mod request;
-pub mod results;
+mod results;
 pub mod roots;
 mod run;
 pub mod run_folder;

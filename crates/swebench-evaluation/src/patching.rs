@@ -41,8 +41,9 @@ pub(super) struct Applied {
     pub(super) refused: Option<RefusedPath>,
 }
 
-/// Climbs the ladder with `run`, which runs a command line of a shell in the repository. A patch
-/// that changes what git would not let it is not tried: the last command, which is not git's, would.
+/// Tries one command after the other with `run`, which runs a command line of a shell in the
+/// repository, until one applies the patch. A patch to files that git protects is not tried: the last
+/// command, which is not git's, would apply it.
 ///
 /// # Errors
 /// Those of `run`.
@@ -102,10 +103,10 @@ mod tests {
     use super::*;
 
     async fn applied(works: &str) -> (Applied, Vec<String>) {
-        climbed_with("diff --git a/x b/x\n", works).await
+        applied_with("diff --git a/x b/x\n", works).await
     }
 
-    async fn climbed_with(patch: &str, works: &str) -> (Applied, Vec<String>) {
+    async fn applied_with(patch: &str, works: &str) -> (Applied, Vec<String>) {
         let mut tried = Vec::new();
         let applied = apply(patch, &Patching::Ladder, async |command: String| {
             let succeeded = command.starts_with(works);
@@ -143,7 +144,7 @@ mod tests {
     async fn nothing_is_run_for_a_patch_to_gits_own_files() {
         let patch = "--- a/.git/config\n+++ b/.git/config\n@@ -1 +1,2 @@\n [core]\n+x = y\n";
         for works in ["git", "patch", "nothing"] {
-            let (done, tried) = climbed_with(patch, works).await;
+            let (done, tried) = applied_with(patch, works).await;
             assert_eq!(done.applied_by, None);
             assert!(
                 done.output.starts_with("a/.git/config: "),

@@ -39,7 +39,7 @@ const TAG: &str = "base";
 
 /// A base that packages come to.
 #[derive(Debug)]
-pub struct AssembledBase<'a> {
+pub(crate) struct AssembledBase<'a> {
     /// What it is made of.
     pub recipe: &'a Recipe,
     /// For which machines.
@@ -52,7 +52,7 @@ pub struct AssembledBase<'a> {
 
 /// What it is made with.
 #[derive(Debug)]
-pub struct Workshop<'a> {
+pub(crate) struct Workshop<'a> {
     /// Programs of this machine.
     pub tools: &'a Tools,
     /// Where files that are made on the way are written.
@@ -66,7 +66,7 @@ pub struct Workshop<'a> {
 impl<'a> AssembledBase<'a> {
     /// The base of a recipe of a system; `bases` is where such bases are kept.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         recipe: &'a Recipe,
         lock: &Lock,
         platform: Platform,
@@ -104,13 +104,13 @@ impl<'a> AssembledBase<'a> {
 
     /// A name for what it is made from.
     #[must_use]
-    pub fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
     /// The image, if an earlier run has left it.
     #[must_use]
-    pub fn found(&self) -> Option<Reference> {
+    pub(crate) fn found(&self) -> Option<Reference> {
         self.place.is_dir().then(|| reference(&self.place).ok())?
     }
 
@@ -118,7 +118,7 @@ impl<'a> AssembledBase<'a> {
     ///
     /// # Errors
     /// What step failed, with the log's end where a program did.
-    pub async fn build(
+    pub(crate) async fn build(
         &self,
         files: RootFiles,
         workshop: &Workshop<'_>,

@@ -70,7 +70,7 @@ pub enum FindingKind {
 
 /// Why nothing can be said.
 #[derive(Debug, thiserror::Error)]
-pub enum AuditError {
+pub(crate) enum AuditError {
     /// git failed.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -87,7 +87,7 @@ pub enum AuditError {
 ///
 /// # Errors
 /// When it cannot be read, or has not even the base commit.
-pub fn audit(
+pub(crate) fn audit(
     git: &Git,
     git_dir: &Directory,
     base_commit: &str,

@@ -14,7 +14,7 @@ const HOMES: [&str; 2] = ["/usr/local/bin", "/usr/bin"];
 
 /// A Python that a base has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BasePython {
+pub(crate) struct BasePython {
     /// The directory that it is in.
     home: String,
     /// Its version: two numbers.
@@ -26,7 +26,7 @@ impl BasePython {
     ///
     /// # Errors
     /// What was looked for, in words.
-    pub fn find(files: &Path, version: &str) -> Result<Self, String> {
+    pub(crate) fn find(files: &Path, version: &str) -> Result<Self, String> {
         let root = Root::open(files).map_err(|error| error.to_string())?;
         let mut lacks = None;
         for home in HOMES {
@@ -53,7 +53,7 @@ impl BasePython {
 
     /// The one in that directory.
     #[must_use]
-    pub fn new(home: &str, version: &str) -> Self {
+    pub(crate) fn new(home: &str, version: &str) -> Self {
         Self {
             home: home.to_owned(),
             version: version.to_owned(),
@@ -62,13 +62,13 @@ impl BasePython {
 
     /// The directory that it is in.
     #[must_use]
-    pub fn home(&self) -> &str {
+    pub(crate) fn home(&self) -> &str {
         &self.home
     }
 
     /// A name for what [`Self::write`] writes.
     #[must_use]
-    pub fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         let Self { home, version } = self;
         format!("1 {home} {version} {}", shim::fingerprint())
     }
@@ -78,7 +78,7 @@ impl BasePython {
     ///
     /// # Errors
     /// When something cannot be written.
-    pub fn write(&self, root: &Directory) -> io::Result<()> {
+    pub(crate) fn write(&self, root: &Directory) -> io::Result<()> {
         shim::write(root)?;
         let Self { home, version } = self;
         let to = root.make_directory(place())?;

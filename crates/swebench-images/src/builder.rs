@@ -560,7 +560,7 @@ fn flag_of(packages: &[String]) -> String {
 
 /// Where URLs are cloned to.
 #[must_use]
-pub fn clones(cache_dir: Option<&Path>, work_dir: &Path) -> PathBuf {
+pub(crate) fn clones(cache_dir: Option<&Path>, work_dir: &Path) -> PathBuf {
     cache_dir.unwrap_or(work_dir).join("repositories")
 }
 

@@ -17,7 +17,7 @@ use ohoci_layer::{Content, Directory, Entry, Kind, Rules, Tree};
 
 /// The date of everything in our layers: the first day that a ZIP can hold in every time zone, since
 /// old build tools put files into wheels by their dates.
-pub const DATE: i64 = 315_619_200;
+pub(crate) const DATE: i64 = 315_619_200;
 
 /// The attribute by which a directory hides the one below.
 const OPAQUE: &str = "user.overlay.opaque";
@@ -28,7 +28,7 @@ const FLAGS_SINCE: u16 = 3390;
 
 /// What was changed.
 #[derive(Debug)]
-pub struct Changes {
+pub(crate) struct Changes {
     /// The layer's tree, whiteouts included.
     pub tree: Tree,
     /// What it removes of the levels below.
@@ -44,7 +44,7 @@ pub struct Changes {
 ///
 /// # Errors
 /// When something cannot be read or cannot be in a layer.
-pub fn changes(upper: &Path, below: &[PathBuf]) -> io::Result<Changes> {
+pub(crate) fn changes(upper: &Path, below: &[PathBuf]) -> io::Result<Changes> {
     let below = below
         .iter()
         .map(|path| Directory::open(path))

@@ -15,11 +15,11 @@ pub(crate) const WORK_TREE: &str = "testbed";
 
 /// How many commits of the mainline each part of the history has that many instances share, and how
 /// many at most are left for the instance's own layer.
-pub const STEPS: (usize, usize) = (8192, 256);
+pub(crate) const STEPS: (usize, usize) = (8192, 256);
 
 /// What a checkout is made of.
 #[derive(Clone, Debug)]
-pub struct Checkout {
+pub(crate) struct Checkout {
     /// The commit.
     pub commit: String,
     /// The tags on its ancestry.
@@ -31,7 +31,7 @@ pub struct Checkout {
 
 /// A part of a history: what one commit can reach and an earlier one cannot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct Part {
     to: String,
     from: Option<String>,
 }
@@ -39,7 +39,7 @@ pub struct Part {
 impl Part {
     /// A name for the objects in it.
     #[must_use]
-    pub fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         let from = self.from.as_deref().unwrap_or_default();
         hex::encode(Sha256::digest(format!("{from}..{}", self.to)))
     }
@@ -49,7 +49,11 @@ impl Part {
     ///
     /// # Errors
     /// When git fails or nothing can be written.
-    pub fn write(&self, repository: &Repository, root: &Directory) -> Result<(), CheckoutError> {
+    pub(crate) fn write(
+        &self,
+        repository: &Repository,
+        root: &Directory,
+    ) -> Result<(), CheckoutError> {
         let known: Vec<&str> = self.from.as_deref().into_iter().collect();
         repository.pack(&[&self.to], &known, packs(root)?.path())?;
         Ok(set_modes(root, Path::new(WORK_TREE))?)
@@ -58,7 +62,7 @@ impl Part {
 
 /// Why there is no checkout.
 #[derive(Debug, thiserror::Error)]
-pub enum CheckoutError {
+pub(crate) enum CheckoutError {
     /// git failed.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -69,7 +73,7 @@ pub enum CheckoutError {
 
 /// The parts of a history that end at these commits, oldest first.
 #[must_use]
-pub fn parts(ends: &[String]) -> Vec<Part> {
+pub(crate) fn parts(ends: &[String]) -> Vec<Part> {
     let before = std::iter::once(None).chain(ends.iter().cloned().map(Some));
     let parts = ends.iter().cloned().zip(before);
     parts.map(|(to, from)| Part { to, from }).collect()
@@ -80,7 +84,7 @@ impl Checkout {
     ///
     /// # Errors
     /// When git fails.
-    pub fn plan(repository: &Repository, commit: &str) -> Result<Self, GitError> {
+    pub(crate) fn plan(repository: &Repository, commit: &str) -> Result<Self, GitError> {
         let (coarse, fine) = STEPS;
         Ok(Self {
             commit: commit.to_owned(),
@@ -92,13 +96,13 @@ impl Checkout {
 
     /// The parts of its history that others have, too, oldest first.
     #[must_use]
-    pub fn parts(&self) -> Vec<Part> {
+    pub(crate) fn parts(&self) -> Vec<Part> {
         parts(&self.steps)
     }
 
     /// A name for all that the checkout holds.
     #[must_use]
-    pub fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         let tags: Vec<String> = self
             .tags
             .iter()
@@ -118,7 +122,7 @@ impl Checkout {
     ///
     /// # Errors
     /// As [`Part::write`].
-    pub fn write(
+    pub(crate) fn write(
         &self,
         repository: &Repository,
         root: &Directory,

@@ -14,7 +14,7 @@ const CHANNELS: [&str; 2] = ["defaults", "conda-forge"];
 
 /// What came of asking the channels.
 #[derive(Debug, Default)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// Where packages are taken from; `None` where no channel is to be had.
     pub source: Option<CondaSource>,
     /// What a person should know of it.
@@ -28,7 +28,7 @@ pub struct Asked {
 ///
 /// # Errors
 /// A channel that a flag names and that is not to be had; a list that means harm.
-pub async fn ask(
+pub(crate) async fn ask(
     images: &mut [PlannedImage],
     session: &Session<'_>,
     flags: &[String],

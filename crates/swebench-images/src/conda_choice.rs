@@ -16,7 +16,7 @@ use ohoci_swebench::environment::{CondaWay, LinkedPackage};
 ///
 /// # Errors
 /// When what a channel lists cannot be understood.
-pub fn take(images: &mut [PlannedImage], lists: &Lists) -> Result<(), CondaError> {
+pub(crate) fn take(images: &mut [PlannedImage], lists: &Lists) -> Result<(), CondaError> {
     let orders = || images.iter().filter_map(|image| image.order.as_ref().ok());
     let mut places: HashMap<&CondaWay, usize> = HashMap::new();
     let mut ways: Vec<&CondaWay> = Vec::new();

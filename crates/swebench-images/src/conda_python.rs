@@ -11,7 +11,7 @@ const VERSION: u32 = 1;
 
 /// A Python among packages of conda.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CondaPython {
+pub(crate) struct CondaPython {
     key: String,
     has_pip: bool,
 }
@@ -19,7 +19,7 @@ pub struct CondaPython {
 impl CondaPython {
     /// The Python of an environment.
     #[must_use]
-    pub fn of(lock: &Lock, packages: &[Located]) -> Self {
+    pub(crate) fn of(lock: &Lock, packages: &[Located]) -> Self {
         let mut hash = Sha256::new();
         hash.update(format!("{VERSION} {}", shim::fingerprint()));
         for package in &lock.linked {
@@ -34,7 +34,7 @@ impl CondaPython {
 
     /// A name for all of the packages.
     #[must_use]
-    pub fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         self.key.clone()
     }
 

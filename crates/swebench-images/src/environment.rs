@@ -26,7 +26,7 @@ if [ -f "$2" ]; then exec "$1" -m pip install --no-index --no-deps "$2"; fi"#;
 /// so that it stays valid in the layer. What is compiled has no information for debuggers: it would
 /// name the directory, which pip calls otherwise each time.
 #[must_use]
-pub fn variables(base_path: &str) -> Vec<(String, String)> {
+pub(crate) fn variables(base_path: &str) -> Vec<(String, String)> {
     let date = super::changes::DATE.to_string();
     [
         ("PATH", format!("/opt/miniconda3/bin:{base_path}")),
@@ -45,7 +45,7 @@ pub fn variables(base_path: &str) -> Vec<(String, String)> {
 
 /// What a build is done with.
 #[derive(Clone, Debug)]
-pub struct Means<'a> {
+pub(crate) struct Means<'a> {
     /// Programs of this machine.
     pub tools: &'a Tools,
     /// pip's settings.
@@ -110,7 +110,11 @@ impl Means<'_> {
 ///
 /// # Errors
 /// When the prefix cannot be copied or does not work on the base.
-pub fn python(prefix: &Interpreter, stage: &Stage, means: &Means<'_>) -> Result<Tree, BuildError> {
+pub(crate) fn python(
+    prefix: &Interpreter,
+    stage: &Stage,
+    means: &Means<'_>,
+) -> Result<Tree, BuildError> {
     ["root", "opt"]
         .into_iter()
         .try_for_each(|path| stage.prepare(path).map(drop))
@@ -144,7 +148,7 @@ pub fn python(prefix: &Interpreter, stage: &Stage, means: &Means<'_>) -> Result<
 ///
 /// # Errors
 /// When packages cannot be installed.
-pub fn packages(
+pub(crate) fn packages(
     prefix: &Interpreter,
     lock: &Lock,
     stage: &Stage,

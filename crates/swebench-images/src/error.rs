@@ -95,7 +95,10 @@ impl BuildError {
 }
 
 /// Makes errors of one step of one level, for `map_err`.
-pub fn at<E: fmt::Display>(level: Level, step: impl Into<String>) -> impl FnOnce(E) -> BuildError {
+pub(crate) fn at<E: fmt::Display>(
+    level: Level,
+    step: impl Into<String>,
+) -> impl FnOnce(E) -> BuildError {
     let step = step.into();
     move |error| BuildError::new(level, step, error)
 }

@@ -10,7 +10,7 @@ use super::repository::{Repository, steps_of};
 
 /// What is known of a repository.
 #[derive(Debug)]
-pub struct Estimate {
+pub(crate) struct Estimate {
     /// Commits by name, and their parents by place.
     places: HashMap<String, usize>,
     names: Vec<String>,
@@ -25,7 +25,7 @@ pub struct Estimate {
 
 /// A commit's checkout, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checkout {
+pub(crate) struct Checkout {
     /// The parts of its history that others share, each with the bytes that its share of the
     /// repository's commits comes to.
     pub parts: Vec<(Part, u64)>,
@@ -38,7 +38,7 @@ impl Estimate {
     ///
     /// # Errors
     /// When git fails.
-    pub fn of(repository: &Repository, commit: &str) -> Result<Self, GitError> {
+    pub(crate) fn of(repository: &Repository, commit: &str) -> Result<Self, GitError> {
         let run = |words: &[&str]| repository.run(words, b"");
         let (list, archive) = std::thread::scope(|scope| {
             let archive = scope.spawn(|| run(&["archive", "--format=tar.gz", "-1", commit]));
@@ -83,7 +83,7 @@ impl Estimate {
 
     /// A commit's checkout; `None` for one that the repository does not have.
     #[must_use]
-    pub fn checkout(&self, commit: &str, steps: (usize, usize)) -> Option<Checkout> {
+    pub(crate) fn checkout(&self, commit: &str, steps: (usize, usize)) -> Option<Checkout> {
         let place = *self.places.get(commit)?;
         let first = |place: &usize| self.parents.get(*place)?.first().copied();
         let mut mainline: Vec<usize> = std::iter::successors(Some(place), first).collect();

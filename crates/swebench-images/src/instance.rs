@@ -20,7 +20,7 @@ const FINISH: &str = "cd /testbed && rm -rf .git/logs .git/COMMIT_EDITMSG .git/O
 ///
 /// # Errors
 /// When a command of it fails.
-pub fn set_up(
+pub(crate) fn set_up(
     stage: &Stage,
     script: &str,
     date: i64,
@@ -83,7 +83,7 @@ pub(crate) fn refuse_patches(patches: &[(&str, &str)]) -> Result<(), BuildError>
 ///
 /// # Errors
 /// When one does not apply, or changes what no patch may; then nothing has run.
-pub fn apply_patches(
+pub(crate) fn apply_patches(
     stage: &Stage,
     patches: &[(&str, &str)],
     means: &Means<'_>,

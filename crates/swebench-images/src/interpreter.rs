@@ -10,7 +10,7 @@ use ohoci_layer::Directory;
 
 /// A Python for environments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Interpreter {
+pub(crate) enum Interpreter {
     /// Copied from this machine.
     Prefix(PythonPrefix),
     /// In the base.
@@ -24,7 +24,7 @@ impl Interpreter {
     ///
     /// # Errors
     /// When a prefix cannot be read.
-    pub fn key(&self) -> io::Result<String> {
+    pub(crate) fn key(&self) -> io::Result<String> {
         match self {
             Self::Prefix(prefix) => prefix.key(),
             Self::OfBase(python) => Ok(python.key()),
@@ -36,7 +36,7 @@ impl Interpreter {
     ///
     /// # Errors
     /// When something cannot be read or written.
-    pub fn write(&self, root: &Directory) -> io::Result<()> {
+    pub(crate) fn write(&self, root: &Directory) -> io::Result<()> {
         match self {
             Self::Prefix(prefix) => prefix.write(root),
             Self::OfBase(python) => python.write(root),

@@ -57,7 +57,7 @@ impl KeptLayer {
 
 /// The layer that was made from this, if it is still there.
 #[must_use]
-pub fn find(cache: &Cache, key: &str) -> Option<KeptLayer> {
+pub(crate) fn find(cache: &Cache, key: &str) -> Option<KeptLayer> {
     let fact = cache.fact(FACT, key)?;
     let text = |name: &str| fact.get(name).and_then(Value::as_str);
     let number = |name: &str| fact.get(name).and_then(Value::as_u64);
@@ -88,7 +88,7 @@ pub fn find(cache: &Cache, key: &str) -> Option<KeptLayer> {
 ///
 /// # Errors
 /// When it cannot be packed or written, in words.
-pub fn make(
+pub(crate) fn make(
     cache: &Cache,
     key: &str,
     name: &str,

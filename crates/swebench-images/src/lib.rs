@@ -2,42 +2,42 @@
 //! in a sandbox over the level below, and what it changed becomes a layer. [`images::build`] does what a
 //! [`Request`](request::Request) asks for, and [`images::plan`] tells what that would be.
 
-pub mod assembled;
+mod assembled;
 pub mod audit;
 pub mod audit_image;
 pub mod base;
-pub mod base_python;
+mod base_python;
 pub mod base_source;
 pub mod builder;
-pub mod changes;
-pub mod checkout;
-pub mod conda_channels;
-pub mod conda_choice;
-pub mod conda_install;
-pub mod conda_python;
+mod changes;
+mod checkout;
+mod conda_channels;
+mod conda_choice;
+mod conda_install;
+mod conda_python;
 pub mod conda_use;
 pub mod destination;
-pub mod environment;
+mod environment;
 pub mod error;
-pub mod estimate;
+mod estimate;
 pub mod forecast;
 pub mod git;
 pub mod images;
 mod images_error;
-pub mod instance;
-pub mod interpreter;
+mod instance;
+mod interpreter;
 pub mod kept;
 pub mod observer;
 pub mod pip;
 pub mod plan;
 pub mod planned;
 pub mod push;
-pub mod python;
+mod python;
 pub mod report;
 pub mod repository;
 pub mod request;
-pub mod shim;
-pub mod sizes;
+mod shim;
+mod sizes;
 pub mod stage;
 
 pub use builder::{Builder, BuiltInstance, Settings};

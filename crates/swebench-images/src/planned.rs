@@ -34,7 +34,7 @@ pub struct PlannedImage {
 
 /// This machine's architecture, in upstream's words.
 #[must_use]
-pub fn architecture() -> Architecture {
+pub(crate) fn architecture() -> Architecture {
     match std::env::consts::ARCH {
         "aarch64" => Architecture::Arm64,
         _ => Architecture::X86_64,
@@ -43,7 +43,7 @@ pub fn architecture() -> Architecture {
 
 /// Which images are planned.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// The namespace in images' names; `None` as the row's own image says, else upstream's.
     pub namespace: Option<&'a str>,
     /// The tag in images' names.
@@ -62,7 +62,7 @@ pub struct Wanted<'a> {
 
 /// Whether any of them needs packages that the base has to bring.
 #[must_use]
-pub fn needs_system_packages(images: &[PlannedImage]) -> bool {
+pub(crate) fn needs_system_packages(images: &[PlannedImage]) -> bool {
     let mut orders = images.iter().filter_map(|image| image.order.as_ref().ok());
     orders.any(|order| !pre_install(&order.specs).system_packages.is_empty())
 }
@@ -70,7 +70,7 @@ pub fn needs_system_packages(images: &[PlannedImage]) -> bool {
 /// Plans the images of instances, in their order. An environment's files may have to be looked up in
 /// its repository. Blocks.
 #[must_use]
-pub fn plan(rows: Vec<Row>, wanted: &Wanted<'_>) -> Vec<PlannedImage> {
+pub(crate) fn plan(rows: Vec<Row>, wanted: &Wanted<'_>) -> Vec<PlannedImage> {
     let catalogue = wanted.catalogue;
     let mut known: HashMap<(String, String), Result<Environment, EnvironmentError>> =
         HashMap::new();

@@ -42,7 +42,7 @@ const UNUSED: [&str; 6] = [
 
 /// A Python on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PythonPrefix {
+pub(crate) struct PythonPrefix {
     root: PathBuf,
     /// Its version: two numbers.
     version: String,
@@ -50,7 +50,7 @@ pub struct PythonPrefix {
 
 /// Where the environment lies in an image, below its root.
 #[must_use]
-pub fn place() -> PathBuf {
+pub(crate) fn place() -> PathBuf {
     Path::new(ENVIRONMENTS).join(NAME)
 }
 
@@ -58,7 +58,7 @@ impl PythonPrefix {
     /// Looks for a version: in the directory itself, and in those in it, of which the last by name
     /// is taken.
     #[must_use]
-    pub fn find(directory: &Path, version: &str) -> Option<Self> {
+    pub(crate) fn find(directory: &Path, version: &str) -> Option<Self> {
         let has = |root: &Path| root.join("bin").join(format!("python{version}")).exists();
         let found = |root: &Path| {
             // A virtual environment is no prefix.
@@ -80,7 +80,7 @@ impl PythonPrefix {
 
     /// A Python that uv manages, which is installed if it can be.
     #[must_use]
-    pub fn of_uv(path: Option<&std::ffi::OsStr>, version: &str) -> Option<Self> {
+    pub(crate) fn of_uv(path: Option<&std::ffi::OsStr>, version: &str) -> Option<Self> {
         let uv = std::env::split_paths(path?)
             .filter(|directory| directory.is_absolute())
             .map(|directory| directory.join("uv"))
@@ -102,7 +102,7 @@ impl PythonPrefix {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn key(&self) -> io::Result<String> {
+    pub(crate) fn key(&self) -> io::Result<String> {
         let mut hash = Sha256::new();
         hash.update(format!("2 {} {}", self.version, shim::fingerprint()));
         hash.update(fs_err::read(self.root.join("bin").join(self.program()))?);
@@ -178,7 +178,7 @@ impl PythonPrefix {
     ///
     /// # Errors
     /// When something cannot be read or written.
-    pub fn write(&self, root: &Directory) -> io::Result<()> {
+    pub(crate) fn write(&self, root: &Directory) -> io::Result<()> {
         shim::write(root)?;
         let to = root.make_directory(place())?;
         let bin = to.make_directory("bin")?;

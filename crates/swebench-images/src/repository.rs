@@ -13,11 +13,11 @@ use super::git::{Git, GitError};
 pub struct RepoSource {
     /// The only repository that it is for.
     only: Option<String>,
-    place: Place,
+    place: Location,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum Location {
     /// A repository, or a folder of repositories.
     Directory(PathBuf),
     /// A repository, or with `{repo}` in it or without a name in front, all of a host's.
@@ -40,8 +40,8 @@ impl RepoSource {
             _ => (None, text),
         };
         let place = match place.contains("://") {
-            true => Place::Url(place.to_owned()),
-            false => Place::Directory(place.into()),
+            true => Location::Url(place.to_owned()),
+            false => Location::Directory(place.into()),
         };
         Self { only, place }
     }
@@ -99,8 +99,8 @@ pub fn locate(
     let ours = |source: &&RepoSource| source.only.as_deref().is_none_or(|only| only == repository);
     for source in sources.iter().filter(ours) {
         let found = match &source.place {
-            Place::Directory(directory) => in_directory(git, directory, repository, commit),
-            Place::Url(url) => {
+            Location::Directory(directory) => in_directory(git, directory, repository, commit),
+            Location::Url(url) => {
                 let url = url_of(url, source.only.is_some(), repository);
                 from_url(git, &url, commit, clones).unwrap_or_else(|error| {
                     reasons.push(format!("{}: {error}", without_secrets(&url)));
@@ -438,8 +438,8 @@ pub(crate) fn at_hand(
         .iter()
         .filter(ours)
         .find_map(|source| match &source.place {
-            Place::Directory(directory) => in_directory(git, directory, repository, commit),
-            Place::Url(url) => {
+            Location::Directory(directory) => in_directory(git, directory, repository, commit),
+            Location::Url(url) => {
                 let url = url_of(url, source.only.is_some(), repository);
                 let found = Repository {
                     git: git.clone(),
@@ -456,7 +456,7 @@ pub(crate) fn has_url(sources: &[RepoSource], repository: &str) -> bool {
     let mut sources = sources.iter();
     sources.any(|source| {
         let is_ours = source.only.as_deref().is_none_or(|only| only == repository);
-        is_ours && matches!(source.place, Place::Url(_))
+        is_ours && matches!(source.place, Location::Url(_))
     })
 }
 
@@ -479,11 +479,11 @@ mod tests {
     fn places_are_read() {
         let one = RepoSource::parse("a/b=/somewhere");
         assert_eq!(one.only.as_deref(), Some("a/b"));
-        assert_eq!(one.place, Place::Directory("/somewhere".into()));
+        assert_eq!(one.place, Location::Directory("/somewhere".into()));
         let all = RepoSource::parse("https://git.example/");
         assert_eq!(
             (&all.only, &all.place),
-            (&None, &Place::Url("https://git.example/".to_owned()))
+            (&None, &Location::Url("https://git.example/".to_owned()))
         );
         assert_eq!(RepoSource::parse("./x=y").only, None);
         assert_eq!(

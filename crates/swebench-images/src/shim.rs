@@ -97,7 +97,7 @@ const FILES: [(&str, &str, u32); 4] = [
 
 /// All of their text, for keys of what holds them.
 #[must_use]
-pub fn fingerprint() -> String {
+pub(crate) fn fingerprint() -> String {
     FILES.map(|(_, text, _)| text).concat()
 }
 
@@ -105,7 +105,7 @@ pub fn fingerprint() -> String {
 ///
 /// # Errors
 /// When they cannot be written.
-pub fn write(root: &Directory) -> io::Result<()> {
+pub(crate) fn write(root: &Directory) -> io::Result<()> {
     root.make_directory(ENVIRONMENTS)?;
     for (path, text, mode) in FILES {
         if let Some(parent) = Path::new(path).parent() {

@@ -12,7 +12,7 @@ const FACT: &str = "swebench-size-1";
 
 /// A level, by what its size depends on most: not the base.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sized {
+pub(crate) enum Sized {
     /// Python, by its version.
     Python(String),
     /// An environment, by the key of its lock.
@@ -24,13 +24,13 @@ pub enum Sized {
 impl Sized {
     /// The Python of a lock, with all packages of conda where it is one of them.
     #[must_use]
-    pub fn python(lock: &Lock) -> Self {
+    pub(crate) fn python(lock: &Lock) -> Self {
         Self::Python(python_name(lock))
     }
 
     /// The environment of a lock.
     #[must_use]
-    pub fn environment(lock: &Lock) -> Self {
+    pub(crate) fn environment(lock: &Lock) -> Self {
         Self::Environment(lock.key())
     }
 
@@ -43,13 +43,13 @@ impl Sized {
     }
 
     /// Remembers the size of its layer, in bytes.
-    pub fn remember(&self, cache: &Cache, size: u64) {
+    pub(crate) fn remember(&self, cache: &Cache, size: u64) {
         cache.remember_fact(FACT, &self.key(), &json!({"size": size}));
     }
 
     /// The size of its layer when it was built last, in bytes.
     #[must_use]
-    pub fn remembered(&self, cache: &Cache) -> Option<u64> {
+    pub(crate) fn remembered(&self, cache: &Cache) -> Option<u64> {
         cache.fact(FACT, &self.key())?.get("size")?.as_u64()
     }
 }

@@ -49,7 +49,7 @@ impl Tools {
 
 /// Why a program in a stage did not do what it was to.
 #[derive(Debug)]
-pub enum StageError {
+pub(crate) enum StageError {
     /// It could not be run.
     Run(RunError),
     /// What it needs could not be put in place.
@@ -69,7 +69,7 @@ impl From<io::Error> for StageError {
 impl StageError {
     /// The same as an error of a level, with the end of the log.
     #[must_use]
-    pub fn of(self, level: Level, step: &str, log: &Path) -> BuildError {
+    pub(crate) fn of(self, level: Level, step: &str, log: &Path) -> BuildError {
         let (why, hint) = match self {
             Self::Run(error) => (error.to_string(), error.hint()),
             Self::Io(error) => (error.to_string(), None),
@@ -86,7 +86,7 @@ impl StageError {
 
 /// What runs in a stage.
 #[derive(Clone, Debug)]
-pub struct Program<'a> {
+pub(crate) struct Program<'a> {
     /// The command line.
     pub command: &'a [&'a str],
     /// All of its environment.
@@ -103,7 +103,7 @@ pub struct Program<'a> {
 
 /// A directory for changes, over others.
 #[derive(Clone, Debug)]
-pub struct Stage {
+pub(crate) struct Stage {
     directory: PathBuf,
     overlay: Overlay,
 }
@@ -113,7 +113,7 @@ impl Stage {
     ///
     /// # Errors
     /// When they cannot be made, or what is below is not there.
-    pub fn create(directory: &Path, below: Vec<PathBuf>) -> io::Result<Self> {
+    pub(crate) fn create(directory: &Path, below: Vec<PathBuf>) -> io::Result<Self> {
         Ok(Self {
             directory: directory.to_owned(),
             overlay: Overlay::create(directory, below)?,
@@ -124,7 +124,7 @@ impl Stage {
     ///
     /// What has run in the stage may have left links in it: it is opened by [`Self::open`].
     #[must_use]
-    pub fn changes(&self) -> PathBuf {
+    pub(crate) fn changes(&self) -> PathBuf {
         self.overlay.upper()
     }
 
@@ -132,13 +132,13 @@ impl Stage {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn open(&self) -> io::Result<Directory> {
+    pub(crate) fn open(&self) -> io::Result<Directory> {
         Directory::open(&self.changes())
     }
 
     /// What it stands on, topmost first.
     #[must_use]
-    pub fn below(&self) -> &[PathBuf] {
+    pub(crate) fn below(&self) -> &[PathBuf] {
         self.overlay.lower()
     }
 
@@ -146,7 +146,7 @@ impl Stage {
     ///
     /// # Errors
     /// When it cannot be made, or a symlink is in its place.
-    pub fn prepare(&self, path: &str) -> io::Result<Directory> {
+    pub(crate) fn prepare(&self, path: &str) -> io::Result<Directory> {
         let changes = self.open()?;
         if changes.find(path)?.is_some() {
             return changes.directory(path);
@@ -182,7 +182,12 @@ impl Stage {
     ///
     /// # Errors
     /// When it cannot be run, fails, or comes up against a limit.
-    pub fn run(&self, tools: &Tools, program: &Program<'_>, log: &Path) -> Result<(), StageError> {
+    pub(crate) fn run(
+        &self,
+        tools: &Tools,
+        program: &Program<'_>,
+        log: &Path,
+    ) -> Result<(), StageError> {
         let log = fs_err::OpenOptions::new()
             .create(true)
             .append(true)

@@ -6,7 +6,7 @@ use super::error::InputError;
 use super::file::{extension, read};
 use super::{hub, parquet};
 use ohoci_config::Environment;
-use ohoci_swebench::row::{Place, Row, RowError};
+use ohoci_swebench::row::{Location, Row, RowError};
 
 /// A dataset's instances: from a `.json`, a `.jsonl` or a `.parquet`, from a directory with one of
 /// those for each split, or by the name that the dataset has on Hugging Face's hub.
@@ -75,7 +75,7 @@ fn rows_of(path: &Path) -> Result<Vec<Row>, InputError> {
                     .hinted("save it anew with Snappy's compression, or as lines of JSON")
             })?;
             let rows = rows.iter().enumerate();
-            rows.map(|(index, row)| Row::from_value(row, Place::Member(index + 1)))
+            rows.map(|(index, row)| Row::from_value(row, Location::Member(index + 1)))
                 .collect::<Result<_, _>>()
                 .map_err(|error| unusable(error.to_string()))
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// What becomes of a conda package where there is no conda.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// Python itself, of this version where one is named.
     Python(Option<String>),
     /// A requirement that pip can install.
@@ -138,7 +138,7 @@ fn specifier(wanted: &str) -> String {
 
 /// A conda environment, taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CondaEnvironment {
+pub(crate) struct CondaEnvironment {
     /// Python's version, where it is named.
     pub python: Option<String>,
     /// What pip is to install: conda's packages by their names there, then pip's own.
@@ -158,7 +158,7 @@ pub struct CondaEnvironment {
 /// Reads an `environment.yml`, of which it understands what upstream's and the repositories' own
 /// use: a list `dependencies` of strings, with a list `pip` in it.
 #[must_use]
-pub fn environment(text: &str) -> CondaEnvironment {
+pub(crate) fn environment(text: &str) -> CondaEnvironment {
     let mut found = CondaEnvironment::default();
     let (mut in_dependencies, mut pip_indent) = (false, None);
     let (mut of_conda, mut of_pip) = (Vec::new(), Vec::new());

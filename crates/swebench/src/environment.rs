@@ -165,7 +165,7 @@ pub enum EnvironmentError {
     /// The row lacks a field.
     #[error("it has no field `{0}`")]
     Field(&'static str),
-    /// Nobody said how this repository is installed.
+    /// There is no specification of how this version of the repository is installed.
     #[error("nothing says how {repository} {version} is installed")]
     Unknown {
         /// The repository.
@@ -450,7 +450,7 @@ mod tests {
             "instance_id": id, "repo": repo, "version": version,
             "base_commit": "base", "environment_setup_commit": "setup",
         });
-        Row::from_value(&row, super::super::row::Place::Line(1)).unwrap()
+        Row::from_value(&row, super::super::row::Location::Line(1)).unwrap()
     }
 
     fn nothing(_: &str, _: &str) -> Option<String> {

@@ -279,14 +279,14 @@ mod tests {
     use serde_json::json;
 
     use crate::log_parser::{Instance, LogParser};
-    use crate::row::Place;
+    use crate::row::Location;
 
     fn row(fail_to_pass: &[&str], pass_to_pass: &[&str]) -> Row {
         let row = json!({
             "instance_id": "x__x-1", "repo": "pytest-dev/pytest",
             "FAIL_TO_PASS": fail_to_pass, "PASS_TO_PASS": pass_to_pass,
         });
-        Row::from_value(&row, Place::Line(1)).unwrap()
+        Row::from_value(&row, Location::Line(1)).unwrap()
     }
 
     fn log(body: &str, exit_code: Option<i32>) -> String {

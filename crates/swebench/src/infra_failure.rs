@@ -6,7 +6,7 @@ use super::pattern::Pattern;
 
 /// How sure a sign is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tier {
+pub(crate) enum Tier {
     /// No patch of a repository's sources can cause it.
     Environment,
     /// A broken environment or a bad patch.
@@ -15,7 +15,7 @@ pub enum Tier {
 
 /// Why a run probably failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sign {
+pub(crate) struct Sign {
     /// The reason's name, as reports spell it.
     pub reason: &'static str,
     /// How sure it is.

@@ -27,7 +27,7 @@ pub(crate) fn unmarked(document: &[u8]) -> Result<&[u8], &'static str> {
 ///
 /// # Errors
 /// When it is no JSON.
-pub fn parse(document: &[u8]) -> Result<(Value, bool), serde_json::Error> {
+pub(crate) fn parse(document: &[u8]) -> Result<(Value, bool), serde_json::Error> {
     match serde_json::from_slice(document) {
         Ok(value) => Ok((value, false)),
         Err(error) => match repaired(document) {

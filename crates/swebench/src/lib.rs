@@ -1,7 +1,7 @@
 //! SWE-bench's formats and verdicts: instances, predictions, names of images, their environments,
 //! logs of tests, grades and reports; pure functions.
 
-pub mod conda;
+mod conda;
 mod datasets;
 pub mod environment;
 pub mod eval_script;
@@ -10,8 +10,8 @@ mod field;
 pub mod frozen;
 pub mod grading;
 mod here;
-pub mod infra_failure;
-pub mod json_text;
+mod infra_failure;
+mod json_text;
 pub mod log_parser;
 pub mod names;
 pub mod patch_paths;

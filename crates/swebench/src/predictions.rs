@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::json_text;
 use super::names::NameError;
-use super::row::{Place, Row};
+use super::row::{Location, Row};
 
 /// The model's name where the dataset's own patches are taken.
 pub const GOLD: &str = "gold";
@@ -57,7 +57,7 @@ pub enum PredictionError {
     #[error("{place}: it is no JSON: {why}")]
     Json {
         /// The line.
-        place: Place,
+        place: Location,
         /// What the parser says.
         #[source]
         why: serde_json::Error,
@@ -66,7 +66,7 @@ pub enum PredictionError {
     #[error("{place}: a prediction is a JSON object")]
     NoObject {
         /// The prediction.
-        place: Place,
+        place: Location,
     },
     /// It is not UTF-8.
     #[error("{0}")]
@@ -77,13 +77,13 @@ pub enum PredictionError {
     )]
     Row {
         /// The row.
-        place: Place,
+        place: Location,
     },
     /// No field holds a patch.
     #[error("{place}: none of its fields holds a patch ({}); known are `model_patch`, `prediction`, `patch`, `fix_patch` and `test_result.git_patch`", .fields.join(", "))]
     NoPatch {
         /// The prediction.
-        place: Place,
+        place: Location,
         /// Its fields.
         fields: Vec<String>,
     },
@@ -91,7 +91,7 @@ pub enum PredictionError {
     #[error("{place}: field `{field}` has to be a string")]
     Field {
         /// The prediction.
-        place: Place,
+        place: Location,
         /// The field.
         field: &'static str,
     },
@@ -99,7 +99,7 @@ pub enum PredictionError {
     #[error("{place}: field `{field}` {why}")]
     Name {
         /// The prediction.
-        place: Place,
+        place: Location,
         /// The field.
         field: &'static str,
         /// What is wrong with it.
@@ -174,7 +174,7 @@ impl Predictions {
         let (document, is_repaired) =
             json_text::parse(document).map_err(PredictionError::Document)?;
         let one = |index: usize, member: &Value, key: Option<&str>| {
-            let place = Place::Member(index + 1);
+            let place = Location::Member(index + 1);
             Ok((shapes::prediction(member, place, key, model)?, is_repaired))
         };
         match &document {
@@ -198,7 +198,7 @@ impl Predictions {
         let lines = document.split(|byte| *byte == b'\n').enumerate();
         let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
         let all = lines.map(|(index, line)| {
-            let place = Place::Line(index + 1);
+            let place = Location::Line(index + 1);
             let (value, is_repaired) =
                 json_text::parse(line).map_err(|why| PredictionError::Json { place, why })?;
             Ok((shapes::prediction(&value, place, None, model)?, is_repaired))

@@ -82,14 +82,14 @@ pub struct MissingTests {
 
 /// Where a row stands in its document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// A line of a `.jsonl`, from 1.
     Line(usize),
     /// A member of a `.json` list, from 1.
     Member(usize),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(line) => write!(f, "line {line}"),
@@ -111,7 +111,7 @@ pub enum RowError {
     #[error("{place}: it is no JSON: {why}")]
     Json {
         /// The line.
-        place: Place,
+        place: Location,
         /// What the parser says.
         #[source]
         why: serde_json::Error,
@@ -120,13 +120,13 @@ pub enum RowError {
     #[error("{place}: an instance is a JSON object")]
     NoObject {
         /// The row.
-        place: Place,
+        place: Location,
     },
     /// A field is missing or is not what it should be.
     #[error("{place}: field `{field}` {problem}")]
     Field {
         /// The row.
-        place: Place,
+        place: Location,
         /// The field.
         field: &'static str,
         /// What is wrong with it.
@@ -159,7 +159,7 @@ impl Row {
         let document = json_text::unmarked(document).map_err(RowError::Encoding)?;
         let rows: Vec<Value> = serde_json::from_slice(document).map_err(RowError::Document)?;
         let rows = rows.iter().enumerate();
-        rows.map(|(index, row)| Self::from_value(row, Place::Member(index + 1)))
+        rows.map(|(index, row)| Self::from_value(row, Location::Member(index + 1)))
             .collect()
     }
 
@@ -174,7 +174,7 @@ impl Row {
         lines
             .filter(|(_, line)| !line.trim_ascii().is_empty())
             .map(|(index, line)| {
-                let place = Place::Line(index + 1);
+                let place = Location::Line(index + 1);
                 let row =
                     serde_json::from_slice(line).map_err(|why| RowError::Json { place, why })?;
                 Self::from_value(&row, place)
@@ -187,7 +187,7 @@ impl Row {
     /// # Errors
     ///
     /// Names the first field that cannot be read.
-    pub fn from_value(row: &Value, place: Place) -> Result<Self, RowError> {
+    pub fn from_value(row: &Value, place: Location) -> Result<Self, RowError> {
         let Value::Object(row) = row else {
             return Err(RowError::NoObject { place });
         };

@@ -118,10 +118,10 @@ pub enum Reader {
 }
 
 /// What stands between standard output and standard error in the log of a row with [`Reader::Program`].
-pub const STANDARD_ERROR: &str = ">>>>> Start Standard Error";
+pub(crate) const STANDARD_ERROR: &str = ">>>>> Start Standard Error";
 
 /// The directory of the repository in SWE-bench's images.
-pub const TESTBED: &str = "/testbed";
+pub(crate) const TESTBED: &str = "/testbed";
 
 impl Default for Way {
     fn default() -> Self {

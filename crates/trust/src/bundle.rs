@@ -13,14 +13,11 @@ pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// What the media types of all bundles begin with.
 pub const MEDIA_TYPE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
 /// Annotation of a bundle's manifest: what is in the bundle.
-pub const CONTENT: &str = "dev.sigstore.bundle.content";
+pub(crate) const CONTENT: &str = "dev.sigstore.bundle.content";
 /// Annotation of a bundle's manifest: what its statement says.
-pub const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
+pub(crate) const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 /// The value of [`CONTENT`] for an envelope.
-pub const ENVELOPE: &str = "dsse-envelope";
-
-/// Most of a bundle that is read, in bytes. A bill of materials may be in it.
-pub const MAX_BUNDLE: u64 = 16 << 20;
+pub(crate) const ENVELOPE: &str = "dsse-envelope";
 
 /// A bundle.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +44,7 @@ pub enum Material {
 impl Bundle {
     /// What a key signed.
     #[must_use]
-    pub fn by_key(key: &PublicKey, envelope: Envelope) -> Self {
+    pub(crate) fn by_key(key: &PublicKey, envelope: Envelope) -> Self {
         Self {
             material: Material::Key {
                 hint: Some(key.hint()),
@@ -58,7 +55,7 @@ impl Bundle {
 
     /// The bundle as JSON. Certificates are not written.
     #[must_use]
-    pub fn to_bytes(&self) -> Bytes {
+    pub(crate) fn to_bytes(&self) -> Bytes {
         let hint = match &self.material {
             Material::Key { hint } => hint.clone().unwrap_or_default(),
             Material::Certificate(_) => String::new(),
@@ -76,7 +73,7 @@ impl Bundle {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let value =
             json::parse(bytes, &Shape::Any).map_err(|error| format!("it is no bundle: {error}"))?;
         let kind = value.get("mediaType").and_then(Value::as_str);

@@ -24,7 +24,7 @@ pub struct CertificateIdentity {
 
 /// Who signed, as a certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certified {
+pub(crate) struct Certified {
     /// The login.
     pub identity: String,
     /// The service that vouched for it.

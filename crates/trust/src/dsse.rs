@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 /// The type of in-toto's statements.
-pub const IN_TOTO: &str = "application/vnd.in-toto+json";
+pub(crate) const IN_TOTO: &str = "application/vnd.in-toto+json";
 
 /// An envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Envelope {
 
 /// What is signed of a payload: DSSE's pre-authentication encoding.
 #[must_use]
-pub fn to_sign(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn to_sign(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!(
         "DSSEv1 {} {payload_type} {} ",
         payload_type.len(),
@@ -35,7 +35,7 @@ pub fn to_sign(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 impl Envelope {
     /// The envelope as JSON.
     #[must_use]
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let signatures = self.signatures.iter();
         json!({
             "payload": STANDARD.encode(&self.payload),
@@ -50,7 +50,7 @@ impl Envelope {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn from_json(value: &Value) -> Result<Self, String> {
+    pub(crate) fn from_json(value: &Value) -> Result<Self, String> {
         let text = |value: &Value, key: &str| {
             let found = value.get(key).and_then(Value::as_str);
             found

@@ -3,15 +3,15 @@
 //! log dates later than now is refused.
 
 pub mod bundle;
-pub mod certificate;
+mod certificate;
 pub mod dsse;
-pub mod encrypted_key;
-pub mod passphrase;
+mod encrypted_key;
+mod passphrase;
 mod pattern;
 pub mod pem;
 pub mod policy;
 pub mod policy_json;
-pub mod private_key;
+mod private_key;
 pub mod provenance;
 pub mod public_key;
 pub mod sign;

@@ -9,7 +9,7 @@ use crate::statement::{PROVENANCE, Statement, Subject};
 
 /// What images are made by, and how: the type of the build that the statement describes. Its
 /// parameters are one record for each image, as the label `ohoci.intent` has it.
-pub const BUILD_TYPE: &str = "urn:ohoci:compose:1";
+pub(crate) const BUILD_TYPE: &str = "urn:ohoci:compose:1";
 
 /// What composed an image.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -109,7 +109,7 @@ impl Unsigned {
 }
 
 /// The media type of a statement that is not signed, as BuildKit has it.
-pub const STATEMENT: &str = "application/vnd.in-toto+json";
+pub(crate) const STATEMENT: &str = "application/vnd.in-toto+json";
 
 /// A payload of cosign's older form, and its signature.
 #[derive(Clone, Debug)]

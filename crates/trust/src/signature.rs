@@ -45,7 +45,7 @@ pub enum Form {
     Bundle,
 }
 
-/// What somebody says of an image, once the signature was verified.
+/// What a signer says of an image, once the signature was verified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
     /// Who: the key's file, or whom the certificate names.
@@ -165,11 +165,11 @@ impl Signature {
         }
     }
 
-    /// What somebody with a certificate says with it of an image.
+    /// What the holder of a certificate says of an image.
     ///
     /// # Errors
     /// Why it says nothing.
-    pub fn claim_by(
+    pub(crate) fn claim_by(
         &self,
         identity: &CertificateIdentity,
         image: &Digest,

@@ -64,7 +64,7 @@ impl TrustedRoot {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn of_authority(certificates: &str, logs: &[PublicKey]) -> Result<Self, String> {
+    pub(crate) fn of_authority(certificates: &str, logs: &[PublicKey]) -> Result<Self, String> {
         let certificates = pem::certificates(certificates)
             .filter(|list| !list.is_empty())
             .ok_or("it holds no certificates in PEM")?;

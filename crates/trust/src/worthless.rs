@@ -24,13 +24,13 @@ pub enum Worthless {
     /// It was made with a key.
     #[error("it is by a key, not by a certificate")]
     ByKey,
-    /// Its certificate names somebody else: whom, and who vouches for that.
+    /// Its certificate names an identity that is not accepted: which, and its issuer.
     #[error("it is by {0}, for whom {1} vouches")]
     OtherIdentity(String, String),
     /// It does not verify with the key in its certificate.
     #[error("its signature does not fit its certificate: it or what it signs was changed")]
     CertificateDoesNotFit,
-    /// Its certificate is by nobody trusted, or was not valid when it was made.
+    /// Its certificate has no trusted issuer, or was not valid when the signature was made.
     #[error("its certificate does not count: {0}")]
     Certificate(String),
     /// No log of certificates that the trusted root names has its certificate.

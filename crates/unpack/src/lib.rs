@@ -1,6 +1,6 @@
 //! Images' files in a directory of this machine, unpacked as whoever runs this may.
 
-pub mod image;
+mod image;
 pub mod unpack;
 
 pub use image::{FoundImage, UnpackedImage, find_image, unpack_image};

@@ -88,7 +88,7 @@ impl Pace {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "nobody runs 2^52 images at once"
+    reason = "there are never 2^52 images at once"
 )]
 fn to_f64(count: usize) -> f64 {
     count as f64

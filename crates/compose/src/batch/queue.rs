@@ -31,7 +31,7 @@ impl<T> Default for Queue<T> {
 
 impl<T> Queue<T> {
     /// Adds an image whose base is on `host`.
-    pub fn push(&mut self, host: &str, item: T) {
+    pub(crate) fn push(&mut self, host: &str, item: T) {
         self.hosts
             .entry(host.to_owned())
             .or_insert_with(|| Waiting {
@@ -45,7 +45,7 @@ impl<T> Queue<T> {
 
     /// The next image: of the host that has the fewest under way. `limits` is what hosts said of
     /// their budgets; a host whose budget is spent is stopped for good.
-    pub fn next(&mut self, limits: &BTreeMap<String, RateLimit>) -> Option<(String, T)> {
+    pub(crate) fn next(&mut self, limits: &BTreeMap<String, RateLimit>) -> Option<(String, T)> {
         for (host, waiting) in &mut self.hosts {
             if waiting.stopped.is_none()
                 && let Some(limit) = limits.get(host)
@@ -66,21 +66,21 @@ impl<T> Queue<T> {
     }
 
     /// Starts nothing of this host any more.
-    pub fn stop(&mut self, host: &str, why: &str) {
+    pub(crate) fn stop(&mut self, host: &str, why: &str) {
         if let Some(waiting) = self.hosts.get_mut(host) {
             waiting.stopped.get_or_insert_with(|| why.to_owned());
         }
     }
 
     /// An image of this host is done, one way or the other.
-    pub fn done(&mut self, host: &str) {
+    pub(crate) fn done(&mut self, host: &str) {
         if let Some(waiting) = self.hosts.get_mut(host) {
             waiting.under_way = waiting.under_way.saturating_sub(1);
         }
     }
 
     /// Everything that was never started, and why: a spent budget, or the run was ended.
-    pub fn drain(self) -> Vec<(T, Option<String>)> {
+    pub(crate) fn drain(self) -> Vec<(T, Option<String>)> {
         self.hosts
             .into_values()
             .flat_map(|waiting| {

@@ -225,7 +225,7 @@ async fn by_tag(
         digest: image.digest.clone(),
     };
     let signature = signer.sign(&payload.to_bytes()).await?;
-    let old = signature_image(&resolver.places(), place, &image.digest).await?;
+    let old = signature_image(&resolver.sources(), place, &image.digest).await?;
     let old = old.map(|(_, manifest)| manifest);
     let signed = Tagged::new(payload, signature)
         .manifest(old.as_ref())

@@ -66,7 +66,7 @@ pub async fn signatures(
     let digest = root.digest().clone();
     let mut found = Found::default();
     found::bundles(source.as_ref(), &digest, &mut found).await?;
-    found::tagged(&resolver.places(), reference, &digest, &mut found).await?;
+    found::tagged(&resolver.sources(), reference, &digest, &mut found).await?;
     let signatures: Vec<SignatureState> = found
         .signatures
         .iter()

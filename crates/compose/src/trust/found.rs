@@ -5,7 +5,7 @@ use ohoci_store::{Error, ErrorKind, Source};
 use ohoci_trust::simple_signing::{self, MAX_PAYLOAD};
 use ohoci_trust::{Signature, bundle};
 
-use crate::places::Places;
+use crate::sources::Sources;
 
 /// Most signatures of one kind that are read: whoever may push can add any number.
 const MAX_SIGNATURES: usize = 64;
@@ -94,12 +94,12 @@ pub(crate) async fn bundles(
 /// # Errors
 /// When the place cannot be asked.
 pub(crate) async fn tagged(
-    places: &Places,
+    sources: &Sources,
     image: &Reference,
     digest: &Digest,
     found: &mut Found,
 ) -> Result<(), Error> {
-    let Some((source, manifest)) = signature_image(places, image, digest).await? else {
+    let Some((source, manifest)) = signature_image(sources, image, digest).await? else {
         return Ok(());
     };
     let Content::Image { layers, .. } = manifest.content() else {
@@ -136,14 +136,14 @@ pub(crate) async fn tagged(
 
 /// The manifest under the tag for signatures, if there is one.
 pub(crate) async fn signature_image(
-    places: &Places,
+    sources: &Sources,
     image: &Reference,
     digest: &Digest,
 ) -> Result<Option<(std::sync::Arc<dyn Source>, Manifest)>, Error> {
     let Some(reference) = tag_for_signatures(image, digest) else {
         return Ok(None);
     };
-    let source = places.open(&reference).await?;
+    let source = sources.open(&reference).await?;
     match source.root().await {
         Ok(manifest) => Ok(Some((source, manifest))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

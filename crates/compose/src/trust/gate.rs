@@ -11,7 +11,7 @@ use ohoci_store::{Error, ErrorKind, Source};
 use ohoci_trust::policy::{Policy, Refusal, Rule};
 
 use super::found::{self, Found};
-use crate::places::Places;
+use crate::sources::Sources;
 
 /// An image under a name.
 type Named = (String, Digest);
@@ -44,7 +44,7 @@ impl Gate {
     /// [`ErrorKind::Untrusted`] where the policy refuses it; when signatures cannot be read.
     pub(super) async fn admit(
         &self,
-        places: &Places,
+        sources: &Sources,
         source: &dyn Source,
         image: &Reference,
         digest: &Digest,
@@ -54,14 +54,14 @@ impl Gate {
             let key = (image.to_string(), digest.clone());
             Arc::clone(accepted.entry(key).or_default())
         };
-        cell.get_or_try_init(|| self.judge(places, source, image, digest))
+        cell.get_or_try_init(|| self.judge(sources, source, image, digest))
             .await
             .copied()
     }
 
     async fn judge(
         &self,
-        places: &Places,
+        sources: &Sources,
         source: &dyn Source,
         image: &Reference,
         digest: &Digest,
@@ -76,7 +76,7 @@ impl Gate {
                 digest.to_string(),
                 rule_digest.to_string(),
             ];
-            if rule.needs_signatures() && places.cache.was_accepted(&remembered) {
+            if rule.needs_signatures() && sources.cache.was_accepted(&remembered) {
                 continue;
             }
             loop {
@@ -90,14 +90,14 @@ impl Gate {
                         read = Read::Bundles;
                     }
                     Read::Bundles if rule.needs_signatures() => {
-                        found::tagged(places, image, digest, &mut found).await?;
+                        found::tagged(sources, image, digest, &mut found).await?;
                         read = Read::All;
                     }
                     _ => return Err(refused(image, digest, file, rule, &refusal, &found)),
                 }
             }
             if rule.needs_signatures() {
-                places.cache.remember_accepted(&remembered);
+                sources.cache.remember_accepted(&remembered);
             }
         }
         Ok(())

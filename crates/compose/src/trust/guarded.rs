@@ -10,15 +10,15 @@ use ohoci_image::{Descriptor, Digest, Document, Manifest, Platform, Reference, m
 use ohoci_store::{Body, Error, Origin, Source};
 
 use super::gate::Gate;
-use crate::places::Places;
 use crate::read;
+use crate::sources::Sources;
 
 /// A source behind the policy: its root is read only where that accepts it.
 #[derive(Debug)]
 pub(crate) struct Guarded {
     inner: Arc<dyn Source>,
     image: Reference,
-    places: Places,
+    sources: Sources,
     gate: Arc<Gate>,
 }
 
@@ -27,7 +27,7 @@ impl Guarded {
     pub(crate) fn source(
         inner: Arc<dyn Source>,
         image: &Reference,
-        places: &Places,
+        sources: &Sources,
         gate: &Arc<Gate>,
     ) -> Arc<dyn Source> {
         if !gate.asks(image) {
@@ -36,7 +36,7 @@ impl Guarded {
         Arc::new(Self {
             inner,
             image: image.clone(),
-            places: places.clone(),
+            sources: sources.clone(),
             gate: Arc::clone(gate),
         })
     }
@@ -64,7 +64,7 @@ impl Source for Guarded {
         let root = self.inner.root().await?;
         self.gate
             .admit(
-                &self.places,
+                &self.sources,
                 self.inner.as_ref(),
                 &self.image,
                 root.digest(),

@@ -85,7 +85,7 @@ impl<R: ReaderAt> Zip<R> {
     /// When it cannot be read, is damaged, ambiguous or too large, or has members that are
     /// encrypted, compressed in another way than with deflate, or neither files, directories nor
     /// symlinks.
-    pub fn open(input: R, length: u64, limits: Limits) -> Result<Self, ArchiveError> {
+    pub(crate) fn open(input: R, length: u64, limits: Limits) -> Result<Self, ArchiveError> {
         let mut buffer = vec![0; BUFFER];
         let archive = ZipLocator::new()
             .locate_in_reader(input, &mut buffer, length)
@@ -124,7 +124,7 @@ impl<R: ReaderAt> Zip<R> {
 
     /// The members in the order of the directory.
     #[must_use]
-    pub fn members(&self) -> &[ZipMember] {
+    pub(crate) fn members(&self) -> &[ZipMember] {
         &self.members
     }
 
@@ -133,7 +133,7 @@ impl<R: ReaderAt> Zip<R> {
     ///
     /// # Errors
     /// When the member cannot be found.
-    pub fn reader(&self, member: &ZipMember) -> io::Result<Box<dyn Read + '_>> {
+    pub(crate) fn reader(&self, member: &ZipMember) -> io::Result<Box<dyn Read + '_>> {
         let entry = self
             .archive
             .get_entry(member.found)
@@ -155,7 +155,7 @@ impl<R: ReaderAt> Zip<R> {
     ///
     /// # Errors
     /// When members contradict each other, or have not the content that the zip says.
-    pub fn tree(&self, spool: &Spool) -> Result<Tree, ArchiveError> {
+    pub(crate) fn tree(&self, spool: &Spool) -> Result<Tree, ArchiveError> {
         let mut tree = Tree::new();
         for member in &self.members {
             let name = member.path.as_bytes();

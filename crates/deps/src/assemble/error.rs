@@ -26,7 +26,7 @@ pub enum AssembleError {
     Package(#[from] DebError),
     /// The files of a feature do not fit together.
     #[error("feature {feature}: {source}")]
-    Place {
+    Placement {
         /// The feature.
         feature: String,
         /// Why they do not.

@@ -404,7 +404,7 @@ fn place(
         drop,
         links,
     };
-    let fail = |source| AssembleError::Place {
+    let fail = |source| AssembleError::Placement {
         feature: name.clone(),
         source: Box::new(source),
     };

@@ -70,7 +70,7 @@ fn map(size: &Size) -> Markup {
     html! {
         div.map {
             @for (hue, (part, at)) in size.parts.iter().zip(squarify(&weights, whole)).enumerate() {
-                (rectangle(part, &part.name, size.bytes, &Place {
+                (rectangle(part, &part.name, size.bytes, &Frame {
                     at,
                     within: whole,
                     hue: color(hue),
@@ -101,15 +101,15 @@ fn color(index: usize) -> f64 {
     (212.0 + index as f64 * 137.508) % 360.0
 }
 
-struct Place {
+struct Frame {
     at: Rectangle,
     within: Rectangle,
     hue: f64,
     depth: usize,
 }
 
-fn rectangle(size: &Size, path: &str, total: u64, place: &Place) -> Markup {
-    let Place {
+fn rectangle(size: &Size, path: &str, total: u64, place: &Frame) -> Markup {
+    let Frame {
         at,
         within,
         hue,
@@ -154,7 +154,7 @@ fn rectangle(size: &Size, path: &str, total: u64, place: &Place) -> Markup {
 }
 
 /// The parts of a group, below its name.
-fn parts(size: &Size, path: &str, total: u64, place: &Place) -> Markup {
+fn parts(size: &Size, path: &str, total: u64, place: &Frame) -> Markup {
     let within = Rectangle {
         x: 0.0,
         y: 0.0,
@@ -164,7 +164,7 @@ fn parts(size: &Size, path: &str, total: u64, place: &Place) -> Markup {
     let weights: Vec<u64> = size.parts.iter().map(|part| part.bytes).collect();
     html! {
         @for (part, at) in size.parts.iter().zip(squarify(&weights, within)) {
-            (rectangle(part, &format!("{path}/{}", part.name), total, &Place {
+            (rectangle(part, &format!("{path}/{}", part.name), total, &Frame {
                 at,
                 within,
                 hue: place.hue,

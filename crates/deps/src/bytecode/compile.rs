@@ -34,7 +34,7 @@ const SAID: usize = 4 << 10;
 ///
 /// # Errors
 /// When the sandbox cannot be set up, or the interpreter fails.
-pub async fn compile(
+pub(crate) async fn compile(
     job: &Job<'_>,
     bubblewrap: &Bubblewrap,
     limiter: &Arc<Limiter>,

@@ -8,7 +8,7 @@ use ohoci_layer::{LayerPath, Tree};
 
 /// What is compiled, and by what.
 #[derive(Clone, Copy, Debug)]
-pub struct Job<'a> {
+pub(crate) struct Job<'a> {
     /// What the recipe says.
     pub table: &'a Bytecode,
     /// Variables that the modules expect, over those of the sandbox.
@@ -22,7 +22,7 @@ pub struct Job<'a> {
 
 /// The layer that compiled modules are for.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// The layers that hold its sources, lowest first.
     pub sources: &'a [&'a Tree],
     /// The layers whose sources were compiled, when this machine cannot run the programs in

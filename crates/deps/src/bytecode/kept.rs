@@ -22,7 +22,7 @@ const FACT: &str = "bytecode";
 ///
 /// # Errors
 /// See [`compile()`] and [`tree()`].
-pub async fn compiled(
+pub(crate) async fn compiled(
     job: &Job<'_>,
     wanted: &Wanted<'_>,
     cache: &Cache,

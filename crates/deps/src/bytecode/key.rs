@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
 ///
 /// # Errors
 /// When a file of a layer cannot be read.
-pub fn key(job: &Job<'_>) -> io::Result<Digest> {
+pub(crate) fn key(job: &Job<'_>) -> io::Result<Digest> {
     let mut hash = Hasher::new(Algorithm::Sha256);
     let table = (&job.table.python, &job.table.imports, job.environment);
     let head = serde_json::json!([VERSION, SCRIPT, job.prefix.to_string(), table]).to_string();

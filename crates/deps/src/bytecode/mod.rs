@@ -10,9 +10,9 @@ mod kept;
 mod key;
 mod tree;
 
-pub use compile::compile;
+pub(crate) use compile::compile;
 pub use error::BytecodeError;
-pub use job::{Job, Wanted};
-pub use kept::compiled;
-pub use key::key;
-pub use tree::tree;
+pub(crate) use job::{Job, Wanted};
+pub(crate) use kept::compiled;
+pub(crate) use key::key;
+pub(crate) use tree::tree;

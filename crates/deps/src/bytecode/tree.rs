@@ -21,7 +21,7 @@ const DIRECTORY: &str = "__pycache__";
 ///
 /// # Errors
 /// When the archive holds anything but compiled modules, or something cannot be read.
-pub fn tree(archive: fs_err::File, wanted: &Wanted<'_>) -> Result<Tree, BytecodeError> {
+pub(crate) fn tree(archive: fs_err::File, wanted: &Wanted<'_>) -> Result<Tree, BytecodeError> {
     let Wanted {
         sources,
         compiled_from,

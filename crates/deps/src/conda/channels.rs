@@ -30,19 +30,19 @@ pub struct Channel {
     /// What it is called: no host.
     pub name: String,
     /// Where it is, each place with all of it.
-    pub places: Vec<Place>,
+    pub places: Vec<Location>,
 }
 
 /// A place of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// A directory of this machine.
     Directory(PathBuf),
     /// A server.
     Mirror(Mirror),
 }
 
-impl Place {
+impl Location {
     /// What a person knows it by.
     #[must_use]
     pub fn name(&self) -> String {
@@ -131,7 +131,7 @@ impl Settings {
         if !is_place(name) && !self.mirrors.is_empty() {
             let places = self.mirrors.iter().filter_map(|root| {
                 let url = root.join(&format!("{}/", below.trim_matches('/'))).ok()?;
-                Some(Place::Mirror(Mirror::new(url)))
+                Some(Location::Mirror(Mirror::new(url)))
             });
             return Ok(vec![Channel {
                 name: name.to_owned(),
@@ -155,13 +155,13 @@ impl Settings {
         channels.collect()
     }
 
-    fn place(&self, text: &str) -> Result<Place, CondaError> {
+    fn place(&self, text: &str) -> Result<Location, CondaError> {
         if let Some(path) = text.strip_prefix("file://") {
-            return Ok(Place::Directory(PathBuf::from(path)));
+            return Ok(Location::Directory(PathBuf::from(path)));
         }
         if !text.contains("://") {
             let below_home = text.strip_prefix("~/").zip(self.home.as_ref());
-            return Ok(Place::Directory(match below_home {
+            return Ok(Location::Directory(match below_home {
                 Some((path, home)) => home.join(path),
                 None => PathBuf::from(text),
             }));
@@ -173,7 +173,7 @@ impl Settings {
                 "its address is no URL of http or https",
             )
         })?;
-        Ok(Place::Mirror(Mirror::new(url)))
+        Ok(Location::Mirror(Mirror::new(url)))
     }
 }
 
@@ -220,7 +220,7 @@ mod tests {
     fn places(settings: &Settings) -> Vec<(String, String)> {
         let channels = settings.channels(&["defaults", "conda-forge"]).unwrap();
         let named = channels.list.into_iter().map(|channel| {
-            let places: Vec<String> = channel.places.iter().map(Place::name).collect();
+            let places: Vec<String> = channel.places.iter().map(Location::name).collect();
             (channel.name, places.join(" "))
         });
         named.collect()
@@ -276,7 +276,7 @@ mod tests {
         let environment = Environment::of([]);
         let all = Settings::of_machine(&[], &environment, &mirrors, Path::new("/nothing"));
         let channels = all.channels(&["conda-forge"]).unwrap();
-        let names: Vec<String> = channels.list[0].places.iter().map(Place::name).collect();
+        let names: Vec<String> = channels.list[0].places.iter().map(Location::name).collect();
         assert_eq!(
             names,
             ["a.example/conda/conda-forge", "b.example/conda-forge"]

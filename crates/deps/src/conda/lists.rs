@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::channels::{Channel, Place};
+use super::channels::{Channel, Location};
 use super::error::{CondaError, CondaErrorKind};
 use super::source::CondaSource;
 use crate::fetch::{FetchError, FetchErrorKind};
@@ -104,8 +104,8 @@ impl CondaSource {
         let mut reasons = Vec::new();
         for place in &channel.places {
             let found = match place {
-                Place::Directory(directory) => of_directory(&directory.join(subdir))?,
-                Place::Mirror(mirror) => self.of_mirror(mirror, subdir, notes).await?,
+                Location::Directory(directory) => of_directory(&directory.join(subdir))?,
+                Location::Mirror(mirror) => self.of_mirror(mirror, subdir, notes).await?,
             };
             match found {
                 Found::Json(json) => return Ok(Found::Json(json)),

@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::Digest as _;
 
 use super::archive;
-use super::channels::Place;
+use super::channels::Location;
 use super::error::{CondaError, CondaErrorKind};
 use super::lists::unreachable;
 use super::source::CondaSource;
@@ -141,8 +141,8 @@ impl CondaSource {
         let mut gone = None;
         for place in self.places(located) {
             match place {
-                Place::Mirror(mirror) => mirrors.push(mirror.clone()),
-                Place::Directory(directory) => {
+                Location::Mirror(mirror) => mirrors.push(mirror.clone()),
+                Location::Directory(directory) => {
                     match self.keep_file(&directory.join(&what), &what, &digest) {
                         Ok(()) => return Ok(digest),
                         Err(error) if error.kind() == CondaErrorKind::Gone => gone = Some(error),
@@ -173,7 +173,7 @@ impl CondaSource {
     }
 
     /// The places of all channels of a package's channel's name.
-    fn places(&self, located: &Located) -> impl Iterator<Item = &Place> {
+    fn places(&self, located: &Located) -> impl Iterator<Item = &Location> {
         let channels = self.channels.list.iter();
         channels
             .filter(|channel| channel.name == located.channel)
@@ -230,9 +230,9 @@ impl CondaSource {
         let mut last = None;
         for place in self.places(located) {
             let content = match place {
-                Place::Directory(directory) => in_memory(&directory.join(&what), &what),
-                Place::Mirror(_) if self.offline => Err(self.not_here(&what)),
-                Place::Mirror(mirror) => self.download(mirror, &what).await,
+                Location::Directory(directory) => in_memory(&directory.join(&what), &what),
+                Location::Mirror(_) if self.offline => Err(self.not_here(&what)),
+                Location::Mirror(mirror) => self.download(mirror, &what).await,
             };
             let content = match content {
                 Ok(content) => content,

@@ -12,7 +12,7 @@ use super::relation::{self, Alternatives, Relation};
 
 /// What is asked for, as a recipe says it.
 #[derive(Clone, Debug, Default)]
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// The packages.
     pub packages: BTreeSet<&'a str>,
     /// Packages and virtual packages that count as there, whatever version is wanted.
@@ -23,7 +23,7 @@ pub struct Request<'a> {
 
 /// What a request came to.
 #[derive(Clone, Debug)]
-pub struct Closure<'a> {
+pub(crate) struct Closure<'a> {
     /// The packages by name, with the names of those that their dependencies came to.
     pub packages: BTreeMap<&'a str, Selected<'a>>,
     /// Choices that made a difference.
@@ -34,7 +34,7 @@ pub struct Closure<'a> {
 
 /// A package of a closure.
 #[derive(Clone, Debug)]
-pub struct Selected<'a> {
+pub(crate) struct Selected<'a> {
     /// The package.
     pub package: Package<'a>,
     /// The packages that its dependencies came to.
@@ -46,7 +46,7 @@ pub struct Selected<'a> {
 ///
 /// # Errors
 /// Everything that stands in the way, at once.
-pub fn resolve<'a>(
+pub(crate) fn resolve<'a>(
     index: &Index<'a>,
     request: &Request<'a>,
     below: &BTreeMap<&'a str, Package<'a>>,

@@ -76,20 +76,6 @@ pub struct DebError {
     why: String,
 }
 
-impl DebError {
-    /// The package, with its version.
-    #[must_use]
-    pub fn package(&self) -> &str {
-        &self.package
-    }
-
-    /// What is wrong, with the file in the package that is at fault.
-    #[must_use]
-    pub fn why(&self) -> &str {
-        &self.why
-    }
-}
-
 /// Reads the package at `path`, which must be what is expected. File contents go into an unnamed
 /// file in `spool_dir`, which lasts as long as the tree.
 ///

@@ -83,7 +83,7 @@ pub struct FileEntryError {
 impl FileEntryError {
     /// The package.
     #[must_use]
-    pub fn package(&self) -> &str {
+    pub(crate) fn package(&self) -> &str {
         &self.package
     }
 }

@@ -74,13 +74,13 @@ impl Keyring {
     ///
     /// # Errors
     /// When there is no usable key in it.
-    pub fn parse(bytes: &[u8]) -> Result<Self, KeyringError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, KeyringError> {
         let fail = |error: pgp::errors::Error| KeyringError(error.to_string());
         let mut keys = Vec::new();
-        let mut trouble = None;
+        let mut last_error = None;
         let mut take = |found: pgp::errors::Result<SignedPublicKey>| match found {
             Ok(key) => keys.push(key),
-            Err(error) => trouble = Some(error.to_string()),
+            Err(error) => last_error = Some(error.to_string()),
         };
         if bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
             let (found, _) = SignedPublicKey::from_armor_many(bytes).map_err(fail)?;
@@ -90,26 +90,20 @@ impl Keyring {
             found.for_each(&mut take);
         }
         if keys.is_empty() {
-            let why = trouble.unwrap_or_else(|| "it is empty".to_owned());
+            let why = last_error.unwrap_or_else(|| "it is empty".to_owned());
             return Err(KeyringError(why));
         }
         Ok(Self { keys })
     }
 
     /// Adds the keys of another keyring.
-    pub fn extend(&mut self, other: Self) {
+    pub(crate) fn extend(&mut self, other: Self) {
         self.keys.extend(other.keys);
-    }
-
-    /// How many keys there are, without subkeys.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.keys.len()
     }
 
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
@@ -118,7 +112,7 @@ impl Keyring {
     ///
     /// # Errors
     /// See [`SignatureError`].
-    pub fn verify(&self, file: &str, now: i64) -> Result<Signed, SignatureError> {
+    pub(crate) fn verify(&self, file: &str, now: i64) -> Result<Signed, SignatureError> {
         let parts = clearsign::split(file)?;
         let signed = parts.signed_bytes();
         let mut rejections = Vec::new();

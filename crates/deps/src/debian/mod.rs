@@ -3,7 +3,7 @@
 pub mod ar;
 pub mod architecture;
 pub mod clearsign;
-pub mod closure;
+pub(crate) mod closure;
 pub mod deb;
 pub mod freeze;
 pub mod index;

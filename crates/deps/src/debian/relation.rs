@@ -44,7 +44,7 @@ pub struct RelationError {
 impl<'a> Relation<'a> {
     /// Whether that version will do.
     #[must_use]
-    pub fn accepts(&self, version: &Version<'_>) -> bool {
+    pub(crate) fn accepts(&self, version: &Version<'_>) -> bool {
         match &self.constraint {
             None => true,
             Some((operator, wanted)) => match operator {
@@ -137,7 +137,7 @@ impl fmt::Display for Relation<'_> {
 impl<'a> Alternatives<'a> {
     /// The names, as a recipe's `choose` spells them.
     #[must_use]
-    pub fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         let names: Vec<&str> = self.0.iter().map(|relation| relation.name).collect();
         names.join(" | ")
     }

@@ -267,7 +267,7 @@ fn verify(
 /// The keys that the machine trusts for a mirror: all that can be read.
 fn machine_keys(sources: &[Keys]) -> Result<Keyring, String> {
     let mut keyring = Keyring::default();
-    let mut trouble = Vec::new();
+    let mut failures = Vec::new();
     for source in sources {
         let bytes = match source {
             Keys::Inline(text) => Ok(text.clone().into_bytes()),
@@ -281,13 +281,13 @@ fn machine_keys(sources: &[Keys]) -> Result<Keyring, String> {
         });
         match found {
             Ok(found) => keyring.extend(found),
-            Err(why) => trouble.push(why),
+            Err(why) => failures.push(why),
         }
     }
     if keyring.is_empty() {
         return Err(format!(
             "there are no keys to check its signature with: {}",
-            trouble.join("; ")
+            failures.join("; ")
         ));
     }
     Ok(keyring)

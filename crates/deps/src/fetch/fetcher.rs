@@ -305,7 +305,7 @@ impl Fetcher {
     fn cache_failed(&self) -> Refusal {
         let why = self
             .cache
-            .trouble()
+            .first_failure()
             .unwrap_or("there is no cache to keep it in");
         Refusal {
             kind: FetchErrorKind::Local,

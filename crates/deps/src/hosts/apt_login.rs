@@ -8,7 +8,7 @@ use super::mirror::Login;
 
 /// Every entry of `auth.conf` and `auth.conf.d`.
 #[derive(Clone, Debug, Default)]
-pub struct AptLogins {
+pub(crate) struct AptLogins {
     entries: Vec<Entry>,
 }
 
@@ -23,7 +23,7 @@ impl AptLogins {
     /// Reads the files below `root`, which is `/` but in tests. Files that cannot be read are
     /// passed over: they are often for the superuser only.
     #[must_use]
-    pub fn read(root: &Path) -> Self {
+    pub(crate) fn read(root: &Path) -> Self {
         let apt = root.join("etc/apt");
         let mut files = vec![apt.join("auth.conf")];
         files.extend(super::apt::files_in(&apt.join("auth.conf.d"), &["conf"]));

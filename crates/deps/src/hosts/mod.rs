@@ -1,7 +1,7 @@
 //! Where this machine's package managers find their mirrors. No host is ever written down.
 
 pub mod apt;
-pub mod apt_login;
+pub(crate) mod apt_login;
 pub mod debian;
 pub mod mirror;
 

@@ -7,7 +7,7 @@ use pep440_rs::Version;
 
 use super::distribution::{self, Distribution, Licences};
 use super::install::place;
-use super::layout::{CodeInPth, Layout, path};
+use super::layout::{Layout, path};
 use super::name::PackageName;
 use super::{PythonError, pth};
 use crate::archive::selection::add_directories;
@@ -20,7 +20,6 @@ pub struct Environment {
     layout: Layout,
     files: BTreeMap<LayerPath, Owned>,
     packages: BTreeMap<PackageName, Installed>,
-    code_in_pth: Vec<CodeLine>,
 }
 
 /// A distribution in an environment.
@@ -38,17 +37,6 @@ pub struct Installed {
     pub requires: Vec<String>,
     /// How many files of bytecode were left out.
     pub bytecode: usize,
-}
-
-/// A line of a `.pth` file that Python runs when it starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CodeLine {
-    /// The package that brings it.
-    pub package: PackageName,
-    /// The file, relative to the environment.
-    pub path: LayerPath,
-    /// The line.
-    pub line: String,
 }
 
 #[derive(Debug)]
@@ -70,7 +58,6 @@ impl Environment {
             layout,
             files: BTreeMap::new(),
             packages: BTreeMap::new(),
-            code_in_pth: Vec::new(),
         };
         let config =
             format!("home = {home}\ninclude-system-site-packages = false\nversion = {version}\n");
@@ -116,10 +103,9 @@ impl Environment {
             let why = format!("version {} of the package is there already", known.version);
             return Err(PythonError::new(file, why));
         }
-        let mut code = Vec::new();
         for (at, content) in placed.files {
             if pth::is_read(&at, &self.layout) {
-                code.extend(self.check_pth(distribution, &at, &content.content)?);
+                self.check_pth(distribution, &at, &content.content)?;
             }
             let mode = if content.executable { 0o755 } else { 0o644 };
             if let Some(known) = self.files.get(&at) {
@@ -136,7 +122,6 @@ impl Environment {
             };
             self.files.insert(at, owned);
         }
-        self.code_in_pth.extend(code);
         let installed = Installed {
             version: distribution.version().clone(),
             file: file.to_owned(),
@@ -154,41 +139,24 @@ impl Environment {
         distribution: &Distribution,
         at: &LayerPath,
         content: &Content,
-    ) -> Result<Vec<CodeLine>, PythonError> {
+    ) -> Result<(), PythonError> {
         let fail = |why: String| PythonError::member(distribution.file(), at.as_bytes(), why);
         let bytes = distribution::read_small(content).map_err(|error| fail(error.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|_| fail("it is not UTF-8 text".to_owned()))?;
-        let pth = pth::parse(&text);
-        if let Some(line) = pth
-            .paths
+        let paths = pth::paths(&text);
+        match paths
             .iter()
             .find(|line| !pth::stays_inside(line, &self.layout))
         {
-            return Err(fail(format!("it adds {line:?}, which is outside")));
+            Some(line) => Err(fail(format!("it adds {line:?}, which is outside"))),
+            None => Ok(()),
         }
-        if let (CodeInPth::Only(allowed), Some(line)) = (&self.layout.code_in_pth, pth.code.first())
-            && !allowed.contains(distribution.name())
-        {
-            return Err(fail(format!("it has code in it: {line:?}")));
-        }
-        let line = |line: String| CodeLine {
-            package: distribution.name().clone(),
-            path: at.clone(),
-            line,
-        };
-        Ok(pth.code.into_iter().map(line).collect())
     }
 
     /// The packages by name.
     #[must_use]
     pub fn packages(&self) -> &BTreeMap<PackageName, Installed> {
         &self.packages
-    }
-
-    /// The code in `.pth` files, in the order in which packages were added.
-    #[must_use]
-    pub fn code_in_pth(&self) -> &[CodeLine] {
-        &self.code_in_pth
     }
 
     /// The tree: paths are relative to what the layout's root is relative to, every directory from

@@ -1,7 +1,5 @@
 //! Where the files of a virtual environment are.
 
-use std::collections::BTreeSet;
-
 use super::name::PackageName;
 use ohoci_layer::LayerPath;
 
@@ -11,18 +9,6 @@ pub struct Layout {
     pub(super) root: LayerPath,
     pub(super) python: u32,
     shebang: String,
-    pub(super) code_in_pth: CodeInPth,
-}
-
-/// What happens to `.pth` files with code, which every start of Python runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum CodeInPth {
-    /// They are kept and listed; see
-    /// [`Environment::code_in_pth`](super::environment::Environment::code_in_pth).
-    #[default]
-    Listed,
-    /// Only these packages may have them.
-    Only(BTreeSet<PackageName>),
 }
 
 impl Layout {
@@ -35,15 +21,7 @@ impl Layout {
             root,
             python,
             shebang: shebang.to_owned(),
-            code_in_pth: CodeInPth::default(),
         }
-    }
-
-    /// The same with another rule for `.pth` files.
-    #[must_use]
-    pub fn with_code_in_pth(mut self, rule: CodeInPth) -> Self {
-        self.code_in_pth = rule;
-        self
     }
 
     /// Where packages go, relative to the environment.

@@ -32,4 +32,4 @@ pub use installed::InstalledDistribution;
 pub use layout::Layout;
 pub use name::PackageName;
 pub(crate) use name::requirement_name;
-pub use wheel_name::WheelName;
+pub use wheel_name::{WheelName, WheelNameError};

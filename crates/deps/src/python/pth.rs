@@ -1,32 +1,17 @@
-//! `.pth` files: paths and code that Python takes up when it starts (module `site`).
+//! `.pth` files: paths that Python takes up when it starts (module `site`).
 
 use super::layout::Layout;
 use ohoci_layer::LayerPath;
 
-/// What stands in a `.pth` file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Pth {
-    /// Lines that Python runs.
-    pub(super) code: Vec<String>,
-    /// Directories that it adds to the path.
-    pub(super) paths: Vec<String>,
-}
-
-/// Reads a `.pth` file as `site.addpackage` does.
-pub(super) fn parse(text: &str) -> Pth {
-    let mut pth = Pth::default();
-    for line in text.strip_prefix('\u{feff}').unwrap_or(text).lines() {
-        let line = line.trim_end();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        if line.starts_with("import ") || line.starts_with("import\t") {
-            pth.code.push(line.to_owned());
-        } else {
-            pth.paths.push(line.to_owned());
-        }
-    }
-    pth
+/// The directories that a `.pth` file adds to the path, read as `site.addpackage` does: lines that begin with
+/// `import` are code.
+pub(super) fn paths(text: &str) -> Vec<&str> {
+    let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines();
+    let is_code = |line: &str| line.starts_with("import ") || line.starts_with("import\t");
+    lines
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty() && !line.starts_with('#') && !is_code(line))
+        .collect()
 }
 
 /// Whether a line names a directory of the environment.
@@ -58,9 +43,8 @@ mod tests {
 
     #[test]
     fn code_and_paths_are_told_apart() {
-        let pth = parse("\u{feff}# comment\nimport os; x\nimport\ty\nimportant\n\nsub/dir  \n");
-        assert_eq!(pth.code, ["import os; x", "import\ty"]);
-        assert_eq!(pth.paths, ["important", "sub/dir"]);
+        let text = "\u{feff}# comment\nimport os; x\nimport\ty\nimportant\n\nsub/dir  \n";
+        assert_eq!(paths(text), ["important", "sub/dir"]);
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl ResolveError {
 
     /// What may help.
     #[must_use]
-    pub fn hint(&self) -> Option<&str> {
+    pub(crate) fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 }

@@ -170,14 +170,6 @@ impl FromStr for Reason {
     }
 }
 
-impl Reason {
-    /// The reason.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 deserialize_from_str!(Reason);
 
 /// A dependency that leaves a choice: a virtual package (`awk`), or alternatives in their order

@@ -10,7 +10,7 @@ pub mod profile;
 pub mod rootfs;
 mod selection;
 mod settable;
-pub mod source_file;
+pub(crate) mod source_file;
 pub mod sources;
 mod values;
 

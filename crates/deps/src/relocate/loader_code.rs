@@ -7,7 +7,7 @@
 use crate::place::Machine;
 
 /// Where four or eight bytes of a name are compared: the places of the bytes to change.
-pub(super) fn comparisons(bytes: &[u8], name: &[u8], machine: Machine) -> Vec<Place> {
+pub(super) fn comparisons(bytes: &[u8], name: &[u8], machine: Machine) -> Vec<Occurrence> {
     match (machine, name.len()) {
         (Machine::Amd64, 4) => amd64_compare(bytes, name),
         (Machine::Amd64, _) => amd64_load(bytes, name),
@@ -19,13 +19,13 @@ pub(super) fn comparisons(bytes: &[u8], name: &[u8], machine: Machine) -> Vec<Pl
 /// Bytes to change, which make the comparison one with the name in lower case: with a name that
 /// unused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Occurrence {
     pub(super) offset: usize,
     pub(super) bytes: Vec<u8>,
 }
 
 /// `cmpl $imm32, (%reg)`: 81 /7 id, without displacement.
-fn amd64_compare(bytes: &[u8], name: &[u8]) -> Vec<Place> {
+fn amd64_compare(bytes: &[u8], name: &[u8]) -> Vec<Occurrence> {
     occurrences(bytes, name)
         .filter(|at| {
             let before = at.checked_sub(2).and_then(|start| bytes.get(start..*at));
@@ -36,7 +36,7 @@ fn amd64_compare(bytes: &[u8], name: &[u8]) -> Vec<Place> {
 }
 
 /// `movabs $imm64, %reg`: REX.W b8+r io.
-fn amd64_load(bytes: &[u8], name: &[u8]) -> Vec<Place> {
+fn amd64_load(bytes: &[u8], name: &[u8]) -> Vec<Occurrence> {
     occurrences(bytes, name)
         .filter(|at| {
             let before = at.checked_sub(2).and_then(|start| bytes.get(start..*at));
@@ -47,7 +47,7 @@ fn amd64_load(bytes: &[u8], name: &[u8]) -> Vec<Place> {
 }
 
 /// `mov w, #low` and, within a few instructions, `movk w, #high, lsl #16`; the high half changes.
-fn arm64_load(bytes: &[u8], name: &[u8]) -> Vec<Place> {
+fn arm64_load(bytes: &[u8], name: &[u8]) -> Vec<Occurrence> {
     const WITHIN: usize = 8;
     let half = |at: usize| match name.get(at..at + 2) {
         Some(&[one, other]) => u32::from(u16::from_le_bytes([one, other])),
@@ -74,7 +74,7 @@ fn arm64_load(bytes: &[u8], name: &[u8]) -> Vec<Place> {
         let keep = |imm: u32| 0x72a0_0000 | imm << 5 | register;
         let found = (index + 1..=index + WITHIN).find(|next| word(*next) == Some(keep(high)));
         if let Some(next) = found {
-            places.push(Place {
+            places.push(Occurrence {
                 offset: next * 4,
                 bytes: keep(quiet_high).to_le_bytes().to_vec(),
             });
@@ -85,7 +85,7 @@ fn arm64_load(bytes: &[u8], name: &[u8]) -> Vec<Place> {
 
 /// An eight-byte constant among others, as the compiler pools them; not the text `NAMEPATH` in
 /// the list of variables that matter to setuid programs.
-fn arm64_pool(bytes: &[u8], name: &[u8]) -> Vec<Place> {
+fn arm64_pool(bytes: &[u8], name: &[u8]) -> Vec<Occurrence> {
     occurrences(bytes, name)
         .filter(|at| {
             let behind = at.checked_add(name.len()).and_then(|end| bytes.get(end..));
@@ -95,8 +95,8 @@ fn arm64_pool(bytes: &[u8], name: &[u8]) -> Vec<Place> {
         .collect()
 }
 
-fn lower(offset: usize, name: &[u8]) -> Place {
-    Place {
+fn lower(offset: usize, name: &[u8]) -> Occurrence {
+    Occurrence {
         offset,
         bytes: name.to_ascii_lowercase(),
     }
@@ -116,7 +116,7 @@ mod tests {
         let found = comparisons(code, b"PREL", Machine::Amd64);
         assert_eq!(
             found,
-            [Place {
+            [Occurrence {
                 offset: 2,
                 bytes: b"prel".to_vec()
             }]

@@ -47,7 +47,7 @@ impl Programs {
 
     /// The same programs, of which none has been asked for yet.
     #[must_use]
-    pub fn unasked(&self) -> Self {
+    pub(crate) fn unasked(&self) -> Self {
         Self {
             paths: Arc::clone(&self.paths),
             asked: Mutex::default(),

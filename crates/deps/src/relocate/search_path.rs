@@ -1,7 +1,7 @@
 //! Directories that a program or library itself wants searched: `DT_RPATH`, `DT_RUNPATH`.
 
 use super::elf::{Elf, ElfError};
-use super::loader_code::Place;
+use super::loader_code::Occurrence;
 use super::strings::padded;
 use crate::place::{Destination, Machine, Prefix, destination};
 use ohoci_layer::LayerPath;
@@ -25,7 +25,7 @@ pub(super) fn find(
     elf: &Elf<'_>,
     machine: Machine,
     prefix: &Prefix,
-) -> Result<Result<Vec<(String, Place)>, SearchPathError>, ElfError> {
+) -> Result<Result<Vec<(String, Occurrence)>, SearchPathError>, ElfError> {
     let Some(dynamic) = elf.dynamic()? else {
         return Ok(Ok(Vec::new()));
     };
@@ -39,7 +39,7 @@ pub(super) fn find(
                         directory: printable(directory),
                     }));
                 };
-                places.push((printable(directory), Place { offset, bytes }));
+                places.push((printable(directory), Occurrence { offset, bytes }));
             }
             offset += directory.len() + 1;
         }

@@ -10,7 +10,7 @@ use ohoci_image::Platform;
 ///
 /// Source: CycloneDX specification 1.6 (ECMA-424).
 #[must_use]
-pub fn cyclonedx<'a>(lock: &'a Lock, features: &[&'a str], platform: &Platform) -> Value {
+pub(crate) fn cyclonedx<'a>(lock: &'a Lock, features: &[&'a str], platform: &Platform) -> Value {
     let components = components(lock, features, platform);
     let list: Vec<Value> = components
         .iter()

@@ -7,7 +7,7 @@ use ohoci_image::referrer::Artifact;
 use ohoci_image::{Platform, media_type};
 
 /// Two for each platform, of the recipe's features.
-pub fn documents<'a>(
+pub(crate) fn documents<'a>(
     recipe: &Recipe,
     lock: &Lock,
     platforms: impl IntoIterator<Item = &'a Platform>,

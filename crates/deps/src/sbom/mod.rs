@@ -7,6 +7,6 @@ mod cyclonedx;
 mod documents;
 mod spdx;
 
-pub use cyclonedx::cyclonedx;
-pub use documents::documents;
-pub use spdx::spdx;
+pub(crate) use cyclonedx::cyclonedx;
+pub(crate) use documents::documents;
+pub(crate) use spdx::spdx;

@@ -11,7 +11,7 @@ use ohoci_image::Platform;
 ///
 /// Source: SPDX specification 2.3.
 #[must_use]
-pub fn spdx<'a>(lock: &'a Lock, features: &[&'a str], platform: &Platform) -> Value {
+pub(crate) fn spdx<'a>(lock: &'a Lock, features: &[&'a str], platform: &Platform) -> Value {
     let components = components(lock, features, platform);
     let id = |name: &str| {
         let legal = |c: char| {

@@ -7,5 +7,5 @@ mod message;
 mod sandbox;
 mod service;
 
-pub use message::{LONGEST_LINE, Mistake, Operation, Question};
+pub use message::{Content, Create, Exec, LONGEST_LINE, Mistake, Operation, Question};
 pub use service::{Service, ServiceSettings};

@@ -10,7 +10,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{Place, Root, RootError, cleaned, inside, resolve};
+use super::{Backing, Root, RootError, cleaned, inside, resolve};
 
 impl Root {
     /// Writes a file, in the place of one that is there, with all its content or not at all.
@@ -38,7 +38,7 @@ impl Root {
         let name = path.file_name().ok_or(Errno::ISDIR)?.to_owned();
         let parent = path.parent().unwrap_or(Path::new("/"));
         let (above, kind) = match &self.place {
-            Place::Directory(root) => {
+            Backing::Directory(root) => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY;
                 let above = resolve(root, parent, flags)?;
                 if inside(root, &above)? != parent {
@@ -47,7 +47,7 @@ impl Root {
                 let there = resolve(root, path, OFlags::PATH | OFlags::NOFOLLOW)?;
                 (above, fstat(&there)?.st_mode)
             }
-            Place::Merged(merged) => {
+            Backing::Merged(merged) => {
                 let kind = merged.find(path)?.stat()?.st_mode;
                 (merged.copied_up(parent)?, kind)
             }

@@ -119,7 +119,7 @@ impl Repository {
         Ok(Some(result))
     }
 
-    /// Writes `index.json`, unless nobody could read it again.
+    /// Writes `index.json`, unless it would be too large to be read again.
     fn write_index(&self, text: &str) -> io::Result<()> {
         if text.len() as u64 > MAX_INDEX {
             return Err(io::Error::other(format!(

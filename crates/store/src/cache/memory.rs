@@ -369,7 +369,7 @@ mod tests {
             blobs.into_iter().collect()
         );
         assert!(cache.known_blobs(REGISTRY, "b").is_empty());
-        assert_eq!(cache.trouble(), None);
+        assert_eq!(cache.first_failure(), None);
     }
 
     #[test]
@@ -443,7 +443,7 @@ mod tests {
         for other in others {
             assert_eq!(cache.known_blobs(other, "a").len(), 1);
         }
-        assert_eq!(cache.trouble(), None);
+        assert_eq!(cache.first_failure(), None);
     }
 
     #[test]

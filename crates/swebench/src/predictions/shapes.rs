@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Prediction, PredictionError};
 use crate::names;
-use crate::row::Place;
+use crate::row::Location;
 
 /// Where a patch may be, best first.
 const PATCHES: [&[&str]; 5] = [
@@ -36,7 +36,7 @@ const OF_ROWS: [&str; 3] = ["test_patch", "FAIL_TO_PASS", "fail_to_pass"];
 /// model is called where none is named.
 pub(super) fn prediction(
     value: &Value,
-    place: Place,
+    place: Location,
     key: Option<&str>,
     model: Option<&str>,
 ) -> Result<Prediction, PredictionError> {
@@ -71,7 +71,7 @@ pub(super) fn prediction(
 /// The instance's name: its own field, the key that it stands under, or Multi-SWE-bench's parts.
 fn instance_id(
     members: &Map<String, Value>,
-    place: Place,
+    place: Location,
     key: Option<&str>,
 ) -> Result<String, PredictionError> {
     let field = "instance_id";
@@ -97,7 +97,7 @@ fn instance_id(
 /// The patch; `None` where no field may hold one.
 fn patch(
     members: &Map<String, Value>,
-    place: Place,
+    place: Location,
 ) -> Result<Option<Option<String>>, PredictionError> {
     if members.contains_key("model_patch") {
         return first(members, &PATCHES[..1], place);
@@ -139,7 +139,7 @@ fn of_openhands(patch: &str) -> String {
 fn first(
     members: &Map<String, Value>,
     paths: &[&'static [&'static str]],
-    place: Place,
+    place: Location,
 ) -> Result<Option<Option<String>>, PredictionError> {
     for path in paths {
         let (Some((last, above)), Some(field)) = (path.split_last(), path.last()) else {

@@ -1,4 +1,4 @@
-//! Opens places for reading, whatever any policy says.
+//! Opens sources, whatever any policy says.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use ohoci_store::cache::Cache;
 use ohoci_store::registry::RegistrySource;
 use ohoci_store::{Error, ErrorKind, Source};
 
-/// What opens places for reading, whatever any policy says.
+/// What opens sources, whatever any policy says.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct Sources {
     pub(crate) client: Client,
     pub(crate) cache: Arc<Cache>,
     /// What an archive may come to when it is unpacked.
     pub(crate) limits: UnpackLimits,
 }
 
-impl Places {
+impl Sources {
     /// Opens an image for reading. Nothing is read yet.
     pub(crate) async fn open(&self, reference: &Reference) -> Result<Arc<dyn Source>, Error> {
         match reference {
