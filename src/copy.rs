@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::arguments::{Format, OutputArguments, RegistryArguments};
+use super::choices;
 use super::compose;
 use super::context::Context;
 use super::exit_code;
@@ -16,12 +17,15 @@ use ohoci_compose::Observer;
 use ohoci_compose::copy::{Job, copy};
 use ohoci_compose::copy_tags::{TagsJob, copy_tags};
 use ohoci_compose::shipment::CopyReport;
+use ohoci_image::media_type::Compression;
 use ohoci_image::{Platform, Reference};
+use ohoci_layer::PackOptions;
+use ohoci_layer::compress::Settings;
 
 /// Copy an image or index between registries, layouts and archives.
 ///
-/// An index is copied with everything that it lists. Digests do not change, except that
-/// Docker manifests become OCI manifests in OCI layouts and archives, whose readers take no others.
+/// An index is copied with everything that it lists. Digests do not change, except with --compression, and
+/// that Docker manifests become OCI manifests in OCI layouts and archives, whose readers take no others.
 /// Prints the digest reference of the copy, one line for each place.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
@@ -50,6 +54,16 @@ pub struct Arguments {
     /// name it, or an image that it lists, as their subject
     #[arg(long)]
     pub referrers: bool,
+
+    /// Compress the layers in this way where they are compressed in another; digests of manifests and layers
+    /// change, those of configs do not
+    #[arg(long, value_parser = choices::compression(), conflicts_with = "no_upload")]
+    pub compression: Option<Compression>,
+
+    /// The level of that: 0 to 9 for gzip [default: 6], 1 to 19 for zstd [default: 3]; with one, layers that
+    /// are compressed so already are compressed anew, too
+    #[arg(long, value_name = "LEVEL", requires = "compression")]
+    pub compression_level: Option<u32>,
 
     /// Fail, and say why, instead of moving blobs: only mount them
     #[arg(long)]
@@ -83,6 +97,7 @@ pub(super) async fn run(
         platform: arguments.platform.clone(),
         no_upload: arguments.no_upload,
         referrers: arguments.referrers,
+        compression: compression(arguments)?,
         work_dir: context.work_dir.clone(),
     };
     let progress = Progress::start();
@@ -104,6 +119,18 @@ pub(super) async fn run(
         output::note(&compose::cost(&report.cost));
     }
     Ok(exit_code::DONE)
+}
+
+/// How layers are to be compressed, if that is asked for.
+fn compression(arguments: &Arguments) -> Result<Option<Settings>, Failure> {
+    let Some(compression) = arguments.compression else {
+        return Ok(None);
+    };
+    Ok(Some(Settings {
+        compression,
+        level: choices::level(compression, arguments.compression_level)?,
+        threads: PackOptions::default().threads,
+    }))
 }
 
 /// Copies tags of a repository.
@@ -145,6 +172,7 @@ async fn tags(arguments: &Arguments, registry: &RegistryArguments) -> Result<u8,
         platform: arguments.platform.clone(),
         no_upload: arguments.no_upload,
         referrers: arguments.referrers,
+        compression: compression(arguments)?,
         work_dir: context.work_dir.clone(),
     };
     let progress = Progress::start();

@@ -1,5 +1,6 @@
 //! `ohoci copy`: from every kind of place to every other, and nothing moves that need not.
 
+mod compression;
 mod foreign_layers;
 mod full_disk;
 mod referrers;

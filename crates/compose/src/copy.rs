@@ -1,7 +1,7 @@
 //! Copies an image, whatever kind of place it lies in and goes to; an index with all it lists.
 //!
 //! Documents are copied byte for byte, except that Docker's manifests become OCI manifests in OCI
-//! layouts.
+//! layouts, and that manifests name other blobs where layers are compressed anew.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -10,12 +10,14 @@ use std::sync::Arc;
 use super::attach;
 use super::plan::Need;
 use super::read;
+use super::recompress;
 use super::referrers;
 use super::resolver::Resolver;
 use super::shipment::{self, CopyReport, Shipment, digests};
 use super::watch::{Event, Observer};
 use ohoci_image::media_type::{self, LayerKind};
 use ohoci_image::{Content, Descriptor, Digest, Manifest, Platform, Reference, Role};
+use ohoci_layer::compress::Settings;
 use ohoci_store::{Error, ErrorKind, Source};
 
 /// What to copy where.
@@ -31,6 +33,8 @@ pub struct Job {
     pub no_upload: bool,
     /// Copy what is about the image as well: signatures, bills of materials.
     pub referrers: bool,
+    /// Compress layers in this way; `None` is as they are.
+    pub compression: Option<Settings>,
     /// Where blobs are kept that go to several targets.
     pub work_dir: PathBuf,
 }
@@ -62,6 +66,14 @@ pub async fn copy(
     if job.referrers || resolver.signing.is_some() {
         job.to.iter().try_for_each(attach::check)?;
     }
+    if job.referrers && job.compression.is_some() {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("cannot copy {} with what is about it", job.from),
+            "layers that are compressed anew give its manifest another digest, which nothing is about",
+        )
+        .hinted("copy with one of --referrers and --compression, and sign the copy with --sign-key"));
+    }
     let destinations = resolver.destinations(&job.to)?;
     resolver.announce(&[&job.from], &job.to.iter().collect::<Vec<_>>());
     observer.event(&Event::Step(format!("reading {}", job.from)));
@@ -73,6 +85,20 @@ pub async fn copy(
     let root = root(source.as_ref(), job, one_image).await?;
     let mut manifests = Vec::new();
     collect(source.as_ref(), root.clone(), &mut manifests).await?;
+    let mut recompressed = None;
+    if let Some(settings) = job.compression {
+        let as_asked = (settings, resolver.limits);
+        let made = recompress::recompressed(
+            source.as_ref(),
+            &manifests,
+            as_asked,
+            &job.work_dir,
+            observer,
+        );
+        let made = made.await?;
+        manifests.clone_from(&made.manifests);
+        recompressed = Some(made);
+    }
     let mut about = Vec::new();
     let mut tagged = Vec::new();
     if job.referrers {
@@ -92,7 +118,10 @@ pub async fn copy(
         }
     }
     let with_tags = tagged.iter().map(|(_, manifest)| manifest);
-    let needs = needs(&source, manifests.iter().chain(&about).chain(with_tags));
+    let mut needs = needs(&source, manifests.iter().chain(&about).chain(with_tags));
+    if let Some(made) = &recompressed {
+        made.supply(&mut needs);
+    }
     observer.event(&Event::Step(format!("copying {}", job.from)));
     let shipment = Shipment {
         what: format!("cannot copy {}", job.from),
@@ -103,14 +132,12 @@ pub async fn copy(
         no_upload: job.no_upload,
         work_dir: &job.work_dir,
     };
-    Box::pin(shipment::deliver(
-        shipment,
-        &destinations,
-        resolver,
-        observer,
-        started,
-    ))
-    .await
+    let delivered = shipment::deliver(shipment, &destinations, resolver, observer, started);
+    let mut report = Box::pin(delivered).await?;
+    report
+        .warnings
+        .extend(recompressed.map(|made| made.warnings).unwrap_or_default());
+    Ok(report)
 }
 
 /// What is copied: what the reference names, or one image of it.
@@ -299,6 +326,7 @@ mod tests {
             platform: None,
             no_upload: false,
             referrers: false,
+            compression: None,
             work_dir: directory.path().to_owned(),
         };
         let observer: Arc<dyn Observer> = Arc::new(Unwatched);

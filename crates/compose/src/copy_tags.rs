@@ -11,6 +11,7 @@ use super::resolver::Resolver;
 use super::shipment::CopyReport;
 use super::watch::Observer;
 use ohoci_image::{Platform, Reference, RegistryReference};
+use ohoci_layer::compress::Settings;
 use ohoci_store::{Error, ErrorKind};
 
 /// What to copy where.
@@ -28,6 +29,8 @@ pub struct TagsJob {
     pub no_upload: bool,
     /// Copy what is about the images as well.
     pub referrers: bool,
+    /// Compress layers in this way; `None` is as they are.
+    pub compression: Option<Settings>,
     /// Where blobs are kept that go to several targets.
     pub work_dir: PathBuf,
 }
@@ -67,6 +70,7 @@ pub async fn copy_tags(
             platform: job.platform.clone(),
             no_upload: job.no_upload,
             referrers: job.referrers,
+            compression: job.compression,
             work_dir: job.work_dir.clone(),
         });
     }

@@ -62,6 +62,7 @@ pub mod plan;
 pub mod read;
 mod real_path;
 pub mod recompose;
+mod recompress;
 mod recorded;
 mod referrers;
 pub mod report;

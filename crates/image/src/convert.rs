@@ -108,22 +108,32 @@ pub(crate) fn retype_manifest(
 /// # Errors
 /// When a layer has no type in the family, or a result is no manifest any more.
 pub fn retype_all(manifests: &[Manifest], family: Family) -> Result<Vec<Manifest>, ConvertError> {
+    rewrite_all(manifests, |manifest, object| {
+        if manifest.family() == family {
+            return Ok(());
+        }
+        match manifest.content() {
+            Content::Image { .. } => retype_manifest(object, family),
+            Content::Index { .. } => {
+                set_media_type(object, family.index());
+                Ok(())
+            }
+        }
+    })
+}
+
+/// Rewrites manifests with `rewrite`, and lets the indexes that list them follow.
+fn rewrite_all(
+    manifests: &[Manifest],
+    rewrite: impl Fn(&Manifest, &mut Map<String, Value>) -> Result<(), ConvertError>,
+) -> Result<Vec<Manifest>, ConvertError> {
     let mut renamed: HashMap<&Digest, Descriptor> = HashMap::new();
     let mut converted = Vec::new();
     for manifest in manifests {
         let mut object = manifest.document().object().clone();
-        match manifest.content() {
-            Content::Image { .. } => {
-                if manifest.family() != family {
-                    retype_manifest(&mut object, family)?;
-                }
-            }
-            Content::Index { .. } => {
-                if manifest.family() != family {
-                    set_media_type(&mut object, family.index());
-                }
-                rename_children(&mut object, &renamed);
-            }
+        rewrite(manifest, &mut object)?;
+        if let Content::Index { .. } = manifest.content() {
+            rename_children(&mut object, &renamed);
         }
         let new = if object == *manifest.document().object() {
             manifest.clone()
@@ -142,17 +152,69 @@ fn rename_children(index: &mut Map<String, Value>, renamed: &HashMap<&Digest, De
         return;
     };
     for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
-        let digest: Option<Digest> = entry
-            .get("digest")
-            .and_then(Value::as_str)
-            .and_then(|text| text.parse().ok());
-        if let Some(new) = digest.and_then(|digest| renamed.get(&digest)) {
-            for (key, value) in new.to_json() {
-                entry.insert(key, value);
-            }
-            entry.shift_remove("data");
+        if let Some(new) = named_digest(entry).and_then(|digest| renamed.get(&digest)) {
+            put_descriptor(entry, new);
         }
     }
+}
+
+/// The digest in a descriptor.
+fn named_digest(descriptor: &Map<String, Value>) -> Option<Digest> {
+    descriptor.get("digest")?.as_str()?.parse().ok()
+}
+
+/// Puts another document or blob in a descriptor's place; fields about neither stay.
+fn put_descriptor(slot: &mut Map<String, Value>, new: &Descriptor) {
+    for (key, value) in new.to_json() {
+        slot.insert(key, value);
+    }
+    slot.shift_remove("data");
+}
+
+/// Annotations about how a layer is compressed, which say nothing of other bytes: eStargz of containerd's
+/// stargz snapshotter (`estargz.TOCJSONDigestAnnotation`, `StoreUncompressedSizeAnnotation`) and
+/// zstd:chunked of containers/storage.
+const ABOUT_COMPRESSION: [&str; 3] = [
+    "containerd.io/snapshot/stargz/",
+    "io.containers.estargz.",
+    "io.github.containers.zstd-chunked.",
+];
+
+/// Puts other blobs in the places of layers, wherever images list them; the new descriptors give type,
+/// digest and size, and other fields stay unless they are about the old bytes. Where a Docker manifest has
+/// no type for one, it and all others become OCI manifests. Order as in [`retype_all`].
+///
+/// # Errors
+/// As [`retype_all`].
+pub fn replace_layers(
+    manifests: &[Manifest],
+    replaced: &HashMap<Digest, Descriptor>,
+) -> Result<Vec<Manifest>, ConvertError> {
+    let is_oci_only = |layer: &Descriptor| layer_type(&layer.media_type, Family::Docker).is_err();
+    let oci;
+    let manifests = if replaced.values().any(is_oci_only) {
+        oci = retype_all(manifests, Family::Oci)?;
+        &oci
+    } else {
+        manifests
+    };
+    rewrite_all(manifests, |manifest, object| {
+        let Some(Value::Array(layers)) = object.get_mut("layers") else {
+            return Ok(());
+        };
+        for layer in layers.iter_mut().filter_map(Value::as_object_mut) {
+            let Some(new) = named_digest(layer).and_then(|digest| replaced.get(&digest)) else {
+                continue;
+            };
+            put_descriptor(layer, new);
+            retype_layer(layer, manifest.family())?;
+            if let Some(Value::Object(annotations)) = layer.get_mut("annotations") {
+                annotations
+                    .retain(|key, _| !ABOUT_COMPRESSION.iter().any(|about| key.starts_with(about)));
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Sets `mediaType`, behind `schemaVersion` where it was missing.

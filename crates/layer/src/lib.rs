@@ -23,6 +23,7 @@ pub mod pack;
 pub mod packed;
 pub mod path;
 mod pax;
+pub mod recompress;
 pub mod source;
 mod sparse;
 pub mod spool;
