@@ -12,7 +12,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use arguments::{Arguments, CommonArguments, LayerArguments};
+pub use arguments::{
+    Arguments, CommonArguments, LayerArguments, PatchArguments, PlatformArguments, TargetArguments,
+};
 pub use contract::ContractArgument;
 pub(super) use job::{common, created, epoch, job, on_base};
 pub(super) use patch::key_value;

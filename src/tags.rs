@@ -13,7 +13,7 @@ use ohoci_config::Environment;
 use ohoci_image::RegistryReference;
 use ohoci_openhands::tags::TagError;
 
-pub use inputs::{SchemeArguments, SchemeName};
+pub use inputs::{BenchmarkName, FlavorName, PhaseName, SchemeArguments, SchemeName};
 
 /// Print the tags under which OpenHands looks up an image.
 ///

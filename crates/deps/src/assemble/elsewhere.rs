@@ -119,7 +119,11 @@ pub(super) fn as_is(
         let below = below(file).filter(|_| file.is_within(&target));
         below.is_some_and(|below| npm.as_is.iter().any(|pattern| pattern.matches(&below)))
     };
-    Ok(files.map(|(file, _)| file).filter(is_meant).cloned().collect())
+    Ok(files
+        .map(|(file, _)| file)
+        .filter(is_meant)
+        .cloned()
+        .collect())
 }
 
 fn path(feature: &str, text: &str) -> Result<LayerPath, AssembleError> {

@@ -286,9 +286,11 @@ impl Work<'_> {
                 programs: &programs,
                 origin,
             };
-            relocate(tree, &relocation, &placed.as_is, &mut keep).map_err(|source| AssembleError::Relocate {
-                feature: name.clone(),
-                source: Box::new(source),
+            relocate(tree, &relocation, &placed.as_is, &mut keep).map_err(|source| {
+                AssembleError::Relocate {
+                    feature: name.clone(),
+                    source: Box::new(source),
+                }
             })
         };
         let debian = moved(&placed.tree, Origin::Debian)?;

@@ -8,9 +8,9 @@ use super::NpmError;
 use super::lockfile::Package;
 use super::name::parent_of;
 use super::tarball::Files;
-use crate::recipe::Pattern;
 use crate::archive::selection::add_directories;
 use crate::archive::tar::read_content;
+use crate::recipe::Pattern;
 use ohoci_layer::tree::TreeError;
 use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
 
