@@ -61,7 +61,7 @@ impl<'a> Stanza<'a> {
     /// The value of a field, whose name may be in any case. Lines that continue it begin with a
     /// space.
     #[must_use]
-    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
+    pub fn get(&self, name: &str) -> Option<&'a str> {
         self.fields
             .iter()
             .find(|(key, _)| key.eq_ignore_ascii_case(name))
@@ -69,7 +69,7 @@ impl<'a> Stanza<'a> {
     }
 
     /// Names and values in their order.
-    pub(crate) fn fields(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.fields.iter().copied()
     }
 }

@@ -80,7 +80,7 @@ pub fn split(file: &str) -> Result<ClearSigned<'_>, ClearSignError> {
 impl ClearSigned<'_> {
     /// The bytes that were signed: lines that end in CR and LF, of which the last is no part.
     #[must_use]
-    pub(crate) fn signed_bytes(&self) -> Vec<u8> {
+    pub fn signed_bytes(&self) -> Vec<u8> {
         let text = self.text.strip_suffix('\n').unwrap_or(&self.text);
         text.replace('\n', "\r\n").into_bytes()
     }
