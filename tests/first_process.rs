@@ -48,6 +48,10 @@ python3.13 -E -c 'import os, urllib.request; print(urllib.request.urlopen(os.env
 # Git gets an answer that is no repository's, and not a complaint of the certificate.
 oh-git ls-remote "$URL/hello" 2>&1 | grep -c 'not found'
 /openhands/tools/bin/git ls-remote "$URL/hello" 2>&1 | grep -c 'not found'
+oh-node -e 'fetch(process.env.URL + "/hello").then(a => a.text()).then(t => console.log(t.trim()), e => console.log(e.cause))'
+# Whom Chromium trusts besides.
+dash -c '. /openhands/lib/oh/places; . /openhands/lib/oh/nss; certutil -L -d "sql:$HOME/.pki/nssdb"' 2>&1 |
+  grep -c '^of the base 1 .* C,,'
 "#;
 
 /// The recipe of a deps image with that server, whose lock is not the project's: a mirror need not have what was
@@ -56,13 +60,18 @@ fn recipe(ohoci: &Ohoci) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for file in [
         "layers/core.toml",
+        "layers/node.toml",
         "layers/python.toml",
+        "layers/python/bin/python3",
+        "wrappers/lib/authorities",
         "wrappers/lib/first",
+        "wrappers/lib/nss",
         "wrappers/lib/places",
         "wrappers/oh-action-execution-server",
         "wrappers/oh-agent-server",
         "wrappers/oh-bash",
         "wrappers/oh-git",
+        "wrappers/oh-node",
         "wrappers/oh-python",
         "wrappers/oh-tmux",
     ] {
@@ -73,7 +82,10 @@ fn recipe(ohoci: &Ohoci) {
     fs_err::set_permissions(server, std::fs::Permissions::from_mode(0o755)).unwrap();
     ohoci.write(
         "work/layers/server.toml",
-        "name = \"server\"\nrequires = [\"python\"]\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n\
+        "name = \"server\"\nrequires = [\"node\", \"python\"]\n\
+         platforms = [\"linux/amd64\", \"linux/arm64\"]\n\
+         [debian]\nsuite = \"trixie\"\nextra-suites = [\"trixie-security\"]\n\
+         packages = [\"libnss3-tools\"]\ndrop = [\"usr/share/**\"]\n\
          [[directory]]\npath = \"../server\"\nto = \"poetry/oh\"\n\
          [[wrapper]]\nname = \"oh-agent-server\"\nfrom = \"../wrappers/oh-agent-server\"\n\
          [patch.labels]\n\"ohoci.contract\" = \"v1\"\n",
@@ -181,7 +193,7 @@ fn a_server_needs_nothing_of_its_container() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(
         said,
-        "whoami openhands\nuser openhands\npython openhands /home/openhands\nhello\nhello\n1\n1\n",
+        "whoami openhands\nuser openhands\npython openhands /home/openhands\nhello\nhello\n1\n1\nhello\n1\n",
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
