@@ -28,6 +28,7 @@ fn recipes(ohoci: &Ohoci) {
         "layers/minimal.toml",
         "layers/core.toml",
         "layers/python.toml",
+        "layers/python/bin/python3",
         "wrappers/lib/first",
         "wrappers/lib/places",
         "wrappers/oh-action-execution-server",
