@@ -128,7 +128,16 @@ fn version_1_has_the_agent_servers_paths_and_settings() {
     assert!(pulled.env().contains(&"OH_ENABLE_VSCODE=true"));
     // The terminal of the server fails where the base says C.
     assert!(pulled.env().contains(&"LC_ALL=C.UTF-8"));
-    let entries = entries(&bench.peer.blob("out", pulled.layers()[1]).unwrap());
+    let layer = bench.peer.blob("out", pulled.layers()[1]).unwrap();
+    // Whoever the number is, root without a password; Claude Code, without being asked.
+    let rule = "#10001 ALL=(ALL:ALL) NOPASSWD: ALL\n".to_owned();
+    assert_eq!(text(&layer, "etc/sudoers.d/openhands"), (rule, 0o440));
+    let (settings, _) = text(&layer, "etc/claude-code/managed-settings.json");
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&settings).unwrap(),
+        json!({"permissions": {"allow": ["Edit", "Read", "Bash"]}})
+    );
+    let entries = entries(&layer);
     // No entry for `usr` and the like: it would override the base's.
     assert_eq!(
         entries,

@@ -14,6 +14,8 @@ mod ci;
 #[cfg(test)]
 mod circles;
 #[cfg(test)]
+mod compiler;
+#[cfg(test)]
 mod compose;
 #[cfg(test)]
 mod conda;
