@@ -74,6 +74,9 @@ pub(super) fn evaluate(base: Option<&BaseSource>, error: EvaluateError) -> Failu
         EvaluateError::Sandboxes(error) => Failure::new("cannot make sandboxes", error.to_string()),
         EvaluateError::Store(error) => unusable_store(error),
         EvaluateError::Images(error) => images_failure(base, error),
+        EvaluateError::Httpbin(error) => Failure::from(error).hinted(
+            "`ohoci deps build layers/httpbin.toml -o oci:httpbin:1` makes one for --httpbin oci:httpbin:1",
+        ),
         EvaluateError::HandOver { what, why } => Failure::new(what, why.to_string()),
         EvaluateError::Slurm { script, why } => {
             Failure::new(format!("cannot run {} by Slurm", script.display()), why).hinted(

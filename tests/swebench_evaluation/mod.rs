@@ -44,6 +44,7 @@ mod again;
 mod carried;
 mod datasets;
 mod elsewhere;
+mod httpbin;
 mod traps;
 
 /// A patch that changes nothing that counts.

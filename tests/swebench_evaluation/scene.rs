@@ -58,11 +58,13 @@ pub(super) fn apply_line(patch: &str) -> String {
 }
 
 /// The programs of this machine, packed once for all tests.
-static PROGRAMS: LazyLock<Layer> = LazyLock::new(programs);
+static PROGRAMS: LazyLock<Layer> =
+    LazyLock::new(|| programs(&["bash", "cp", "git", "mkdir", "patch", "rm", "sed"], &[]));
 
-fn programs() -> Layer {
+/// Programs of this machine with their libraries, below `/bin`, and directories where they are here.
+pub(super) fn programs(names: &[&str], further: &[&Path]) -> Layer {
     let mut files = BTreeSet::new();
-    for name in ["bash", "cp", "git", "mkdir", "patch", "rm", "sed"] {
+    for name in names {
         let program = std::env::split_paths(&std::env::var_os("PATH").unwrap())
             .map(|directory| directory.join(name))
             .find(|program| program.is_file())
@@ -88,6 +90,10 @@ fn programs() -> Layer {
         header.set_size(content.len() as u64);
         header.set_mode(0o755);
         tar.append_data(&mut header, to, content.as_slice())
+            .unwrap();
+    }
+    for directory in further {
+        tar.append_dir_all(directory.strip_prefix("/").unwrap(), directory)
             .unwrap();
     }
     Layer::from_tar(&tar.into_inner().unwrap(), Compression::None)

@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "fork and exec have no safe interface")]
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{DumpableBehavior, Gid, Pid, Resource, Rlimit, Signal, Uid, setrlimit};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use super::answers::MOST_PORTS;
 use super::joining::Joining;
 use super::mounting::Namespaces;
 use super::report::{Failure, Report, Step, at};
@@ -43,6 +44,8 @@ pub(super) struct Steps {
     pub(super) terminal: Option<TerminalOf>,
     /// What is handed on, and under which numbers, which are below 64.
     pub(super) handed: Vec<(OwnedFd, RawFd)>,
+    /// Ports of a network that leads nowhere, and where the sockets go that listen on them.
+    pub(super) doors: Option<(Vec<u16>, OwnedFd)>,
     /// Takes [`Report`]s.
     pub(super) report: OwnedFd,
 }
@@ -89,6 +92,9 @@ impl Steps {
             enter(&namespaces.maps, namespaces.dead_end).map_err(at(Step::Namespaces))?;
             if namespaces.dead_end {
                 lead_nowhere().map_err(at(Step::Network))?;
+                if let Some((ports, to)) = &self.doors {
+                    listen_on(ports, to.as_fd()).map_err(at(Step::Network))?;
+                }
             }
             namespaces.mount()?;
             self.start_first()?;
@@ -350,6 +356,122 @@ fn lead_nowhere() -> rustix::io::Result<()> {
         libc::close(socket);
         result
     }
+}
+
+/// Listens on ports of 127.0.0.1 in this network, and sends the sockets to who has the other end.
+fn listen_on(ports: &[u16], to: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    let mut sockets = [-1; MOST_PORTS];
+    let mut count = 0;
+    for (port, socket) in ports.iter().zip(&mut sockets) {
+        *socket = listener(*port)?;
+        count += 1;
+    }
+    send_files(sockets.get(..count).unwrap_or_default(), to)
+}
+
+/// A socket that listens on 127.0.0.1.
+fn listener(port: u16) -> rustix::io::Result<RawFd> {
+    /// How many connections wait until they are taken.
+    const WAITING: libc::c_int = 128;
+    let family = libc::sa_family_t::try_from(libc::AF_INET).unwrap_or_default();
+    let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_in>()).unwrap_or_default();
+    // SAFETY: the calls take plain structures of the sizes that are said, of which zeros are valid.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+        if socket < 0 {
+            return Err(last_error());
+        }
+        let mut address: libc::sockaddr_in = std::mem::zeroed();
+        address.sin_family = family;
+        address.sin_port = port.to_be();
+        address.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
+        let is_bound = libc::bind(socket, (&raw const address).cast(), length) == 0;
+        match is_bound && libc::listen(socket, WAITING) == 0 {
+            true => Ok(socket),
+            false => Err(last_error()),
+        }
+    }
+}
+
+/// Room for what is sent beside a message, aligned as its head is.
+#[repr(C, align(8))]
+struct Beside([u8; 64]);
+
+/// Sends files by a Unix socket (unix(7), `SCM_RIGHTS`), no more than [`MOST_PORTS`].
+fn send_files(files: &[RawFd], to: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    let size = libc::c_uint::try_from(size_of_val(files)).map_err(|_| Errno::INVAL)?;
+    let mut beside = Beside([0; 64]);
+    let mut byte = [0_u8];
+    // SAFETY: the message names a byte and room that last as long as the call. The room is larger than
+    // what is put there, which is the head and no more than four numbers.
+    unsafe {
+        let mut part = libc::iovec {
+            iov_base: byte.as_mut_ptr().cast(),
+            iov_len: byte.len(),
+        };
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = beside.0.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(size).try_into().unwrap_or_default();
+        let head = libc::CMSG_FIRSTHDR(&raw const message);
+        if head.is_null() {
+            return Err(Errno::INVAL);
+        }
+        (*head).cmsg_level = libc::SOL_SOCKET;
+        (*head).cmsg_type = libc::SCM_RIGHTS;
+        (*head).cmsg_len = libc::CMSG_LEN(size).try_into().unwrap_or_default();
+        for (position, file) in files.iter().enumerate() {
+            let at = libc::CMSG_DATA(head).cast::<RawFd>().add(position);
+            at.write_unaligned(*file);
+        }
+        match libc::sendmsg(to.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) {
+            1 => Ok(()),
+            _ => Err(last_error()),
+        }
+    }
+}
+
+/// Takes so many files that a process of ours has sent before it turned into another program.
+pub(super) fn take_files(from: BorrowedFd<'_>, count: usize) -> io::Result<Vec<OwnedFd>> {
+    let size = libc::c_uint::try_from(count.min(MOST_PORTS) * size_of::<RawFd>());
+    let size = size.map_err(io::Error::other)?;
+    let mut beside = Beside([0; 64]);
+    let mut byte = [0_u8];
+    // SAFETY: the message names a byte and room of the sizes that are said, which last as long as the
+    // call. What is read of the room is what the kernel says that it has put there, and the numbers are
+    // those of new files that nothing else knows.
+    unsafe {
+        let mut part = libc::iovec {
+            iov_base: byte.as_mut_ptr().cast(),
+            iov_len: byte.len(),
+        };
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = beside.0.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(size).try_into().unwrap_or_default();
+        if libc::recvmsg(from.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let head = libc::CMSG_FIRSTHDR(&raw const message);
+        let is_whole = !head.is_null()
+            && (*head).cmsg_type == libc::SCM_RIGHTS
+            && is_same((*head).cmsg_len, libc::CMSG_LEN(size));
+        if !is_whole {
+            return Err(io::Error::other("the sandbox's network has no such ports"));
+        }
+        let file = |position| {
+            let at = libc::CMSG_DATA(head).cast::<RawFd>().add(position);
+            OwnedFd::from_raw_fd(at.read_unaligned())
+        };
+        Ok((0..count.min(MOST_PORTS)).map(file).collect())
+    }
+}
+
+/// Whether two lengths are the same; of what type they are depends on the C library.
+fn is_same<T: Copy + PartialEq + TryFrom<libc::c_uint>>(length: T, other: libc::c_uint) -> bool {
+    T::try_from(other).is_ok_and(|other| length == other)
 }
 
 fn last_error() -> Errno {

@@ -5,8 +5,10 @@ mod checks;
 
 use std::ffi::{CString, OsString};
 use std::io::{self, PipeReader, PipeWriter, Read as _, Seek as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::net::TcpListener;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -62,6 +64,8 @@ pub(crate) struct Launch {
     pub(crate) streams: [Option<OwnedFd>; 3],
     /// Whether these are a terminal of the program's own.
     pub(crate) has_terminal: bool,
+    /// Ports of its network that are listened on for others.
+    pub(crate) ports: Vec<u16>,
     /// A script that a shell of this machine runs in place of bubblewrap, with the path of the root
     /// file system as `$1`: to see what the namespaces have.
     pub(crate) script: Option<String>,
@@ -74,6 +78,7 @@ struct Started {
     first_number: Option<Pid>,
     status: PipeReader,
     gate: PipeWriter,
+    listeners: Vec<TcpListener>,
 }
 
 /// Why it was not started.
@@ -128,6 +133,7 @@ impl Launch {
             first_number: started.first_number,
             status: Some(started.status),
             gate: Some(started.gate),
+            listeners: started.listeners,
             _thread: last,
         })
     }
@@ -135,6 +141,7 @@ impl Launch {
     /// The same in the calling thread, which has to last.
     fn start_here(mut self) -> Result<Started, PrepareError> {
         self.check_streams()?;
+        self.check_ports()?;
         // Where bubblewrap mounts less there are fewer.
         let most = self.words(Mounts::Left).len();
         words::check(&self.command, &self.sandbox.environment, most)?;
@@ -249,6 +256,11 @@ impl Launch {
             false => None,
         };
         let has_namespaces = namespaces.is_some();
+        let doors = match self.ports.is_empty() {
+            true => None,
+            false => Some(UnixStream::pair()?),
+        };
+        let (ours, theirs) = doors.unzip();
         let steps = Steps {
             parent: rustix::process::getpid(),
             groups: Arc::clone(&joining),
@@ -268,6 +280,7 @@ impl Launch {
             .into_iter()
             .chain(leader.map(|leader| (leader, session_leader::NUMBER)))
             .collect(),
+            doors: theirs.map(|theirs| (self.ports.clone(), theirs.into())),
             report: report_writer.into(),
         };
         kernel::before_exec(&mut bwrap, steps);
@@ -306,6 +319,10 @@ impl Launch {
         if let (Some(group), Some(bwrap)) = (&group, bwrap) {
             take(group, bwrap).map_err(|error| PrepareError::new(JOIN, error))?;
         }
+        let listeners = match ours {
+            Some(ours) => kernel::take_files(ours.as_fd(), self.ports.len())?,
+            None => Vec::new(),
+        };
         let child = started.0.take();
         Ok(Started {
             group,
@@ -314,6 +331,7 @@ impl Launch {
             first_number,
             status,
             gate,
+            listeners: listeners.into_iter().map(TcpListener::from).collect(),
         })
     }
 
@@ -534,6 +552,7 @@ impl Launch {
             limits_files: false,
             streams: [None, None, None],
             has_terminal: false,
+            ports: Vec::new(),
             script: None,
         }
     }

@@ -1,6 +1,7 @@
 //! A sandbox that was started.
 
 use std::io::{self, PipeReader, PipeWriter, Write as _};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::process::{Child, ExitStatus};
 use std::sync::mpsc;
@@ -37,6 +38,8 @@ pub(crate) struct Launched {
     pub(crate) status: Option<PipeReader>,
     /// Nothing of the sandbox is started until something is written here.
     pub(crate) gate: Option<PipeWriter>,
+    /// What listens in its network, for whoever answers there.
+    pub(crate) listeners: Vec<TcpListener>,
     /// The thread that started it lasts as long as this: with it all of it would die.
     pub(super) _thread: mpsc::Sender<()>,
 }

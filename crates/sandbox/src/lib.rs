@@ -2,6 +2,7 @@
 //! inside, the arguments of bubblewrap that it comes to, and a runner.
 
 pub mod abstract_sockets;
+mod answers;
 mod asked;
 mod bubblewrap;
 mod cgroup;

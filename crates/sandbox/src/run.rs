@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -14,6 +15,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
+use super::answers::Answers;
 use super::denial;
 use super::description::Sandbox;
 use super::handle::ProgramHandle;
@@ -40,6 +42,8 @@ pub struct Bubblewrap {
     limits: Option<Arc<LimitGroup>>,
     /// By what the program is reached while it runs.
     handle: ProgramHandle,
+    /// Who answers on ports of its network.
+    answers: Option<Answers>,
 }
 
 /// How a program ended.
@@ -121,6 +125,7 @@ impl Bubblewrap {
                 fuse: None,
                 limits: None,
                 handle: ProgramHandle::default(),
+                answers: None,
             })
             .ok_or(RunError::Missing)
     }
@@ -146,6 +151,22 @@ impl Bubblewrap {
     pub fn reached_by(&self, handle: &ProgramHandle) -> Self {
         Self {
             handle: handle.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The same, for sandboxes with [`Network::DeadEnd`](super::Network::DeadEnd): before the program
+    /// starts, `take` is given a socket that listens on 127.0.0.1 for each of these ports, which are no
+    /// more than four. The sockets are the sandbox's network's, and whoever has them answers there from
+    /// outside; connections wait until that is done.
+    #[must_use]
+    pub fn answered_on(
+        &self,
+        ports: &[u16],
+        take: impl Fn(Vec<TcpListener>) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            answers: Some(Answers::new(ports, take)),
             ..self.clone()
         }
     }
@@ -236,6 +257,10 @@ impl Bubblewrap {
             limits_files: true,
             streams: prepared.streams,
             has_terminal: prepared.is_terminal,
+            ports: self
+                .answers
+                .as_ref()
+                .map_or_else(Vec::new, |answers| answers.ports.clone()),
             script: None,
         }
         .start()?;
@@ -251,6 +276,9 @@ impl Bubblewrap {
         if let Some(status) = running.launched.status.take() {
             let status = pipe::Receiver::from_owned_fd(status.into()).map_err(&failed)?;
             running.status = Some(BufReader::new(status).lines());
+        }
+        if let Some(answers) = &self.answers {
+            answers.take(std::mem::take(&mut running.launched.listeners));
         }
         let passed = prepared.passing.start().map_err(&failed)?;
         Ok((running, passed))

@@ -27,6 +27,9 @@ const NETWORK: [&str; 12] = [
 /// What they say where not even a way out is known.
 const NO_ROUTE: &str = "Network is unreachable";
 
+/// What the requests library says of the server that its own tests ask.
+const HTTPBIN: &str = "host='httpbin.org'";
+
 /// What programs say that lack a module.
 const MODULE: [&str; 3] = [
     "ModuleNotFoundError: No module named",
@@ -60,6 +63,13 @@ fn of_log(log: &str, network: Network) -> Option<String> {
         let mut lines = lines.filter(|line| signs.iter().any(|sign| line.contains(sign)));
         lines.next().map(quoted)
     };
+    if network == Network::None
+        && let Some(line) = found(&[HTTPBIN])
+    {
+        return Some(format!(
+            "something asked httpbin.org: --httpbin has an image answer in its place, for the tests of psf/requests; the log says: {line}"
+        ));
+    }
     if let Some(line) = found(&NETWORK) {
         let lacks_route = line.contains(NO_ROUTE);
         return Some(match network {
@@ -137,6 +147,10 @@ mod tests {
         );
         let said = advice(Status::Unresolved, log, Network::Host).unwrap();
         assert!(!said.contains("--network"), "{said}");
+        let log = "E  ConnectionError: HTTPConnectionPool(host='httpbin.org', port=80): Max retries exceeded";
+        let said = advice(Status::Unresolved, log, Network::None).unwrap();
+        assert!(said.contains("--httpbin"), "{said}");
+        assert_eq!(advice(Status::Unresolved, log, Network::Host), None);
         let log = "E   ModuleNotFoundError: No module named 'x'";
         let said = advice(Status::Infra, log, Network::None).unwrap();
         assert!(said.ends_with("No module named 'x'"), "{said}");

@@ -201,7 +201,8 @@ async fn here(
     let assets = given.assets.as_deref();
     let assets = fetch_assets::find(assets, &mut tasks, means.images, observer).await;
     let grader = request.grader.clone();
-    let (evaluator, workers) = Evaluator::find(&request.runs, (grader, assets), means, observer)?;
+    let (evaluator, workers) =
+        Evaluator::find(&request.runs, (grader, assets), means, observer).await?;
     let run = Run {
         tasks: &tasks,
         evaluator: &evaluator,

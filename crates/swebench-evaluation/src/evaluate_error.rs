@@ -39,6 +39,9 @@ pub enum EvaluateError {
     /// The store of unpacked layers.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The image of httpbin.
+    #[error("cannot use an image as httpbin: {}: {}", .0.what(), .0.why())]
+    Httpbin(#[source] ohoci_store::Error),
     /// Images that are to be built.
     #[error(transparent)]
     Images(#[from] ImagesError),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::assets::Assets;
 use super::evaluate_error::EvaluateError;
 use super::grader::Grader;
+use super::httpbin::Httpbin;
 use super::image::ImageNames;
 use super::instance_log::Clock;
 use super::observer::{Note, Observer};
@@ -17,6 +18,7 @@ use super::workers::{Machine, default_workers};
 use ohoci_config::environment::PATH;
 use ohoci_node::LayerStore;
 use ohoci_sandbox::{Bubblewrap, CopyOnWrite, Limiter, Limits, Network, abstract_sockets};
+use ohoci_swebench::row::Row;
 
 /// How long the tests of an instance may take by default, upstream's value.
 const TESTS_TIME: Duration = Duration::from_secs(1800);
@@ -42,6 +44,8 @@ pub(super) struct Evaluator {
     pub(super) timeout: Option<Duration>,
     /// What they can reach.
     pub(super) network: Network,
+    /// What answers in httpbin.org's place.
+    httpbin: Option<Arc<Httpbin>>,
     /// Variables of their environment, over the image's.
     pub(super) environment: Vec<(String, String)>,
     /// Files that patches cannot bring.
@@ -67,8 +71,9 @@ impl Evaluator {
     /// What evaluates as is asked for and as this machine can, and how many at once.
     ///
     /// # Errors
-    /// When nothing can be run here, or the store of layers cannot be opened.
-    pub(super) fn find(
+    /// When nothing can be run here, the store of layers cannot be opened, or there is no such image of
+    /// httpbin.
+    pub(super) async fn find(
         runs: &Runs,
         (grader, assets): (Grader, Assets),
         means: &Means<'_>,
@@ -91,6 +96,14 @@ impl Evaluator {
             observer.warned(abstract_sockets::UNPROTECTED);
         }
         let asked = runs.limits.only();
+        let httpbin = match &runs.httpbin {
+            None => None,
+            Some(reference) => {
+                let path = path.map(ToOwned::to_owned);
+                let found = Httpbin::find(reference, &resolver, &store, path).await;
+                Some(Arc::new(found.map_err(EvaluateError::Httpbin)?))
+            }
+        };
         let workers = runs.workers.unwrap_or_else(|| {
             let (count, by) = default_workers(&Machine::here(scratch), asked.memory);
             observer.noted(&Note::Workers { count, by });
@@ -115,12 +128,28 @@ impl Evaluator {
             timeout: limits.time,
             environment: runs.environment.clone(),
             network: runs.network,
+            httpbin,
             assets,
             grader,
             clock: means.clock,
             follow: runs.follow.clone(),
         };
         Ok((evaluator, workers))
+    }
+
+    /// What answers in httpbin.org's place for the tests of an instance, where they ask it.
+    pub(super) fn httpbin_for(&self, row: &Row) -> Option<&Httpbin> {
+        let httpbin = self.httpbin.as_deref();
+        httpbin.filter(|_| Httpbin::is_for(row))
+    }
+
+    /// What the tests of an instance can reach. Some that ask httpbin.org also wait for answers from
+    /// elsewhere in vain.
+    pub(super) fn network_of(&self, row: &Row) -> Network {
+        match self.httpbin_for(row) {
+            Some(_) => Network::DeadEnd,
+            None => self.network,
+        }
     }
 
     /// What is set over an image's environment.

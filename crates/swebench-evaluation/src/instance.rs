@@ -15,6 +15,7 @@ use super::diagnosis::Problem;
 use super::evaluator::Evaluator;
 use super::folder::Folder;
 use super::grader::{NoGrade, Verdict};
+use super::httpbin::Host;
 use super::instance_log::InstanceLog;
 use super::outcome::{Key, Outcome, Status};
 use super::output::{Followed, MOST, Text, tail};
@@ -97,7 +98,7 @@ impl Evaluator {
                 row.instance_id
             ));
         }
-        outcome.advice = self.advice(outcome.status, &folder);
+        outcome.advice = self.advice(outcome.status, row, &folder);
         outcome.seconds.total = started.elapsed().as_secs_f64();
         if let Err(error) = folder.write_record(&outcome) {
             outcome.status = Status::Infra;
@@ -121,7 +122,7 @@ impl Evaluator {
             && (earlier.status == Status::PatchFailed || folder.is_graded())
             && key.patch == hash(patch)
             && key.eval_script == hash(script)
-            && key.conditions == self.conditions()
+            && key.conditions == self.conditions(row)
             && key.image.is_some();
         if !is_same || self.roots.digest(&self.names, row).await.ok()? != key.image {
             return None;
@@ -148,6 +149,7 @@ impl Evaluator {
         grading: String,
         mut outcome: Outcome,
     ) -> Option<Outcome> {
+        let of = row;
         let (row, patch, output) = (row.clone(), patch.to_owned(), folder.test_output());
         let grader = self.grader.clone();
         let graded =
@@ -156,22 +158,22 @@ impl Evaluator {
         log.say("Grading the log once more: the dataset or the grader is another now");
         note_grade(graded.ok()?, None, folder, &mut log, &mut outcome).ok()?;
         outcome.key.as_mut()?.grading = grading;
-        outcome.advice = self.advice(outcome.status, folder);
+        outcome.advice = self.advice(outcome.status, of, folder);
         folder.write_record(&outcome).ok()?;
         outcome.status.is_final().then_some(outcome)
     }
 
     /// What may help where an instance has come to this.
-    fn advice(&self, status: Status, folder: &Folder) -> Option<String> {
+    fn advice(&self, status: Status, row: &Row, folder: &Folder) -> Option<String> {
         if status == Status::Resolved {
             return None;
         }
         let log = read_log(&folder.test_output()).unwrap_or_default();
-        advice::advice(status, &log, self.network)
+        advice::advice(status, &log, self.network_of(row))
     }
 
     /// What of this machine and of the command line a verdict may depend on.
-    fn conditions(&self) -> String {
+    fn conditions(&self, row: &Row) -> String {
         let limits = &self.asked_limits;
         let limits = json!([
             limits.memory,
@@ -180,10 +182,11 @@ impl Evaluator {
             limits.disk,
             limits.inodes
         ]);
-        let has_network = match self.network {
-            Network::None => json!(false),
-            Network::Host => json!(true),
-            Network::DeadEnd => json!("dead-end"),
+        let has_network = match (self.httpbin_for(row), self.network) {
+            (Some(httpbin), _) => json!(["httpbin", httpbin.digest()]),
+            (None, Network::None) => json!(false),
+            (None, Network::Host) => json!(true),
+            (None, Network::DeadEnd) => json!("dead-end"),
         };
         let time = self.timeout.map(|time| time.as_secs_f64());
         hash(&json!([has_network, self.environment, time, limits]).to_string())
@@ -217,14 +220,27 @@ impl Evaluator {
         let root = self.roots.open(&self.names, job.row).await?;
         let (way, scratch, below) = (self.way.clone(), self.scratch.clone(), Arc::clone(&root));
         let workspace = blocking(move || below.workspace(&way, &scratch)).await?;
-        let sandboxed = Sandboxed::new(self, &root, workspace, job.row)?;
+        let httpbin = match self.httpbin_for(job.row) {
+            None => None,
+            Some(httpbin) => {
+                let host = Host {
+                    bubblewrap: &self.bubblewrap,
+                    limiter: &self.limiter,
+                    scratch: &self.scratch,
+                };
+                let started = httpbin.start(&host).await.map_err(SandboxError::Httpbin)?;
+                log.say(&format!("httpbin.org is answered by {}", started.name));
+                Some(started)
+            }
+        };
+        let mut sandboxed = Sandboxed::new(self, &root, workspace, job.row, httpbin)?;
         outcome.seconds.image = lap(&mut clock);
         outcome.image = Some(root.name.clone());
         outcome.key = Some(Key {
             image: root.digest.clone(),
             patch: hash(patch),
             eval_script: hash(script),
-            conditions: self.conditions(),
+            conditions: self.conditions(job.row),
             grading: self.grading(job.row),
         });
         log.say(&format!(
@@ -234,9 +250,10 @@ impl Evaluator {
             self.way.name()
         ));
         let done = self
-            .run_inside(&sandboxed, job, (patch, script), folder, log, outcome)
+            .run_inside(&mut sandboxed, job, (patch, script), folder, log, outcome)
             .await;
         clock = Instant::now();
+        sandboxed.stop_httpbin().await;
         blocking(move || {
             drop(sandboxed);
             Ok::<_, io::Error>(())
@@ -249,7 +266,7 @@ impl Evaluator {
 
     async fn run_inside(
         &self,
-        inside: &Sandboxed,
+        inside: &mut Sandboxed,
         job: &Job<'_>,
         (patch, script): (&str, &str),
         folder: &Folder,
@@ -381,7 +398,7 @@ impl Evaluator {
 
     async fn run_tests(
         &self,
-        inside: &Sandboxed,
+        inside: &mut Sandboxed,
         id: &str,
         folder: &Folder,
     ) -> Result<Ended, SandboxError> {
@@ -389,22 +406,18 @@ impl Evaluator {
         let sink = Text::new(Followed::new(file, id, self.follow.clone()), MOST);
         let script = fs_err::canonicalize(folder.eval_script())?;
         let words = [SHELL, EVAL_FILE].map(OsString::from);
+        let eval_file = inside.root.eval_file.clone();
         let ended = inside
-            .run(
-                &words,
-                Some((&script, &inside.root.eval_file)),
-                Box::new(sink),
-                self.timeout,
-            )
+            .run_tests(&words, (&script, &eval_file), Box::new(sink), self.timeout)
             .await;
         match ended {
-            Err(error @ RunError::NotStarted(_)) => {
+            Err(SandboxError::Run(error @ RunError::NotStarted(_))) => {
                 let said = end_of(&folder.test_output())?;
                 Err(SandboxError::Io(io::Error::other(format!(
                     "{error}: {said}"
                 ))))
             }
-            ended => Ok(ended?),
+            ended => ended,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 /// Is told what a run writes, as it comes: the instance, and whole lines.
 pub type Follow = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
@@ -136,6 +138,29 @@ impl<W: Write> Write for Followed<W> {
             self.show();
         }
         self.to.flush()
+    }
+}
+
+/// What a program writes, kept in memory.
+#[derive(Clone, Default)]
+pub(super) struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    pub(super) fn text(&self) -> String {
+        let bytes = self.0.lock();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Captured {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let mut bytes = self.0.lock();
+        bytes.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use super::instance_log::Clock;
 use super::output::Follow;
 use super::roots::Afterwards;
 use super::run_folder::RunFolder;
+use ohoci_image::Reference;
 use ohoci_image::timestamp::Timestamp;
 use ohoci_sandbox::{AskedLimits, Network};
 use ohoci_swebench_images::observer::Observer as ImageObserver;
@@ -91,6 +92,8 @@ pub struct Runs {
     pub afterwards: Afterwards,
     /// What tests can reach.
     pub network: Network,
+    /// The image of what answers in httpbin.org's place, for tests that ask it.
+    pub httpbin: Option<Reference>,
     /// Variables of their environment, over the image's.
     pub environment: Vec<(String, String)>,
     /// What they may use.

@@ -8,12 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::diagnosis::{Content, Problem, diagnose};
 use super::evaluator::Evaluator;
+use super::httpbin::{self, Server};
 use super::outcome::Status;
-use super::output::Text;
+use super::output::{Captured, Text};
 use super::patching::Said;
 use super::roots::{ImageRoot, RootsError, SHELL};
 use ohoci_sandbox::{
@@ -30,6 +29,9 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 /// Most that is kept of what such a command writes, in bytes.
 const MOST_SAID: u64 = 4 << 20;
 
+/// Largest file of certificates, in bytes.
+const MOST_TRUSTED: u64 = 4 << 20;
+
 /// Why there is no verdict.
 pub(super) enum SandboxError {
     Roots(RootsError),
@@ -37,6 +39,8 @@ pub(super) enum SandboxError {
     Io(io::Error),
     /// It came up against a limit.
     Limit(Exceeded),
+    /// The server that its tests ask does not run.
+    Httpbin(String),
 }
 
 impl From<RootsError> for SandboxError {
@@ -62,7 +66,7 @@ impl SandboxError {
     pub(super) fn status(&self) -> Status {
         match self {
             Self::Roots(error) if !error.may_pass() => Status::BuildFailed,
-            Self::Roots(_) | Self::Run(_) | Self::Io(_) => Status::Infra,
+            Self::Roots(_) | Self::Run(_) | Self::Io(_) | Self::Httpbin(_) => Status::Infra,
             Self::Limit(exceeded) => Status::of_exceeded(*exceeded),
         }
     }
@@ -75,6 +79,7 @@ impl std::fmt::Display for SandboxError {
             Self::Run(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
             Self::Limit(exceeded) => write!(f, "{exceeded} ({})", exceeded.hint()),
+            Self::Httpbin(why) => f.write_str(why),
         }
     }
 }
@@ -88,8 +93,10 @@ pub(super) struct Sandboxed {
     enter: Option<String>,
     workspace: Workspace,
     pub(super) group: Arc<LimitGroup>,
+    /// What answers in httpbin.org's place.
+    httpbin: Option<Server>,
     /// Files that this machine puts into it.
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 impl Sandboxed {
@@ -98,6 +105,7 @@ impl Sandboxed {
         root: &Arc<ImageRoot>,
         workspace: Workspace,
         row: &Row,
+        httpbin: Option<Server>,
     ) -> Result<Self, SandboxError> {
         let group = Arc::new(evaluator.limiter.group(Some(&workspace.written()))?);
         let files = tempfile::tempdir_in(&evaluator.scratch)?;
@@ -109,25 +117,21 @@ impl Sandboxed {
             for path in [files.path(), &source] {
                 fs_err::set_permissions(path, Permissions::from_mode(0o755))?;
             }
-            binds.push(Bind {
-                source,
-                destination: ASSETS.into(),
-                writable: false,
-            });
+            binds.push(read_only(source, ASSETS.into()));
         }
         let mut bind = |source: PathBuf, destination: &Option<PathBuf>| {
-            if let Some(destination) = destination {
-                binds.push(Bind {
-                    source,
-                    destination: destination.clone(),
-                    writable: false,
-                });
-            }
+            let destination = destination.clone();
+            binds.extend(destination.map(|destination| read_only(source, destination)));
         };
-        match evaluator.network {
+        let network = evaluator.network_of(row);
+        match network {
             Network::None | Network::DeadEnd => {
                 let hosts = files.path().join("hosts");
-                fs_err::write(&hosts, local_hosts(HOST_NAME))?;
+                let mut known = local_hosts(HOST_NAME);
+                if httpbin.is_some() {
+                    known.push_str(&httpbin::hosts());
+                }
+                fs_err::write(&hosts, known)?;
                 bind(hosts, &root.hosts);
             }
             Network::Host => {
@@ -159,7 +163,7 @@ impl Sandboxed {
                 directory: PathBuf::from(&way.directory),
                 user: root.user.id,
                 group: root.user.group,
-                network: evaluator.network,
+                network,
                 host_name: HOST_NAME.to_owned(),
                 calls: Calls::default(),
             },
@@ -167,25 +171,79 @@ impl Sandboxed {
             enter: way.enter.clone(),
             workspace,
             group,
-            _files: files,
+            httpbin,
+            files,
         })
     }
 
-    /// Runs a command line, with a file of this machine put over one inside.
-    pub(super) async fn run(
-        &self,
+    /// Runs tests, with a file of this machine put over one inside.
+    ///
+    /// # Errors
+    /// When they cannot be run, or the server that they ask has ended meanwhile.
+    pub(super) async fn run_tests(
+        &mut self,
         words: &[OsString],
-        file: Option<(&PathBuf, &PathBuf)>,
+        file: (&PathBuf, &PathBuf),
+        sink: Box<dyn Write + Send>,
+        limit: Option<Duration>,
+    ) -> Result<Ended, SandboxError> {
+        let (bubblewrap, trusted) = match &self.httpbin {
+            Some(server) => {
+                let trusted = self.trusting(&server.authority)?;
+                (server.answering(&self.bubblewrap), trusted)
+            }
+            None => (self.bubblewrap.clone(), None),
+        };
+        let file = read_only(file.0.clone(), file.1.clone());
+        let files = trusted.into_iter().chain([file]).collect();
+        let ended = self.run(&bubblewrap, words, files, sink, limit).await?;
+        match &mut self.httpbin {
+            None => Ok(ended),
+            Some(server) => match server.has_ended().await {
+                None => Ok(ended),
+                Some(why) => Err(SandboxError::Httpbin(why)),
+            },
+        }
+    }
+
+    /// Certificates that the repository has its tests trust, with the authority's among them. They are put
+    /// over those of the repository while its tests run.
+    fn trusting(&self, authority: &str) -> io::Result<Option<Bind>> {
+        let root = self.workspace.view()?;
+        let path = self.sandbox.directory.join(httpbin::TRUSTED);
+        // A patch may have put anything there: then there is nothing that can be trusted.
+        let Ok(Some(mut trusted)) = root.read_up_to(&path, MOST_TRUSTED) else {
+            return Ok(None);
+        };
+        let Ok(destination) = root.file(&path) else {
+            return Ok(None);
+        };
+        trusted.push(b'\n');
+        trusted.extend_from_slice(authority.as_bytes());
+        let source = self.files.path().join("trusted.pem");
+        fs_err::write(&source, trusted)?;
+        Ok(Some(read_only(source, destination)))
+    }
+
+    /// Ends what has answered its tests.
+    pub(super) async fn stop_httpbin(&mut self) {
+        if let Some(server) = self.httpbin.take() {
+            server.stop().await;
+        }
+    }
+
+    /// Runs a command line, with files of this machine put over some inside.
+    async fn run(
+        &self,
+        bubblewrap: &Bubblewrap,
+        words: &[OsString],
+        files: Vec<Bind>,
         sink: Box<dyn Write + Send>,
         limit: Option<Duration>,
     ) -> Result<Ended, RunError> {
         let mut sandbox = self.sandbox.clone();
-        sandbox.binds.extend(file.map(|(source, destination)| Bind {
-            source: source.clone(),
-            destination: destination.clone(),
-            writable: false,
-        }));
-        self.bubblewrap
+        sandbox.binds.extend(files);
+        bubblewrap
             .run(&sandbox, words, Streams::Into(sink), limit)
             .await
     }
@@ -204,7 +262,12 @@ impl Sandboxed {
         }
         let words = [SHELL, "-c", &line].map(OsString::from);
         let limit = Some(COMMAND_LIMIT);
-        let ended = self.run(&words, file, Box::new(sink), limit).await;
+        let bubblewrap = &self.bubblewrap;
+        let file = file.map(|(source, destination)| read_only(source.clone(), destination.clone()));
+        let files = file.into_iter().collect();
+        let ended = self
+            .run(bubblewrap, &words, files, Box::new(sink), limit)
+            .await;
         let output = said.text();
         match ended {
             Ok(Ended::Exceeded(exceeded)) => Err(SandboxError::Limit(exceeded)),
@@ -256,25 +319,10 @@ impl Sandboxed {
     }
 }
 
-/// What a command writes, kept in memory.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Captured {
-    fn text(&self) -> String {
-        let bytes = self.0.lock();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl Write for Captured {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        let mut bytes = self.0.lock();
-        bytes.extend_from_slice(piece);
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+fn read_only(source: PathBuf, destination: PathBuf) -> Bind {
+    Bind {
+        source,
+        destination,
+        writable: false,
     }
 }

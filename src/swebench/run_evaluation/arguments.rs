@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::limits::LimitArguments;
 use crate::run::NetworkChoice;
 use crate::swebench::grader::GraderArguments;
-use ohoci_image::env;
+use ohoci_image::{Reference, env};
 use ohoci_swebench::names;
 use ohoci_swebench::predictions::GOLD;
 use ohoci_swebench_evaluation::ImageNames;
@@ -199,6 +199,11 @@ pub(super) struct SandboxArguments {
     )]
     pub(super) network: NetworkChoice,
 
+    /// An image that answers in httpbin.org's place, for the tests of psf/requests: one that `ohoci deps
+    /// build layers/httpbin.toml` makes
+    #[arg(long, value_name = "REF")]
+    pub(super) httpbin: Option<String>,
+
     /// Set a variable for the tests; repeatable
     #[arg(long, value_name = "NAME=VALUE")]
     pub(super) env: Vec<String>,
@@ -357,6 +362,26 @@ impl SandboxArguments {
                 .ok_or_else(|| Failure::usage(format!("--env: {text:?} is no NAME=VALUE")))
         };
         self.env.iter().map(variable).collect()
+    }
+
+    /// The image that answers in httpbin.org's place.
+    ///
+    /// # Errors
+    /// When it is none, or tests are to reach the one that this machine knows.
+    pub(super) fn httpbin(&self) -> Result<Option<Reference>, Failure> {
+        let Some(text) = &self.httpbin else {
+            return Ok(None);
+        };
+        if self.network == NetworkChoice::Host {
+            return Err(Failure::usage(
+                "--httpbin and --network give the tests two servers of one name",
+            )
+            .hinted("leave out --network: those who ask httpbin.org need no more"));
+        }
+        match text.parse()? {
+            Reference::Scratch => Err(Failure::usage("--httpbin scratch has no server")),
+            reference => Ok(Some(reference)),
+        }
     }
 }
 

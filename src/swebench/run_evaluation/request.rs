@@ -25,6 +25,7 @@ pub(super) fn runs(arguments: &Arguments) -> Result<Runs, Failure> {
         names: arguments.images.names()?,
         afterwards: arguments.images.afterwards()?,
         network: Network::from(arguments.sandbox.network),
+        httpbin: arguments.sandbox.httpbin()?,
         environment: arguments.sandbox.variables()?,
         limits: arguments.limits.asked(),
         workers: arguments.max_workers.map(usize::from),

@@ -10,6 +10,8 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fchown, fstat, fstatfs, o
 use rustix::io::Errno;
 
 use super::Launch;
+use crate::answers::MOST_PORTS;
+use crate::description::Network;
 use crate::host_user::HostUser;
 use crate::remove::{is_private, others_can_reach};
 use crate::staging::PrepareError;
@@ -21,6 +23,22 @@ const PIPEFS: i64 = 0x5049_5045;
 const SET_ID: u32 = 0o6000;
 
 impl Launch {
+    /// Refuses ports to be answered on that no network of the sandbox's own has.
+    pub(super) fn check_ports(&self) -> Result<(), PrepareError> {
+        let why = match self.ports.len() {
+            0 => return Ok(()),
+            _ if self.sandbox.network != Network::DeadEnd => {
+                "only a network that leads nowhere is answered from outside"
+            }
+            count if count > MOST_PORTS => "there are too many",
+            _ => return Ok(()),
+        };
+        Err(PrepareError::new(
+            "answer on ports of a sandbox",
+            io::Error::other(why),
+        ))
+    }
+
     /// What can be written inside, and is not in a directory that ohoci made for itself alone.
     pub(super) fn written(&self) -> Vec<&Path> {
         let root =
