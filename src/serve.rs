@@ -161,7 +161,7 @@ async fn gateway(file: &Path, context: &Context) -> Result<Gateway, Failure> {
     };
     Gateway::open(
         rules,
-        context.resolver.client.clone(),
+        &context.resolver,
         Arc::new(cache),
         created(context)?,
         epoch(&context.environment)?.unwrap_or_default(),

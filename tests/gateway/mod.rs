@@ -4,6 +4,7 @@ mod answers;
 mod clients;
 mod faults;
 mod replicas;
+mod trust;
 
 use ohoci_compose::read::this_machine;
 use serde_json::Value;

@@ -178,6 +178,24 @@ impl Resolver {
         }
     }
 
+    /// One that reads by the same rules and signs nothing. It remembers nothing yet, and keeps what it
+    /// reads in another cache.
+    #[must_use]
+    pub fn anew(&self, cache: Arc<Cache>) -> Self {
+        Self {
+            limits: self.limits,
+            own_layers: self.own_layers,
+            gate: Arc::new(Gate::new(self.policy().clone())),
+            ..Self::new(self.client.clone(), cache)
+        }
+    }
+
+    /// What lets images in.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        self.gate.policy()
+    }
+
     /// What layers of images are read with.
     #[must_use]
     pub fn reader(&self) -> LayerReader<'_> {
@@ -353,10 +371,7 @@ impl Resolver {
     ///
     /// # Errors
     /// As [`source`](Self::source).
-    pub(crate) async fn source_to_look_at(
-        &self,
-        reference: &Reference,
-    ) -> Result<Arc<dyn Source>, Error> {
+    pub async fn source_to_look_at(&self, reference: &Reference) -> Result<Arc<dyn Source>, Error> {
         self.sources().open(reference).await
     }
 

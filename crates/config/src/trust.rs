@@ -66,45 +66,48 @@ impl TrustSettings {
     /// Makes paths relative to `directory`.
     pub(super) fn resolve(&mut self, directory: &Path) {
         for rule in &mut self.rule {
-            for path in rule.keys.iter_mut().chain(&mut rule.trusted_root) {
-                *path = directory.join(&*path);
-            }
+            rule.resolve(directory);
         }
     }
 
     /// What makes the rules useless, if anything does.
     pub(super) fn fault(&self) -> Option<String> {
         self.rule.iter().enumerate().find_map(|(at, rule)| {
-            let number = at + 1;
-            let asks = rule.reject
-                || !rule.keys.is_empty()
-                || !rule.identities.is_empty()
-                || !rule.digests.is_empty()
-                || !rule.platforms.is_empty();
-            if rule.images.is_empty() {
-                Some(format!("rule {number} of [trust] names no images"))
-            } else if rule.identities.is_empty() != rule.trusted_root.is_none() {
-                Some(format!(
-                    "rule {number} of [trust] has one of \"identities\" and \"trusted-root\" without the \
-                     other"
-                ))
-            } else if rule.identities.iter().any(TrustIdentity::is_empty) {
-                Some(format!(
-                    "rule {number} of [trust] has an identity that leaves out who it is or who vouches for it"
-                ))
-            } else if !rule.attestations.is_empty()
-                && rule.keys.is_empty()
-                && rule.identities.is_empty()
-            {
-                Some(format!(
-                    "rule {number} of [trust] asks for attestations, but names no keys that sign them"
-                ))
-            } else if !asks {
-                Some(format!("rule {number} of [trust] asks for nothing"))
-            } else {
-                None
-            }
+            let fault = match rule.images.is_empty() {
+                true => "names no images",
+                false => rule.fault()?,
+            };
+            Some(format!("rule {} of [trust] {fault}", at + 1))
         })
+    }
+}
+
+impl TrustRule {
+    /// Makes paths relative to `directory`.
+    pub fn resolve(&mut self, directory: &Path) {
+        for path in self.keys.iter_mut().chain(&mut self.trusted_root) {
+            *path = directory.join(&*path);
+        }
+    }
+
+    /// What makes the rule useless whichever images it is about, if anything does: words that read on
+    /// after the rule's name.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        let names_nobody = self.keys.is_empty() && self.identities.is_empty();
+        let asks =
+            self.reject || !names_nobody || !self.digests.is_empty() || !self.platforms.is_empty();
+        if self.identities.is_empty() != self.trusted_root.is_none() {
+            Some("has one of \"identities\" and \"trusted-root\" without the other")
+        } else if self.identities.iter().any(TrustIdentity::is_empty) {
+            Some("has an identity that leaves out who it is or who vouches for it")
+        } else if !self.attestations.is_empty() && names_nobody {
+            Some("asks for attestations, but names no keys that sign them")
+        } else if !asks {
+            Some("asks for nothing")
+        } else {
+            None
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use ohoci_compose::compose::{Documents as Composed, documents_of};
 use ohoci_compose::resolver::Resolver;
 use ohoci_compose::{Observer, Unwatched};
 use ohoci_image::{Digest, RegistryReference};
-use ohoci_openhands::contract::Contract;
 use ohoci_registry::Client;
 use ohoci_server::{Refusal, RefusalKind};
 use ohoci_store::cache::Cache;
@@ -21,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::documents::{Documents, MAX_DOCUMENT};
 use crate::flights::Flights;
+use crate::listed::Listed;
 use crate::numbers::Numbers;
 use crate::refusal::{Wanted, is_passing, refusal};
 use crate::rules::Ready;
@@ -51,6 +51,10 @@ struct Known {
 #[derive(Debug)]
 pub(crate) struct Composing {
     pub(crate) ready: Ready,
+    /// What it gave out, or may give out.
+    pub(crate) documents: Arc<Documents>,
+    /// What its bases' indexes list.
+    pub(crate) listed: Listed,
     /// Opens base and deps. It remembers deps images, and is made anew when those are no longer fresh.
     resolver: Mutex<(Instant, Arc<Resolver>)>,
     known: Memory<String, Known>,
@@ -62,7 +66,6 @@ pub(crate) struct Composing {
 pub(crate) struct Shared {
     pub(crate) client: Client,
     pub(crate) cache: Arc<Cache>,
-    pub(crate) documents: Documents,
     pub(crate) numbers: Numbers,
     turns: Arc<Semaphore>,
 }
@@ -71,24 +74,20 @@ impl Shared {
     pub(crate) fn new(client: Client, cache: Arc<Cache>) -> Self {
         Self {
             client,
-            documents: Documents::new(Arc::clone(&cache)),
             cache,
             numbers: Numbers::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
-
-    pub(crate) fn resolver(&self) -> Arc<Resolver> {
-        let resolver = Resolver::new(self.client.clone(), Arc::clone(&self.cache));
-        Arc::new(resolver.knowing(Contract::known_layer))
-    }
 }
 
 impl Composing {
-    pub(crate) fn new(ready: Ready, resolver: Arc<Resolver>) -> Self {
+    pub(crate) fn new(ready: Ready, documents: Arc<Documents>, resolver: Resolver) -> Self {
         Self {
             ready,
-            resolver: Mutex::new((Instant::now(), resolver)),
+            documents,
+            listed: Listed::default(),
+            resolver: Mutex::new((Instant::now(), Arc::new(resolver))),
             known: Memory::new(NAMES),
             flights: Flights::default(),
         }
@@ -98,7 +97,8 @@ impl Composing {
     pub(crate) fn resolver(&self, shared: &Shared) -> Arc<Resolver> {
         let mut resolver = self.resolver.lock();
         if resolver.0.elapsed() > self.ready.rule.fresh {
-            *resolver = (Instant::now(), shared.resolver());
+            let anew = resolver.1.anew(Arc::clone(&shared.cache));
+            *resolver = (Instant::now(), Arc::new(anew));
         }
         Arc::clone(&resolver.1)
     }
@@ -119,20 +119,20 @@ impl Composing {
         bases.collect()
     }
 
-    /// The digest of what is composed on a base. Its documents are among those of `shared` then.
+    /// The digest of what is composed on a base. Its documents are among the rule's then.
     pub(crate) async fn digest(
         &self,
         base: &RegistryReference,
         shared: &Shared,
     ) -> Result<Digest, Refusal> {
         let key = base.to_string();
-        if let Some(answer) = self.fresh(&key, shared).await {
+        if let Some(answer) = self.fresh(&key).await {
             return answer;
         }
         self.flights
             .join(&key, async {
                 // It may have become known while this waited for the last flight to end.
-                if let Some(answer) = self.fresh(&key, shared).await {
+                if let Some(answer) = self.fresh(&key).await {
                     return answer;
                 }
                 let answer = Box::pin(self.ask(base, &key, shared)).await;
@@ -146,7 +146,7 @@ impl Composing {
             .await
     }
 
-    async fn fresh(&self, key: &str, shared: &Shared) -> Option<Result<Digest, Refusal>> {
+    async fn fresh(&self, key: &str) -> Option<Result<Digest, Refusal>> {
         let known = self.known.get(key)?;
         let holds = match known.answer {
             Ok(_) => self.ready.rule.fresh,
@@ -157,7 +157,7 @@ impl Composing {
         }
         if let Ok(digest) = &known.answer {
             // Documents make room for others.
-            shared.documents.get(digest).await?;
+            self.documents.get(digest).await?;
         }
         Some(known.answer)
     }
@@ -171,7 +171,7 @@ impl Composing {
                 shared.cache.reference(REMEMBERED_AS, &rule, key)?
             }
         };
-        shared.documents.manifest(&digest).await?;
+        self.documents.manifest(&digest).await?;
         Some(digest)
     }
 
@@ -243,7 +243,7 @@ impl Composing {
         self.expect_size(base, &composed)?;
         for need in composed.layers.iter().filter(|need| need.local) {
             let digest = &need.descriptor.digest;
-            if shared.documents.get(digest).await.is_some() {
+            if self.documents.get(digest).await.is_some() {
                 continue;
             }
             let size = need.descriptor.size;
@@ -260,13 +260,13 @@ impl Composing {
             while let Some(piece) = stream.next().await {
                 bytes.extend_from_slice(&piece.map_err(reading)?);
             }
-            shared.documents.put(digest, &bytes.freeze());
+            self.documents.put(digest, &bytes.freeze());
         }
         for (descriptor, bytes) in &composed.configs {
-            shared.documents.put(&descriptor.digest, bytes);
+            self.documents.put(&descriptor.digest, bytes);
         }
         for manifest in composed.manifests.iter().chain([&composed.root]) {
-            shared.documents.put(manifest.digest(), manifest.bytes());
+            self.documents.put(manifest.digest(), manifest.bytes());
         }
         for warning in &composed.warnings {
             tracing::debug!(%base, warning);

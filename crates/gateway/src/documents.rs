@@ -11,8 +11,8 @@ use quick_cache::sync::Cache as Memory;
 use ohoci_image::{Digest, Manifest};
 use ohoci_store::cache::Cache;
 
-/// How many bytes are kept in memory.
-const MEMORY: u64 = 32 << 20;
+/// How many bytes are kept in memory, by all together.
+pub(crate) const MEMORY: u64 = 32 << 20;
 
 /// Largest document, in bytes. Manifests and configs are smaller, and so are the layers that ohoci
 /// makes itself.
@@ -43,9 +43,10 @@ impl fmt::Debug for Documents {
 }
 
 impl Documents {
-    pub(crate) fn new(cache: Arc<Cache>) -> Self {
+    /// Keeps so many bytes in memory, and everything in the cache.
+    pub(crate) fn new(cache: Arc<Cache>, memory: u64) -> Self {
         Self {
-            memory: Memory::with_weighter(8192, MEMORY, Bytewise),
+            memory: Memory::with_weighter(8192, memory, Bytewise),
             cache,
         }
     }
@@ -89,7 +90,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hundred_thousand_documents_take_no_more_memory_than_they_may() {
-        let documents = Documents::new(Arc::new(Cache::disabled()));
+        let documents = Documents::new(Arc::new(Cache::disabled()), MEMORY);
         for number in 0..100_000_u32 {
             let mut bytes = vec![0; 2048];
             bytes.extend(number.to_be_bytes());

@@ -1,24 +1,29 @@
 //! Answers for names that rules match.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+use ohoci_compose::resolver::Resolver;
 use ohoci_image::{Digest, Manifest, Pointer, RegistryReference};
-use ohoci_registry::{Client, ErrorKind as RegistryErrorKind};
+use ohoci_registry::ErrorKind as RegistryErrorKind;
 use ohoci_server::{Asked, Images, Refusal, RefusalKind, ServedBlob, ServedManifest};
+use ohoci_store::ErrorKind;
 use ohoci_store::cache::Cache;
-use ohoci_store::registry::RegistrySource;
-use ohoci_store::{Error, ErrorKind, Source as _};
+use ohoci_trust::policy::Policy;
 use quick_cache::sync::Cache as Memory;
 use serde_json::{Map, Value};
 
 use crate::blobs::{self, DepsLayers};
 use crate::composing::{Composing, Shared};
+use crate::documents::{Documents, MEMORY};
 use crate::flights::Flights;
 use crate::name::{ONLY_TAG, base_of, names_one};
+use crate::passing;
+use crate::policy;
 use crate::refusal::{Wanted, refusal};
 use crate::rules::{Rule, RuleError};
 
@@ -59,31 +64,43 @@ struct Meant<'a> {
 
 impl Gateway {
     /// Gets rules ready, in the order in which they are tried. Deps images are looked into where a
-    /// rule's contract asks for that.
+    /// rule's contract asks for that. Images are read as `resolver` reads them, where its policy and
+    /// what the rule asks for let them in.
     ///
     /// What is kept goes into `cache`: documents that can be made again. Several processes may share
     /// it, and it can be deleted at any time. `created` is the date of the images where they are to
     /// have one of their own, and `mtime` that of the files that ohoci adds.
     ///
     /// # Errors
-    /// When a rule's deps cannot be read or do not have what its contract asks for.
+    /// When a rule's keys or deps cannot be read, or its deps do not have what its contract asks for.
     pub async fn open(
         rules: Vec<Rule>,
-        client: Client,
+        resolver: &Resolver,
         cache: Arc<Cache>,
         created: Option<String>,
         mtime: i64,
         work_dir: PathBuf,
     ) -> Result<Self, GatewayError> {
-        let shared = Shared::new(client, cache);
+        let policies = rules
+            .iter()
+            .map(|rule| policy::of_rule(rule, resolver.policy()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let documents = documents_by(&policies, &cache);
         let mut served = Vec::new();
-        for rule in rules {
-            let resolver = shared.resolver();
+        for ((rule, policy), documents) in rules.into_iter().zip(policies).zip(documents) {
+            let fingerprint = policy::fingerprint(&policy);
+            let resolver = resolver.anew(Arc::clone(&cache)).trusting(policy);
             let ready = rule
-                .ready(&resolver, created.clone(), mtime, work_dir.clone())
+                .ready(
+                    &resolver,
+                    &fingerprint,
+                    created.clone(),
+                    mtime,
+                    work_dir.clone(),
+                )
                 .await?;
             served.push(Served {
-                composing: Composing::new(ready, resolver),
+                composing: Composing::new(ready, documents, resolver),
                 deps: DepsLayers::default(),
                 searches: Flights::default(),
                 tags: Memory::new(TAG_LISTS),
@@ -91,7 +108,7 @@ impl Gateway {
         }
         Ok(Self {
             rules: served,
-            shared,
+            shared: Shared::new(resolver.client.clone(), cache),
         })
     }
 
@@ -119,24 +136,19 @@ impl Gateway {
         }))
     }
 
-    /// A manifest that the base's repository itself has.
-    async fn of_base(
-        &self,
-        base: &RegistryReference,
-        digest: &Digest,
-    ) -> Result<Option<Manifest>, Error> {
-        let repository = blobs::repository_of(&self.shared, base);
-        let cache = Arc::clone(&self.shared.cache);
-        let source = RegistrySource::new(repository, base.at(digest), cache);
-        match source.root().await {
-            Ok(manifest) => {
-                let documents = &self.shared.documents;
-                documents.put(manifest.digest(), manifest.bytes());
-                Ok(Some(manifest))
+    /// How many documents are in memory, and their bytes.
+    fn documents_in_memory(&self) -> (u64, u64) {
+        let mut seen: Vec<&Arc<Documents>> = Vec::new();
+        for served in &self.rules {
+            let documents = &served.composing.documents;
+            if !seen.iter().any(|known| Arc::ptr_eq(known, documents)) {
+                seen.push(documents);
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
         }
+        let each = seen.iter().map(|documents| documents.in_memory());
+        each.fold((0, 0), |(count, bytes), (more, size)| {
+            (count.saturating_add(more), bytes.saturating_add(size))
+        })
     }
 
     /// Looks for a document that another process gave out, by composing what may have it. Whether it
@@ -161,7 +173,7 @@ impl Gateway {
                     Box::pin(self.compose_tags(meant, digest)).await
                 });
                 searched.await?;
-                if own || self.shared.documents.get(digest).await.is_some() {
+                if own || meant.served.composing.documents.get(digest).await.is_some() {
                     return Ok(());
                 }
             }
@@ -173,7 +185,7 @@ impl Gateway {
     /// that are searched.
     async fn compose_tags(&self, meant: &Meant<'_>, digest: &Digest) -> Result<(), Refusal> {
         self.shared.numbers.searches.add(1);
-        let documents = &self.shared.documents;
+        let documents = &meant.served.composing.documents;
         let composing = &meant.served.composing;
         let mut candidates = composing.known_tags(&meant.base);
         let tags = match self.tags_of(meant).await {
@@ -235,14 +247,20 @@ impl Gateway {
         name: &str,
         digest: &Digest,
     ) -> Result<Manifest, Refusal> {
-        let documents = &self.shared.documents;
+        let documents = &meant.served.composing.documents;
         if let Some(manifest) = documents.manifest(digest).await {
             return Ok(manifest);
         }
         // A digest of the base's own is answered with the base's own: what is pinned stays what it is.
-        let of_base = self.of_base(&meant.base, digest).await;
-        if let Ok(Some(manifest)) = of_base {
-            return Ok(manifest);
+        let composing = &meant.served.composing;
+        let of_base = passing::of_base(composing, &self.shared, &meant.base, digest).await;
+        match of_base {
+            Ok(Some(manifest)) => return Ok(manifest),
+            // It is there, and nothing that is composed is.
+            Err(error) if error.kind() == ErrorKind::Untrusted => {
+                return Err(refusal(&error, Wanted::Manifest));
+            }
+            _ => {}
         }
         self.search(meant, digest).await?;
         match (documents.manifest(digest).await, of_base) {
@@ -255,6 +273,32 @@ impl Gateway {
             )),
         }
     }
+}
+
+/// What keeps the documents of each rule. Rules share them where the same has to be shown for their
+/// images: what one policy let in is not answered where another counts.
+fn documents_by(policies: &[Policy], cache: &Arc<Cache>) -> Vec<Arc<Documents>> {
+    let fingerprints: Vec<Digest> = policies.iter().map(policy::fingerprint).collect();
+    let mut distinct: Vec<&Digest> = fingerprints.iter().collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let memory = MEMORY / (distinct.len() as u64).max(1);
+    let open = policy::fingerprint(&Policy::default());
+    let kept: HashMap<&Digest, Arc<Documents>> = distinct
+        .into_iter()
+        .map(|fingerprint| {
+            let cache = match *fingerprint == open {
+                true => Arc::clone(cache),
+                // What was read is in the cache before it is let in.
+                false => Arc::new(cache.within(&format!("policy-{}", fingerprint.short()))),
+            };
+            (fingerprint, Arc::new(Documents::new(cache, memory)))
+        })
+        .collect();
+    fingerprints
+        .iter()
+        .filter_map(|fingerprint| kept.get(fingerprint).cloned())
+        .collect()
 }
 
 /// The name that rules see: with the registry that a client means in front, where this is its mirror.
@@ -278,7 +322,7 @@ impl Images for Gateway {
                 };
                 let base = base_of(&meant.base, tag).ok_or_else(unknown)?;
                 let digest = composing.digest(&base, &self.shared).await?;
-                let manifest = self.shared.documents.manifest(&digest).await;
+                let manifest = composing.documents.manifest(&digest).await;
                 manifest.ok_or_else(|| {
                     Refusal::new(
                         RefusalKind::Internal,
@@ -302,7 +346,7 @@ impl Images for Gateway {
         offset: u64,
     ) -> Result<ServedBlob, Refusal> {
         let meant = self.meant(asked)?;
-        let documents = &self.shared.documents;
+        let documents = &meant.served.composing.documents;
         if let Some(bytes) = documents.get(digest).await {
             return Ok(blobs::document(&bytes, offset));
         }
@@ -327,7 +371,7 @@ impl Images for Gateway {
 
     async fn blob_size(&self, asked: &Asked, digest: &Digest) -> Result<u64, Refusal> {
         let meant = self.meant(asked)?;
-        let documents = &self.shared.documents;
+        let documents = &meant.served.composing.documents;
         if let Some(bytes) = documents.get(digest).await {
             return Ok(bytes.len() as u64);
         }
@@ -381,7 +425,7 @@ impl Images for Gateway {
             names = names.saturating_add(known as u64);
             flights = flights.saturating_add(under_way as u64);
         }
-        let (documents, bytes) = self.shared.documents.in_memory();
+        let (documents, bytes) = self.documents_in_memory();
         let upstream = self.shared.client.statistics();
         self.shared.numbers.text(
             &[

@@ -11,8 +11,11 @@ mod composing;
 mod documents;
 mod flights;
 mod gateway;
+mod listed;
 mod name;
 mod numbers;
+mod passing;
+mod policy;
 mod refusal;
 mod rules;
 

@@ -24,7 +24,7 @@ use ohoci_compose::local::LocalLayer;
 use ohoci_compose::read::Choice;
 use ohoci_compose::request::Request;
 use ohoci_compose::resolver::Resolver;
-use ohoci_config::ComposeDefaults;
+use ohoci_config::{ComposeDefaults, TrustRule};
 use ohoci_image::config_patch::merged;
 use ohoci_image::{Digest, Reference, RegistryReference};
 use ohoci_layer::PackOptions;
@@ -71,7 +71,7 @@ impl RuleError {
         }
     }
 
-    fn of(place: &str, why: impl Into<String>) -> Self {
+    pub(crate) fn of(place: &str, why: impl Into<String>) -> Self {
         Self {
             place: Some(place.to_owned()),
             why: why.into(),
@@ -89,6 +89,8 @@ pub struct Rule {
     pub(crate) title: String,
     contract: Option<ContractChoice>,
     request: Request,
+    /// What is asked of the base, beside this machine's policy.
+    pub(crate) trust: Option<TrustRule>,
     /// Most bytes of an image's layers together, as they are in registries.
     pub(crate) most_bytes: Option<u64>,
     /// Whether clients are sent where a registry keeps its blobs.
@@ -208,6 +210,7 @@ impl Rule {
                 .parse()
                 .map_err(|error| fail(format!("fit {text:?}: {error}")))?,
         };
+        let trust = own.trust(directory)?;
         let most_bytes = own.number("most-bytes")?;
         let redirect = own.truth("redirect")?.unwrap_or(true);
         let fresh = own
@@ -240,6 +243,7 @@ impl Rule {
             bases,
             contract,
             request,
+            trust,
             most_bytes,
             redirect,
             fresh,
@@ -275,10 +279,12 @@ impl Rule {
 
     /// Makes the rule's own layers, and looks into the deps images where its contract asks for that.
     /// `created` is the date of the images, where they are to have one of their own; `mtime` that of
-    /// the files of the contract.
+    /// the files of the contract. `policy` changes with the policy of `resolver`: what another one let in
+    /// is not answered under it.
     pub(crate) async fn ready(
         self,
         resolver: &Resolver,
+        policy: &Digest,
         created: Option<String>,
         mtime: i64,
         work_dir: PathBuf,
@@ -307,6 +313,7 @@ impl Rule {
             layers.push(packed.map_err(|error| fail(error.to_string()))?);
         }
         let mut said = self.fingerprint.to_string();
+        said.push_str(&policy.to_string());
         said.push_str(request.created.as_deref().unwrap_or_default());
         for layer in &layers {
             said.push_str(&layer.descriptor.digest.to_string());
@@ -386,6 +393,26 @@ impl Keys<'_> {
         }
     }
 
+    /// What is asked of the base: `trust`, a table as a rule of `[trust]` is, without names of images.
+    fn trust(&mut self, directory: &Path) -> Result<Option<TrustRule>, RuleError> {
+        const KEY: &str = "trust";
+        let Some(value) = self.table.remove(KEY) else {
+            return Ok(None);
+        };
+        let mut asked: TrustRule = value.try_into().map_err(|error: toml::de::Error| {
+            RuleError::of(self.place, format!("`{KEY}`: {}", error.message()))
+        })?;
+        if !asked.images.is_empty() {
+            let why = format!("`{KEY}` names images; it is about the base");
+            return Err(RuleError::of(self.place, why));
+        }
+        if let Some(fault) = asked.fault() {
+            return Err(RuleError::of(self.place, format!("`{KEY}` {fault}")));
+        }
+        asked.resolve(directory);
+        Ok(Some(asked))
+    }
+
     fn truth(&mut self, key: &str) -> Result<Option<bool>, RuleError> {
         match self.table.remove(key) {
             None => Ok(None),
@@ -434,6 +461,9 @@ mod tests {
         assert_eq!((rule.most_bytes, rule.redirect), (Some(10), false));
         assert!(matches!(&rule.request.choice, Some(Choice::Platforms(list)) if list.len() == 1));
         assert_eq!(parse(RULE).unwrap()[0].request.choice, Some(Choice::All));
+        let asks = parse(&format!("{RULE}trust = {{ keys = [\"team.pub\"] }}\n")).unwrap();
+        let trust = asks[0].trust.as_ref().unwrap();
+        assert_eq!(trust.keys, [Path::new("/rules/team.pub")]);
         for (more, why) in [
             (
                 "push = [\"registry.example/a\"]",
@@ -446,6 +476,13 @@ mod tests {
             ("contract = \"v2\"", "auto, v0 and v1"),
             ("most-bytes = -1", "a whole number"),
             ("redirect = \"no\"", "true or false"),
+            ("trust = {}", "`trust` asks for nothing"),
+            (
+                "trust = { keys = [\"a\"], images = [\"b\"] }",
+                "about the base",
+            ),
+            ("trust = { attestations = [\"a\"] }", "names no keys"),
+            ("trust = { key = \"a\" }", "`trust`: unknown field `key`"),
         ] {
             let error = parse(&format!("{RULE}{more}\n")).unwrap_err().to_string();
             assert!(

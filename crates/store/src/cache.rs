@@ -55,6 +55,13 @@ impl Cache {
         Self::with(None)
     }
 
+    /// A cache of its own in a directory of this one; one that remembers nothing if this one does not.
+    #[must_use]
+    pub fn within(&self, directory: &str) -> Self {
+        let root = self.state.root.as_ref();
+        Self::with(root.map(|root| root.join(directory)))
+    }
+
     fn with(root: Option<PathBuf>) -> Self {
         Self {
             state: Arc::new(State {

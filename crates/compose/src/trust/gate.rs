@@ -33,6 +33,11 @@ impl Gate {
         }
     }
 
+    /// What it keeps to.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Whether anything is asked of images of that name.
     pub(crate) fn asks(&self, image: &Reference) -> bool {
         !self.policy.rules(image).is_empty()

@@ -105,6 +105,18 @@ fn own(settings: &TrustSettings) -> Result<Option<Part>, Error> {
 }
 
 fn own_rule(at: usize, rule: &TrustRule) -> Result<Rule, Error> {
+    Ok(Rule {
+        name: format!("rule {}, {}", at.saturating_add(1), rule.images.join(" ")),
+        scope: Scope::Patterns(rule.images.clone()),
+        requirements: requirements(rule)?,
+    })
+}
+
+/// What a rule asks of its images; its keys are read.
+///
+/// # Errors
+/// When a key or a trusted root cannot be read.
+pub fn requirements(rule: &TrustRule) -> Result<Vec<Requirement>, Error> {
     let mut by = Vec::new();
     for path in &rule.keys {
         let key = key_file::public(path)?;
@@ -145,9 +157,5 @@ fn own_rule(at: usize, rule: &TrustRule) -> Result<Rule, Error> {
             types: rule.attestations.clone(),
         });
     }
-    Ok(Rule {
-        name: format!("rule {}, {}", at.saturating_add(1), rule.images.join(" ")),
-        scope: Scope::Patterns(rule.images.clone()),
-        requirements,
-    })
+    Ok(requirements)
 }
