@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::sync::oneshot;
+use url::Url;
 
 use super::arguments::RegistryArguments;
 use super::compose::{created, epoch};
@@ -17,7 +18,7 @@ use super::failure::Failure;
 use super::output;
 use super::signals::Signals;
 use ohoci_gateway::{Gateway, Rule};
-use ohoci_server::{Options, ServeError, Server, TlsFiles};
+use ohoci_server::{Options, ServeError, Server, TlsFiles, TokenOptions};
 use ohoci_store::cache::Cache;
 
 /// What names of temporary directories begin with.
@@ -73,6 +74,20 @@ pub struct Arguments {
     /// Serve only the users of this file, each a line USER:HASH as `htpasswd -B` writes it
     #[arg(long, value_name = "FILE")]
     pub htpasswd: Option<PathBuf>,
+
+    /// Give those users tokens that hold for a while, and take them instead of passwords; they are signed
+    /// with the key in this file, which is made if it is not there
+    #[arg(long, value_name = "FILE", requires = "htpasswd")]
+    pub token_key: Option<PathBuf>,
+
+    /// How long a token holds
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u32).range(60..=86_400))]
+    pub token_seconds: u32,
+
+    /// The URL where clients get tokens, behind a proxy that changes names [default: /token below the
+    /// address that a client uses]
+    #[arg(long, value_name = "URL", requires = "token_key")]
+    pub token_realm: Option<Url>,
 
     /// Most connections at once [default: as many as fit, up to 4096]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -181,6 +196,11 @@ fn options(arguments: &Arguments, listen: SocketAddr, storage: PathBuf) -> Optio
         .zip(arguments.tls_key.clone())
         .map(|(certificate, key)| TlsFiles { certificate, key });
     options.htpasswd.clone_from(&arguments.htpasswd);
+    options.tokens = arguments.token_key.clone().map(|key| TokenOptions {
+        key,
+        lifetime: seconds(arguments.token_seconds),
+        realm: arguments.token_realm.as_ref().map(Url::to_string),
+    });
     options.max_connections = arguments.max_connections.map(number);
     options.max_uploads = arguments.max_uploads.map(number);
     options.upload_idle = seconds(arguments.upload_idle);
@@ -251,7 +271,11 @@ fn warnings(arguments: &Arguments, server: &Server) -> Vec<String> {
             ));
         }
     }
-    let secrets = [&arguments.tls_key, &arguments.htpasswd];
+    let secrets = [
+        &arguments.tls_key,
+        &arguments.htpasswd,
+        &arguments.token_key,
+    ];
     for file in secrets.into_iter().flatten() {
         if is_open_to_all(file) {
             warnings.push(format!(

@@ -112,6 +112,8 @@ mod serve_limits;
 #[cfg(test)]
 mod serve_secured;
 #[cfg(test)]
+mod serve_tokens;
+#[cfg(test)]
 mod server_conformance;
 #[cfg(test)]
 mod support;

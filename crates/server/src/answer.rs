@@ -10,8 +10,10 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use super::access::Access;
 use super::access_log::RequestRecord;
 use super::app::{App, Content};
+use super::authentication::{May, TOKEN_PATH};
 use super::failure::Failure;
 use super::payload::Payload;
 use super::reply::{API_VERSION, Reply};
@@ -82,14 +84,28 @@ async fn dispatch(app: &App, parts: &Parts, payload: &mut Payload) -> Result<Res
         only_reads(parts)?;
         return Ok(Reply::new(StatusCode::OK).json(&json!({ "status": "ok" })));
     }
+    if let Some(authentication) = &app.authentication
+        && parts.uri.path() == TOKEN_PATH
+        && let Some(given) = authentication
+            .token(parts, matches!(app.content, Content::Images(_)))
+            .await
+    {
+        return given;
+    }
+    let route = route::parse(parts.uri.path());
+    let mut may = May::Everything;
     if let Some(authentication) = &app.authentication {
-        authentication.check(&parts.headers).await?;
+        let needed = match &route {
+            Ok(route) => Access::needed(&parts.method, route, &route::query(parts)),
+            Err(_) => Access::default(),
+        };
+        may = authentication.check(parts, &needed).await?;
     }
     if parts.uri.path() == "/metrics" {
         only_reads(parts)?;
         return Ok(metrics(app));
     }
-    let route = route::parse(parts.uri.path())?;
+    let route = route?;
     if route == Route::Base {
         only_reads(parts)?;
         return Ok(Reply::new(StatusCode::OK).json(&json!({})));
@@ -107,7 +123,7 @@ async fn dispatch(app: &App, parts: &Parts, payload: &mut Payload) -> Result<Res
             manifests::answer(app, parts, payload, name, pointer).await
         }
         Route::Blob(name, digest) => blobs::answer(app, parts, name, digest).await,
-        Route::Uploads(name) => uploads::start(app, parts, payload, name).await,
+        Route::Uploads(name) => uploads::start(app, parts, payload, name, may).await,
         Route::Upload(name, id) => uploads::resume(app, parts, payload, name, &id).await,
     }
 }

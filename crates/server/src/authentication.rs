@@ -1,4 +1,5 @@
-//! Who may ask: Basic authentication (RFC 7617) against a file of bcrypt hashes.
+//! Who may ask: Basic authentication (RFC 7617) against a file of bcrypt hashes, and where there is a key for
+//! them, Bearer tokens (RFC 6750) that are given out for it.
 //!
 //! A verification is meant to be slow. So each password is verified once, what came of it is kept
 //! under a keyed digest, and only so many are verified at once that the processors are not all
@@ -8,18 +9,27 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::Response;
 use base64::Engine as _;
 use parking_lot::{Mutex, MutexGuard};
 use rustix::rand::GetRandomFlags;
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 use ohoci_image::{Algorithm, Digest, Hasher};
 
+use super::access::{Access, MOST_RESOURCES, TooMuch};
 use super::failure::{Code, Failure};
 use super::htpasswd::Htpasswd;
 use super::reloaded::Reloaded;
+use super::reply::Reply;
+use super::route;
+use super::tokens::{SERVICE, Tokens};
 
 /// How many passwords wait to be verified before further ones are sent away.
 const QUEUE: usize = 64;
@@ -27,18 +37,34 @@ const QUEUE: usize = 64;
 /// How many outcomes are kept.
 const MOST_KNOWN: usize = 4096;
 
-/// Longest `Authorization` that is looked at, in bytes.
+/// Longest `Authorization` with a password that is looked at, in bytes.
 const LONGEST: usize = 4096;
+
+/// Where tokens are given out.
+pub(super) const TOKEN_PATH: &str = "/token";
 
 /// The check that every request passes.
 #[derive(Debug)]
 pub(super) struct Authentication {
     users: Arc<Reloaded<Htpasswd>>,
+    /// Makes tokens, where clients get any.
+    tokens: Option<Tokens>,
+    /// Whether it is asked by HTTPS.
+    tls: bool,
     /// Makes the digests below worth nothing to whoever should see them.
     key: [u8; 32],
     known: Mutex<HashMap<Digest, bool>>,
     queue: Semaphore,
     verifying: Semaphore,
+}
+
+/// What a client may do that was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum May {
+    /// What there is: it showed a password, or none is asked for.
+    Everything,
+    /// What its request was said to take, and nothing else: it showed a token.
+    WhatWasNeeded,
 }
 
 /// What a client says who it is.
@@ -58,13 +84,19 @@ impl fmt::Debug for Password {
 }
 
 impl Authentication {
-    pub(super) fn new(users: Arc<Reloaded<Htpasswd>>) -> io::Result<Self> {
+    pub(super) fn new(
+        users: Arc<Reloaded<Htpasswd>>,
+        tokens: Option<Tokens>,
+        tls: bool,
+    ) -> io::Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let mut key = [0; 32];
         // So few bytes come at once or not at all (getrandom(2)).
         rustix::rand::getrandom(&mut key, GetRandomFlags::empty())?;
         Ok(Self {
             users,
+            tokens,
+            tls,
             key,
             known: Mutex::default(),
             queue: Semaphore::new(QUEUE),
@@ -72,10 +104,104 @@ impl Authentication {
         })
     }
 
-    /// Lets a request pass, or says why not.
-    pub(super) async fn check(&self, headers: &HeaderMap) -> Result<(), Failure> {
+    /// Lets a request pass that takes so much, or says why not.
+    pub(super) async fn check(&self, parts: &Parts, needed: &Access) -> Result<May, Failure> {
+        if let Some(tokens) = &self.tokens
+            && let Some(token) = bearer(&parts.headers)
+        {
+            let realm = self.realm(tokens, parts);
+            let refused =
+                |error, why: &str| unauthorized(why, realm.as_deref(), needed, Some(error));
+            let users = self.users.current();
+            let access = tokens
+                .access(token, &users, now())
+                .map_err(|error| refused("invalid_token", &error.to_string()))?;
+            return match access.covers(needed) {
+                true => Ok(May::WhatWasNeeded),
+                false => Err(refused(
+                    "insufficient_scope",
+                    &format!("the token does not permit this; it takes {needed}"),
+                )),
+            };
+        }
+        let outcome = self.user(&parts.headers).await;
+        outcome
+            .map(|_| May::Everything)
+            .map_err(|refused| match refused {
+                Refused::Not(why) => {
+                    let tokens = self.tokens.as_ref();
+                    let realm = tokens.and_then(|tokens| self.realm(tokens, parts));
+                    unauthorized(why, realm.as_deref(), needed, None)
+                }
+                Refused::Otherwise(failure) => failure,
+            })
+    }
+
+    /// Answers a request for a token. `only_reads` is for what takes no pushes; `None` where there are no
+    /// tokens.
+    pub(super) async fn token(
+        &self,
+        parts: &Parts,
+        only_reads: bool,
+    ) -> Option<Result<Response, Failure>> {
+        let tokens = self.tokens.as_ref()?;
+        Some(self.give(tokens, parts, only_reads).await)
+    }
+
+    async fn give(
+        &self,
+        tokens: &Tokens,
+        parts: &Parts,
+        only_reads: bool,
+    ) -> Result<Response, Failure> {
+        // Clients that try OAuth 2 first, by POST, come again by GET.
+        if parts.method != Method::GET {
+            return Err(Failure::method_not_allowed("GET"));
+        }
+        let user = self.user(&parts.headers).await;
+        let (user, hash) = user.map_err(|refused| match refused {
+            Refused::Not(why) => unauthorized(why, None, &Access::default(), None),
+            Refused::Otherwise(failure) => failure,
+        })?;
+        let query = route::query(parts);
+        let scopes = query.iter().filter(|(key, _)| key == "scope");
+        let scopes: Vec<&str> = scopes.map(|(_, value)| value.as_str()).collect();
+        let access = Access::asked(&scopes, only_reads).map_err(|TooMuch| {
+            let why = format!("a token is for {MOST_RESOURCES} repositories at most");
+            Failure::bad_request(Code::Unsupported, why)
+        })?;
+        let token = tokens.issue(&user, &hash, &access, now());
+        let answer = json!({
+            "token": token,
+            "access_token": token,
+            "expires_in": tokens.lifetime.as_secs(),
+        });
+        Ok(Reply::new(StatusCode::OK)
+            .header(header::CACHE_CONTROL, "no-store")
+            .json(&answer))
+    }
+
+    /// Where a client gets its tokens: below the address that it uses itself, unless there is another one.
+    /// `None` where that is not known.
+    fn realm(&self, tokens: &Tokens, parts: &Parts) -> Option<String> {
+        if let Some(realm) = &tokens.realm {
+            return Some(realm.clone());
+        }
+        let authority = parts.uri.authority().map(Authority::as_str);
+        let host = || parts.headers.get(header::HOST)?.to_str().ok();
+        let host = authority.or_else(host)?;
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        if host.is_empty() || !host.chars().all(is_part) {
+            return None;
+        }
+        let scheme = if self.tls { "https" } else { "http" };
+        Some(format!("{scheme}://{host}{TOKEN_PATH}"))
+    }
+
+    /// The user whose password a request shows, and its hash.
+    async fn user(&self, headers: &HeaderMap) -> Result<(String, String), Refused> {
         let Some(claim) = claim(headers) else {
-            return Err(unauthorized("a user name and its password are needed"));
+            return Err(Refused::Not("a user name and its password are needed"));
         };
         let users = self.users.current();
         let (exists, hash) = match users.hash(&claim.user) {
@@ -84,10 +210,12 @@ impl Authentication {
         };
         let question = self.question(&claim, exists, hash);
         let known = self.known().get(&question).copied();
+        let Claim { user, password } = claim;
         let right = match known {
             Some(right) => right,
             None => {
-                let right = self.verify(claim.password, hash.to_owned()).await? && exists;
+                let right = self.verify(password, hash.to_owned()).await;
+                let right = right.map_err(Refused::Otherwise)? && exists;
                 let mut known = self.known();
                 // A client can send any number of wrong passwords; they push no right one out.
                 if known.len() >= MOST_KNOWN {
@@ -101,9 +229,9 @@ impl Authentication {
             }
         };
         if right {
-            return Ok(());
+            return Ok((user, hash.to_owned()));
         }
-        Err(unauthorized("the user name or the password is wrong"))
+        Err(Refused::Not("the user name or the password is wrong"))
     }
 
     async fn verify(&self, password: Password, hash: String) -> Result<bool, Failure> {
@@ -154,9 +282,52 @@ fn claim(headers: &HeaderMap) -> Option<Claim> {
     })
 }
 
-fn unauthorized(why: &str) -> Failure {
-    Failure::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, why)
-        .header(header::WWW_AUTHENTICATE, "Basic realm=\"ohoci\"")
+/// The token that a request shows.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Why a request has no user.
+enum Refused {
+    /// It shows no password, or a wrong one.
+    Not(&'static str),
+    /// That could not be found out.
+    Otherwise(Failure),
+}
+
+/// A refusal that says what to show: a token, if there is a realm that gives one, else a password.
+fn unauthorized(
+    why: &str,
+    realm: Option<&str>,
+    needed: &Access,
+    error: Option<&'static str>,
+) -> Failure {
+    let failure = Failure::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, why);
+    let Some(realm) = realm else {
+        return failure.header(header::WWW_AUTHENTICATE, "Basic realm=\"ohoci\"");
+    };
+    let mut challenge = format!("Bearer realm=\"{realm}\",service=\"{SERVICE}\"");
+    let scope = needed.to_string();
+    if !scope.is_empty() {
+        challenge.push_str(&format!(",scope=\"{scope}\""));
+    }
+    if let Some(error) = error {
+        challenge.push_str(&format!(",error=\"{error}\""));
+    }
+    failure.header(header::WWW_AUTHENTICATE, &challenge)
+}
+
+/// Seconds since 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a token holds has no influence on content"
+)]
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 fn busy() -> Failure {
@@ -172,7 +343,11 @@ fn busy() -> Failure {
 mod tests {
     use super::*;
 
+    use std::time::Duration;
+
     use axum::response::IntoResponse as _;
+
+    use crate::token_key::TokenKey;
 
     fn users(lines: &[(&str, &str)]) -> String {
         let line = |(user, password): &(&str, &str)| {
@@ -185,18 +360,34 @@ mod tests {
         let owned = path.to_owned();
         let read = move || Htpasswd::read(&owned);
         let file = Arc::new(Reloaded::open(vec![path.to_owned()], read).unwrap());
-        (Arc::clone(&file), Authentication::new(file).unwrap())
+        (
+            Arc::clone(&file),
+            Authentication::new(file, None, false).unwrap(),
+        )
+    }
+
+    /// A request that shows this.
+    fn showing(authorization: &str) -> Parts {
+        let request = axum::http::Request::builder()
+            .uri("/v2/")
+            .header(header::HOST, "registry.example:5000")
+            .header(header::AUTHORIZATION, authorization);
+        request.body(()).unwrap().into_parts().0
+    }
+
+    /// The challenge of a request that is refused.
+    async fn refused(authentication: &Authentication, parts: &Parts) -> Option<String> {
+        let checked = authentication.check(parts, &Access::default()).await;
+        let answer = checked.err()?.into_response();
+        let challenge = &answer.headers()[header::WWW_AUTHENTICATE];
+        Some(challenge.to_str().unwrap().to_owned())
     }
 
     async fn status(authentication: &Authentication, credentials: &str) -> u16 {
         let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::AUTHORIZATION,
-            format!("Basic {encoded}").parse().unwrap(),
-        );
-        match authentication.check(&headers).await {
-            Ok(()) => 200,
+        let parts = showing(&format!("Basic {encoded}"));
+        match authentication.check(&parts, &Access::default()).await {
+            Ok(_) => 200,
             Err(failure) => failure.into_response().status().as_u16(),
         }
     }
@@ -267,11 +458,57 @@ mod tests {
             "Basic ???",
             "Basic dXNlcg==",
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-            assert!(authentication.check(&headers).await.is_err(), "{value}");
+            assert_ne!(
+                refused(&authentication, &showing(value)).await,
+                None,
+                "{value}"
+            );
         }
-        assert!(authentication.check(&HeaderMap::new()).await.is_err());
+        let mut parts = showing("");
+        parts.headers.remove(header::AUTHORIZATION);
+        assert_ne!(refused(&authentication, &parts).await, None);
         assert!(authentication.known().is_empty());
+    }
+
+    #[tokio::test]
+    async fn clients_are_sent_to_the_address_that_they_use_themselves() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("htpasswd");
+        fs_err::write(&path, users(&[("user", "word")])).unwrap();
+        let key = || Ok(TokenKey::new(&[1; 32]));
+        let (file, _) = authentication(&path);
+        let challenge = |realm: Option<&str>, tls: bool, host: &str| {
+            let tokens = Tokens {
+                key: Arc::new(Reloaded::open(vec![], key).unwrap()),
+                lifetime: Duration::from_secs(300),
+                realm: realm.map(str::to_owned),
+            };
+            let tokens = Authentication::new(Arc::clone(&file), Some(tokens), tls).unwrap();
+            let mut parts = showing("");
+            parts.headers.insert(header::HOST, host.parse().unwrap());
+            async move {
+                let needed = Access::asked(&["repository:a:pull"], false).unwrap();
+                let refused = tokens.check(&parts, &needed).await.unwrap_err();
+                let answer = refused.into_response();
+                let challenge = &answer.headers()[header::WWW_AUTHENTICATE];
+                challenge.to_str().unwrap().to_owned()
+            }
+        };
+        let rest = "service=\"ohoci\",scope=\"repository:a:pull\"";
+        for (realm, tls, host, expected) in [
+            (None, false, "a:5000", "http://a:5000/token"),
+            (None, true, "[::1]:5000", "https://[::1]:5000/token"),
+            (Some("https://b/t"), false, "a", "https://b/t"),
+        ] {
+            assert_eq!(
+                challenge(realm, tls, host).await,
+                format!("Bearer realm=\"{expected}\",{rest}")
+            );
+        }
+        // Nothing of a name that is none gets into a header.
+        assert_eq!(
+            challenge(None, false, "a\",x=\"b").await,
+            "Basic realm=\"ohoci\""
+        );
     }
 }

@@ -11,6 +11,7 @@
 
 mod abandoned;
 mod accept;
+mod access;
 mod access_log;
 mod admission;
 mod answer;
@@ -37,13 +38,15 @@ mod serve;
 mod socket;
 mod storage;
 mod tls;
+mod token_key;
+mod tokens;
 mod uploads;
 
 pub use abandoned::remove_abandoned;
 pub use access_log::RequestRecord;
 pub use images::{Asked, BlobStream, Images, Refusal, RefusalKind, ServedBlob, ServedManifest};
 pub use limits::raise_descriptor_limit;
-pub use options::{Notice, Options, RequestLog};
+pub use options::{Notice, Options, RequestLog, TokenOptions};
 pub use reloaded::FileError;
 pub use serve::{ServeError, Server};
 pub use tls::TlsFiles;

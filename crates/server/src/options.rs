@@ -15,6 +15,17 @@ pub type RequestLog = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
 /// Called with one sentence.
 pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// Tokens that clients get for a password (distribution, `docs/spec/auth/token.md`).
+#[derive(Clone, Debug)]
+pub struct TokenOptions {
+    /// File of the key that they are signed with; it is made if it is not there.
+    pub key: PathBuf,
+    /// How long one holds.
+    pub lifetime: Duration,
+    /// The URL where clients get them; without it, `/token` below the address that a client uses.
+    pub realm: Option<String>,
+}
+
 /// Settings of a [`Server`](super::Server).
 #[derive(Clone)]
 pub struct Options {
@@ -51,7 +62,10 @@ pub struct Options {
     pub tls: Option<TlsFiles>,
     /// File of users, who may do anything, and their hashed passwords; without it any client may.
     pub htpasswd: Option<PathBuf>,
-    /// How often the files of [`Options::tls`] and [`Options::htpasswd`] are looked at for changes.
+    /// Tokens for the users of [`Options::htpasswd`]; without them clients show passwords.
+    pub tokens: Option<TokenOptions>,
+    /// How often the files of [`Options::tls`], [`Options::htpasswd`] and [`Options::tokens`] are looked at
+    /// for changes.
     pub refresh: Duration,
     /// Sees every request; tests assert sequences with it.
     pub log: Option<RequestLog>,
@@ -82,6 +96,7 @@ impl Options {
             sync: true,
             tls: None,
             htpasswd: None,
+            tokens: None,
             refresh: Duration::from_secs(1),
             log: None,
             notice: None,

@@ -16,10 +16,12 @@ use super::htpasswd::Htpasswd;
 use super::images::Images;
 use super::limits::{self, Limits};
 use super::metrics::Metrics;
-use super::options::Options;
+use super::options::{Options, TokenOptions};
 use super::reloaded::{FileError, Reloaded};
 use super::storage::{IdleLimits, OpenError, Storage};
 use super::tls;
+use super::token_key::TokenKey;
+use super::tokens::Tokens;
 
 /// How many connections the kernel keeps that are not accepted yet, where `net.core.somaxconn` permits it:
 /// as many as there may be. With the 128 of the standard library, a thousand clients at once wait for
@@ -35,6 +37,7 @@ pub struct Server {
     limits: Limits,
     tls: Option<Arc<Reloaded<ServerConfig>>>,
     users: Option<Arc<Reloaded<Htpasswd>>>,
+    token_key: Option<Arc<Reloaded<TokenKey>>>,
 }
 
 /// Why a registry does not start.
@@ -124,8 +127,13 @@ impl Server {
             Reloaded::open(vec![path], move || Htpasswd::read(&read))
         });
         let users = users.transpose()?.map(Arc::new);
-        let authentication = users.clone().map(Authentication::new).transpose();
+        let tokens = options.tokens.as_ref().map(tokens).transpose()?;
+        let token_key = tokens.as_ref().map(|tokens| Arc::clone(&tokens.key));
+        let authentication = users
+            .clone()
+            .map(|users| Authentication::new(users, tokens, tls.is_some()));
         let authentication = authentication
+            .transpose()
             .map_err(|error| FileError::new(format!("there is no randomness: {error}")))?;
         let options = Arc::new(options);
         let content = content(&options, &limits)?;
@@ -152,6 +160,7 @@ impl Server {
             limits,
             tls: tls.map(Arc::new),
             users,
+            token_key,
         })
     }
 
@@ -198,7 +207,12 @@ impl Server {
             () = acceptor.run(listener, shutdown) => {}
             () = connections.watch() => {}
             () = sweep(&self.app) => {}
-            () = refresh(&self.app, self.tls.as_deref(), self.users.as_deref()) => {}
+            () = refresh(
+                &self.app,
+                self.tls.as_deref(),
+                self.users.as_deref(),
+                self.token_key.as_deref(),
+            ) => {}
         }
         Ok(())
     }
@@ -216,11 +230,25 @@ async fn sweep(app: &App) {
     }
 }
 
-/// Reads certificates and passwords again when their files change, for as long as it is polled.
+/// Gets tokens ready.
+fn tokens(options: &TokenOptions) -> Result<Tokens, FileError> {
+    TokenKey::make_if_missing(&options.key)?;
+    let path = options.key.clone();
+    let read = path.clone();
+    let key = Reloaded::open(vec![path], move || TokenKey::read(&read))?;
+    Ok(Tokens {
+        key: Arc::new(key),
+        lifetime: options.lifetime,
+        realm: options.realm.clone(),
+    })
+}
+
+/// Reads certificates, passwords and the key of tokens again when their files change, for as long as it is polled.
 async fn refresh(
     app: &App,
     tls: Option<&Reloaded<ServerConfig>>,
     users: Option<&Reloaded<Htpasswd>>,
+    token_key: Option<&Reloaded<TokenKey>>,
 ) {
     if tls.is_none() && users.is_none() {
         return std::future::pending().await;
@@ -232,6 +260,7 @@ async fn refresh(
         let outcomes = [
             tls.map_or(Ok(false), Reloaded::refresh),
             users.map_or(Ok(false), Reloaded::refresh),
+            token_key.map_or(Ok(false), Reloaded::refresh),
         ];
         for error in outcomes.into_iter().filter_map(Result::err) {
             tracing::warn!(%error, "what was read before stays in use");

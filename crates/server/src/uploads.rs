@@ -13,6 +13,7 @@ use ohoci_files::blocking::blocking;
 use ohoci_image::{Algorithm, Digest};
 
 use super::app::Layouts;
+use super::authentication::May;
 use super::failure::{Code, Failure};
 use super::name::RepositoryName;
 use super::payload::Payload;
@@ -31,6 +32,7 @@ pub(super) async fn start(
     parts: &Parts,
     payload: &mut Payload,
     name: RepositoryName,
+    may: May,
 ) -> Result<Response, Failure> {
     if parts.method != Method::POST {
         return Err(Failure::method_not_allowed("POST"));
@@ -43,7 +45,9 @@ pub(super) async fn start(
     if let Some(digest) = value("mount") {
         let digest = route::digest(digest)?;
         let from = value("from").filter(|from| !from.is_empty());
-        if mount(app, &name, &digest, from).await? {
+        // Without the name of a repository, the blob of any would do.
+        let is_permitted = from.is_some() || may == May::Everything;
+        if is_permitted && mount(app, &name, &digest, from).await? {
             return Ok(created(&name, &digest));
         }
     } else if let Some(digest) = value("digest") {
