@@ -3,6 +3,7 @@
 mod answers;
 mod clients;
 mod faults;
+mod many;
 mod replicas;
 mod trust;
 

@@ -3,6 +3,7 @@
 //! * [`compose`]: one image, at several round-trip times.
 //! * [`batch`]: hundreds of images, and what the registry sustains (`replay`).
 //! * [`pull`]: what the position of the shared layer costs a node that pulls.
+//! * [`gateway`]: what a registry that composes costs those who pull through it.
 //! * [`deps`]: how long deps images take to build; `deps_docker`: and the same packages by Docker.
 //! * [`run`]: images that run, the first time and later; `run_peers`: and how other tools run them.
 //! * [`sign`]: what signatures add to a batch.
@@ -10,6 +11,7 @@
 //! * `inputs`: the images and the layer that every tool gets.
 //! * `tools`: what each tool is told to do.
 //! * `docker`: a Docker daemon of our own.
+//! * `own_registry`: ohoci's own registry as a process.
 //! * `process`: time and memory of a program.
 //! * `table`: medians and Markdown.
 
@@ -18,7 +20,9 @@ pub(crate) mod compose;
 pub(crate) mod deps;
 mod deps_docker;
 pub(crate) mod docker;
+pub(crate) mod gateway;
 mod inputs;
+mod own_registry;
 mod process;
 pub(crate) mod pull;
 mod replay;

@@ -1,10 +1,9 @@
 //! What signatures cost: a batch with a key and the same batch without, by turns.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +13,7 @@ use testbed::{DockerRegistry, Relay, Settings};
 
 use super::batch::push_deps;
 use super::inputs::DEPS;
+use super::own_registry::OwnRegistry;
 use super::process;
 use super::tools::{self, at_home, renew};
 use crate::bases::{self, Base};
@@ -39,40 +39,6 @@ pub(crate) struct Arguments {
     /// Write the table to this file as well.
     #[arg(long)]
     out: Option<PathBuf>,
-}
-
-/// ohoci's own registry, which ends with this.
-struct OwnRegistry(Child, SocketAddr);
-
-impl OwnRegistry {
-    fn start(program: &Path, directory: &Path) -> Result<Self> {
-        fs_err::create_dir_all(directory)?;
-        let mut child = at_home(program, directory)
-            .args(["registry", "serve", "--listen", "127.0.0.1:0"])
-            .arg("--dir")
-            .arg(directory.join("registry"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("cannot start ohoci's registry")?;
-        let stdout = child.stdout.take().context("a registry without output")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let Ok(address) = line.trim_end().parse() else {
-            let _ = child.kill();
-            let _ = child.wait();
-            bail!("ohoci's registry says {line:?} instead of its address");
-        };
-        Ok(Self(child, address))
-    }
-}
-
-impl Drop for OwnRegistry {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// What the runs of one kind came to.
@@ -108,10 +74,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
          |---|---:|---:|---:|---:|---:|\n",
         arguments.images, arguments.rtt, arguments.runs
     );
-    let own = OwnRegistry::start(&program, &work.path().join("own"))?;
+    let home = work.path().join("own");
+    let directory = home.join("registry");
+    let own = OwnRegistry::start(&program, &home, [Path::new("--dir"), &directory])?;
     let docker = DockerRegistry::start(&Settings::default()).context("the docker-registry")?;
     for (name, address) in [
-        ("`ohoci registry serve`", own.1),
+        ("`ohoci registry serve`", own.address()),
         ("docker-registry", docker.address()),
     ] {
         eprintln!("pushing {} bases to {name}", arguments.images);
