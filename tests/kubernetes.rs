@@ -2,12 +2,14 @@
 //! the files of `deploy/` start what they say.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use ohoci_image::media_type::{Compression, Family};
 use ohoci_kubernetes::manifest;
 use serde_json::{Value, json};
 
 use crate::support::images::busybox;
+use crate::support::kubernetes_schema;
 use crate::support::ohoci_registry::OhociRegistry;
 use crate::support::workbench::Workbench;
 
@@ -21,7 +23,8 @@ fn scene() -> (OhociRegistry, Workbench) {
 
 fn deployment(image: &str) -> String {
     format!(
-        "# lost\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: agent\nspec:\n  template:\n    spec:\n      \
+        "# lost\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: agent\nspec:\n  selector:\n    \
+         matchLabels:\n      app: agent\n  template:\n    metadata:\n      labels:\n        app: agent\n    spec:\n      \
          containers:\n        - name: main\n          image: {image}\n        - name: other\n          \
          image: {image}\n          command: [sh]\n---\napiVersion: v1\nkind: Service\nmetadata:\n  name: s\n"
     )
@@ -38,6 +41,7 @@ fn a_deployment_gets_the_deps_and_what_they_say() {
     let outcome = bench.run(&["k8s", file, "--deps", "@/deps:1"]).exits(0);
     let documents = manifest::parse(&outcome.stdout).unwrap();
     assert_eq!(documents[1]["kind"], "Service");
+    kubernetes_schema::takes(&documents);
     let spec = &documents[0]["spec"]["template"]["spec"];
     let deps = format!("{}/deps:1", bench.host);
     assert_eq!(
@@ -85,6 +89,7 @@ fn a_deployment_gets_the_deps_and_what_they_say() {
         "copy",
     ]);
     let one = manifest::parse(&one.exits(0).stdout).unwrap();
+    kubernetes_schema::takes(&one);
     let spec = &one[0]["spec"]["template"]["spec"];
     assert!(spec["containers"][1].get("volumeMounts").is_none());
     assert_eq!(spec["initContainers"][0]["name"], "openhands-copy");
@@ -189,4 +194,65 @@ fn deployments_start_what_there_is() {
         .find_map(|line| line.strip_prefix("ExecStart=/usr/bin/ohoci "));
     let words: Vec<String> = line.unwrap().split(' ').map(str::to_owned).collect();
     takes(&words);
+}
+
+#[test]
+fn the_manifests_are_what_kubernetes_api_takes() {
+    let documents = manifest::parse(&deploy("kubernetes.yaml")).unwrap();
+    kubernetes_schema::takes(&documents);
+    // Whatever is wrong in them would be found.
+    let text = deploy("kubernetes.yaml");
+    for (right, wrong, place) in [
+        ("replicas: 2", "replica: 2", "/spec"),
+        ("minAvailable: 1", "minAvailable: [1]", "/spec/minAvailable"),
+        ("apiVersion: apps/v1", "apiVersion: apps/v2", "apps/v2"),
+        (
+            "containerPort: 5000",
+            "containerPort: registry",
+            "/containerPort",
+        ),
+        ("sessionAffinity: ClientIP", "affinity: ClientIP", "/spec"),
+    ] {
+        assert!(text.contains(right), "{right}");
+        let documents = manifest::parse(&text.replace(right, wrong)).unwrap();
+        let faults: Vec<String> = documents
+            .iter()
+            .flat_map(kubernetes_schema::faults)
+            .collect();
+        assert!(
+            faults.len() == 1 && faults[0].contains(place),
+            "{wrong}: {faults:#?}"
+        );
+    }
+}
+
+/// What systemd says of a unit whose program is there.
+fn verified(unit: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("ohoci-gateway.service");
+    let program = env!("CARGO_BIN_EXE_ohoci");
+    fs_err::write(&file, unit.replace("/usr/bin/ohoci", program)).unwrap();
+    let done = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .arg(&file)
+        .output()
+        .expect("systemd-analyze does not start; run cargo xtask test");
+    let said = String::from_utf8_lossy(&done.stderr);
+    let said = said.replace(&directory.path().display().to_string(), "");
+    match done.status.success() {
+        true => said,
+        false => format!("{}: {said}", done.status),
+    }
+}
+
+#[test]
+fn the_unit_is_what_systemd_takes() {
+    let unit = deploy("ohoci-gateway.service");
+    assert_eq!(verified(&unit), "");
+    let wrong = unit.replace("DynamicUser=", "DynamicUsr=");
+    assert!(verified(&wrong).contains("DynamicUsr"));
+    assert_ne!(
+        verified(&unit.replace("ohoci registry", "none registry")),
+        ""
+    );
 }

@@ -24,6 +24,7 @@ pub(crate) mod debian_registry;
 pub(crate) mod docker;
 pub(crate) mod faulty_proxy;
 pub(crate) mod images;
+pub(crate) mod kubernetes_schema;
 pub(crate) mod ohoci_registry;
 pub(crate) mod peer;
 pub(crate) mod requests;

@@ -33,7 +33,7 @@ const fn program(package: &'static str, program: &'static str) -> Need {
 }
 
 /// Everything the tests use, by what for.
-const NEEDS: [Need; 16] = [
+const NEEDS: [Need; 18] = [
     // Building the crates that contain C.
     program("gcc", "cc"),
     Need {
@@ -76,7 +76,10 @@ const NEEDS: [Need; 16] = [
     // Running what was composed.
     program("bubblewrap", "bwrap"),
     program("buildah", "buildah"),
+    program("podman", "podman"),
     program("docker.io", "dockerd"),
+    // Whether the unit of the gateway is one.
+    program("systemd", "systemd-analyze"),
 ];
 
 /// Sees to it that every package of [`NEEDS`] is installed.
