@@ -24,8 +24,8 @@ use ohoci_layer::compress::Settings;
 
 /// Copy an image or index between registries, layouts and archives.
 ///
-/// An index is copied with everything that it lists. Digests do not change, except with --compression, and
-/// that Docker manifests become OCI manifests in OCI layouts and archives, whose readers take no others.
+/// An index is copied with everything that it lists. Digests change with --compression, and where
+/// Docker manifests become OCI manifests: in OCI layouts and archives, whose readers take no others.
 /// Prints the digest reference of the copy, one line for each place.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
