@@ -4,7 +4,7 @@
 //! * [`condarc`]: the settings of conda that say which channels there are.
 //! * [`frozen`]: environments of which every build is known.
 //! * [`package`]: what a package says of itself.
-//! * [`placeholder`], [`entry_point`], [`link()`](link::link), [`prefix_record`]: its files in a prefix.
+//! * [`placeholder`], [`entry_point`], [`link()`](link::link), `prefix_record`: its files in a prefix.
 //!
 //! Formats and behaviour follow the ecosystem's specifications (conda's CEPs) and its installers, of which
 //! py-rattler is what tests compare with.

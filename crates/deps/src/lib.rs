@@ -66,9 +66,9 @@
 //! * [`assemble`]: from a lock and cached files to the finished trees of one platform.
 //! * [`rootfs`]: the same, for a system of its own.
 //! * [`bytecode`]: Python modules of such trees, compiled.
-//! * [`sbom`]: bills of materials from a lock.
-//! * [`session`]: what all of that is done with.
-//! * [`locked`]: a recipe's lock as a file.
+//! * `sbom`: bills of materials from a lock.
+//! * `session`: what all of that is done with.
+//! * `locked`: a recipe's lock as a file.
 //! * [`mod@build`]: all of it, in one call.
 //! * [`built`], [`packages`], [`comparison`]: deps images read back, whose files are whose, and what
 //!   changed between two.

@@ -1,8 +1,8 @@
 //! Images that are composed when they are pulled: what a registry answers for images that were never
 //! pushed.
 //!
-//! * [`rules`]: a file that says which names mean which compositions.
-//! * [`gateway`]: answers for them, by the trait of `ohoci_server`.
+//! * [`Rule`]: which names mean which compositions, as a file says it.
+//! * [`Gateway`]: answers for them, by the trait of `ohoci_server`.
 //!
 //! Nothing here is a store: a document that is kept is one that can be made again.
 

@@ -11,11 +11,11 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! * [`pool`]: clients by what makes their connections different. `trust`, `proxy`: certificates and
+//! * `pool`: clients by what makes their connections different. `trust`, `proxy`: certificates and
 //!   proxies.
-//! * [`address`]: where a server may send us.
-//! * [`failure`]: why a request got no answer. [`pace`], [`retry`]: patience.
-//! * [`shown`]: URLs and errors as they may be shown.
+//! * `address`: where a server may send us.
+//! * `failure`: why a request got no answer. [`pace`], [`retry`]: when it is sent again.
+//! * `shown`: URLs and errors as they may be shown.
 
 mod address;
 mod error;

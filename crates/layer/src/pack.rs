@@ -146,7 +146,7 @@ impl PackError {
 /// Makes a layer of a directory, a tar or another file. What it is shows in its content, not in its
 /// name.
 ///
-/// A directory is packed reproducibly (see [`read_directory_of`] and `write_tree`); its own entry
+/// A directory is packed reproducibly (see `read_directory_of` and `write_tree`); its own entry
 /// becomes that of the destination, and nothing is written for directories above the destination,
 /// nor for `/`: it would override what the base says about them.
 ///

@@ -14,7 +14,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! * [`layout`], [`blobs`]: a layout, its `index.json` under a lock, its blobs by digest.
+//! * [`layout`], `blobs`: a layout, its `index.json` under a lock, its blobs by digest.
 //! * [`index`]: what an `index.json` says. No I/O.
 //! * [`staged`], [`staging`]: files that get their names when they are whole.
 //! * [`region`]: content in a file, or in a part of one.

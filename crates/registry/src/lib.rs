@@ -1,7 +1,7 @@
 //! The distribution client: small requests, few of them, and nothing believed that was not checked.
 //!
-//! * [`client`], [`repository`]: what callers hold.
-//! * [`manifests`], [`blobs`], [`mount`], [`session`], [`upload`], [`tags`], [`referrers`]: what
+//! * `client`, `repository`: what callers hold.
+//! * `manifests`, `blobs`, `mount`, `session`, `upload`, `tags`, `referrers`: what
 //!   can be done with a repository, one endpoint of distribution-spec each.
 //! * `call`, `send`: one logical request. It is sent again as `retry` says, with the proof that
 //!   `authorization` finds, and each time goes over the wire by `exchange`.

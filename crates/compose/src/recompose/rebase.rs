@@ -19,8 +19,8 @@ pub struct Rebase {
     pub base: BaseChoice,
     /// Its new deps images.
     pub deps: DepsChoice,
-    /// Whether a tag that this machine read or pushed is taken to name what it named then; see
-    /// [`recorded::read`].
+    /// Whether a tag that this machine read or pushed is taken to name what it named then, without a
+    /// request: good where this machine alone moves the tag.
     pub remembered: bool,
     /// Where flattened layers are written.
     pub work_dir: PathBuf,
