@@ -1,4 +1,4 @@
-//! Any text as a clear-signed release: nothing of it counts that nobody signed.
+//! Any text as a clear-signed release: what is not signed does not count.
 
 use ohoci_deps::debian::clearsign;
 use ohoci_deps::debian::release::Release;

@@ -40,7 +40,7 @@ const LABEL: &str = "ohoci.contract";
 /// The user and group of upstream's images (V1).
 const USER: u32 = 10001;
 
-/// What Claude Code may do without asking, where nobody is there to be asked; as in upstream's images (V1).
+/// What Claude Code may do without asking, since a sandbox has no user to ask; as in upstream's images (V1).
 const CLAUDE_CODE: &str = r#"{"permissions":{"allow":["Edit","Read","Bash"]}}"#;
 
 /// Why there is no layer.

@@ -140,7 +140,7 @@ impl Map {
 }
 
 /// The ranges of a map that shows an owner as another id and all others as they are: what is owned
-/// by `shown` itself is nobody's. Of ids only those up to `last` are there.
+/// by `shown` itself has the kernel's overflow id. Of ids only those up to `last` are there.
 pub(super) fn shown_as(owner: u32, shown: u32, last: u32) -> String {
     use std::fmt::Write as _;
     let mut text = format!("{owner} {shown} 1\n");

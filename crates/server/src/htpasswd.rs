@@ -178,7 +178,7 @@ mod tests {
         assert!(refused("hunter2\n").contains("USER:HASH"));
         assert!(refused(&format!(":{ONE}\n")).contains("no name"));
         assert!(refused(&format!("a:{ONE}\na:{ONE}\n")).contains("twice"));
-        assert!(refused("# nobody\n\n").contains("names no user"));
+        assert!(refused("# no line of a user\n\n").contains("names no user"));
         let costly = ONE.replace("$05$", "$17$");
         assert!(refused(&format!("a:{costly}\n")).contains("from 4 to 16"));
     }

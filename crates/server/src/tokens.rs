@@ -122,7 +122,7 @@ fn claims(key: &TokenKey, token: &str) -> Option<Value> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
 }
 
-/// Differs with the password, and tells nobody what it is: a token ends when its user has another one.
+/// Changes with the password and does not reveal it: a token ends when its user has another one.
 fn password(key: &TokenKey, hash: &str) -> String {
     token_key::encode(&key.sign(format!("password {hash}").as_bytes()))
 }
