@@ -38,7 +38,8 @@ impl TokenKey {
             return Err(unusable("is larger than a key"));
         }
         let text = fs_err::read_to_string(path).map_err(unreadable)?;
-        let bytes = decode(text.trim()).ok_or_else(|| unusable("holds no hexadecimal digits"))?;
+        let bytes = hex::decode(text.trim());
+        let bytes = bytes.map_err(|_| unusable("holds no hexadecimal digits"))?;
         if bytes.len() < BYTES {
             return Err(unusable("holds fewer than 64 hexadecimal digits"));
         }
@@ -68,7 +69,7 @@ impl TokenKey {
         };
         // Temporary files are their owner's alone.
         let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-        writeln!(file, "{}", encode(&key)).map_err(failed)?;
+        writeln!(file, "{}", hex::encode(key)).map_err(failed)?;
         file.as_file().sync_all().map_err(failed)?;
         match file.persist_noclobber(path) {
             Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => {
@@ -87,25 +88,6 @@ impl TokenKey {
     pub(super) fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
         hmac::verify(&self.0, text, signature).is_ok()
     }
-}
-
-/// Hexadecimal digits.
-pub(super) fn encode(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn decode(text: &str) -> Option<Vec<u8>> {
-    let digits = text.chars().map(|digit| digit.to_digit(16));
-    let digits = digits.collect::<Option<Vec<u32>>>()?;
-    let pairs = digits.chunks_exact(2);
-    if !pairs.remainder().is_empty() {
-        return None;
-    }
-    let bytes = pairs.map(|pair| match pair {
-        [high, low] => u8::try_from(high << 4 | low).ok(),
-        _ => None,
-    });
-    bytes.collect()
 }
 
 #[cfg(test)]

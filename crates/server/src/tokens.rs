@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::access::Access;
 use super::htpasswd::Htpasswd;
 use super::reloaded::Reloaded;
-use super::token_key::{self, TokenKey};
+use super::token_key::TokenKey;
 
 /// What tokens name as their issuer and their audience, and challenges as the service.
 pub(super) const SERVICE: &str = "ohoci";
@@ -124,7 +124,7 @@ fn claims(key: &TokenKey, token: &str) -> Option<Value> {
 
 /// Changes with the password and does not reveal it: a token ends when its user has another one.
 fn password(key: &TokenKey, hash: &str) -> String {
-    token_key::encode(&key.sign(format!("password {hash}").as_bytes()))
+    hex::encode(key.sign(format!("password {hash}").as_bytes()))
 }
 
 #[cfg(test)]
