@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::plan::{Move, Way};
 use super::resolver::Destination;
+use super::signatures::signing::{self, Documents};
 use super::watch::{Event, Observer, WatchedBody};
 use ohoci_image::{Content, Descriptor, Digest, Manifest};
 use ohoci_store::{Arrival, Error, ErrorKind, Offer};
@@ -24,8 +25,11 @@ pub(crate) struct Delivery<'a> {
     pub documents: &'a [(Descriptor, Bytes)],
     /// Manifests that the root lists, or that they list: each behind all that it lists itself.
     pub children: &'a [Manifest],
-    /// Manifests about the root or its children, each behind its subject and what it lists. They
-    /// are there before the tags, so that whoever finds a tag finds its signature.
+    /// What was made about the root, with blobs of its own. It is there before the tags, so that
+    /// whoever finds a tag finds its signature.
+    pub signed: &'a Documents,
+    /// Manifests about the root or its children that were there already, each behind its subject and
+    /// what it lists. They are there before the tags, too.
     pub referrers: &'a [Manifest],
     /// Manifests about them that are found by a tag.
     pub tagged: &'a [(String, Manifest)],
@@ -133,17 +137,31 @@ async fn attempt(
         })
         .buffer_unordered(BLOBS_AT_ONCE)
         .try_collect::<Vec<()>>();
-    let (arrivals, _) = futures_util::try_join!(blobs, documents)?;
-    let is_image = |child: &&Manifest| matches!(child.content(), Content::Image { .. });
-    stream::iter(delivery.children.iter().filter(is_image))
-        .map(|child| target.place_manifest(child, &[]))
-        .buffer_unordered(BLOBS_AT_ONCE)
-        .try_collect::<Vec<()>>()
-        .await?;
-    // An index is refused before what it lists is there, so these wait for each other.
-    for index in delivery.children.iter().filter(|child| !is_image(child)) {
-        target.place_manifest(index, &[]).await?;
-    }
+    let image = async {
+        let (arrivals, _) = futures_util::try_join!(blobs, documents)?;
+        let is_image = |child: &&Manifest| matches!(child.content(), Content::Image { .. });
+        stream::iter(delivery.children.iter().filter(is_image))
+            .map(|child| target.place_manifest(child, &[]))
+            .buffer_unordered(BLOBS_AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await?;
+        // An index is refused before what it lists is there, so these wait for each other.
+        for index in delivery.children.iter().filter(|child| !is_image(child)) {
+            target.place_manifest(index, &[]).await?;
+        }
+        Ok(arrivals)
+    };
+    // A subject need not be there before what refers to it (distribution-spec, "Pushing manifests
+    // with subject"), so that a signature goes beside the image. Where other things are about the
+    // image as well, it comes behind them.
+    let is_alone = delivery.referrers.is_empty() && delivery.tagged.is_empty();
+    let signature = async {
+        match is_alone {
+            true => signing::place(target.as_ref(), delivery.signed).await,
+            false => Ok(()),
+        }
+    };
+    let (arrivals, ()) = futures_util::try_join!(image, signature)?;
     // One after the other: registries without a list of their own get them into a list whose
     // digest must not depend on which came first.
     for referrer in delivery.referrers {
@@ -156,6 +174,9 @@ async fn attempt(
         target
             .place_manifest(manifest, std::slice::from_ref(tag))
             .await?;
+    }
+    if !is_alone {
+        signing::place(target.as_ref(), delivery.signed).await?;
     }
     target
         .place_manifest(delivery.root, &destination.tags)

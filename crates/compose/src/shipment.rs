@@ -120,14 +120,12 @@ pub(super) async fn deliver(
             }
             _ => Documents::default(),
         };
-        let (mut about, mut tagged) = (about.clone(), tagged.clone());
-        about.extend(signed.referrers);
-        tagged.extend(signed.tagged);
         let arrivals = Box::pin(execute::deliver(
             &Delivery {
                 moves: &moves,
-                documents: &signed.blobs,
+                documents: &[],
                 children,
+                signed: &signed,
                 referrers: &about,
                 tagged: &tagged,
                 root,
@@ -144,7 +142,12 @@ pub(super) async fn deliver(
             digest: root.digest().clone(),
             media_type: root.media_type().to_owned(),
             manifests: manifests.len(),
-            referrers: about.len() + tagged.len(),
+            referrers: [&about, &signed.referrers]
+                .map(Vec::len)
+                .iter()
+                .sum::<usize>()
+                + tagged.len()
+                + signed.tagged.len(),
             status: Status::Pushed,
             blobs: moves
                 .iter()

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::challenge::{self, Challenge};
 use super::error::{Error, ErrorKind};
 use super::loopback;
+use super::one_writer::OneWriter;
 use super::pacing::Pacing;
 use super::reply::Reply;
 use super::scope::{Scope, ScopeSet};
@@ -79,8 +80,8 @@ pub(crate) struct Host {
     pub(crate) tokens: TokenCache,
     /// Held by the first request, from whose answer the others learn.
     pub(crate) discovery: tokio::sync::Mutex<()>,
-    /// Held while a list of referrers is read, extended and written.
-    pub(crate) fallback_tags: tokio::sync::Mutex<()>,
+    /// Lists of referrers are read, extended and written by one at a time.
+    pub(crate) fallback_tags: OneWriter,
     authentication: Mutex<Authentication>,
     /// Whether that is what an earlier run was told, and no answer of this run has said it.
     is_assumed: AtomicBool,
@@ -136,7 +137,7 @@ impl Host {
             pacing: Pacing::new(settings.requests_per_second, settings.concurrency),
             tokens: TokenCache::default(),
             discovery: tokio::sync::Mutex::default(),
-            fallback_tags: tokio::sync::Mutex::default(),
+            fallback_tags: OneWriter::default(),
             is_assumed: AtomicBool::new(assumed.is_some()),
             has_connected: AtomicBool::new(false),
             authentication: Mutex::new(assumed.unwrap_or(Authentication::Unknown)),

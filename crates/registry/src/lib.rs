@@ -38,6 +38,7 @@ mod failure;
 mod host;
 mod link;
 mod loopback;
+mod one_writer;
 mod pacing;
 mod reply;
 mod retry;

@@ -111,8 +111,9 @@ impl Repository {
         }
         let endpoint = self.endpoint()?;
         // Reading, adding and writing is not atomic; at least this process does not race itself.
-        let _alone = endpoint.host.fallback_tags.lock().await;
         let tag = fallback_tag(&subject);
+        let list = format!("{self}:{tag}");
+        let _turn = endpoint.host.fallback_tags.wait(list).await;
         let old = match self.manifest(&tag).await {
             Ok(index) => Some(index),
             Err(error) if error.kind() == ErrorKind::NotFound => None,

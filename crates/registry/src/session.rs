@@ -126,6 +126,14 @@ impl Repository {
             .map_err(|error| error.during(|| format!("cannot open an upload to {self}")))
     }
 
+    /// Whether the registry is known to take a blob in one POST, so that opening an upload for a small one
+    /// beforehand would be a request too many.
+    #[must_use]
+    pub fn takes_blob_in_one_post(&self) -> bool {
+        let endpoint = self.endpoint();
+        endpoint.is_ok_and(|endpoint| endpoint.host.single_post() == Some(true))
+    }
+
     pub(crate) async fn open(&self) -> Result<UploadSession, Error> {
         let endpoint = self.endpoint()?;
         let url = endpoint.url("blobs/uploads/")?;

@@ -223,7 +223,10 @@ impl Upload<'_> {
             Err(error) => return Err(error),
         };
         match reply.status().as_u16() {
-            201 | 200 | 204 => self.stored(reply).await.map(|()| None),
+            201 | 200 | 204 => {
+                self.endpoint.host.set_single_post(true);
+                self.stored(reply).await.map(|()| None)
+            }
             202 => {
                 self.endpoint.host.set_single_post(false);
                 let session = UploadSession::from_reply(&reply).ok();

@@ -383,6 +383,9 @@ impl Target for RegistryTarget {
     }
 
     async fn prepare(&self) {
+        if self.repository.takes_blob_in_one_post() {
+            return;
+        }
         let repository = self.repository.clone();
         let opening = tokio::spawn(async move { repository.open_upload().await });
         self.prepared.lock().push_back(opening);

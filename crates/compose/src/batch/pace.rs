@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-/// Additive increase, multiplicative decrease (the rule of TCP's congestion control), over images.
+/// Slow start, then additive increase and multiplicative decrease (the rules of TCP's congestion
+/// control, RFC 5681), over images.
+///
+/// Slow start doubles what is under way with each round of images. Without it the first few hundred
+/// images would wait for round trips rather than for the registry.
 ///
 /// Two things count as "no": an answer that says "too many requests", and images that take several
 /// times as long as the quickest did, which means that more at once only wait longer.
@@ -13,6 +17,8 @@ pub struct Pace {
     quickest: Option<Duration>,
     typical: Option<Duration>,
     throttled_seen: u64,
+    /// Whether nothing has said "no" yet.
+    is_starting: bool,
     reason: &'static str,
 }
 
@@ -30,6 +36,7 @@ impl Pace {
             quickest: None,
             typical: None,
             throttled_seen: 0,
+            is_starting: true,
             reason: "starting",
         }
     }
@@ -57,6 +64,7 @@ impl Pace {
     pub fn done(&mut self, took: Duration, throttled: u64) {
         if throttled > self.throttled_seen {
             self.throttled_seen = throttled;
+            self.is_starting = false;
             self.limit = (self.limit / 2.0).max(1.0);
             self.reason = "the registry said: too many requests";
             return;
@@ -73,12 +81,18 @@ impl Pace {
             _ => false,
         };
         if slow {
+            self.is_starting = false;
             self.limit = (self.limit - 1.0 / self.limit)
                 .max(4.0)
                 .min(to_f64(self.most));
             self.reason = "more at once only wait longer";
         } else if self.limit() < self.most {
-            self.limit = (self.limit + 1.0 / self.limit).min(to_f64(self.most));
+            let more = if self.is_starting {
+                1.0
+            } else {
+                1.0 / self.limit
+            };
+            self.limit = (self.limit + more).min(to_f64(self.most));
             self.reason = "growing";
         } else {
             self.reason = "as many as --jobs allows";
@@ -110,6 +124,25 @@ mod tests {
         assert_eq!(pace.limit(), 16);
         assert_eq!(Pace::new(2).limit(), 2);
         assert_eq!(Pace::new(0).limit(), 1);
+    }
+
+    #[test]
+    fn it_doubles_with_each_round_until_the_first_no() {
+        let mut pace = Pace::new(64);
+        for round in [4, 8, 16] {
+            assert_eq!(pace.limit(), round);
+            for _ in 0..round {
+                pace.done(QUICK, 0);
+            }
+        }
+        pace.done(QUICK, 1);
+        assert_eq!(pace.limit(), 16);
+        for _ in 0..16 {
+            pace.done(QUICK, 1);
+        }
+        assert_eq!(pace.limit(), 16);
+        pace.done(QUICK, 1);
+        assert_eq!(pace.limit(), 17);
     }
 
     #[test]

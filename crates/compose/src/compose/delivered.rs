@@ -169,7 +169,6 @@ async fn push(
                 image.config.bytes().clone(),
             )
         })
-        .chain(about.blobs)
         .collect();
     let children: Vec<Manifest> = if made.is_index {
         made.images.iter().map(|i| i.manifest.clone()).collect()
@@ -181,8 +180,9 @@ async fn push(
             moves,
             documents: &documents,
             children: &children,
-            referrers: &about.referrers,
-            tagged: &about.tagged,
+            signed: &about,
+            referrers: &[],
+            tagged: &[],
             root: &made.root,
         },
         destination,

@@ -162,11 +162,20 @@ pub(crate) async fn said(
     Ok(documents)
 }
 
-/// Writes them.
+/// Writes them where nothing else is written now.
 ///
 /// # Errors
 /// The first thing that failed.
 pub(crate) async fn put(target: &dyn Target, documents: &Documents) -> Result<(), Error> {
+    place(target, documents).await?;
+    target.finish().await
+}
+
+/// Writes them beside other things: the target is not told that this was all.
+///
+/// # Errors
+/// The first thing that failed.
+pub(crate) async fn place(target: &dyn Target, documents: &Documents) -> Result<(), Error> {
     let blobs = documents.blobs.iter();
     try_join_all(blobs.map(|(blob, bytes)| target.place_document(blob, bytes.clone()))).await?;
     // One after the other: registries without a list of their own get them into a list whose digest
@@ -179,7 +188,7 @@ pub(crate) async fn put(target: &dyn Target, documents: &Documents) -> Result<()
             .place_manifest(manifest, std::slice::from_ref(tag))
             .await?;
     }
-    target.finish().await
+    Ok(())
 }
 
 fn target(resolver: &Resolver, place: &Reference) -> Result<Arc<dyn Target>, Error> {
