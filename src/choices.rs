@@ -8,17 +8,46 @@ use ohoci_image::label::Position;
 use ohoci_image::media_type::Compression;
 use ohoci_layer::compress;
 
+/// How a layer that is packed is compressed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Packing {
+    /// With what.
+    pub compression: Compression,
+    /// Whether single files can be read from it in a registry.
+    pub seekable: bool,
+}
+
 /// A value, what it is called on the command line, and its help text.
 type Choice<T> = (&'static str, T, &'static str);
 
+const GZIP: &str = "gzip: what every client takes";
+const ZSTD: &str = "Zstandard: smaller and faster; makes the image an OCI image";
+
 const COMPRESSION: &[Choice<Compression>] = &[
-    ("gzip", Compression::Gzip, "gzip: what every client takes"),
+    ("gzip", Compression::Gzip, GZIP),
+    ("zstd", Compression::Zstd, ZSTD),
+];
+
+const PACKING: &[Choice<Packing>] = &[
+    ("gzip", whole(Compression::Gzip), GZIP),
+    ("zstd", whole(Compression::Zstd), ZSTD),
     (
-        "zstd",
-        Compression::Zstd,
-        "Zstandard: smaller and faster; makes the image an OCI image",
+        "estargz",
+        Packing {
+            compression: Compression::Gzip,
+            seekable: true,
+        },
+        "eStargz: gzip of which containerd's stargz snapshotter fetches files as they are read; \
+         larger, and with a file more, `/stargz.index.json`; makes the image an OCI image",
     ),
 ];
+
+const fn whole(compression: Compression) -> Packing {
+    Packing {
+        compression,
+        seekable: false,
+    }
+}
 
 const POSITION: &[Choice<Position>] = &[
     (
@@ -40,7 +69,12 @@ const IF_EXISTS: &[Choice<IfExists>] = &[
     ("fail", IfExists::Fail, "Leave it as it is and fail"),
 ];
 
-/// How packed layers are compressed.
+/// How layers that are packed are compressed.
+pub(crate) fn packing() -> impl TypedValueParser<Value = Packing> {
+    parser(PACKING)
+}
+
+/// How layers are compressed whose tars stay as they are.
 pub(crate) fn compression() -> impl TypedValueParser<Value = Compression> {
     parser(COMPRESSION)
 }

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::contract::ContractArgument;
 use crate::arguments::OutputArguments;
-use crate::choices;
+use crate::choices::{self, Packing};
 use crate::signing::SigningArguments;
 use crate::tags::SchemeName;
 use ohoci_compose::fit::Fit;
@@ -19,7 +19,6 @@ use ohoci_compose::job::IfExists;
 use ohoci_compose::owner::NamedOwner;
 use ohoci_image::Platform;
 use ohoci_image::label::Position;
-use ohoci_image::media_type::Compression;
 
 /// Put ready-made layers on a base image.
 ///
@@ -139,8 +138,8 @@ pub struct LayerArguments {
     pub contract: Option<ContractArgument>,
 
     /// How to compress layers from directories and plain tars
-    #[arg(long, value_parser = choices::compression(), default_value = "gzip", hide_short_help = true)]
-    pub compression: Compression,
+    #[arg(long, value_parser = choices::packing(), default_value = "gzip", hide_short_help = true)]
+    pub(crate) compression: Packing,
 
     /// The level of that: 0 to 9 for gzip [default: 6], 1 to 19 for zstd [default: 3]
     #[arg(long, value_name = "LEVEL", hide_short_help = true)]

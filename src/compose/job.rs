@@ -139,8 +139,12 @@ async fn packed(
     }
     let work_dir = &context.work_dir;
     let options = PackOptions {
-        compression: arguments.compression,
-        level: choices::level(arguments.compression, arguments.compression_level)?,
+        compression: arguments.compression.compression,
+        seekable: arguments.compression.seekable,
+        level: choices::level(
+            arguments.compression.compression,
+            arguments.compression_level,
+        )?,
         mtime: epoch(&context.environment)?.unwrap_or_default(),
         limits: context.resolver.limits,
         ..PackOptions::default()

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::fetch::platforms;
 use super::{failures, lock, recipe, session};
 use crate::arguments::{Format, RegistryArguments};
-use crate::choices;
+use crate::choices::{self, Packing};
 use crate::compose::epoch;
 use crate::context::Context;
 use crate::exit_code;
@@ -28,7 +28,6 @@ use ohoci_deps::build::PackedFeature;
 use ohoci_deps::fetching::Missing;
 use ohoci_deps::recipe::Selection;
 use ohoci_deps::{Build, BuildObserver, Built, NewLock};
-use ohoci_image::media_type::Compression;
 use ohoci_image::referrer::Artifact;
 use ohoci_image::{Algorithm, Hasher, Platform, Reference};
 use ohoci_report::size::bytes;
@@ -87,8 +86,8 @@ pub struct Arguments {
     pub attach_sbom: bool,
 
     /// How layers are compressed
-    #[arg(long, value_parser = choices::compression(), default_value = "gzip")]
-    pub compression: Compression,
+    #[arg(long, value_parser = choices::packing(), default_value = "gzip")]
+    pub(crate) compression: Packing,
 
     /// The level of that: 0 to 9 for gzip [default: 6], 1 to 19 for zstd [default: 3]
     #[arg(long, value_name = "LEVEL")]
@@ -182,7 +181,11 @@ pub(super) async fn run(
     let started = Instant::now();
     let recipe = recipe(&arguments.recipe, &arguments.set)?;
     let (push, directories) = targets(&arguments.push)?;
-    let level = choices::level(arguments.compression, arguments.compression_level)?;
+    let Packing {
+        compression,
+        seekable,
+    } = arguments.compression;
+    let level = choices::level(compression, arguments.compression_level)?;
     if arguments.attach_sbom {
         attachable(&push)?;
     }
@@ -204,7 +207,8 @@ pub(super) async fn run(
         locked: arguments.locked,
         offline: arguments.offline,
         attach_sbom: arguments.attach_sbom,
-        compression: arguments.compression,
+        compression,
+        seekable,
         level,
         created: epoch(&context.environment)?,
         threads,

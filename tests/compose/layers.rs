@@ -125,6 +125,56 @@ fn directories_and_tars_of_every_compression_land_where_they_are_told() {
     }
 }
 
+/// The blob is gzip to whoever knows no more, and names the digest of its table where snapshotters look.
+#[test]
+fn estargz_is_gzip_with_a_table_and_stays_so_when_it_is_composed_again() {
+    let ohoci = Ohoci::new();
+    ohoci.write("work/directory/share/file", "content");
+    ohoci.write(
+        "work/plain.tar",
+        Layer::pack(&[("share", Node::Directory)], Compression::None).bytes,
+    );
+    let table = "containerd.io/snapshot/stargz/toc.digest";
+    for layer in ["directory:/opt", "plain.tar"] {
+        let made = ["compose", "--base", "scratch", "--layer", layer];
+        let made = made.into_iter().chain(["--compression", "estargz"]);
+        ohoci.run(made.chain(["--push", "oci:out:1"])).exits(0);
+        let descriptor = manifest(&ohoci, "oci:out:1")["layers"][0].clone();
+        let hash = descriptor["digest"].as_str().unwrap();
+        let hash = hash.trim_start_matches("sha256:");
+        let blob = ohoci.work().join("out/blobs/sha256").join(hash);
+        let mut tar = Vec::new();
+        flate2::read::MultiGzDecoder::new(fs_err::File::open(blob).unwrap())
+            .read_to_end(&mut tar)
+            .unwrap();
+        let mut found = None;
+        for member in tar::Archive::new(tar.as_slice()).entries().unwrap() {
+            let mut member = member.unwrap();
+            let mut content = Vec::new();
+            member.read_to_end(&mut content).unwrap();
+            found = Some((member.path().unwrap().into_owned(), content));
+        }
+        let (name, content) = found.unwrap();
+        assert_eq!(name.to_str(), Some("stargz.index.json"));
+        let text = serde_json::from_slice::<Value>(&content).unwrap();
+        assert_eq!(text["version"], json!(1));
+        assert_eq!(descriptor["annotations"][table], json!(sha256(&content)));
+        let again = ["compose", "--base", "scratch", "--deps", "oci:out:1"];
+        ohoci
+            .run(again.into_iter().chain(["--push", "oci:again:1"]))
+            .exits(0);
+        assert_eq!(manifest(&ohoci, "oci:again:1")["layers"][0], descriptor);
+    }
+    let wrong = [
+        "copy",
+        "oci:out:1",
+        "oci:other:1",
+        "--compression",
+        "estargz",
+    ];
+    ohoci.run(wrong).exits(2);
+}
+
 #[test]
 fn nothing_above_the_destination_but_its_parents_is_in_the_layer() {
     let ohoci = Ohoci::new();

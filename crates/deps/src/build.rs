@@ -62,6 +62,8 @@ pub struct Build<'a> {
     pub attach_sbom: bool,
     /// How layers are compressed.
     pub compression: Compression,
+    /// Whether single files can be read from them in a registry ([`PackOptions::seekable`]).
+    pub seekable: bool,
     /// The level of that; `None` is the default of each.
     pub level: Option<u32>,
     /// The time that everything in the image has, in seconds since 1970.
@@ -340,6 +342,7 @@ impl Work<'_> {
         self.step(format!("packing {platform}"));
         let options = PackOptions {
             compression: self.build.compression,
+            seekable: self.build.seekable,
             level: self.build.level,
             mtime: self.build.created.unwrap_or_default(),
             threads: self.build.threads,

@@ -33,6 +33,7 @@
 //!     offline: false,
 //!     attach_sbom: false,
 //!     compression: Compression::Gzip,
+//!     seekable: false,
 //!     level: None,
 //!     created: None,
 //!     threads: NonZeroUsize::MIN,

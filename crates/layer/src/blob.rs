@@ -63,6 +63,10 @@ impl<T> Metered<T> {
         }
     }
 
+    pub(super) fn get_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+
     pub(super) fn into_parts(self) -> (T, Meter) {
         (self.inner, self.meter)
     }
@@ -119,18 +123,23 @@ pub(super) struct Blob {
     compression: Compression,
 }
 
+/// A new file for a blob.
+pub(super) fn create_file(out_dir: &Path) -> io::Result<BufWriter<NamedTempFile>> {
+    let file = tempfile::Builder::new()
+        .prefix(".layer-")
+        // It may become a blob of a layout by getting its name there.
+        .permissions(std::fs::Permissions::from_mode(0o666))
+        .tempfile_in(out_dir)
+        .map_err(|error| {
+            let message = format!("cannot write into {}: {error}", out_dir.display());
+            io::Error::new(error.kind(), message)
+        })?;
+    Ok(BufWriter::with_capacity(256 << 10, file))
+}
+
 impl Blob {
     pub(super) fn create(settings: Settings, out_dir: &Path) -> io::Result<Self> {
-        let file = tempfile::Builder::new()
-            .prefix(".layer-")
-            // It may become a blob of a layout by getting its name there.
-            .permissions(std::fs::Permissions::from_mode(0o666))
-            .tempfile_in(out_dir)
-            .map_err(|error| {
-                let message = format!("cannot write into {}: {error}", out_dir.display());
-                io::Error::new(error.kind(), message)
-            })?;
-        let output = Metered::new(BufWriter::with_capacity(256 << 10, file));
+        let output = Metered::new(create_file(out_dir)?);
         let compressor = Compressor::new(output, settings)?;
         Ok(Self {
             tar: Metered::new(compressor),

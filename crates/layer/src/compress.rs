@@ -14,7 +14,7 @@ use ohoci_image::media_type::Compression;
 /// gzip's highest.
 const MAX_GZIP_LEVEL: u32 = 9;
 /// gzip's own default.
-const DEFAULT_GZIP_LEVEL: u32 = 6;
+pub(crate) const DEFAULT_GZIP_LEVEL: u32 = 6;
 /// zstd's own default.
 const DEFAULT_ZSTD_LEVEL: i32 = 3;
 /// Above it zstd uses windows of more than 8 MiB, which decoders need not support (RFC 8878,

@@ -4,6 +4,8 @@
 //! blocks that are compressed independently, each with the 32 KiB before it as dictionary, and
 //! joined at byte boundaries by a flush. Every gzip decoder takes it, also those that stop at the
 //! end of the first member, and the dictionaries make the cuts cost next to nothing.
+//!
+//! Whoever wants to read from the middle cuts the content into members ([`GzipWriter::cut`]).
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -25,6 +27,13 @@ const ROOM: usize = BLOCK + BLOCK / 4;
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// RFC 1951: an empty final block with fixed codes.
 const LAST: [u8; 2] = [3, 0];
+
+/// Where a block stands in its member.
+#[derive(Clone, Copy, Debug)]
+struct Edges {
+    is_first: bool,
+    is_last: bool,
+}
 
 /// A block to compress.
 struct Job {
@@ -50,24 +59,30 @@ pub(crate) struct GzipWriter<W: Write> {
     block: Vec<u8>,
     dictionary: Vec<u8>,
     jobs: Sender<Job>,
-    pending: VecDeque<Receiver<io::Result<Block>>>,
+    pending: VecDeque<(Edges, Receiver<io::Result<Block>>)>,
     most_pending: usize,
     checksum: Crc,
+    /// Whether the next block begins a member.
+    is_between_members: bool,
+    /// How many members have begun, as far as blocks are on their way to threads.
+    begun: usize,
+    written: u64,
+    /// Where members begin in the output.
+    offsets: Vec<u64>,
 }
 
 impl<W: Write> GzipWriter<W> {
-    /// Writes the header and starts the threads.
+    /// Starts the threads.
     ///
     /// # Errors
     /// A level above 9, or when writing or starting a thread fails.
-    pub(crate) fn new(mut output: W, level: u32, threads: NonZeroUsize) -> io::Result<Self> {
+    pub(crate) fn new(output: W, level: u32, threads: NonZeroUsize) -> io::Result<Self> {
         if level > 9 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("gzip has levels 0 to 9, not {level}"),
             ));
         }
-        output.write_all(&HEADER)?;
         let (jobs, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..threads.get() {
@@ -78,13 +93,41 @@ impl<W: Write> GzipWriter<W> {
         }
         Ok(Self {
             output,
-            block: Vec::with_capacity(BLOCK),
+            block: Vec::new(),
             dictionary: Vec::new(),
             jobs,
             pending: VecDeque::new(),
             most_pending: threads.get().saturating_mul(2),
             checksum: Crc::new(),
+            is_between_members: true,
+            begun: 0,
+            written: 0,
+            offsets: Vec::new(),
         })
+    }
+
+    /// Ends the member; what is written next begins another. Returns the number of that one, by which
+    /// [`GzipWriter::offsets`] has it.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub(crate) fn cut(&mut self) -> io::Result<usize> {
+        if !self.block.is_empty() {
+            self.submit(true)?;
+        }
+        Ok(self.begun)
+    }
+
+    /// Ends the member, and says where each begins in the output, and where the next one will.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub(crate) fn offsets(&mut self) -> io::Result<(&[u64], u64)> {
+        self.cut()?;
+        while !self.pending.is_empty() {
+            self.collect()?;
+        }
+        Ok((&self.offsets, self.written))
     }
 
     /// Compresses and writes what is left, and returns the output.
@@ -92,24 +135,32 @@ impl<W: Write> GzipWriter<W> {
     /// # Errors
     /// When writing fails.
     pub(crate) fn finish(mut self) -> io::Result<W> {
-        if !self.block.is_empty() {
-            self.submit()?;
-        }
+        self.cut()?;
         while !self.pending.is_empty() {
             self.collect()?;
         }
-        self.output.write_all(&LAST)?;
-        self.output.write_all(&self.checksum.sum().to_le_bytes())?;
-        self.output
-            .write_all(&self.checksum.amount().to_le_bytes())?;
+        // No content is one empty member, and no empty file.
+        if self.begun == 0 {
+            self.put(&HEADER)?;
+            self.end_member()?;
+        }
         Ok(self.output)
     }
 
-    fn submit(&mut self) -> io::Result<()> {
+    fn submit(&mut self, is_last: bool) -> io::Result<()> {
         if self.pending.len() >= self.most_pending {
             self.collect()?;
         }
-        let content = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
+        let edges = Edges {
+            is_first: self.is_between_members,
+            is_last,
+        };
+        if edges.is_first {
+            self.begun += 1;
+            self.dictionary = Vec::new();
+        }
+        self.is_between_members = is_last;
+        let content = std::mem::take(&mut self.block);
         let window = content.len().saturating_sub(WINDOW);
         let next = content.get(window..).unwrap_or_default().to_vec();
         let dictionary = std::mem::replace(&mut self.dictionary, next);
@@ -121,16 +172,37 @@ impl<W: Write> GzipWriter<W> {
                 reply,
             })
             .map_err(|_| stopped())?;
-        self.pending.push_back(answer);
+        self.pending.push_back((edges, answer));
         Ok(())
     }
 
     fn collect(&mut self) -> io::Result<()> {
-        if let Some(answer) = self.pending.pop_front() {
-            let block = answer.recv().map_err(|_| stopped())??;
-            self.checksum.combine(&block.checksum);
-            self.output.write_all(&block.bytes)?;
+        let Some((edges, answer)) = self.pending.pop_front() else {
+            return Ok(());
+        };
+        let block = answer.recv().map_err(|_| stopped())??;
+        if edges.is_first {
+            self.offsets.push(self.written);
+            self.checksum = Crc::new();
+            self.put(&HEADER)?;
         }
+        self.checksum.combine(&block.checksum);
+        self.put(&block.bytes)?;
+        if edges.is_last {
+            self.end_member()?;
+        }
+        Ok(())
+    }
+
+    fn end_member(&mut self) -> io::Result<()> {
+        self.put(&LAST)?;
+        self.put(&self.checksum.sum().to_le_bytes())?;
+        self.put(&self.checksum.amount().to_le_bytes())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.output.write_all(bytes)?;
+        self.written += bytes.len() as u64;
         Ok(())
     }
 }
@@ -138,7 +210,7 @@ impl<W: Write> GzipWriter<W> {
 impl<W: Write> Write for GzipWriter<W> {
     fn write(&mut self, content: &[u8]) -> io::Result<usize> {
         if self.block.len() >= BLOCK {
-            self.submit()?;
+            self.submit(false)?;
         }
         let taken = content.len().min(BLOCK.saturating_sub(self.block.len()));
         self.block
@@ -235,6 +307,34 @@ mod tests {
                 assert!(decoder.into_inner().is_empty(), "a second member");
             }
         }
+    }
+
+    #[test]
+    fn members_can_be_read_from_where_they_begin() {
+        let parts = [noise(10), noise(BLOCK), noise(BLOCK * 2 + 1), noise(1)];
+        let mut writer = GzipWriter::new(Vec::new(), 6, NonZeroUsize::MIN).unwrap();
+        let mut numbers = Vec::new();
+        for part in &parts {
+            numbers.push(writer.cut().unwrap());
+            // A cut where nothing was written since the last one is none.
+            assert_eq!(writer.cut().unwrap(), *numbers.last().unwrap());
+            writer.write_all(part).unwrap();
+        }
+        let (offsets, end) = writer.offsets().unwrap();
+        let offsets = offsets.to_vec();
+        let packed = writer.finish().unwrap();
+        assert_eq!(packed.len() as u64, end);
+        for (part, number) in parts.iter().zip(numbers) {
+            let start = usize::try_from(offsets[number]).unwrap();
+            let mut read = Vec::new();
+            let mut decoder = flate2::bufread::GzDecoder::new(&packed[start..]);
+            decoder.read_to_end(&mut read).unwrap();
+            assert!(read == *part, "member {number}");
+        }
+        let mut read = Vec::new();
+        let mut decoder = flate2::bufread::MultiGzDecoder::new(packed.as_slice());
+        decoder.read_to_end(&mut read).unwrap();
+        assert!(read == parts.concat());
     }
 
     #[test]

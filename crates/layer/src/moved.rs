@@ -4,16 +4,16 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::blob::Blob;
-use super::compress::Settings;
 use super::decompress::Decompressor;
 use super::entry::{Entry, Kind};
+use super::estargz;
+use super::layer_writer::LayerWriter;
 use super::limits::Budget;
 use super::pack::{self, PackError, PackOptions};
 use super::packed::PackedLayer;
 use super::path::LayerPath;
 use super::tar_read::{Limits, Member, TarError, TarReader};
-use super::tar_write::TarWriter;
+use super::tar_write::Append as _;
 use super::tree::{Rules, Tree};
 use super::whiteout::Whiteout;
 
@@ -49,18 +49,17 @@ fn written(
     let budget = Arc::new(Budget::new(options.limits));
     let input = Decompressor::within(input, &budget)?;
     let mut reader = TarReader::new(input, Rules::Strict, Limits::of_budget());
-    let settings = Settings {
-        compression: options.compression,
-        level: options.level,
-        threads: options.threads,
-    };
-    let mut writer = TarWriter::new(Blob::create(settings, out_dir)?);
+    let mut writer = LayerWriter::create(options, out_dir)?;
     let mut seen: Tree<()> = Tree::new();
     while let Some(mut member) = reader.next_member()? {
         budget.take_entry(member.names())?;
         let Some(path) = new_path(&member, place)? else {
             continue;
         };
+        // It says where things are in the layer as it was.
+        if path.as_bytes() == estargz::TABLE.as_bytes() {
+            continue;
+        }
         let is_directory = member.entry.is_directory();
         if is_directory && seen.get(&path).is_some_and(Entry::is_directory) {
             continue;
@@ -79,10 +78,9 @@ fn written(
         }
         writer.append(&path, &member.entry, &mut reader)?;
     }
-    let entries = writer.entries();
     Ok(PackedLayer {
         directories: pack::directories(&seen),
-        ..writer.finish()?.finish(entries)?
+        ..writer.finish()?
     })
 }
 

@@ -12,6 +12,7 @@ use super::compress::Settings;
 use super::decompress::Decompressor;
 use super::directory::{DirectoryError, Wanted, read_directory_of, read_file};
 use super::entry::{Entry, Kind};
+use super::layer_writer::LayerWriter;
 use super::limits::{Budget, UnpackLimits};
 use super::owner::Owner;
 use super::packed::{LayerFile, PackedLayer};
@@ -19,7 +20,7 @@ use super::path::LayerPath;
 use super::source::LayerSource;
 use super::tar_field::has_right_checksum;
 use super::tar_read::{Limits, Member, TarError, TarReader};
-use super::tar_write::{TarWriter, write_tree};
+use super::tar_write::{Append as _, append_tree};
 use super::tree::{Rules, Tree};
 use super::whiteout;
 use ohoci_files::regular;
@@ -32,6 +33,9 @@ pub struct PackOptions {
     pub compression: Compression,
     /// The level; see [`Settings::level`].
     pub level: Option<u32>,
+    /// Make it eStargz, of which snapshotters can read single files from the registry; for gzip only.
+    /// The tar has one member more, `/stargz.index.json`.
+    pub seekable: bool,
     /// The date of everything that comes from a directory, in seconds since 1970:
     /// `SOURCE_DATE_EPOCH`, or 0.
     pub mtime: i64,
@@ -49,6 +53,7 @@ impl Default for PackOptions {
         Self {
             compression: Compression::Gzip,
             level: None,
+            seekable: false,
             mtime: 0,
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             limits: UnpackLimits::default(),
@@ -58,7 +63,7 @@ impl Default for PackOptions {
 }
 
 impl PackOptions {
-    fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> Settings {
         Settings {
             compression: self.compression,
             level: self.level,
@@ -146,7 +151,7 @@ impl PackError {
 /// Makes a layer of a directory, a tar or another file. What it is shows in its content, not in its
 /// name.
 ///
-/// A directory is packed reproducibly (see `read_directory_of` and `write_tree`); its own entry
+/// A directory is packed reproducibly (see `read_directory_of` and `append_tree`); its own entry
 /// becomes that of the destination, and nothing is written for directories above the destination,
 /// nor for `/`: it would override what the base says about them.
 ///
@@ -184,7 +189,8 @@ pub fn pack(
     let input = Metered::new(file);
     let budget = Arc::new(Budget::new(options.limits));
     let input = Decompressor::within(input, &budget).map_err(fail)?;
-    let layer = if !source.destination.is_root() || options.owner.is_some() {
+    let is_new = !source.destination.is_root() || options.owner.is_some();
+    let layer = if is_new || (options.seekable && input.compression() == Compression::None) {
         repack(input, &source.destination, &budget, options, out_dir)
     } else if input.compression() == Compression::None {
         compress_as_is(input, &budget, options, out_dir)
@@ -328,13 +334,13 @@ pub fn pack_tree(
 ) -> Result<PackedLayer, PackError> {
     let subject = || "the tree".to_owned();
     let fail = |error| io_error(subject(), error);
-    let blob = Blob::create(options.settings(), out_dir).map_err(fail)?;
+    let mut writer = LayerWriter::create(options, out_dir).map_err(fail)?;
     let directories = directories(&tree);
-    let (blob, entries) = write_tree(tree, blob).map_err(|error| match error {
+    append_tree(tree, &mut writer).map_err(|error| match error {
         super::tar_write::WriteError::Io(error) => fail(error),
         super::tar_write::WriteError::Tree(error) => PackError::new(subject(), error.to_string()),
     })?;
-    let layer = blob.finish(entries).map_err(fail)?;
+    let layer = writer.finish().map_err(fail)?;
     Ok(PackedLayer {
         created_by,
         directories,
@@ -468,7 +474,7 @@ fn repack(
 ) -> Result<PackedLayer, TarError> {
     let mut reader = TarReader::new(input, Rules::Strict, Limits::of_budget());
     let mut validator = Validator::default();
-    let mut writer = TarWriter::new(Blob::create(options.settings(), out_dir)?);
+    let mut writer = LayerWriter::create(options, out_dir)?;
     while let Some(mut member) = reader.next_member()? {
         let has_own_entry = !destination.is_root();
         if has_own_entry && writer.entries() == 0 && !member.path.is_root() {
@@ -503,7 +509,6 @@ fn repack(
         }
         writer.append(&path, &member.entry, &mut reader)?;
     }
-    let entries = writer.entries();
     let mut above: BTreeSet<LayerPath> = destination
         .ancestors()
         .filter_map(|above| LayerPath::parse(above).ok())
@@ -513,7 +518,7 @@ fn repack(
     above.extend(below.iter().filter_map(|path| destination.join(path).ok()));
     Ok(PackedLayer {
         directories: above.into_iter().filter(is_shallow).collect(),
-        ..writer.finish()?.finish(entries)?
+        ..writer.finish()?
     })
 }
 

@@ -14,6 +14,8 @@ use super::pax::{self, Records};
 use super::tree::{Tree, TreeError};
 
 const BLOCK: usize = 512;
+/// What ends a tar: two blocks of zeros.
+pub(super) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 /// How many bytes of content are copied at once.
 const COPIED: usize = 128 << 10;
 /// What eleven octal digits can say at most.
@@ -38,6 +40,28 @@ pub enum WriteError {
     /// Reading a file's content or writing the tar failed.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// Takes the members of a layer, in the order that they are to have.
+pub(super) trait Append {
+    /// Writes a member, as [`TarWriter::append`] does.
+    fn append(
+        &mut self,
+        path: &LayerPath,
+        entry: &Entry<u64>,
+        content: &mut dyn Read,
+    ) -> io::Result<()>;
+}
+
+impl<W: Write> Append for TarWriter<W> {
+    fn append(
+        &mut self,
+        path: &LayerPath,
+        entry: &Entry<u64>,
+        content: &mut dyn Read,
+    ) -> io::Result<()> {
+        Self::append(self, path, entry, content)
+    }
 }
 
 impl<W: Write> TarWriter<W> {
@@ -68,21 +92,10 @@ impl<W: Write> TarWriter<W> {
         entry: &Entry<u64>,
         content: &mut dyn Read,
     ) -> io::Result<()> {
-        let (header, records) = header(path, entry)?;
-        if !records.is_empty() {
-            let data = pax::format(&records);
-            let mut extension = blank(EntryType::XHeader, 0o644);
-            set_name(&mut extension, b"PaxHeader");
-            extension.set_size(data.len() as u64);
-            seal(&mut extension);
-            self.output.write_all(extension.as_bytes())?;
-            self.output.write_all(&data)?;
-            self.pad(data.len() as u64)?;
-        }
-        self.output.write_all(header.as_bytes())?;
+        self.output.write_all(&head(path, entry)?)?;
         if let Kind::File(size) = entry.kind {
             self.copy(path, size, content)?;
-            self.pad(size)?;
+            self.output.write_all(padding(size))?;
         }
         self.entries += 1;
         Ok(())
@@ -93,7 +106,7 @@ impl<W: Write> TarWriter<W> {
     /// # Errors
     /// When writing fails.
     pub fn finish(mut self) -> io::Result<W> {
-        self.output.write_all(&[0; 2 * BLOCK])?;
+        self.output.write_all(&END)?;
         Ok(self.output)
     }
 
@@ -102,41 +115,77 @@ impl<W: Write> TarWriter<W> {
         while left > 0 {
             let wanted = usize::try_from(left).unwrap_or(COPIED).min(COPIED);
             let buffer = self.buffer.get_mut(..wanted).unwrap_or_default();
-            let count = match content.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                count => count?,
-            };
-            if count == 0 {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    format!("{path} ends {left} bytes before its end"),
-                ));
-            }
-            self.output
-                .write_all(buffer.get(..count).unwrap_or_default())?;
-            left = left.saturating_sub(count as u64);
+            let piece = read_some(path, content, buffer, left)?;
+            self.output.write_all(piece)?;
+            left = left.saturating_sub(piece.len() as u64);
         }
         Ok(())
     }
+}
 
-    fn pad(&mut self, size: u64) -> io::Result<()> {
-        let missing = usize::try_from(size.wrapping_neg() % BLOCK as u64).unwrap_or_default();
-        self.output
-            .write_all([0; BLOCK].get(..missing).unwrap_or_default())
+/// Reads what comes next of a file's content, of which `left` bytes are to come.
+///
+/// # Errors
+/// When reading fails, or nothing comes.
+pub(super) fn read_some<'a>(
+    path: &LayerPath,
+    content: &mut dyn Read,
+    buffer: &'a mut [u8],
+    left: u64,
+) -> io::Result<&'a [u8]> {
+    loop {
+        let count = match content.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            count => count?,
+        };
+        if count == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("{path} ends {left} bytes before its end"),
+            ));
+        }
+        return Ok(buffer.get(..count).unwrap_or_default());
     }
 }
 
-/// Writes a whole tree: bytewise order, parents first, the first path of every set of hard links
-/// as the file. Returns how many members it has.
+/// The zeros behind a file's content.
+pub(super) fn padding(size: u64) -> &'static [u8] {
+    let missing = usize::try_from(size.wrapping_neg() % BLOCK as u64).unwrap_or_default();
+    END.get(..missing).unwrap_or_default()
+}
+
+/// A member but for a file's content: its header, with a PAX header in front where it needs one.
 ///
 /// # Errors
-/// Links that lead nowhere, and whatever [`TarWriter::append`] refuses.
-pub(crate) fn write_tree<W: Write>(
+/// What [`TarWriter::append`] refuses of an entry.
+pub(super) fn head(path: &LayerPath, entry: &Entry<u64>) -> io::Result<Vec<u8>> {
+    let (header, records) = header(path, entry)?;
+    let mut head = Vec::with_capacity(BLOCK);
+    if !records.is_empty() {
+        let data = pax::format(&records);
+        let size = data.len() as u64;
+        let mut extension = blank(EntryType::XHeader, 0o644);
+        set_name(&mut extension, b"PaxHeader");
+        extension.set_size(size);
+        seal(&mut extension);
+        head.extend_from_slice(extension.as_bytes());
+        head.extend_from_slice(&data);
+        head.extend_from_slice(padding(size));
+    }
+    head.extend_from_slice(header.as_bytes());
+    Ok(head)
+}
+
+/// Writes a whole tree: bytewise order, parents first, the first path of every set of hard links
+/// as the file.
+///
+/// # Errors
+/// Links that lead nowhere, and whatever `writer` refuses.
+pub(super) fn append_tree(
     mut tree: Tree<Content>,
-    output: W,
-) -> Result<(W, u64), WriteError> {
+    writer: &mut dyn Append,
+) -> Result<(), WriteError> {
     tree.resolve_links()?;
-    let mut writer = TarWriter::new(output);
     for (path, entry) in &tree {
         let content = match &entry.kind {
             Kind::File(content) => Some(content),
@@ -159,8 +208,7 @@ pub(crate) fn write_tree<W: Write>(
             None => writer.append(path, &sized, &mut io::empty())?,
         }
     }
-    let entries = writer.entries();
-    Ok((writer.finish()?, entries))
+    Ok(())
 }
 
 fn invalid(path: &LayerPath, reason: &str) -> io::Error {
@@ -322,6 +370,13 @@ mod tests {
     use crate::tree::Rules;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    fn write_tree(tree: Tree, output: Vec<u8>) -> Result<(Vec<u8>, u64), WriteError> {
+        let mut writer = TarWriter::new(output);
+        append_tree(tree, &mut writer)?;
+        let entries = writer.entries();
+        Ok((writer.finish()?, entries))
+    }
 
     fn path(raw: &[u8]) -> LayerPath {
         LayerPath::parse(raw).unwrap()

@@ -42,6 +42,8 @@ struct KeptLayer {
     media_type: String,
     diff_id: String,
     created_by: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 /// One feature's layer, as it is kept.
@@ -69,16 +71,16 @@ impl KeptLayer {
             media_type: layer.descriptor.media_type.clone(),
             diff_id: layer.diff_id.to_string(),
             created_by: layer.created_by.clone(),
+            annotations: layer.descriptor.annotations.clone(),
         }
     }
 
     fn descriptor(&self) -> Option<Descriptor> {
         let digest = self.feature.digest.parse().ok()?;
-        Some(Descriptor::new(
-            self.media_type.clone(),
-            digest,
-            self.feature.size,
-        ))
+        Some(Descriptor {
+            annotations: self.annotations.clone(),
+            ..Descriptor::new(self.media_type.clone(), digest, self.feature.size)
+        })
     }
 
     /// The layer, where its bytes are in the cache.
@@ -113,8 +115,12 @@ impl Work<'_> {
             source,
         })?;
         let head = format!(
-            "{maker} {platform} {:?} {:?} {:?} {:?}\n",
-            self.recipe.prefix, self.build.compression, self.build.level, self.build.created,
+            "{maker} {platform} {:?} {:?} {:?} {:?} {:?}\n",
+            self.recipe.prefix,
+            self.build.compression,
+            self.build.seekable,
+            self.build.level,
+            self.build.created,
         );
         let mut all = format!("{PLATFORM} {head}");
         let mut features = BTreeMap::new();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::entry::Content;
+use crate::tar_write::TarWriter;
 use ohoci_image::Digest;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
