@@ -378,3 +378,74 @@ fn scratch_makes_an_index_of_the_platforms_asked_for() {
     ]);
     assert_eq!(children(&bench, &bench.pull("app", "2")).len(), 3);
 }
+
+/// Each image has the layers for its platform and those for all, in the order given, also on another base.
+#[test]
+fn a_layer_can_be_for_one_platform() {
+    let registry = DebianRegistry::open();
+    let bench = Workbench::new(&registry.host(), registry.peer(Access::Anonymous));
+    for name in ["amd64", "arm64", "all"] {
+        bench.ohoci.write(format!("work/{name}/{name}"), name);
+    }
+    let layers = [
+        "--layer",
+        "linux/amd64=amd64:/opt",
+        "--layer",
+        "all:/opt",
+        "--layer",
+        "linux/arm64/v8=arm64:/opt",
+    ];
+    let both = ["--platform", "linux/amd64", "--platform", "linux/arm64"];
+    let scratch = ["--base", "scratch", "--push", "@/app:1"];
+    bench.composed(&[&scratch[..], &both, &layers].concat());
+    let names = |tag: &str| {
+        let made = bench.pull("app", tag);
+        let images = children(&bench, &made).into_iter().map(|(entry, image)| {
+            let history = image.config["history"].as_array().unwrap();
+            let real = history.iter().filter(|one| one["empty_layer"] != true);
+            let intent = image.config["config"]["Labels"]["ohoci.intent"].as_str();
+            let intent: Value = serde_json::from_str(intent.unwrap()).unwrap();
+            let local = intent["local"].as_array().unwrap().iter();
+            let local: Vec<_> = local
+                .map(|one| one["name"].as_str().unwrap().to_owned())
+                .collect();
+            assert_eq!(image.layers().len(), real.count());
+            let architecture = entry["platform"]["architecture"].as_str().unwrap();
+            (architecture.to_owned(), local)
+        });
+        images.collect::<Vec<_>>()
+    };
+    let wanted = [
+        (
+            "amd64".to_owned(),
+            vec!["amd64".to_owned(), "all".to_owned()],
+        ),
+        (
+            "arm64".to_owned(),
+            vec!["all".to_owned(), "arm64".to_owned()],
+        ),
+    ];
+    assert_eq!(names("1"), wanted);
+    let platforms = [("amd64", None), ("arm64", None)];
+    index(Family::Oci, &platforms).push(&bench.peer, "base", "1");
+    let rebase = [
+        "rebase", "@/app:1", "--base", "@/base:1", "--push", "@/app:2",
+    ];
+    bench.run(&rebase).exits(0);
+    assert_eq!(names("2"), wanted);
+
+    let one = [
+        "--base",
+        "scratch",
+        "--push",
+        "@/app:3",
+        "--platform",
+        "linux/amd64",
+    ];
+    let said = bench.compose(&[&one[..], &layers].concat()).exits(0).stderr;
+    assert!(
+        said.contains("layer arm64 is left out: it is for linux/arm64/v8"),
+        "{said}"
+    );
+    assert_eq!(bench.pull("app", "3").layers().len(), 2);
+}

@@ -97,8 +97,13 @@ pub struct LayerArguments {
     /// Append a layer packed from a tar, a directory or another file; repeatable
     ///
     /// The tar may be plain, gzip or zstd, and - reads it from stdin; it lands in DEST (default /), as
-    /// a directory does. Another file becomes DEST, or goes into it where DEST ends with a slash
-    #[arg(long, value_name = "PATH[:DEST]", allow_hyphen_values = true)]
+    /// a directory does. Another file becomes DEST, or goes into it where DEST ends with a slash. With
+    /// PLATFORM in front, such as linux/arm64=, only the image for that platform has it
+    #[arg(
+        long,
+        value_name = "[PLATFORM=]PATH[:DEST]",
+        allow_hyphen_values = true
+    )]
     pub layer: Vec<String>,
 
     /// Give everything in the layers of --layer to this user and group [default: root, and whoever a

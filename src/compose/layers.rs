@@ -10,7 +10,7 @@ use ohoci_compose::given_layers::{GivenLayers, GivenLayersError};
 use ohoci_compose::local::LocalLayer;
 use ohoci_layer::PackOptions;
 
-/// Packs the layers that these texts name, as `PATH[:DEST]` each.
+/// Packs the layers that these texts name, as `[PLATFORM=]PATH[:DEST]` each.
 pub(super) async fn packed(
     texts: &[String],
     arguments: &LayerArguments,

@@ -1,4 +1,4 @@
-//! Packs the layers that a person names as `PATH[:DEST]`.
+//! Packs the layers that a person names as `[PLATFORM=]PATH[:DEST]`.
 
 use std::fmt::Display;
 use std::io::{self, Read};
@@ -8,10 +8,11 @@ use std::sync::Arc;
 use super::local::{self, Given, LocalLayer};
 use ohoci_config::text;
 use ohoci_files::regular;
+use ohoci_image::Platform;
 use ohoci_layer::PackOptions;
 use ohoci_layer::directory::Wanted;
 use ohoci_layer::exclude::Excludes;
-use ohoci_layer::source::LayerSource;
+use ohoci_layer::source::{LayerSource, LayerSourceError};
 use ohoci_store::Error;
 
 /// What stands for standard input.
@@ -20,7 +21,7 @@ const STDIN: &str = "-";
 /// Layers that are asked for.
 #[derive(Clone, Debug)]
 pub struct GivenLayers<'a> {
-    /// `PATH[:DEST]` each; `-` is standard input.
+    /// `[PLATFORM=]PATH[:DEST]` each; `-` is standard input.
     pub texts: &'a [String],
     /// Patterns of what is left out of directories, in the syntax of `.dockerignore`.
     pub exclude: &'a [String],
@@ -62,7 +63,7 @@ impl GivenLayers<'_> {
     /// Whether standard input is one of them.
     #[must_use]
     pub fn read_stdin(&self) -> bool {
-        let is_stdin = |text: &String| LayerSource::parse(text).is_ok_and(|found| is_stdin(&found));
+        let is_stdin = |text: &String| parsed(text).is_ok_and(|(_, found)| is_stdin(&found));
         self.texts.iter().any(is_stdin)
     }
 
@@ -79,24 +80,29 @@ impl GivenLayers<'_> {
         let refuse = |why: String| Err(GivenLayersError::Request(why));
         // As `-:/opt` is a value, so would be a flag for which the value was forgotten.
         if let Some(flag) = self.texts.iter().find(|text| text.starts_with("--")) {
-            return refuse(format!("--layer {flag}: expected PATH[:DEST]"));
+            return refuse(format!("--layer {flag}: expected [PLATFORM=]PATH[:DEST]"));
         }
         let excludes = Arc::new(self.excludes()?);
         let sources = self.texts.iter().map(|text| {
-            LayerSource::parse(text)
+            parsed(text)
                 .map_err(|error| GivenLayersError::Request(format!("--layer {text}: {error}")))
         });
         let sources = sources.collect::<Result<Vec<_>, _>>()?;
-        if sources.iter().filter(|source| is_stdin(source)).count() > 1 {
+        if sources
+            .iter()
+            .filter(|(_, source)| is_stdin(source))
+            .count()
+            > 1
+        {
             return refuse("--layer -: standard input can be read once only".to_owned());
         }
-        if !excludes.is_empty() && !sources.iter().any(|source| source.path.is_dir()) {
+        if !excludes.is_empty() && !sources.iter().any(|(_, source)| source.path.is_dir()) {
             return refuse(
                 "--exclude is about the directories of --layer, and there is none".to_owned(),
             );
         }
         let mut layers = Vec::new();
-        for (text, mut source) in self.texts.iter().zip(sources) {
+        for (text, (platform, mut source)) in self.texts.iter().zip(sources) {
             let mut given = Given::new(source.clone());
             if is_stdin(&source) {
                 source.path = spooled(stdin, work_dir, self.options.limits.bytes)?;
@@ -111,7 +117,7 @@ impl GivenLayers<'_> {
             let packed = local::pack_given(given, self.options, work_dir.to_owned());
             let (layer, notes) = packed.await?;
             notes.iter().for_each(|said| note(text, said));
-            layers.push(layer);
+            layers.push(LocalLayer { platform, ..layer });
         }
         Ok(layers)
     }
@@ -133,6 +139,13 @@ impl GivenLayers<'_> {
                 .map_err(|error| GivenLayersError::Request(format!("--exclude: {error}")))?;
         }
         Ok(excludes)
+    }
+}
+
+fn parsed(text: &str) -> Result<(Option<Platform>, LayerSource), LayerSourceError> {
+    match Platform::in_front_of(text) {
+        Some((platform, rest)) => Ok((Some(platform), LayerSource::parse(rest)?)),
+        None => Ok((None, LayerSource::parse(text)?)),
     }
 }
 

@@ -46,6 +46,13 @@ pub struct LocalLayer {
 }
 
 impl LocalLayer {
+    /// Whether the image for a platform has it.
+    #[must_use]
+    pub(crate) fn is_for(&self, platform: &Platform) -> bool {
+        let only = self.platform.as_ref();
+        only.is_none_or(|only| only.selects(platform))
+    }
+
     /// A layer that was packed. A temporary file is kept: it lies in the run's own directory, which
     /// is removed as a whole at the end.
     ///

@@ -125,6 +125,12 @@ async fn image(
     }))
 }
 
+/// What of it was made for the base, as it was asked for.
+fn fits(intent: &Intent) -> impl Iterator<Item = Fit> {
+    let names = intent.local.iter();
+    names.filter_map(|source| Fit::recorded(source.name.as_deref()?))
+}
+
 fn refuse(source: &dyn Source, why: &dyn std::fmt::Display) -> Error {
     Error::new(
         ErrorKind::Unsupported,
@@ -210,13 +216,16 @@ impl Recorded {
                 .map_err(|error| refuse(&*self.source, &error))?
                 .ok_or_else(|| self.foreign())?;
             match &common {
-                // Bases of different platforms may have different numbers of layers.
+                // Bases of different platforms may have different numbers of layers, and each platform
+                // layers of its own.
                 Some(known)
-                    if *known
-                        != (Intent {
-                            layers: known.layers.clone(),
-                            ..intent.clone()
-                        }) =>
+                    if fits(known).ne(fits(&intent))
+                        || *known
+                            != (Intent {
+                                layers: known.layers.clone(),
+                                local: known.local.clone(),
+                                ..intent.clone()
+                            }) =>
                 {
                     return Err(self.differs());
                 }
@@ -230,9 +239,9 @@ impl Recorded {
     /// The local layers, to be taken over from this image.
     ///
     /// # Errors
-    /// When the record does not fit the image, or the images of an index have different ones.
+    /// When the record does not fit the image.
     pub(crate) fn local_layers(&self) -> Result<Vec<LocalLayer>, Error> {
-        let mut common: Option<Vec<Carried>> = None;
+        let mut all: Vec<(&Platform, Vec<Carried>)> = Vec::new();
         for image in &self.images {
             let intent = image
                 .intent()
@@ -241,29 +250,33 @@ impl Recorded {
             let mut local = image.local(&intent).ok_or_else(|| self.altered())?;
             // It was made for the base, and is made anew for the next one.
             local.retain(|carried| Fit::recorded(&carried.name).is_none());
-            let same = |known: &Vec<Carried>| {
-                known.len() == local.len()
-                    && known
-                        .iter()
-                        .zip(&local)
-                        .all(|(a, b)| a.diff_id == b.diff_id && a.descriptor == b.descriptor)
-            };
-            match &common {
-                Some(known) if !same(known) => return Err(self.differs()),
-                Some(_) => {}
-                None => common = Some(local),
-            }
+            all.push((&image.platform, local));
         }
-        Ok(common
-            .unwrap_or_default()
-            .into_iter()
-            .map(|carried| LocalLayer {
+        let same = |(_, a): &(_, Vec<Carried>), (_, b): &(_, Vec<Carried>)| {
+            let is_same = |(a, b): (&Carried, &Carried)| {
+                a.diff_id == b.diff_id && a.descriptor == b.descriptor
+            };
+            a.len() == b.len() && a.iter().zip(b).all(is_same)
+        };
+        // One set for all platforms, or for each its own.
+        let is_shared = all.iter().zip(all.iter().skip(1)).all(|(a, b)| same(a, b));
+        if is_shared {
+            all.truncate(1);
+        }
+        let layers = all.into_iter().flat_map(|(platform, local)| {
+            let platform = (!is_shared).then(|| platform.clone());
+            local
+                .into_iter()
+                .map(move |carried| (platform.clone(), carried))
+        });
+        Ok(layers
+            .map(|(platform, carried)| LocalLayer {
                 directories: Vec::new(),
                 descriptor: carried.descriptor,
                 diff_id: carried.diff_id,
                 name: carried.name,
                 created_by: carried.created_by,
-                platform: None,
+                platform,
                 packing: None,
                 from: LayerBytes::Image(Arc::clone(&self.source)),
             })

@@ -24,7 +24,7 @@ pub struct Request {
     pub deps: Vec<Reference>,
     /// Take only this path out of the deps images.
     pub deps_path: Option<String>,
-    /// Layers of this machine's files, `PATH[:DEST]` each.
+    /// Layers of this machine's files, `[PLATFORM=]PATH[:DEST]` each.
     pub layers: Vec<String>,
     /// Which platforms.
     pub choice: Option<Choice>,

@@ -23,7 +23,7 @@ pub struct ComposeDefaults {
     /// Images whose layers are put on the base.
     #[serde(deserialize_with = "parsed")]
     pub deps: Vec<Reference>,
-    /// Local layers, `PATH[:DEST]` each.
+    /// Local layers, `[PLATFORM=]PATH[:DEST]` each.
     pub layer: Vec<String>,
     /// The platforms to compose for.
     #[serde(deserialize_with = "parsed")]
@@ -90,7 +90,11 @@ impl ComposeDefaults {
             }
         }
         for layer in &mut self.layer {
-            *layer = directory.join(&*layer).to_string_lossy().into_owned();
+            let (platform, path) = match Platform::in_front_of(layer) {
+                Some((platform, path)) => (format!("{platform}="), path),
+                None => (String::new(), layer.as_str()),
+            };
+            *layer = platform + &directory.join(path).to_string_lossy();
         }
     }
 }

@@ -82,6 +82,16 @@ impl Platform {
         object
     }
 
+    /// The platform that `PLATFORM=REST` begins with, and the rest. Only systems that images are made for
+    /// count, since what else begins so is a path.
+    #[must_use]
+    pub fn in_front_of(text: &str) -> Option<(Self, &str)> {
+        let (platform, rest) = text.split_once('=')?;
+        let (os, _) = platform.split_once('/')?;
+        let is_known = ["linux", "windows", "freebsd"].contains(&os);
+        Some((platform.parse().ok().filter(|_| is_known)?, rest))
+    }
+
     /// Whether this stands for no platform at all: what build attestations carry in an index.
     #[must_use]
     pub(crate) fn is_unknown(&self) -> bool {

@@ -55,6 +55,16 @@ pub(super) async fn compositions(
             }
         }
     }
+    for layer in local {
+        if let Some(only) = &layer.platform
+            && !bases.iter().any(|(.., platform)| layer.is_for(platform))
+        {
+            let name = &layer.name;
+            warnings.push(format!(
+                "layer {name} is left out: it is for {only}, and no image for that is made"
+            ));
+        }
+    }
     let mut list = Vec::new();
     let mut flattened = BTreeMap::new();
     for (at, base, platform) in bases {
@@ -72,8 +82,7 @@ pub(super) async fn compositions(
                 .await?,
             );
         }
-        let fits =
-            |layer: &&LocalLayer| layer.platform.as_ref().is_none_or(|only| *only == platform);
+        let fits = |layer: &&LocalLayer| layer.is_for(&platform);
         additions.extend(local.iter().filter(fits).map(local_addition));
         list.push((
             at,

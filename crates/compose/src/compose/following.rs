@@ -56,12 +56,13 @@ pub(super) async fn followed(
     let Some(options) = layer.packing else {
         return Ok((vec![layer.clone()], Vec::new()));
     };
-    let is_for = |platform: &Platform| layer.platform.as_ref().is_none_or(|only| only == platform);
     let is_moved = |listing: &Listing| {
         let mut directories = layer.directories.iter();
         directories.any(|path| listing.link_at(&printable(path.as_bytes())).is_some())
     };
-    let wanted = listings.iter().filter(|(platform, _)| is_for(platform));
+    let wanted = listings
+        .iter()
+        .filter(|(platform, _)| layer.is_for(platform));
     let wanted: Vec<&(Platform, Listing)> = wanted.collect();
     if !wanted.iter().any(|(_, listing)| is_moved(listing)) {
         return Ok((vec![layer.clone()], Vec::new()));
