@@ -112,9 +112,14 @@ const ALLOWED: &[(&str, usize, &str)] = &[
     ),
     ("crates/run/src/prepare.rs", 2, "mounts that the user names"),
     (
+        "crates/run/src/sandboxes/copying.rs",
+        3,
+        "a file of this machine that is named",
+    ),
+    (
         "crates/run/src/sandboxes/sandbox.rs",
-        4,
-        "a directory for a sandbox's files, and a file of this machine that is named",
+        1,
+        "a directory for a sandbox's files",
     ),
     (
         "crates/swebench-images/src/images.rs",

@@ -290,6 +290,125 @@ fn files_are_copied_in_and_out_behind_the_links_of_the_image() {
 }
 
 #[test]
+fn directories_are_copied_in_and_out_and_no_link_of_a_sandbox_leads_out() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let ohoci = machine();
+    let at = |path: &str| ohoci.work().join(path);
+    ohoci.write("work/project/src/main", "main\n");
+    ohoci.write("work/project/run", "#!/bin/sh\necho ran\n");
+    fs_err::set_permissions(at("project/run"), PermissionsExt::from_mode(0o755)).unwrap();
+    symlink("src/main", at("project/link")).unwrap();
+    let secret = ohoci.write("work/outside/secret", "secret\n");
+
+    let mut steered = Steered::start(&ohoci, &[]);
+    steered.create("a");
+    let copied = steered.does(&json!({
+        "id": 1, "op": "copy-in", "sandbox": "a", "path": "/link/project", "from": "project",
+    }));
+    assert_eq!(copied["path"], "/etc/project");
+    assert_eq!(
+        (&copied["entries"], &copied["size"]),
+        (&json!(4), &json!(24))
+    );
+    assert_eq!(
+        steered.says("a", "cd /etc/project; ./run; cat link; cat /etc/base"),
+        "ran\nmain\nbase\n"
+    );
+    let out = |steered: &mut Steered, to: &str| {
+        steered.does(&json!({
+            "id": 2, "op": "copy-out", "sandbox": "a", "path": "/etc/project", "to": to,
+        }))
+    };
+    // What a program leaves: links out, a directory's place taken by one, things that were removed.
+    let script = format!(
+        "cd /etc/project; ln -s {0} out; rm -r src; ln -s {0} src; rm /etc/base; echo more > more",
+        secret.parent().unwrap().display()
+    );
+    steered.says("a", &script);
+    let copied = out(&mut steered, "result");
+    assert_eq!(copied["entries"], 5);
+    let names = |path: &str| {
+        let entries = fs_err::read_dir(at(path)).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("result"), ["link", "more", "out", "run", "src"]);
+    let link = fs_err::symlink_metadata(at("result/src")).unwrap();
+    assert!(link.is_symlink());
+    let mode = fs_err::metadata(at("result/run")).unwrap().permissions();
+    assert_eq!(mode.mode() & 0o7777, 0o755);
+
+    // The link in the directory's place is not followed, and what is there is not replaced by halves.
+    let again = json!({
+        "id": 3, "op": "copy-in", "sandbox": "a", "path": "/etc/project", "from": "project",
+    });
+    steered.refuses(&again, "/etc/project/src: something that is no directory");
+    assert_eq!(names("outside"), ["secret"]);
+    steered.says("a", "rm -r /etc/project");
+    steered.does(&again);
+    assert_eq!(
+        steered.says("a", "ls /etc/project; cat /etc/project/link"),
+        "link\nrun\nsrc\nmain\n"
+    );
+    // And what was removed can be written anew.
+    steered.does(&json!({
+        "id": 4, "op": "copy-in", "sandbox": "a", "path": "/etc/base", "content": "anew\n",
+    }));
+    assert_eq!(steered.says("a", "cat /etc/base"), "anew\n");
+
+    for (question, why) in [
+        (
+            json!({"op": "copy-out", "path": "/etc"}),
+            "it is a directory",
+        ),
+        (
+            json!({"op": "copy-out", "path": "/etc/project", "to": "result"}),
+            "not there yet",
+        ),
+        (
+            json!({"op": "copy-in", "path": "/x", "from": "project", "mode": "755"}),
+            "`mode` is for files",
+        ),
+        (
+            json!({"op": "copy-in", "path": "/etc/base", "from": "project"}),
+            "/etc/base",
+        ),
+        (
+            json!({"op": "copy-in", "path": "/x", "from": "nothing"}),
+            "nothing",
+        ),
+    ] {
+        let mut question = question;
+        question["id"] = json!(5);
+        question["sandbox"] = json!("a");
+        steered.refuses(&question, why);
+    }
+    assert_eq!(names("result").len(), 5);
+    // A copy can be copied on: its links are links.
+    steered.create("b");
+    steered.does(&json!({
+        "id": 6, "op": "copy-in", "sandbox": "b", "path": "/copy", "from": "result",
+    }));
+    assert_eq!(
+        steered.says("b", "test -L /copy/out && echo link"),
+        "link\n"
+    );
+    // A file that only says that it is large takes nothing and is copied as it is.
+    let made = "mkdir /holes; truncate -s 16M /holes/large && echo made";
+    assert_eq!(steered.says("b", made), "made\n");
+    let holes = json!({"id": 7, "op": "copy-out", "sandbox": "b", "path": "/holes", "to": "holes"});
+    steered.does(&holes);
+    let large = fs_err::metadata(at("holes/large")).unwrap();
+    assert_eq!(large.len(), 16 << 20);
+    assert!(std::os::unix::fs::MetadataExt::blocks(&large) < 2048);
+    assert_eq!(steered.ends(), Some(0));
+    assert_eq!(left(&ohoci), 0);
+}
+
+#[test]
 fn garbled_lines_are_answered_and_stop_nothing() {
     let ohoci = machine();
     let mut steered = Steered::start(&ohoci, &[]);
@@ -345,7 +464,7 @@ fn garbled_lines_are_answered_and_stop_nothing() {
         ),
         (
             json!({"op": "copy-out", "path": "/dev/zero"}),
-            "no such regular file",
+            "no such regular file or directory",
         ),
         (json!({"op": "launch"}), "launch"),
     ] {

@@ -5,11 +5,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, mkdirat, openat, readlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, XattrFlags, fsetxattr, mkdirat, openat, readlinkat, statat,
+    unlinkat,
+};
 use rustix::io::Errno;
 
 use super::clean_path::cleaned;
-use super::merged::{Merged, Node};
+use super::merged::{Merged, Node, OPAQUE};
 
 impl Merged {
     /// The directory at a path, which is made in the topmost layer if it is missing; returned as it
@@ -31,8 +34,7 @@ impl Merged {
                         return Err(dangling(&node, &so_far));
                     }
                     let above = self.copied_up(&at)?;
-                    // A whiteout in the topmost layer is what nothing can be made in place of.
-                    mkdirat(&above, name, Mode::from_raw_mode(0o755))?;
+                    make_over(&above, name, Mode::from_raw_mode(0o755))?;
                     at.join(name)
                 }
                 Ok((_, Node::Other { .. })) => return Err(Errno::NOTDIR.into()),
@@ -66,7 +68,35 @@ impl Merged {
 
 fn make(above: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    remove_whiteout(above, name)?;
     openat(above, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+}
+
+/// Makes a directory in the topmost layer, and in the place of a whiteout one that hides what the layers
+/// below have, as the kernel does.
+pub(super) fn make_over(above: &OwnedFd, name: &OsStr, mode: Mode) -> rustix::io::Result<OwnedFd> {
+    let was_removed = remove_whiteout(above, name)?;
+    mkdirat(above, name, mode)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = openat(above, name, flags, Mode::empty())?;
+    if was_removed {
+        fsetxattr(&made, OPAQUE, b"y", XattrFlags::empty())?;
+    }
+    Ok(made)
+}
+
+/// Removes what says that something was removed; says whether there was that.
+fn remove_whiteout(above: &OwnedFd, name: &OsStr) -> rustix::io::Result<bool> {
+    let stat = match statat(above, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(false),
+        found => found?,
+    };
+    let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+    if !is_device || stat.st_rdev != 0 {
+        return Ok(false);
+    }
+    unlinkat(above, name, AtFlags::empty())?;
+    Ok(true)
 }
 
 /// Why nothing can be made at a path where nothing was found, and yet something is.
@@ -110,6 +140,17 @@ mod tests {
             Path::new("/file")
         );
         assert!(!at("top/file").exists());
+        // What was removed inside can be made anew, without what it was.
+        fs_err::create_dir_all(at("low/removed/old")).unwrap();
+        for name in ["top/removed", "top/removed-file"] {
+            let device = FileType::CharacterDevice;
+            rustix::fs::mknodat(rustix::fs::CWD, at(name), device, Mode::empty(), 0).unwrap();
+        }
+        merged.make_directory(Path::new("/removed/new")).unwrap();
+        assert!(merged.find(Path::new("/removed/new")).is_ok());
+        assert!(merged.find(Path::new("/removed/old")).is_err());
+        merged.make_file(Path::new("/removed-file")).unwrap();
+        assert!(at("top/removed-file").is_file());
         assert!(merged.make_directory(Path::new("/file")).is_err());
         assert!(merged.make_file(Path::new("/real")).is_err());
         for made in [

@@ -1,6 +1,7 @@
 //! A directory, or several one over the other, seen as the root of a file system: paths and symlinks
 //! end inside it.
 
+mod tree;
 mod write;
 
 use std::ffi::{OsStr, OsString};

@@ -49,7 +49,7 @@ pub enum Operation {
         /// The signal.
         signal: Signal,
     },
-    /// Writes a file into one.
+    /// Writes a file into one, or what a directory has.
     CopyIn {
         /// The sandbox.
         sandbox: String,
@@ -57,16 +57,16 @@ pub enum Operation {
         path: PathBuf,
         /// What it holds.
         content: Content,
-        /// Its permissions.
-        mode: u32,
+        /// A file's permissions.
+        mode: Option<u32>,
     },
-    /// Reads a file out of one.
+    /// Reads a file or a directory out of one.
     CopyOut {
         /// The sandbox.
         sandbox: String,
         /// Where it is.
         path: PathBuf,
-        /// A file of this machine that it is written to; without one it is in the answer.
+        /// A file or a directory of this machine that it becomes; a file without one is in the answer.
         to: Option<PathBuf>,
     },
     /// Takes away what was written to one.
@@ -134,7 +134,7 @@ pub struct Exec {
 pub enum Content {
     /// This.
     Bytes(Vec<u8>),
-    /// What a file of this machine holds.
+    /// What a file or a directory of this machine holds.
     File(PathBuf),
 }
 
@@ -338,13 +338,7 @@ fn operation(fields: Map<String, Value>) -> Result<Operation, String> {
                 (None, Some(bytes)) => Content::Bytes(bytes),
                 _ => return Err("either `from` or `content` is needed".to_owned()),
             },
-            mode: match mode {
-                None => 0o644,
-                Some(text) => u32::from_str_radix(&text, 8)
-                    .ok()
-                    .filter(|mode| *mode <= 0o777)
-                    .ok_or_else(|| "`mode` is no octal number up to 777".to_owned())?,
-            },
+            mode: mode.as_deref().map(permissions).transpose()?,
         },
         Given::CopyOut { sandbox, path, to } => Operation::CopyOut {
             sandbox: name(sandbox)?,
@@ -416,6 +410,13 @@ fn path_inside(path: String) -> Result<PathBuf, String> {
         true => Ok(path.into()),
         false => Err("`path` does not begin with `/`, or has a NUL in it".to_owned()),
     }
+}
+
+fn permissions(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| "`mode` is no octal number up to 777".to_owned())
 }
 
 fn seconds(number: f64) -> Result<Duration, String> {

@@ -3,6 +3,7 @@
 
 mod answer;
 mod capture;
+mod copying;
 mod message;
 mod sandbox;
 mod service;

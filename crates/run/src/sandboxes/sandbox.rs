@@ -1,11 +1,11 @@
 //! One sandbox that is steered: made of an image, run in, written to, read from, reset.
 
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ohoci_compose::job::Job;
 use ohoci_compose::read::Choice;
+use ohoci_layer::limits::UnpackLimits;
 use ohoci_sandbox::{
     Bubblewrap, Ended, Limiter, Network, ProgramHandle, RunError, Streams, abstract_sockets,
     program,
@@ -14,20 +14,19 @@ use serde_json::{Map, Value, json};
 
 use super::answer::put_bytes;
 use super::capture::Capture;
-use super::message::{Content, Create, Exec};
+use super::message::{Create, Exec};
 use crate::failure::RunFailure;
 use crate::machine::Machine;
 use crate::prepare::prepare;
 use crate::request::{Request, RootChoice};
 use crate::root::{RunRoot, open_root};
 
-/// Most bytes of a file that are put into an answer.
-const MOST_IN_ANSWER: u64 = 16 << 20;
-
 /// A sandbox, with what was written to it. Dropping it removes that.
 #[derive(Debug)]
 pub(super) struct Sandbox {
-    root: RunRoot,
+    pub(super) root: RunRoot,
+    /// What a directory that is copied may come to.
+    pub(super) limits: UnpackLimits,
     request: Request,
     scratch: Scratch,
 }
@@ -83,6 +82,7 @@ impl Sandbox {
         };
         Ok(Self {
             root,
+            limits: machine.resolver.limits,
             request,
             scratch,
         })
@@ -191,61 +191,6 @@ impl Sandbox {
         Ok(Value::Object(fields))
     }
 
-    /// Writes a file. Blocks.
-    pub(super) fn copy_in(
-        &mut self,
-        path: &Path,
-        content: Content,
-        mode: u32,
-    ) -> Result<Value, RunFailure> {
-        self.refresh()?;
-        let written = match content {
-            Content::Bytes(bytes) => self.root.root().write(path, &mut &*bytes, mode),
-            Content::File(from) => {
-                let mut file = ohoci_files::regular::open(&from).map_err(|error| {
-                    RunFailure::new(format!("cannot read {}", from.display()), error.to_string())
-                })?;
-                self.root.root().write(path, &mut file, mode)
-            }
-        };
-        let path = written
-            .map_err(|error| RunFailure::new("cannot write a file inside", error.to_string()))?;
-        Ok(json!({"path": path.to_string_lossy()}))
-    }
-
-    /// Reads a file. Blocks.
-    pub(super) fn copy_out(&mut self, path: &Path, to: Option<&Path>) -> Result<Value, RunFailure> {
-        self.refresh()?;
-        let what = || format!("cannot read {} inside", path.display());
-        let file = self
-            .root
-            .root()
-            .open_file(path)
-            .map_err(|error| RunFailure::new(what(), error.to_string()))?
-            .ok_or_else(|| RunFailure::new(what(), "there is no such regular file"))?;
-        let mut fields = Map::new();
-        let size = match to {
-            Some(to) => saved(file, to).map_err(|error| {
-                RunFailure::new(format!("cannot write {}", to.display()), error.to_string())
-            })?,
-            None => {
-                let mut bytes = Vec::new();
-                let read = file.take(MOST_IN_ANSWER + 1).read_to_end(&mut bytes);
-                let size = read.map_err(|error| RunFailure::new(what(), error.to_string()))?;
-                let size = u64::try_from(size).unwrap_or(u64::MAX);
-                if size > MOST_IN_ANSWER {
-                    let why = format!("it has more than {MOST_IN_ANSWER} bytes");
-                    return Err(RunFailure::new(what(), why)
-                        .hinted("`to` names a file of this machine that it is written to"));
-                }
-                put_bytes(&mut fields, "content", bytes);
-                size
-            }
-        };
-        fields.insert("size".to_owned(), size.into());
-        Ok(Value::Object(fields))
-    }
-
     /// Takes away what was written. Blocks.
     pub(super) fn reset(&mut self) -> Result<Value, RunFailure> {
         let reset = self.root.reset(&self.scratch.0);
@@ -253,26 +198,11 @@ impl Sandbox {
         Ok(json!({}))
     }
 
-    fn refresh(&mut self) -> Result<(), RunFailure> {
+    /// Looks at it anew, after something has run in it.
+    pub(super) fn refresh(&mut self) -> Result<(), RunFailure> {
         let refreshed = self.root.refresh();
         refreshed.map_err(|error| RunFailure::new("cannot look at the sandbox", error.to_string()))
     }
-}
-
-/// Writes a file under another name first, which then takes its place.
-fn saved(mut file: std::fs::File, to: &Path) -> io::Result<u64> {
-    let mut name = to.as_os_str().to_owned();
-    name.push(".part");
-    let part = PathBuf::from(name);
-    let mut output = fs_err::File::create(&part)?;
-    let written = io::copy(&mut file, &mut output).and_then(|size| {
-        fs_err::rename(&part, to)?;
-        Ok(size)
-    });
-    if written.is_err() {
-        let _ = fs_err::remove_file(&part);
-    }
-    written
 }
 
 fn put_warnings(fields: &mut Map<String, Value>, warnings: Vec<String>) {

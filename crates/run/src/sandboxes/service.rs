@@ -82,7 +82,7 @@ struct Entry {
 #[derive(Debug)]
 enum Order {
     Exec(Box<super::message::Exec>),
-    CopyIn(PathBuf, super::message::Content, u32),
+    CopyIn(PathBuf, super::message::Content, Option<u32>),
     CopyOut(PathBuf, Option<PathBuf>),
     Reset,
     Remove,

@@ -5,12 +5,11 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawMode, fchmod, fstat, openat, renameat, unlinkat,
-};
+use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::Errno;
 
 use super::{Backing, Root, RootError, cleaned, inside, resolve};
+use crate::replacement::put;
 
 impl Root {
     /// Writes a file, in the place of one that is there, with all its content or not at all.
@@ -29,7 +28,7 @@ impl Root {
         // Made where it is missing, so that it is found out where a link leads, and what is there.
         let real = self.file(&path)?;
         let (above, name) = self.place_of(&real).map_err(failed)?;
-        put(&above, &name, content, mode).map_err(failed)?;
+        put(&above, &name, content, (mode, None)).map_err(failed)?;
         Ok(real)
     }
 
@@ -59,26 +58,11 @@ impl Root {
     }
 }
 
-/// Writes a file under another name first, which then takes its place.
-fn put(above: &OwnedFd, name: &OsString, content: &mut dyn Read, mode: u32) -> io::Result<()> {
-    let other = format!(".ohoci-{:016x}", fastrand::u64(..));
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = openat(above, &other, flags, Mode::from_raw_mode(0o600))?;
-    let mut file = std::fs::File::from(file);
-    let written = io::copy(content, &mut file).and_then(|_| {
-        fchmod(&file, Mode::from_raw_mode(RawMode::from(mode & 0o777)))?;
-        Ok(renameat(above, &other, above, name)?)
-    });
-    if written.is_err() {
-        // What went wrong is told already.
-        let _ = unlinkat(above, &other, AtFlags::empty());
-    }
-    written
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+
+    use rustix::fs::Mode;
 
     use super::*;
     use crate::merged::Merged;
