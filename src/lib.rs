@@ -199,11 +199,20 @@ fn with_examples(command: clap::Command, path: &str) -> clap::Command {
 /// Runs one command line and says how the process ends.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words = swebench::run_evaluation::words::rewritten(arguments);
-    let words: Vec<OsString> = words.into_iter().collect();
-    let parsed = command().try_get_matches_from(&words);
-    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => cli,
-        Err(error) => return output::usage(&habits::amended(error, &words)),
+    let mut words: Vec<OsString> = words.into_iter().collect();
+    let cli = loop {
+        let parsed = command().try_get_matches_from(&words);
+        let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+            Ok(cli) => cli,
+            Err(error) => return output::usage(&habits::amended(error, &words)),
+        };
+        let Command::Run(arguments) = &cli.command else {
+            break cli;
+        };
+        match run::mounting(&words, &arguments.words) {
+            Some(mounting) => words = mounting,
+            None => break cli,
+        }
     };
     output::start(cli.console.quiet, cli.console.progress);
     output::start_log(cli.registry.verbose);

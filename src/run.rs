@@ -24,6 +24,7 @@ use ohoci_sandbox::{
 };
 
 use arguments::Root;
+pub(super) use arguments::mounting;
 pub use arguments::{Arguments, NetworkChoice};
 
 /// Runs the command.

@@ -102,7 +102,8 @@ pub struct Arguments {
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,
 
-    /// Show a file or directory of this machine inside, read-only with `:ro`; repeatable
+    /// Show a file or directory of this machine inside, read-only with `:ro`; repeatable, and `-v` as
+    /// well
     #[arg(long, alias = "volume", value_name = "SRC:DST[:ro]")]
     pub mount: Vec<String>,
 
@@ -303,17 +304,37 @@ impl Arguments {
             );
             return Err(Failure::usage(format!("there is no flag {image}")).hinted(hint));
         }
-        // What Docker calls a volume; -v is --verbose here, and what follows it looks like an image.
-        if image.contains(":/") && image.starts_with(['/', '.', '~']) {
+        if is_mount(&image) {
             return Err(
                 Failure::usage(format!("{image} is no image")).hinted(format!(
-                    "-v is --verbose here; --mount {image} shows a directory of this machine inside"
+                    "--mount {image} shows a directory of this machine inside"
                 )),
             );
         }
         let root = Root::Image(image.parse()?, self.platform.clone());
         Ok((root, without_dashes(words)))
     }
+}
+
+/// Whether what stands in an image's place is a directory that is to be mounted: no image's name begins
+/// so.
+fn is_mount(word: &str) -> bool {
+    word.contains(":/") && word.starts_with(['/', '.', '~'])
+}
+
+/// A command line with `-v SRC:DST` as Docker has it, which is --verbose before an image here, as
+/// `--mount SRC:DST`; `None` where there is none. `behind` are the words behind all flags, of which the
+/// first was taken for an image.
+#[must_use]
+pub(crate) fn mounting(words: &[OsString], behind: &[OsString]) -> Option<Vec<OsString>> {
+    let is_first = behind.first()?.to_str().is_some_and(is_mount);
+    let flag = words.len().checked_sub(behind.len())?.checked_sub(1)?;
+    let mut all = words.to_vec();
+    let given = all
+        .get_mut(flag)
+        .filter(|given| is_first && *given == "-v")?;
+    *given = "--mount".into();
+    Some(all)
 }
 
 /// The words behind `--`, if they begin with that.
@@ -374,4 +395,27 @@ fn variable(text: &str) -> Result<Option<(String, String)>, Failure> {
         return Err(Failure::usage(format!("--env: {text:?} names no variable")));
     }
     Ok(value.map(|value| (name.to_owned(), value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_directory_before_the_image_makes_v_a_mount() {
+        let words = |line: &str| -> Vec<OsString> { line.split(' ').map(OsString::from).collect() };
+        let made = |line: &str, behind: &str| mounting(&words(line), &words(behind));
+        assert_eq!(
+            made("ohoci run -v /a:/b -e X image sh", "/a:/b -e X image sh"),
+            Some(words("ohoci run --mount /a:/b -e X image sh"))
+        );
+        for (line, behind) in [
+            ("ohoci run -v image -v /a:/b", "image -v /a:/b"),
+            ("ohoci run -q /a:/b image", "/a:/b image"),
+            ("ohoci run -v name:/b image", "name:/b image"),
+            ("/a:/b", "/a:/b"),
+        ] {
+            assert_eq!(made(line, behind), None, "{line}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ const MAX_LINKS: usize = 40;
 pub(super) fn binds(
     request: &Request,
     scratch: &Path,
-    root: &Root,
+    (root, is_image): (&Root, bool),
 ) -> Result<(Vec<Bind>, Vec<String>), RunFailure> {
     let mut files: Vec<(PathBuf, &str)> = Vec::new();
     let mut hosts = match request.network {
@@ -39,8 +39,8 @@ pub(super) fn binds(
             .map_err(|error| RunFailure::new("cannot write a temporary file", error.to_string()))?;
         files.push((file, HOSTS));
     }
-    // A root file system without /etc has programs that know no names either.
-    if root.find(Path::new("/etc")).is_none() {
+    // A directory of this machine without /etc gets none, unless there is a name that has to lead somewhere.
+    if !is_image && request.hosts.is_empty() && root.find(Path::new("/etc")).is_none() {
         return Ok((Vec::new(), Vec::new()));
     }
     let (mut binds, mut warnings) = (Vec::new(), Vec::new());

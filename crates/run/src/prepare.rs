@@ -58,7 +58,8 @@ pub fn prepare(of: &RunRoot, request: &Request, scratch: &Path) -> Result<Prepar
             ));
         }
     }
-    let (mut binds, mut warnings) = hosts::binds(request, scratch, root)?;
+    let (mut binds, mut warnings) =
+        hosts::binds(request, scratch, (root, of.workspace().is_some()))?;
     for mount in &request.mounts {
         let source = fs_err::canonicalize(&mount.source).map_err(|error| {
             let why = match error.kind() {
