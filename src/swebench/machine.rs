@@ -22,6 +22,7 @@ pub(super) fn means<'a>(
         variables: std::env::vars_os().collect(),
         work_dir: context.work_dir.clone(),
         cache_dir: context.cache_dir.clone(),
+        store: context.store.clone(),
         retry: policy(&context.config),
         now: deps::now(),
         created: epoch(&context.environment)?,

@@ -81,8 +81,9 @@ impl Evaluator {
     ) -> Result<(Self, usize), EvaluateError> {
         let resolver = Arc::clone(&means.images.resolver);
         let scratch = &means.images.work_dir;
-        let store = LayerStore::open(&means.store_dir)?
-            .limited_to(means.store_limit)
+        let (directory, most_bytes) = &means.images.store;
+        let store = LayerStore::open(directory)?
+            .limited_to(*most_bytes)
             .unpacking_within(resolver.limits);
         let path = means.images.environment.get(PATH);
         let path = path.as_deref();

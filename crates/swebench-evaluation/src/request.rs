@@ -1,6 +1,6 @@
 //! What is asked for when predictions are evaluated, and what that is done with.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -125,10 +125,6 @@ pub struct Means<'a> {
     pub images: &'a images::Means<'a>,
     /// Hears of images that are built.
     pub images_observer: &'a dyn ImageObserver,
-    /// Where layers are kept unpacked.
-    pub store_dir: PathBuf,
-    /// What they may take of the disk, in bytes.
-    pub store_limit: Option<u64>,
     /// Tells the time for logs and records.
     pub clock: Clock,
 }
@@ -137,7 +133,6 @@ impl std::fmt::Debug for Means<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Means")
             .field("images", &self.images)
-            .field("store_dir", &self.store_dir)
             .finish_non_exhaustive()
     }
 }

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
 
-use super::base::keep;
 use super::error::{BuildError, Level, at};
 use super::kept;
 use super::stage::{Stage, Tools};
+use super::unpacked::Unpacked;
 use ohoci_compose::Observer;
 use ohoci_compose::compose::compose;
 use ohoci_compose::job::Job;
@@ -30,7 +31,6 @@ use ohoci_layer::Tree;
 use ohoci_layer::pack::PackOptions;
 use ohoci_sandbox::RemovedDirectory;
 use ohoci_store::cache::Cache;
-use ohoci_unpack::{Owners, unpack};
 
 /// The version of the keys: it changes when equal input gives other layers.
 const VERSION: u32 = 2;
@@ -61,6 +61,8 @@ pub(crate) struct Workshop<'a> {
     pub log: &'a Path,
     /// How layers are compressed.
     pub packing: PackOptions,
+    /// Unpacked layers.
+    pub unpacked: &'a Unpacked,
 }
 
 impl<'a> AssembledBase<'a> {
@@ -128,16 +130,22 @@ impl<'a> AssembledBase<'a> {
         let staged = fs_err::create_dir_all(parent)
             .and_then(|()| RemovedDirectory::create_in(parent))
             .map_err(at(Level::Base, "make a directory for the image"))?;
-        let layers = tokio::task::block_in_place(|| self.layers(files, workshop))?;
+        let layers = tokio::task::block_in_place(|| self.layers(&files, workshop))?;
         self.write(&staged, layers, workshop, resolver).await?;
-        keep(staged, &self.place).map_err(at(Level::Base, "keep the image"))?;
+        match staged.keep_as(&self.place) {
+            // Another run may have been the first.
+            Err(error) if !self.place.is_dir() => {
+                return Err(at(Level::Base, "keep the image")(error));
+            }
+            _ => {}
+        }
         reference(&self.place)
     }
 
     /// The layers: packages as they are, and what they change when they are configured.
     fn layers(
         &self,
-        files: RootFiles,
+        files: &RootFiles,
         workshop: &Workshop<'_>,
     ) -> Result<Vec<LocalLayer>, BuildError> {
         let level = Level::Base;
@@ -145,12 +153,19 @@ impl<'a> AssembledBase<'a> {
             RemovedDirectory::create_in(workshop.work_dir)
                 .map_err(at(level, "make a temporary directory"))
         };
-        let (unpacked, changed) = (directory()?, directory()?);
-        let tree = &files.tree;
-        unpack(tree.clone(), unpacked.path(), Owners::Own, &|| true)
-            .map_err(at(level, "unpack packages"))?;
-        let below = vec![unpacked.path().to_owned()];
-        let stage = Stage::create(changed.path(), below).map_err(at(level, "prepare a sandbox"))?;
+        let changed = directory()?;
+        let none = Cache::disabled();
+        let pack = |name: &str, tree: Tree| {
+            kept::make(&none, "", name, tree, &workshop.packing, workshop.work_dir)
+                .map_err(at(level, format!("pack {name}")))
+        };
+        let packages = pack("packages", files.tree.clone())?;
+        // They stay unpacked for whatever is built on the base.
+        let layers = packages.image_layer().into_iter().collect();
+        let stack = workshop.unpacked.stack(layers, "cannot configure packages");
+        let stack = Handle::current().block_on(stack)?;
+        let stage = Stage::create(changed.path(), stack.directories().to_vec())
+            .map_err(at(level, "prepare a sandbox"))?;
         let configuration = configure::Configuration {
             stage: &stage,
             tools: workshop.tools,
@@ -158,17 +173,9 @@ impl<'a> AssembledBase<'a> {
             leaves_out: self.leaves_out(),
         };
         let users = users(self.recipe);
-        let configured = configuration.run(&files, &users)?;
-        let pack = |name: &str, tree: Tree| {
-            let none = Cache::disabled();
-            kept::make(&none, "", name, tree, &workshop.packing, workshop.work_dir)
-                .map(|kept| kept.layer)
-                .map_err(at(level, format!("pack {name}")))
-        };
-        Ok(vec![
-            pack("packages", files.tree)?,
-            pack("configuration", configured)?,
-        ])
+        let configured = configuration.run(files, &users)?;
+        let configuration = pack("configuration", configured)?;
+        Ok(vec![packages.layer, configuration.layer])
     }
 
     /// Whether the recipe leaves packages out that others depend on.

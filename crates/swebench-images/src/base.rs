@@ -1,22 +1,20 @@
 //! The base level: an image that has what builds and evaluations need.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio::sync::OnceCell;
 
-use super::error::{BuildError, Level, at};
+use super::error::{BuildError, Level};
+use ohoci_compose::compose::ImageLayer;
 use ohoci_compose::files::installed_packages;
 use ohoci_compose::fit::files_of;
-use ohoci_compose::flatten;
 use ohoci_compose::read::{self, Choice};
 use ohoci_compose::resolver::Resolver;
 use ohoci_image::image_config::ImageConfig;
 use ohoci_image::{Content, Descriptor, Digest, Platform, Reference};
-use ohoci_layer::LayerPath;
-use ohoci_sandbox::{RemovedDirectory, Root};
-use ohoci_unpack::{Owners, find_image, unpack};
+use ohoci_sandbox::Root;
+use ohoci_unpack::find_image;
 
 /// What every base has to have: upstream's scripts and the harness start them.
 const TOOLS: [&str; 7] = ["bash", "git", "patch", "sed", "cat", "rm", "env"];
@@ -29,7 +27,7 @@ const PACKAGES: &str = "/var/lib/dpkg/status";
 /// How much of that is read, in bytes: several times what the whole of Debian would come to.
 const MOST: u64 = 256 << 20;
 
-/// A base image, unpacked when it is first needed.
+/// A base image.
 #[derive(Debug)]
 pub struct Base {
     /// What it was called.
@@ -41,7 +39,7 @@ pub struct Base {
     /// Its layers, lowest first.
     pub layers: Vec<Descriptor>,
     platform: Option<Platform>,
-    files: OnceCell<(PathBuf, Option<RemovedDirectory>)>,
+    unpacked: OnceCell<Vec<ImageLayer>>,
 }
 
 impl Base {
@@ -77,7 +75,7 @@ impl Base {
             config: image.config,
             layers,
             platform: platform.cloned(),
-            files: OnceCell::new(),
+            unpacked: OnceCell::new(),
         })
     }
 
@@ -109,126 +107,40 @@ impl Base {
             .collect())
     }
 
-    /// Its files, as a directory that is never written to. They stay in `kept` for later runs, if it is
-    /// given.
+    /// Its layers with where their bytes come from, lowest first.
     ///
     /// # Errors
-    /// When it cannot be unpacked, or lacks something that is needed.
-    pub async fn files(
+    /// When its documents cannot be read.
+    pub(crate) async fn image_layers(
         &self,
         resolver: &Resolver,
-        work_dir: &Path,
-        kept: Option<&Path>,
-    ) -> Result<PathBuf, BuildError> {
-        let files = self
-            .files
-            .get_or_try_init(|| self.unpacked(resolver, work_dir, kept));
-        Ok(files.await?.0.clone())
-    }
-
-    async fn unpacked(
-        &self,
-        resolver: &Resolver,
-        work_dir: &Path,
-        kept: Option<&Path>,
-    ) -> Result<(PathBuf, Option<RemovedDirectory>), BuildError> {
-        let step = "unpack";
-        let place = kept.map(|kept| kept.join(self.digest.hex()));
-        if let Some(place) = place.as_ref().filter(|place| place.is_dir()) {
-            return Ok((place.clone(), None));
-        }
-        let fail = |error: ohoci_store::Error| {
-            let failed = BuildError::new(Level::Base, error.what(), error.why());
-            match error.hint() {
-                Some(hint) => failed.hinted(hint),
-                None => failed,
-            }
-        };
-        let pinned = match &self.reference {
-            Reference::Registry(reference) => Reference::Registry(reference.at(&self.digest)),
-            other => other.clone(),
-        };
-        let work_dir = work_dir.join("base");
-        fs_err::create_dir_all(&work_dir).map_err(at(Level::Base, step))?;
-        let parent = kept.map_or_else(std::env::temp_dir, Path::to_owned);
-        fs_err::create_dir_all(&parent).map_err(at(Level::Base, step))?;
-        let image = find_image(resolver, &pinned, self.platform.as_ref())
-            .await
-            .map_err(fail)?;
-        let directory = image.unpack(&work_dir, &parent).await.map_err(fail)?;
-        check(directory.path())?;
-        match place {
-            None => Ok((directory.path().to_owned(), Some(directory))),
-            Some(place) => {
-                keep(directory, &place).map_err(at(Level::Base, step))?;
-                Ok((place, None))
-            }
-        }
-    }
-
-    /// An image's whole root file system as a directory: the base's layers and these.
-    ///
-    /// # Errors
-    /// When a layer cannot be read or written.
-    pub(crate) async fn write_root(
-        &self,
-        resolver: &Resolver,
-        layers: &[PathBuf],
-        to: &Path,
-        work_dir: &Path,
-    ) -> Result<(), BuildError> {
-        let step = "write the root directory";
-        let fail =
-            |error: ohoci_store::Error| BuildError::new(Level::Base, error.what(), error.why());
-        let source = resolver
-            .source_at(&self.reference, Some(&self.digest))
-            .await
-            .map_err(fail)?;
-        let mut files = Vec::new();
-        for (number, layer) in self.layers.iter().enumerate() {
-            let path = work_dir.join(format!("root-layer-{number}"));
-            if !path.is_file() {
-                flatten::spool(source.as_ref(), layer, path.clone())
-                    .await
-                    .map_err(fail)?;
-            }
-            files.push(path);
-        }
-        files.extend(layers.iter().cloned());
-        tokio::task::block_in_place(|| {
-            let tree = flatten::tree(&files, &LayerPath::root(), (work_dir, resolver.limits))
-                .map_err(at(Level::Base, step))?;
-            fs_err::create_dir_all(to)
-                // Its own entry, where the layers have one, says otherwise.
-                .and_then(|()| fs_err::set_permissions(to, PermissionsExt::from_mode(0o755)))
-                .map_err(at(Level::Base, step))?;
-            unpack(tree, to, Owners::Own, &|| true).map_err(at(Level::Base, step))?;
-            Ok(())
-        })
+    ) -> Result<Vec<ImageLayer>, ohoci_store::Error> {
+        let found = self.unpacked.get_or_try_init(async || {
+            let pinned = match &self.reference {
+                Reference::Registry(reference) => Reference::Registry(reference.at(&self.digest)),
+                other => other.clone(),
+            };
+            let image = find_image(resolver, &pinned, self.platform.as_ref()).await?;
+            image.layers()
+        });
+        Ok(found.await?.clone())
     }
 
     /// Packages of the system that the base does not have.
     #[must_use]
-    pub fn lacks(files: &Path, packages: &[String]) -> Vec<String> {
-        let status = Root::open(files)
-            .ok()
-            .and_then(|root| root.read_up_to(Path::new(PACKAGES), MOST).ok().flatten());
+    pub(crate) fn lacks(files: &Root, packages: &[String]) -> Vec<String> {
+        let status = files.read_up_to(Path::new(PACKAGES), MOST).ok().flatten();
         let installed = installed_packages(status.as_deref().unwrap_or_default());
         let lacks = |package: &&String| !installed.contains(package);
         packages.iter().filter(lacks).cloned().collect()
     }
 }
 
-/// Lets a directory stay under a name. Another run may have been the first to.
-pub(super) fn keep(directory: RemovedDirectory, place: &Path) -> std::io::Result<()> {
-    match directory.keep_as(place) {
-        Err(error) if !place.is_dir() => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn check(files: &Path) -> Result<(), BuildError> {
-    let root = Root::open(files).map_err(at(Level::Base, "look for tools"))?;
+/// Looks whether a base has what builds and evaluations need.
+///
+/// # Errors
+/// When it lacks something.
+pub(crate) fn check(root: &Root) -> Result<(), BuildError> {
     let has = |name: &str| {
         let mut paths = DIRECTORIES
             .iter()
@@ -251,6 +163,10 @@ fn check(files: &Path) -> Result<(), BuildError> {
 mod tests {
     use super::*;
 
+    fn root(directory: &tempfile::TempDir) -> Root {
+        Root::open(directory.path()).unwrap()
+    }
+
     #[test]
     fn packages_that_are_not_installed_are_named() {
         let directory = tempfile::tempdir().unwrap();
@@ -260,7 +176,7 @@ mod tests {
                       deinstall ok config-files\n";
         fs_err::write(list.join("status"), status).unwrap();
         let wanted = ["locales", "gone", "other"].map(str::to_owned);
-        assert_eq!(Base::lacks(directory.path(), &wanted), ["gone", "other"]);
+        assert_eq!(Base::lacks(&root(&directory), &wanted), ["gone", "other"]);
     }
 
     #[test]
@@ -272,7 +188,7 @@ mod tests {
         let link = directory.path().join("var/lib/dpkg");
         fs_err::os::unix::fs::symlink(outside.path(), link).unwrap();
         let wanted = ["locales".to_owned()];
-        assert_eq!(Base::lacks(directory.path(), &wanted), wanted);
+        assert_eq!(Base::lacks(&root(&directory), &wanted), wanted);
     }
 
     #[test]
@@ -283,7 +199,7 @@ mod tests {
         for tool in ["bash", "sed", "cat", "rm", "env", "patch"] {
             fs_err::write(bin.join(tool), "").unwrap();
         }
-        let error = check(directory.path()).unwrap_err();
+        let error = check(&root(&directory)).unwrap_err();
         assert_eq!(error.why, "the base image has no git");
     }
 }

@@ -26,8 +26,7 @@ impl BasePython {
     ///
     /// # Errors
     /// What was looked for, in words.
-    pub(crate) fn find(files: &Path, version: &str) -> Result<Self, String> {
-        let root = Root::open(files).map_err(|error| error.to_string())?;
+    pub(crate) fn find(root: &Root, version: &str) -> Result<Self, String> {
         let mut lacks = None;
         for home in HOMES {
             let program = format!("{home}/python{version}");
@@ -105,31 +104,32 @@ impl BasePython {
 mod tests {
     use super::*;
 
-    fn base(files: &[&str]) -> tempfile::TempDir {
+    fn base(files: &[&str]) -> (tempfile::TempDir, Root) {
         let directory = tempfile::tempdir().unwrap();
         for file in files {
             let at = directory.path().join(file);
             fs_err::create_dir_all(at.parent().unwrap()).unwrap();
             fs_err::write(at, "").unwrap();
         }
-        directory
+        let root = Root::open(directory.path()).unwrap();
+        (directory, root)
     }
 
     #[test]
     fn a_python_is_found_where_it_can_install_packages() {
-        let debian = base(&[
+        let (_debian, debian) = base(&[
             "usr/bin/python3.11",
             "usr/lib/python3.11/ensurepip/__init__.py",
         ]);
-        let found = BasePython::find(debian.path(), "3.11").unwrap();
+        let found = BasePython::find(&debian, "3.11").unwrap();
         assert_eq!(found.home(), "/usr/bin");
-        let error = BasePython::find(debian.path(), "3.9").unwrap_err();
+        let error = BasePython::find(&debian, "3.9").unwrap_err();
         assert_eq!(
             error,
             "the base has no /usr/local/bin/python3.9 and no /usr/bin/python3.9"
         );
-        let bare = base(&["usr/bin/python3.11"]);
-        let error = BasePython::find(bare.path(), "3.11").unwrap_err();
+        let (_bare, bare) = base(&["usr/bin/python3.11"]);
+        let error = BasePython::find(&bare, "3.11").unwrap_err();
         assert!(error.contains("python3.11-venv"), "{error}");
     }
 

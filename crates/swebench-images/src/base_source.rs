@@ -12,6 +12,7 @@ use super::error::{BuildError, Level, at};
 use super::observer::Observer;
 use super::planned::architecture;
 use super::stage::Tools;
+use super::unpacked::Unpacked;
 use ohoci_compose::read::this_machine;
 use ohoci_deps::lock::Lock;
 use ohoci_deps::recipe::Recipe;
@@ -74,6 +75,8 @@ pub enum BaseError {
 pub struct BaseMeans<'a> {
     /// What packages are locked and downloaded with.
     pub session: &'a Session<'a>,
+    /// Unpacked layers.
+    pub(crate) unpacked: &'a Unpacked,
     /// Whether no network may be used for packages.
     pub offline: bool,
     /// How layers are compressed.
@@ -163,6 +166,7 @@ impl BaseSource {
                     work_dir: session.work_dir,
                     log: &means.log(&lock, &base)?,
                     packing: means.packing,
+                    unpacked: means.unpacked,
                 };
                 Box::pin(base.build(files, &workshop, session.resolver)).await?
             }

@@ -30,11 +30,13 @@ use super::python::PythonPrefix;
 use super::repository::{self, RepoSource, Repository};
 use super::sizes::Sized;
 use super::stage::Tools;
+use super::unpacked::Unpacked;
 use ohoci_compose::resolver::Resolver;
 use ohoci_deps::conda::source::CondaSource;
 use ohoci_image::env::DEFAULT_PATH;
 use ohoci_layer::Tree;
 use ohoci_layer::pack::PackOptions;
+use ohoci_node::Stack;
 use ohoci_sandbox::{Network, Process, RemovedDirectory};
 use ohoci_store::cache::Cache;
 use ohoci_swebench::environment::{Environment, EnvironmentError, script_file};
@@ -73,8 +75,8 @@ pub struct Settings {
     pub sources: Vec<RepoSource>,
     /// Where Pythons are, before the base's own and those that uv has.
     pub python_dir: Option<PathBuf>,
-    /// Where levels stay unpacked for later runs, if they are to.
-    pub unpacked: Option<PathBuf>,
+    /// Unpacked layers.
+    pub(crate) unpacked: Arc<Unpacked>,
     /// conda packages to do without.
     pub left_out: Vec<String>,
     /// Where conda's packages are taken from, if this machine has channels.
@@ -86,7 +88,7 @@ pub struct Settings {
 }
 
 /// A level that is there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Made {
     /// A name for what it was made from.
     pub key: String,
@@ -94,8 +96,6 @@ pub struct Made {
     pub layer: KeptLayer,
     /// How long it took, in seconds.
     pub seconds: f64,
-    /// Its files, and where in the directory they lie.
-    files: Mutex<Option<(Option<Arc<RemovedDirectory>>, PathBuf)>>,
 }
 
 /// An instance whose layers are there.
@@ -123,6 +123,8 @@ pub struct Builder {
     wheels: Option<PathBuf>,
     resolver: Arc<Resolver>,
     slots: Mutex<HashMap<String, Slot>>,
+    /// Whether the base was found to have what it needs.
+    is_checked: Mutex<bool>,
     /// The keys of prefixes by version, for plans.
     prefixes: Mutex<HashMap<String, Option<String>>>,
 }
@@ -172,6 +174,7 @@ impl Builder {
             base,
             resolver,
             slots: Mutex::default(),
+            is_checked: Mutex::default(),
             prefixes: Mutex::default(),
         }
     }
@@ -180,6 +183,12 @@ impl Builder {
     #[must_use]
     pub fn base(&self) -> &Base {
         &self.base
+    }
+
+    /// Unpacked layers.
+    #[must_use]
+    pub(crate) fn unpacked(&self) -> &Arc<Unpacked> {
+        &self.settings.unpacked
     }
 
     /// What images are read and pushed with.
@@ -313,10 +322,10 @@ impl Builder {
         let key = key_of(&["python", &key]);
         self.once(&key, "python", || {
             let log = self.log("env", &format!("python-{version}"))?;
-            let base = self.base_files()?;
-            let (directory, stage) = self.stage(level, vec![base])?;
+            let below = self.stack(&[])?;
+            let (directory, stage) = self.stage(level, below.directories())?;
             let tree = environment::python(prefix, &stage, &self.means(&log, Network::None))?;
-            Ok((tree, directory, stage.changes()))
+            Ok((tree, directory))
         })
         .map_err(|error| match error.hint {
             Some(_) => error,
@@ -361,11 +370,11 @@ impl Builder {
             self.beside(&log, "setup_env.sh", &script_file(&environment.script))?;
             let text = serde_json::to_string_pretty(lock).unwrap_or_default();
             self.beside(&log, "lock.json", &(text + "\n"))?;
-            let below = vec![self.files(python)?, self.base_files()?];
-            let (directory, stage) = self.stage(level, below)?;
+            let below = self.stack(std::slice::from_ref(python))?;
+            let (directory, stage) = self.stage(level, below.directories())?;
             let means = self.means(&log, settings.network);
             let tree = environment::packages(interpreter, lock, &stage, &means)?;
-            Ok((tree, directory, stage.changes()))
+            Ok((tree, directory))
         })
     }
 
@@ -385,13 +394,13 @@ impl Builder {
         let made = parts.map(|part| {
             self.once(&history_key(&part), "history", || {
                 let level = Level::Instance;
-                let (directory, stage) = self.stage(level, Vec::new())?;
+                let (directory, stage) = self.stage(level, &[])?;
                 let root = stage.open().map_err(at(level, "pack the history"))?;
                 part.write(repository, &root)
                     .map_err(at(level, "pack the history"))?;
                 let found = super::changes::changes(&stage.changes(), &[])
                     .map_err(at(level, "pack the history"))?;
-                Ok((found.tree, directory, stage.changes()))
+                Ok((found.tree, directory))
             })
         });
         made.collect()
@@ -409,7 +418,7 @@ impl Builder {
         let settings = &self.settings;
         let packages = setup_script::pre_install(&order.specs).system_packages;
         if !packages.is_empty() {
-            let lacks = Base::lacks(&self.base_files()?, &packages);
+            let lacks = Base::lacks(&self.base_root()?, &packages);
             if !lacks.is_empty() {
                 let why = format!("its pre_install needs {} from the system", lacks.join(", "));
                 return Err(
@@ -434,17 +443,20 @@ impl Builder {
         self.once(&key_of(&parts), "instance", || {
             let log = self.log("instances", &name)?;
             self.beside(&log, "setup_repo.sh", &script)?;
-            let mut lower = Vec::new();
-            for made in below {
-                lower.push(self.files(made)?);
-            }
-            let parts: Vec<PathBuf> = lower.iter().take(checkout.parts().len()).cloned().collect();
-            lower.push(self.base_files()?);
-            let (directory, stage) = self.stage(level, lower)?;
+            let history = checkout.parts().len();
+            let parts = below.iter().take(history);
+            let parts: Vec<Stack> = parts
+                .map(|part| self.alone(part))
+                .collect::<Result<_, _>>()?;
+            let places = parts.iter().filter_map(|part| part.directories().last());
+            let places: Vec<PathBuf> = places.cloned().collect();
+            let levels: Vec<Arc<Made>> = below.iter().rev().cloned().collect();
+            let lower = self.stack(&levels)?;
+            let (directory, stage) = self.stage(level, lower.directories())?;
             let step = "check out the repository";
             let root = stage.open().map_err(at(level, step))?;
             checkout
-                .write(repository, &root, &parts)
+                .write(repository, &root, &places)
                 .map_err(at(level, step))?;
             let date = repository
                 .date(&checkout.commit)
@@ -453,7 +465,7 @@ impl Builder {
             let means = self.means(&log, settings.network);
             let tree = instance::set_up(&stage, &script, date, &means)?;
             *script_seconds = started.elapsed().as_secs_f64();
-            Ok((tree, directory, stage.changes()))
+            Ok((tree, directory))
         })
     }
 
@@ -472,15 +484,12 @@ impl Builder {
         );
         self.once(&key_of(&parts), "patches", || {
             let log = self.log("instances", &format!("{name}.patches"))?;
-            let mut lower = Vec::new();
-            for made in below {
-                lower.push(self.files(made)?);
-            }
-            lower.push(self.base_files()?);
-            let (directory, stage) = self.stage(level, lower)?;
+            let levels: Vec<Arc<Made>> = below.iter().rev().cloned().collect();
+            let lower = self.stack(&levels)?;
+            let (directory, stage) = self.stage(level, lower.directories())?;
             let means = self.means(&log, Network::None);
             let tree = instance::apply_patches(&stage, &patches, &means)?;
-            Ok((tree, directory, stage.changes()))
+            Ok((tree, directory))
         })
     }
 
@@ -489,7 +498,7 @@ impl Builder {
         &self,
         key: &str,
         name: &str,
-        make: impl FnOnce() -> Result<(Tree, RemovedDirectory, PathBuf), BuildError>,
+        make: impl FnOnce() -> Result<(Tree, RemovedDirectory), BuildError>,
     ) -> Result<Arc<Made>, BuildError> {
         let slot = Arc::clone(self.slots.lock().entry(key.to_owned()).or_default());
         // Held while it is made: others wait for it rather than make it, too.
@@ -506,20 +515,21 @@ impl Builder {
         &self,
         key: &str,
         name: &str,
-        make: impl FnOnce() -> Result<(Tree, RemovedDirectory, PathBuf), BuildError>,
+        make: impl FnOnce() -> Result<(Tree, RemovedDirectory), BuildError>,
     ) -> Result<Made, BuildError> {
         let started = Instant::now();
         let settings = &self.settings;
-        let (layer, files) = match kept::find(&settings.cache, key) {
-            Some(layer) => (layer, None),
+        let layer = match kept::find(&settings.cache, key) {
+            Some(layer) => layer,
             None => {
-                let (tree, directory, place) = make()?;
+                // What the tree is packed from is there until it is.
+                let (tree, _directory) = make()?;
                 let packing = PackOptions {
                     // Packs of objects are compressed already.
                     level: (name == "history").then_some(1).or(settings.packing.level),
                     ..settings.packing
                 };
-                let layer = kept::make(
+                kept::make(
                     &settings.cache,
                     key,
                     name,
@@ -527,15 +537,13 @@ impl Builder {
                     &packing,
                     &settings.work_dir,
                 )
-                .map_err(at(Level::Environment, format!("pack {name}")))?;
-                (layer, Some((Some(Arc::new(directory)), place)))
+                .map_err(at(Level::Environment, format!("pack {name}")))?
             }
         };
         Ok(Made {
             key: key.to_owned(),
             layer,
             seconds: started.elapsed().as_secs_f64(),
-            files: Mutex::new(files),
         })
     }
 }

@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::fs::FileType;
+use rustix::io::Errno;
 
 use super::stage::is_passing;
 use ohoci_layer::beneath::Found;
 use ohoci_layer::path::LayerPath;
 use ohoci_layer::{Content, Directory, Entry, Kind, Rules, Tree};
+use ohoci_sandbox::merged::{Merged, Node};
 
 /// The date of everything in our layers: the first day that a ZIP can hold in every time zone, since
 /// old build tools put files into wheels by their dates.
@@ -45,10 +47,7 @@ pub(crate) struct Changes {
 /// # Errors
 /// When something cannot be read or cannot be in a layer.
 pub(crate) fn changes(upper: &Path, below: &[PathBuf]) -> io::Result<Changes> {
-    let below = below
-        .iter()
-        .map(|path| Directory::open(path))
-        .collect::<io::Result<_>>()?;
+    let below = Merged::open(below.iter().cloned())?;
     let mut reader = Reader {
         upper: Arc::new(Directory::open(upper)?),
         below,
@@ -64,7 +63,7 @@ pub(crate) fn changes(upper: &Path, below: &[PathBuf]) -> io::Result<Changes> {
 
 struct Reader {
     upper: Arc<Directory>,
-    below: Vec<Directory>,
+    below: Merged,
     found: Changes,
     inodes: HashMap<(u64, u64), LayerPath>,
 }
@@ -138,9 +137,11 @@ impl Reader {
         let is_opaque = opaque.is_some_and(|value| value == b"y");
         let found = self.found_below(path)?;
         // What an ordinary user unpacked has no setuid and no setgid.
-        let is_as_below = found
-            .is_some_and(|(_, found)| found.is_directory() && found.mode & 0o1777 == mode & 0o1777);
         let is_there = found.is_some();
+        let is_as_below = match found {
+            Some(node @ Node::Directory(_)) => node.stat()?.st_mode & 0o1777 == mode & 0o1777,
+            _ => false,
+        };
         if is_opaque || !is_as_below {
             self.put(path.clone(), dated(Kind::Directory, mode))?;
         }
@@ -161,27 +162,27 @@ impl Reader {
 
     /// Whether a file is the same as below, but for its date.
     fn is_same(&self, path: &LayerPath, own: &Found) -> io::Result<bool> {
-        let Some((below, found)) = self.found_below(path)? else {
+        let Some(node) = self.found_below(path)? else {
             return Ok(false);
         };
-        Ok(found.is_regular_file()
-            && found.size == own.size
-            && found.mode & 0o1777 == own.mode & 0o1777
-            && same_content(
-                self.upper.open_file(on_disk(path))?,
-                below.open_file(on_disk(path))?,
-            )?)
+        let found = node.stat()?;
+        let is_alike = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
+            && u64::try_from(found.st_size) == Ok(own.size)
+            && found.st_mode & 0o1777 == own.mode & 0o1777;
+        Ok(is_alike && {
+            let below = std::fs::File::from(node.open()?);
+            same_content(self.upper.open_file(on_disk(path))?, below)?
+        })
     }
 
-    /// What the topmost of the levels below has at a path. What lies behind a symlink of theirs is
-    /// not there: the directory in the upper one hides the link.
-    fn found_below(&self, path: &LayerPath) -> io::Result<Option<(&Directory, Found)>> {
-        for below in &self.below {
-            if let Some(found) = below.find(on_disk(path))? {
-                return Ok(Some((below, found)));
-            }
+    /// What the levels below show at a path. What lies behind a symlink of theirs is not there: the
+    /// directory in the upper one hides the link.
+    fn found_below(&self, path: &LayerPath) -> io::Result<Option<Node>> {
+        match self.below.find(on_disk(path)) {
+            Ok(node) => Ok(Some(node)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(errno) => Err(errno.into()),
         }
-        Ok(None)
     }
 
     /// A file's content; byte code with the date of what it was made of, as it is in the layer.
@@ -207,7 +208,7 @@ fn on_disk(path: &LayerPath) -> &Path {
     Path::new(OsStr::from_bytes(path.as_bytes()))
 }
 
-fn same_content(one: fs_err::File, other: fs_err::File) -> io::Result<bool> {
+fn same_content(one: impl io::Read, other: impl io::Read) -> io::Result<bool> {
     let mut one = BufReader::with_capacity(64 << 10, one);
     let mut other = BufReader::with_capacity(64 << 10, other);
     loop {

@@ -18,12 +18,13 @@ use super::push::Pusher;
 use super::report::{ImageOutcome, Report};
 use super::request::{Instances, Means, PROGRAM_TIME, Request};
 use super::stage::Tools;
+use super::unpacked::Unpacked;
 use crate::{BuildError, Builder, Level, Settings};
 use ohoci_config::environment::PATH;
 use ohoci_deps::Session;
 use ohoci_deps::conda::source::CondaSource;
 use ohoci_image::timestamp::Timestamp;
-use ohoci_sandbox::{Limiter, Network, abstract_sockets, private_in};
+use ohoci_sandbox::{Limiter, Network, abstract_sockets};
 
 /// The share of processors that upstream recommends, and its cap.
 const WORKERS: (usize, usize, usize) = (3, 4, 24);
@@ -51,8 +52,9 @@ pub async fn plan(
     let mut images = work.planned(instances, &git);
     let session = means.session();
     let conda = work.ask_channels(&mut images, &session, observer).await?;
+    let unpacked = work.unpacked();
     let base = match &request.base {
-        Some(base) => Some(base.plan(&work.base_means(&session)).await?),
+        Some(base) => Some(base.plan(&work.base_means(&session, &unpacked)).await?),
         None => None,
     };
     let mut base_packages = None;
@@ -64,7 +66,7 @@ pub async fn plan(
     }
     let (builder, base_recipe) = match (base, work.tools()) {
         (Some(PlannedBase::There(base)), Ok(tools)) => {
-            let settings = work.settings(git.clone(), tools, conda)?;
+            let settings = work.settings(git.clone(), tools, conda, unpacked);
             let builder = Builder::new(settings, *base, Arc::clone(&means.resolver));
             (Some(builder), None)
         }
@@ -129,7 +131,8 @@ pub async fn build(
     let tools = work.tools().map_err(ImagesError::NoProgram)?;
     observer.limited(tools.limiter());
     let source = request.base.as_ref().ok_or(ImagesError::NoBase)?;
-    let base_means = work.base_means(&session);
+    let unpacked = work.unpacked();
+    let base_means = work.base_means(&session, &unpacked);
     let base = match Box::pin(source.build(&base_means, &tools, observer)).await {
         Ok(base) => base,
         Err(BaseError::Build(error)) => {
@@ -141,7 +144,7 @@ pub async fn build(
         }
         Err(error) => return Err(error.into()),
     };
-    let settings = work.settings(git, tools, conda)?;
+    let settings = work.settings(git, tools, conda, unpacked);
     if settings.network == Network::Host && !abstract_sockets::can_be_kept_away() {
         observer.warned(abstract_sockets::UNPROTECTED);
     }
@@ -202,9 +205,10 @@ impl<'a> Work<'a> {
         Ok(asked.source)
     }
 
-    fn base_means(self, session: &'a Session<'a>) -> BaseMeans<'a> {
+    fn base_means(self, session: &'a Session<'a>, unpacked: &'a Unpacked) -> BaseMeans<'a> {
         BaseMeans {
             session,
+            unpacked,
             offline: self.request.offline,
             packing: self.request.packing,
             bases: bases(self.means.cache_dir.as_deref(), &self.means.work_dir),
@@ -227,14 +231,15 @@ impl<'a> Work<'a> {
         git: Git,
         tools: Tools,
         conda: Option<CondaSource>,
-    ) -> Result<Settings, ImagesError> {
+        unpacked: Arc<Unpacked>,
+    ) -> Settings {
         let Self { request, means } = self;
         let environment = means.environment;
         let cache_dir = &means.cache_dir;
         let pip_cache = cache_dir.as_ref().map(|directory| directory.join("pip"));
         let files = PipSettings::files(environment.home(), environment.config_home().as_deref());
         let variables = means.variables.iter().cloned();
-        Ok(Settings {
+        Settings {
             cache: Arc::clone(&means.resolver.cache),
             cache_dir: cache_dir.clone(),
             work_dir: means.work_dir.clone(),
@@ -250,17 +255,19 @@ impl<'a> Work<'a> {
             packing: request.packing,
             sources: request.sources.clone(),
             python_dir: request.python_dir.clone(),
-            unpacked: cache_dir
-                .as_ref()
-                .filter(|_| request.keep_unpacked)
-                .map(|directory| private_in(&directory.join("swebench/levels")))
-                .transpose()
-                .map_err(ImagesError::Unpacked)?,
+            unpacked,
             left_out: request.leave_out.clone(),
             conda,
             architecture: architecture(),
             tag: request.tag.clone(),
-        })
+        }
+    }
+
+    fn unpacked(self) -> Arc<Unpacked> {
+        let means = self.means;
+        let (directory, most_bytes) = means.store.clone();
+        let limits = means.resolver.limits;
+        Arc::new(Unpacked::new(directory, most_bytes, limits))
     }
 
     async fn build(
@@ -294,6 +301,13 @@ impl<'a> Work<'a> {
             .await;
         let finished = pusher.finish(means.resolver.limits).await;
         means.resolver.close().await;
+        if !request.keep_unpacked {
+            let unpacked = Arc::clone(builder.unpacked());
+            let removed = tokio::task::spawn_blocking(move || unpacked.remove_own()).await;
+            if let Err(error) = removed.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+                observer.warned(&format!("unpacked layers stay: {error}"));
+            }
+        }
         finished?;
         Ok(Report::of(Some(builder.base()), outcomes))
     }

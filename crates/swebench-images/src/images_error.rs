@@ -26,9 +26,6 @@ pub enum ImagesError {
     /// The cache cannot be written.
     #[error("cannot use the cache: {0}")]
     Cache(#[source] io::Error),
-    /// Levels cannot be kept unpacked in the cache.
-    #[error("cannot keep levels unpacked: {0}")]
-    Unpacked(#[source] io::Error),
     /// A registry or a layout cannot be read, or archives cannot be written once all is built.
     #[error("{}: {}", .0.what(), .0.why())]
     Store(#[source] ohoci_store::Error),

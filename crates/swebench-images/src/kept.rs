@@ -1,19 +1,18 @@
 //! Layers that are kept in the cache under the key of what they were made from.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use ohoci_compose::flatten;
+use ohoci_compose::compose::ImageLayer;
 use ohoci_compose::local::{LayerBytes, LocalLayer};
 use ohoci_image::Descriptor;
-use ohoci_layer::limits::UnpackLimits;
+use ohoci_layer::Tree;
 use ohoci_layer::pack::{PackOptions, pack_tree};
 use ohoci_layer::packed::{LayerFile, PackedLayer};
-use ohoci_layer::{LayerPath, Tree};
 use ohoci_store::cache::Cache;
 use ohoci_store::file_body::{file_body, own_file_body};
-use ohoci_unpack::{Owners, unpack};
 
 /// What the cache calls these layers; the number changes when equal input gives other bytes.
 const FACT: &str = "swebench-layer-1";
@@ -38,20 +37,17 @@ impl KeptLayer {
         self.layer.descriptor.size
     }
 
-    /// Writes what the layer holds into an empty directory.
-    ///
-    /// # Errors
-    /// When it cannot be read or written, in words.
-    pub fn unpack(
-        &self,
-        directory: &Path,
-        (work_dir, limits): (&Path, UnpackLimits),
-    ) -> Result<(), String> {
-        let files = [self.path.clone()];
-        let tree = flatten::tree(&files, &LayerPath::root(), (work_dir, limits))?;
-        unpack(tree, directory, Owners::Own, &|| true)
-            .map(drop)
-            .map_err(|error| error.to_string())
+    /// The layer with where its bytes come from.
+    #[must_use]
+    pub(crate) fn image_layer(&self) -> Option<ImageLayer> {
+        let LayerBytes::File(body) = &self.layer.from else {
+            return None;
+        };
+        Some(ImageLayer {
+            diff_id: self.layer.diff_id.clone(),
+            body: Arc::clone(body),
+            size: self.size(),
+        })
     }
 }
 
@@ -170,7 +166,7 @@ fn keep(cache: &Cache, path: &Path, descriptor: &Descriptor) -> Option<PathBuf> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ohoci_layer::{Content, Entry, Kind, Rules};
+    use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules};
 
     #[test]
     fn a_layer_is_found_by_what_it_was_made_from() {
@@ -189,11 +185,7 @@ mod tests {
         assert_eq!(found.layer.descriptor, made.layer.descriptor);
         assert_eq!(found.layer.diff_id, made.layer.diff_id);
         assert!(find(&cache, "other").is_none());
-        let out = directory.path().join("out");
-        fs_err::create_dir(&out).unwrap();
-        found
-            .unpack(&out, (directory.path(), UnpackLimits::default()))
-            .unwrap();
-        assert_eq!(fs_err::read(out.join("a/b")).unwrap(), b"x");
+        let layer = found.image_layer().unwrap();
+        assert_eq!(layer.size, made.size());
     }
 }

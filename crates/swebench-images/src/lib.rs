@@ -39,6 +39,7 @@ pub mod request;
 mod shim;
 mod sizes;
 pub mod stage;
+mod unpacked;
 
 pub use builder::{Builder, BuiltInstance, Settings};
 pub use error::{BuildError, Level};

@@ -88,16 +88,14 @@ impl Pusher {
         let mut pushed = Vec::new();
         for (number, destination) in self.destinations.iter().enumerate() {
             if let Some(directory) = destination.directory(name) {
-                let files: Vec<PathBuf> =
-                    layers.iter().map(|made| made.layer.path.clone()).collect();
                 // What stands there from an earlier run is not this image's.
                 if directory.exists() {
                     ohoci_sandbox::remove::remove(&directory).map_err(|error| {
                         refused(format!("cannot replace {}", directory.display()), error)
                     })?;
                 }
-                base.write_root(builder.resolver(), &files, &directory, &self.work_dir)
-                    .await?;
+                let levels: Vec<Arc<Made>> = layers.iter().copied().cloned().collect();
+                tokio::task::block_in_place(|| builder.write_root(&levels, &directory))?;
                 pushed.push(Pushed {
                     reference: format!("dir:{}", directory.display()),
                     digest: None,

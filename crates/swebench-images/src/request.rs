@@ -48,7 +48,7 @@ pub struct Request {
     pub leave_out: Vec<String>,
     /// Whether nothing that runs may use the network.
     pub offline: bool,
-    /// Whether levels stay unpacked in the cache.
+    /// Whether layers that are unpacked stay for later runs.
     pub keep_unpacked: bool,
     /// How many are built side by side.
     pub workers: usize,
@@ -86,6 +86,8 @@ pub struct Means<'a> {
     pub work_dir: PathBuf,
     /// Where what may be needed again is kept.
     pub cache_dir: Option<PathBuf>,
+    /// Where layers are kept unpacked, and the most bytes of them that stay.
+    pub store: (PathBuf, Option<u64>),
     /// How patient to be with servers.
     pub retry: RetryPolicy,
     /// The time, in seconds since 1970: signatures count until some time.

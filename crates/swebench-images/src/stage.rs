@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use super::error::{BuildError, Level};
 use ohoci_layer::Directory;
-use ohoci_layer::beneath::Found;
+use ohoci_sandbox::merged::{Merged, Node};
 use ohoci_sandbox::overlay::Overlay;
 use ohoci_sandbox::{
     Bind, Bubblewrap, Calls, Ended, Exceeded, HOST_NAME, Limiter, Network, RunError, Sandbox,
@@ -152,12 +152,9 @@ impl Stage {
             return changes.directory(path);
         }
         let made = changes.make_directory(path)?;
-        for below in self.below() {
-            let known = Directory::open(below)?.find(path)?;
-            if let Some(known) = known.filter(Found::is_directory) {
-                changes.set_mode(path, known.mode)?;
-                break;
-            }
+        let below = Merged::open(self.below().iter().cloned())?;
+        if let Ok(known @ Node::Directory(_)) = below.find(Path::new(path)) {
+            changes.set_mode(path, known.stat()?.st_mode & 0o7777)?;
         }
         Ok(made)
     }

@@ -1,12 +1,10 @@
-//! An image's files in a directory of this machine.
+//! An image by its reference: its documents, and its layers with where their bytes come from.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::try_join_all;
 
-use super::unpack::{Owners, UnpackError, unpack};
 use ohoci_compose::compose::ImageLayer;
 use ohoci_compose::flatten;
 use ohoci_compose::read::{self, Choice};
@@ -16,17 +14,7 @@ use ohoci_image::media_type::Compression;
 use ohoci_image::{Content, Digest, Manifest, Platform, Reference};
 use ohoci_layer::limits::UnpackLimits;
 use ohoci_layer::{LayerPath, PackOptions, PackedLayer, Tree};
-use ohoci_sandbox::RemovedDirectory;
 use ohoci_store::{Error, ErrorKind, Source};
-
-/// An image that was unpacked.
-#[derive(Debug)]
-pub struct UnpackedImage {
-    /// Its config.
-    pub config: ImageConfig,
-    /// Its files, which are removed with this.
-    pub directory: RemovedDirectory,
-}
 
 /// An image whose documents were read, and none of its layers.
 pub struct FoundImage {
@@ -42,28 +30,6 @@ impl std::fmt::Debug for FoundImage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("FoundImage").field(self.digest()).finish()
     }
-}
-
-/// Unpacks an image into a directory for temporary files, as whoever runs this may: everything is
-/// owned by them. Of an index that is the only image, or the one for the platform, or for this
-/// machine.
-///
-/// Layers wait in `work_dir` until they are unpacked.
-///
-/// # Errors
-/// When the image cannot be read, is not for Linux, or cannot be unpacked.
-pub async fn unpack_image(
-    resolver: &Resolver,
-    reference: &Reference,
-    platform: Option<&Platform>,
-    work_dir: &Path,
-) -> Result<UnpackedImage, Error> {
-    let image = find_image(resolver, reference, platform).await?;
-    let directory = image.unpack(work_dir, &std::env::temp_dir()).await?;
-    Ok(UnpackedImage {
-        config: image.config,
-        directory,
-    })
 }
 
 /// Reads the documents of an image: of an index those of the only image, or of the one for the
@@ -173,60 +139,6 @@ impl FoundImage {
         }))
         .await
     }
-
-    /// Unpacks it into a new directory in `parent`. Layers wait in `work_dir` until then.
-    ///
-    /// # Errors
-    /// When a layer cannot be read or unpacked.
-    pub async fn unpack(&self, work_dir: &Path, parent: &Path) -> Result<RemovedDirectory, Error> {
-        let what = || self.what.clone();
-        let files = self.spooled(work_dir).await?;
-        // A thread cannot be dropped like a future: it is told to stop, and cleans up itself.
-        let wanted = Wanted(Arc::new(AtomicBool::new(true)));
-        let still_wanted = Arc::clone(&wanted.0);
-        let (work, parent) = (work_dir.to_owned(), parent.to_owned());
-        let limits = self.limits;
-        let diff_ids = self.config.diff_ids().to_vec();
-        tokio::task::spawn_blocking(move || {
-            write(&files, &diff_ids, (&work, limits), &parent, &still_wanted)
-        })
-        .await
-        .map_err(|error| Error::new(ErrorKind::Io, what(), error.to_string()))?
-        .map_err(|failure| failure.into_error(what()))
-    }
-}
-
-/// Says, when it is dropped, that the waiter is gone.
-struct Wanted(Arc<AtomicBool>);
-
-impl Drop for Wanted {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
-
-enum Failure {
-    Layers(String),
-    Unpack(UnpackError),
-    Io(std::io::Error),
-}
-
-impl Failure {
-    fn into_error(self, what: String) -> Error {
-        match self {
-            Self::Layers(why) => Error::new(ErrorKind::Unsupported, what, why),
-            Self::Io(error) => Error::io(what, error),
-            Self::Unpack(UnpackError::Write {
-                action,
-                path,
-                error,
-            }) => {
-                let message = format!("cannot {action} {path}: {error}");
-                Error::io(what, std::io::Error::new(error.kind(), message))
-            }
-            Self::Unpack(error) => Error::new(ErrorKind::Unsupported, what, error.to_string()),
-        }
-    }
 }
 
 /// What the layers in these files finally show; an image without layers has no files, which is nothing to
@@ -240,22 +152,4 @@ fn tree(
         return Ok(Tree::new());
     }
     flatten::image_tree(files, diff_ids, &LayerPath::root(), (work_dir, limits))
-}
-
-fn write(
-    files: &[PathBuf],
-    diff_ids: &[Digest],
-    (work_dir, limits): (&Path, UnpackLimits),
-    parent: &Path,
-    wanted: &AtomicBool,
-) -> Result<RemovedDirectory, Failure> {
-    let tree = tree(files, diff_ids, (work_dir, limits)).map_err(Failure::Layers)?;
-    for file in files {
-        // They only take room by now, and go with the directory at the latest.
-        let _ = fs_err::remove_file(file);
-    }
-    let directory = RemovedDirectory::create_in(parent).map_err(Failure::Io)?;
-    let proceed = || wanted.load(Ordering::Relaxed);
-    unpack(tree, directory.path(), Owners::Own, &proceed).map_err(Failure::Unpack)?;
-    Ok(directory)
 }

@@ -1,7 +1,8 @@
-//! Images' files in a directory of this machine, unpacked as whoever runs this may.
+//! Images by their references, and trees that are written into a directory of this machine, as whoever
+//! runs this may.
 
 mod image;
 pub mod unpack;
 
-pub use image::{FoundImage, UnpackedImage, find_image, unpack_image};
+pub use image::{FoundImage, find_image};
 pub use unpack::{Owners, UnpackError, Unpacked, unpack};

@@ -123,8 +123,8 @@ pub struct Arguments {
     #[arg(long)]
     pub offline: bool,
 
-    /// Keep levels unpacked in the cache, in swebench/levels/private: later runs then begin at
-    /// once, for the disk that it takes
+    /// Leave base and levels unpacked in the store of layers (`ohoci store`): later runs then begin
+    /// at once, for the disk that it takes
     #[arg(long)]
     pub keep_unpacked: bool,
 

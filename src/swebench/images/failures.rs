@@ -24,9 +24,6 @@ pub(in crate::swebench) fn failure(source: Option<&BaseSource>, error: ImagesErr
             }
         }
         ImagesError::Cache(error) => failed("cannot use the cache", error.to_string()),
-        ImagesError::Unpacked(error) => {
-            failed("cannot keep levels unpacked", error.to_string())
-        }
         ImagesError::Store(error) => error.into(),
     }
 }

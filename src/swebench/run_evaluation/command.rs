@@ -85,15 +85,12 @@ async fn run_with(
     };
     let context = Context::open(registry)?.shared();
     let progress = Progress::hidden();
-    let (store_dir, store_limit) = context.store.clone();
     let means = Means {
         images: &machine::means(&context, &progress)?,
         images_observer: &images::Console {
             progress: Arc::clone(&progress),
             limits: &arguments.limits,
         },
-        store_dir,
-        store_limit,
         clock: now,
     };
     let console = Console {

@@ -60,7 +60,7 @@ impl Builder {
                 (None, None) => {}
             }
         }
-        let found = BasePython::find(&self.base_files()?, version);
+        let found = BasePython::find(&self.base_root()?, version);
         let fact = match &found {
             Ok(python) => json!({"home": python.home()}),
             Err(why) => json!({"lacks": why}),

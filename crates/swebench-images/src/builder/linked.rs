@@ -51,11 +51,12 @@ impl Builder {
             let linked = source
                 .link(&fetched, &prefix())
                 .map_err(failed("link conda's packages"))?;
-            let (directory, stage) = self.stage(level, vec![self.base_files()?])?;
+            let below = self.stack(&[])?;
+            let (directory, stage) = self.stage(level, below.directories())?;
             let means = self.means(&log, Network::None);
             install(linked, &fetched, &stage, &means)?;
             let tree = environment::python(interpreter, &stage, &means)?;
-            Ok((tree, directory, stage.changes()))
+            Ok((tree, directory))
         })
     }
 }

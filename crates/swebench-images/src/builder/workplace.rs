@@ -1,66 +1,69 @@
 //! What levels are built with: the files of those below, directories, stages and logs.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
 use super::{Builder, Made};
-use crate::base::keep;
+use crate::base::check;
 use crate::environment::Means;
 use crate::error::{BuildError, Level, at};
 use crate::stage::Stage;
-use ohoci_sandbox::{Network, RemovedDirectory};
+use crate::unpacked::root_of;
+use ohoci_compose::compose::ImageLayer;
+use ohoci_layer::limits::Budget;
+use ohoci_node::Stack;
+use ohoci_sandbox::{Merged, Network, RemovedDirectory, Root};
 use ohoci_swebench::names;
 
 impl Builder {
-    /// A level's files, unpacked from its layer where they are not there any more.
-    pub(super) fn files(&self, made: &Made) -> Result<PathBuf, BuildError> {
-        let mut files = made.files.lock();
-        if let Some((_, place)) = &*files {
-            return Ok(place.clone());
+    /// The base's files and those of levels on it, lowest first, one over the other: what the image of
+    /// them shows. Layers that are not unpacked yet are unpacked now.
+    pub(super) fn stack(&self, levels: &[Arc<Made>]) -> Result<Stack, BuildError> {
+        let layers = Handle::current().block_on(self.base.image_layers(&self.resolver));
+        let mut layers =
+            layers.map_err(|error| BuildError::new(Level::Base, error.what(), error.why()))?;
+        layers.extend(levels.iter().filter_map(|made| made.layer.image_layer()));
+        let stack = self.unpack(layers)?;
+        let mut is_checked = self.is_checked.lock();
+        if !*is_checked {
+            check(&root_of(&stack).map_err(at(Level::Base, "look for tools"))?)?;
+            *is_checked = true;
         }
-        let (level, step) = (Level::Environment, "unpack a level");
-        let kept = self.settings.unpacked.as_ref();
-        let kept = kept.map(|kept| kept.join(made.layer.layer.diff_id.hex()));
-        if let Some(place) = kept.as_ref().filter(|place| place.is_dir()) {
-            *files = Some((None, place.clone()));
-            return Ok(place.clone());
-        }
-        let directory = match &self.settings.unpacked {
-            None => self.directory(level)?,
-            Some(kept) => fs_err::create_dir_all(kept)
-                .and_then(|()| RemovedDirectory::create_in(kept))
-                .map_err(at(level, step))?,
-        };
-        made.layer
-            .unpack(
-                directory.path(),
-                (&self.settings.work_dir, self.resolver.limits),
-            )
-            .map_err(at(level, step))?;
-        let found = match kept {
-            None => {
-                let place = directory.path().to_owned();
-                (Some(Arc::new(directory)), place)
-            }
-            Some(place) => {
-                keep(directory, &place).map_err(at(level, step))?;
-                (None, place)
-            }
-        };
-        let place = found.1.clone();
-        *files = Some(found);
-        Ok(place)
+        Ok(stack)
     }
 
-    pub(super) fn base_files(&self) -> Result<PathBuf, BuildError> {
-        let settings = &self.settings;
-        Handle::current().block_on(self.base.files(
-            &self.resolver,
-            &settings.work_dir,
-            settings.unpacked.as_deref(),
-        ))
+    /// A level's files without what is below it.
+    pub(super) fn alone(&self, made: &Made) -> Result<Stack, BuildError> {
+        self.unpack(made.layer.image_layer().into_iter().collect())
+    }
+
+    fn unpack(&self, layers: Vec<ImageLayer>) -> Result<Stack, BuildError> {
+        let what = format!("cannot build on {}", self.base.reference);
+        let stack = self.settings.unpacked.stack(layers, &what);
+        Handle::current().block_on(stack)
+    }
+
+    /// The base's files, to look for something in them.
+    pub(super) fn base_root(&self) -> Result<Root, BuildError> {
+        root_of(&self.stack(&[])?).map_err(at(Level::Base, "look into the base"))
+    }
+
+    /// Writes the base and levels on it, lowest first, into a directory that is made for them, as a whole
+    /// root file system. To be called where blocking is allowed, within a runtime.
+    ///
+    /// # Errors
+    /// When a layer cannot be unpacked, or the directory not written.
+    pub(crate) fn write_root(&self, levels: &[Arc<Made>], to: &Path) -> Result<(), BuildError> {
+        let stack = self.stack(levels)?;
+        let written = fs_err::create_dir_all(to).and_then(|()| {
+            let merged = Merged::open(stack.directories().iter().cloned())?;
+            merged.copy_into(Path::new("/"), to, &Budget::unlimited())?;
+            fs_err::set_permissions(to, std::fs::Permissions::from_mode(stack.root_mode()))
+        });
+        written.map_err(at(Level::Base, "write the root directory"))
     }
 
     pub(super) fn directory(&self, level: Level) -> Result<RemovedDirectory, BuildError> {
@@ -73,11 +76,11 @@ impl Builder {
     pub(super) fn stage(
         &self,
         level: Level,
-        below: Vec<PathBuf>,
+        below: &[PathBuf],
     ) -> Result<(RemovedDirectory, Stage), BuildError> {
         let directory = self.directory(level)?;
-        let stage =
-            Stage::create(directory.path(), below).map_err(at(level, "prepare a sandbox"))?;
+        let stage = Stage::create(directory.path(), below.to_vec())
+            .map_err(at(level, "prepare a sandbox"))?;
         Ok((directory, stage))
     }
 
