@@ -19,7 +19,7 @@ use ohoci_config::{
 };
 use ohoci_http::RetryPolicy;
 use ohoci_layer::limits::UnpackLimits;
-use ohoci_node::{LayerStore, StoreError};
+use ohoci_node::{KnownLayers, LayerStore, StoreError};
 use ohoci_openhands::contract::Contract;
 use ohoci_registry::credentials::ConfiguredCredentials;
 use ohoci_registry::{
@@ -86,11 +86,19 @@ impl Context {
             Failure::new("cannot make a temporary directory", error.to_string())
                 .hinted("set TMPDIR to a directory that can be written")
         })?;
+        let resolver = Resolver::new(client, cache)
+            .knowing(Contract::known_layer)
+            .within(limits)
+            .trusting(policy);
+        let store = store_directory(&config, &environment, cache_dir.as_deref());
+        let resolver = match store {
+            None => resolver,
+            Some(directory) => {
+                resolver.looking_into(Arc::new(KnownLayers::in_directory(directory)))
+            }
+        };
         Ok(Self {
-            resolver: Resolver::new(client, cache)
-                .knowing(Contract::known_layer)
-                .within(limits)
-                .trusting(policy),
+            resolver,
             config,
             environment,
             work_dir: work.path().to_owned(),
@@ -132,14 +140,9 @@ impl Context {
 
     /// Where the store of unpacked layers is, and how many bytes it may take.
     pub(crate) fn layer_store_settings(&self) -> (PathBuf, Option<u64>) {
-        let settings = self.config.store();
-        let own = self.environment.get(OHOCI_STORE_DIR).map(PathBuf::from);
-        let cached = || Some(self.cache_dir.as_ref()?.join(STORE));
-        let directory = own
-            .or_else(|| settings.directory.clone())
-            .or_else(cached)
+        let directory = store_directory(&self.config, &self.environment, self.cache_dir.as_deref())
             .unwrap_or_else(|| self.work_dir.join(STORE));
-        (directory, settings.most_bytes)
+        (directory, self.config.store().most_bytes)
     }
 
     /// The same, for jobs side by side that read and write by one client.
@@ -161,6 +164,17 @@ impl Context {
             output::warning(&warning);
         }
     }
+}
+
+/// Where the store of unpacked layers is that lasts; `None` where there is none.
+fn store_directory(
+    config: &Config,
+    environment: &Environment,
+    cache_dir: Option<&Path>,
+) -> Option<PathBuf> {
+    let own = environment.get(OHOCI_STORE_DIR).map(PathBuf::from);
+    own.or_else(|| config.store().directory.clone())
+        .or_else(|| Some(cache_dir?.join(STORE)))
 }
 
 /// The words for a store of unpacked layers that cannot be used.

@@ -89,6 +89,37 @@ fn what_was_unpacked_is_not_read_again_and_what_a_run_writes_is_gone() {
 }
 
 #[test]
+fn what_is_unpacked_is_looked_at_without_being_read_again() {
+    let ohoci = machine();
+    let odd = Layer::pack(
+        &[
+            ("bin/.wh.touch", file("")),
+            ("bin/closed", Node::Program(b"#!/bin/none\n".to_vec())),
+            ("lib/x/.wh..wh..opq", file("")),
+            ("opt/link", Node::Link("../bin/closed")),
+        ],
+        Compression::Gzip,
+    );
+    busybox(Family::Oci, Compression::Gzip)
+        .layer(odd)
+        .build()
+        .write_layout(&ohoci.work().join("odd"), "latest");
+    for image in ["base", "odd"] {
+        let reference = format!("oci:{image}");
+        let report = |more: &[&str]| {
+            let words = ["check", &reference, "--format", "json"];
+            let outcome = ohoci.run([&words[..], more].concat());
+            assert!(!outcome.stdout.is_empty(), "{}", outcome.stderr);
+            outcome.json()
+        };
+        let read = report(&["--cache-dir", "other"]);
+        ohoci.run(["run", &reference, "ls"]).exits(0);
+        without_layers(&ohoci, image);
+        assert_eq!(report(&[]), read, "{image}");
+    }
+}
+
+#[test]
 fn an_image_that_is_pushed_nowhere_runs_from_the_layers_of_its_base_and_its_deps() {
     let ohoci = machine();
     let composed = ["run", "--base", "oci:base", "--deps", "oci:deps"];

@@ -165,7 +165,8 @@ impl Files {
         Ok(files)
     }
 
-    fn take(&mut self, member: &Member, content: &mut impl Read) -> io::Result<()> {
+    /// Takes one member of a layer, with a file's content.
+    pub(crate) fn take(&mut self, member: &Member, content: &mut impl Read) -> io::Result<()> {
         match &member.whiteout {
             Some(Whiteout::Path(path)) => {
                 self.removed.push(printable(path.as_bytes()));

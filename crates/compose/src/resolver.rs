@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::deps::Deps;
-use super::layer_reader::LayerReader;
+use super::layer_reader::{LayerReader, UnpackedLayers};
 use super::plan::Need;
 use super::read;
 use super::sources::Sources;
@@ -39,6 +39,7 @@ pub struct Resolver {
     /// What an image, or an archive, may come to when it is unpacked.
     pub limits: UnpackLimits,
     own_layers: OwnLayers,
+    unpacked: Option<Arc<dyn UnpackedLayers>>,
     targets: Mutex<BTreeMap<String, Arc<RegistryTarget>>>,
     deps: Mutex<BTreeMap<DepsKey, Arc<OnceCell<Arc<Deps>>>>>,
     gate: Arc<Gate>,
@@ -131,6 +132,7 @@ impl Resolver {
             cache,
             limits: UnpackLimits::default(),
             own_layers: |_| None,
+            unpacked: None,
             targets: Mutex::default(),
             deps: Mutex::default(),
             gate: Arc::default(),
@@ -144,6 +146,15 @@ impl Resolver {
     #[must_use]
     pub fn knowing(self, own_layers: OwnLayers) -> Self {
         Self { own_layers, ..self }
+    }
+
+    /// The same, which looks at layers that are unpacked on this machine without downloading them.
+    #[must_use]
+    pub fn looking_into(self, unpacked: Arc<dyn UnpackedLayers>) -> Self {
+        Self {
+            unpacked: Some(unpacked),
+            ..self
+        }
     }
 
     /// The same, which reads no image that unpacks to more than this.
@@ -173,6 +184,7 @@ impl Resolver {
         Self {
             limits: self.limits,
             own_layers: self.own_layers,
+            unpacked: self.unpacked.clone(),
             gate: Arc::clone(&self.gate),
             ..Self::new(self.client.clone(), Arc::clone(&self.cache))
         }
@@ -185,6 +197,7 @@ impl Resolver {
         Self {
             limits: self.limits,
             own_layers: self.own_layers,
+            unpacked: self.unpacked.clone(),
             gate: Arc::new(Gate::new(self.policy().clone())),
             ..Self::new(self.client.clone(), cache)
         }
@@ -202,6 +215,7 @@ impl Resolver {
         LayerReader {
             cache: &self.cache,
             limits: self.limits,
+            unpacked: self.unpacked.as_ref(),
         }
     }
 

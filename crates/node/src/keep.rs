@@ -21,6 +21,7 @@ use ohoci_layer::read_changes;
 use ohoci_store::{BodyError, Error, ErrorKind};
 
 use super::failure::Failure;
+use super::members;
 use super::prune::Retention;
 use super::stack::Stack;
 use super::store::{Asked, Held, Kind, LayerStore, Making};
@@ -172,5 +173,6 @@ fn unpack<R: Read>(
     // Contents that were replaced by others in the same layer are left.
     ohoci_sandbox::remove::remove(&contents)?;
     dependent.write(made.path())?;
+    members::write(&changes, made.path())?;
     Ok(store.finish(making, made, &record)?)
 }

@@ -19,7 +19,9 @@ mod failure;
 mod fitness;
 mod index;
 mod keep;
+mod known;
 mod lock;
+mod members;
 mod prune;
 mod record;
 mod sandboxes;
@@ -30,6 +32,7 @@ mod verify;
 mod write;
 
 pub use keep::keep;
+pub use known::KnownLayers;
 pub use prune::{Pruned, Retention};
 pub use sandboxes::{KeptSandbox, SandboxError};
 pub use stack::Stack;

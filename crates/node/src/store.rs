@@ -8,7 +8,7 @@ use std::time::Duration;
 use ohoci_compose::{Observer, Unwatched};
 use ohoci_image::Digest;
 use ohoci_layer::limits::UnpackLimits;
-use ohoci_sandbox::{RemovedDirectory, private_in};
+use ohoci_sandbox::{RemovedDirectory, has_private, private_in};
 
 use super::fitness;
 use super::lock::{Hold, Lock};
@@ -130,6 +130,12 @@ impl LayerStore {
             path: directory.to_owned(),
             error,
         })
+    }
+
+    /// Whether there is a store in a directory.
+    #[must_use]
+    pub(crate) fn is_in(directory: &Path) -> bool {
+        has_private(directory)
     }
 
     /// The same, of which no more than so many bytes stay: whenever something was unpacked, what was

@@ -44,6 +44,13 @@ pub(crate) struct Staged {
     checksum: u32,
 }
 
+impl Staged {
+    /// Its size in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+}
+
 /// The flat directory in which contents wait.
 #[derive(Debug)]
 pub(crate) struct Staging {

@@ -63,7 +63,7 @@ pub use merged_copy::Copied;
 pub use overlay::Overlay;
 pub use process::{Process, ProcessError};
 pub use program::ProgramError;
-pub use remove::{RemovedDirectory, private_in};
+pub use remove::{RemovedDirectory, has_private, private_in};
 pub use root::{InUse, Root, RootError};
 pub use run::{Bubblewrap, Ended, RunError};
 pub use seccomp::Calls;

@@ -200,6 +200,12 @@ pub fn private_in(parent: &Path) -> io::Result<PathBuf> {
     Ok(path)
 }
 
+/// Whether there is a directory that [`private_in`] would give without making it.
+#[must_use]
+pub fn has_private(parent: &Path) -> bool {
+    parent.join(KEPT).is_dir()
+}
+
 /// Whether a path is below a directory that ohoci made for itself alone.
 pub(super) fn is_private(path: &Path) -> bool {
     let own = rustix::process::geteuid().as_raw();

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::listing::Listing;
 use crate::files::Files;
-use crate::layer_reader::LayerReader;
+use crate::layer_reader::{LayerReader, UnpackedLayers};
 use crate::read::Image;
 use ohoci_image::{Content, Descriptor, Digest};
 use ohoci_layer::decompress::Decompressor;
@@ -251,6 +251,10 @@ async fn of_layer<V: View>(
     if let Some(view) = known.and_then(|fact| serde_json::from_value(fact).ok()) {
         return Ok(view);
     }
+    if let Some(read) = unpacked(diff_id, reader.unpacked, &budget).await {
+        remember(cache, &key, &read);
+        return Ok(V::of(read));
+    }
     let what = || format!("cannot read layer {} of {}", layer.digest, source.place());
     let stream = source.blob(layer).open(0).await;
     let stream = stream.map_err(|error| Error::reading(what(), error))?;
@@ -280,12 +284,39 @@ async fn of_layer<V: View>(
         let why = format!("layer {}: {wrong}", at + 1);
         return Err(Error::new(ErrorKind::Corrupt, what, why));
     }
-    // Strings and lists: nothing that JSON could not hold.
-    let fact = serde_json::to_value(&read.0).unwrap_or_default();
-    cache.remember_fact(Listing::FACT, &key, &fact);
-    if read.1.is_small() {
-        let fact = serde_json::to_value(&read.1).unwrap_or_default();
-        cache.remember_fact(Files::FACT, &key, &fact);
-    }
+    remember(cache, &key, &read);
     Ok(V::of(read))
+}
+
+fn remember(cache: &Cache, key: &str, (listing, files): &(Listing, Files)) {
+    // Strings and lists: nothing that JSON could not hold.
+    let fact = serde_json::to_value(listing).unwrap_or_default();
+    cache.remember_fact(Listing::FACT, key, &fact);
+    if files.is_small() {
+        let fact = serde_json::to_value(files).unwrap_or_default();
+        cache.remember_fact(Files::FACT, key, &fact);
+    }
+}
+
+/// What a layer has that is unpacked on this machine, if it is, and can be looked at.
+async fn unpacked(
+    diff_id: &Digest,
+    layers: Option<&Arc<dyn UnpackedLayers>>,
+    budget: &Arc<Budget>,
+) -> Option<(Listing, Files)> {
+    let (layers, diff_id) = (Arc::clone(layers?), diff_id.clone());
+    let budget = Arc::clone(budget);
+    let read = tokio::task::spawn_blocking(move || {
+        let (mut members, mut files) = (Vec::new(), Files::default());
+        let is_there = layers.members(&diff_id, &mut |member, mut content| {
+            budget.take_entry(member.names())?;
+            files.take(member, &mut content)?;
+            members.push(member.clone());
+            Ok(())
+        });
+        // One that an ordinary user may not read whole is read from where it comes from.
+        let is_there = is_there.unwrap_or(false);
+        is_there.then(|| (Listing::of(&members).with_texts(&files), files))
+    });
+    read.await.ok()?
 }

@@ -108,7 +108,7 @@ async fn take(
     // What is taken has to be where files are looked for.
     let reader = LayerReader {
         cache: fetcher.cache(),
-        limits: images.resolver.limits,
+        ..images.resolver.reader()
     };
     let layer = deps
         .flattened(&one, &image.path, reader, images.work_dir)

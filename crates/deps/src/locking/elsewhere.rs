@@ -112,7 +112,7 @@ async fn image(
         let one = deps.image_for(platform).await.map_err(plain)?;
         let reader = LayerReader {
             cache: means.fetcher.cache(),
-            limits: means.images.resolver.limits,
+            ..means.images.resolver.reader()
         };
         let layer = deps
             .flattened(&one, &image.path, reader, means.images.work_dir)
