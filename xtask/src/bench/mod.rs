@@ -5,7 +5,8 @@
 //! * [`pull`]: what the position of the shared layer costs a node that pulls.
 //! * [`gateway`]: what a registry that composes costs those who pull through it.
 //! * [`deps`]: how long deps images take to build; `deps_docker`: and the same packages by Docker.
-//! * [`run`]: images that run, the first time and later; `run_peers`: and how other tools run them.
+//! * [`run`]: images that run, the first time and later; `run_peers`, `run_podman`: and how other tools run them;
+//!   `run_layers`: what is in them.
 //! * [`sign`]: what signatures add to a batch.
 //! * [`swebench`]: SWE-bench's images and evaluations; `swebench_docker`: and the same by Docker.
 //! * `inputs`: the images and the layer that every tool gets.
@@ -27,7 +28,9 @@ mod process;
 pub(crate) mod pull;
 mod replay;
 pub(crate) mod run;
+mod run_layers;
 mod run_peers;
+mod run_podman;
 pub(crate) mod sign;
 pub(crate) mod swebench;
 mod swebench_docker;

@@ -11,17 +11,20 @@ use clap::Args;
 use tempfile::TempDir;
 
 use super::process;
-use super::run_peers::{Podman, Steered, Way, is_root, on_unpacked};
+use super::run_layers;
+use super::run_peers::{Steered, Way, is_root, on_unpacked};
+use super::run_podman::{Leavings, Podman};
 use super::table::bytes;
 use super::tools::{self, at_home};
 use crate::command::{find, output};
 
 /// Run images with ohoci, and with every other tool that starts on this machine.
 ///
-/// One image for all: a busybox, and a layer of each directory that is named. In each round every tool has
-/// its turn, so that what else the machine does hits all of them. Whatever cannot be measured here is named
-/// with the reason. The median of the rounds is given, with the least and the most. As an ordinary user
-/// podman is rootless.
+/// One image for all: a busybox, and three layers of 45 MB that are made up, or one of each directory that
+/// is named. In each round every tool has its turn, so that what else the machine does hits all of them, and
+/// what the one before has written is on the disk by then. Whatever cannot be measured here is named with the
+/// reason. The median of the rounds is given, with the least and the most. As an ordinary user podman is
+/// rootless.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// How many runs of what takes milliseconds.
@@ -30,8 +33,8 @@ pub(crate) struct Arguments {
     /// How many runs of what unpacks.
     #[arg(long, default_value_t = 3)]
     first: usize,
-    /// A directory that a layer is made of; repeatable.
-    #[arg(long, default_values = ["/usr/share", "/usr/lib"])]
+    /// A directory that a layer is made of, instead of layers that are made up; repeatable.
+    #[arg(long)]
     layer: Vec<PathBuf>,
     /// How many images share these layers, for what they take on the disk.
     #[arg(long, default_value_t = 10)]
@@ -80,6 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         bail!("--runs and --first must be at least 1");
     }
     let work = TempDir::with_prefix("bench-")?;
+    let _leavings = Leavings(work.path().to_owned());
     let mut bench = Bench {
         arguments,
         ohoci: tools::ohoci_program(arguments.ohoci.as_deref())?,
@@ -90,12 +94,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         memory: 0,
     };
     let before = load()?;
+    println!("making an image");
     bench.make_image()?;
     bench.find_podman();
+    println!("{FIRST}: {} rounds", arguments.first);
     bench.first()?;
+    println!("{BEGUN}: {} rounds", arguments.runs);
     bench.known()?;
+    println!("{STEERED}");
     bench.steered()?;
+    println!("{RESET}; {TEARDOWN}");
     bench.reset_and_teardown()?;
+    println!("{NEW}: {} images\n", arguments.images);
     let disk = bench.new_images()?;
     bench.count_calls();
     bench.describe_machine(&before)?;
@@ -125,6 +135,12 @@ impl Bench<'_> {
         for directory in &self.arguments.layer {
             let path = directory.display();
             compose.args(["--layer", &format!("{path}:{path}")]);
+        }
+        if self.arguments.layer.is_empty() {
+            run_layers::make(&self.work.join("made"))?;
+            for layer in 0..run_layers::LAYERS {
+                compose.args(["--layer", &format!("made/{layer}:/made/{layer}")]);
+            }
         }
         output(compose.args(["--push", "oci:image:big"])).map(drop)
     }
@@ -166,6 +182,7 @@ impl Bench<'_> {
         let as_root = is_root()?;
         for _ in 0..self.arguments.first {
             output(self.ohoci().args(["store", "prune", "--all"]))?;
+            settle()?;
             let mut run = self.ohoci();
             run.args(["run", "oci:image:big", "true"]);
             let ran = process::watched(&mut run, self.work)?;
@@ -177,6 +194,7 @@ impl Bench<'_> {
             if let Some(umoci) = &umoci {
                 let bundle = self.work.join("bundle");
                 remove(&bundle)?;
+                settle()?;
                 let mut unpack = at_home(umoci, self.work);
                 unpack.arg("unpack");
                 if !as_root {
@@ -188,6 +206,7 @@ impl Bench<'_> {
             let plain = self.work.join("plain");
             remove(&plain)?;
             fs_err::create_dir(&plain)?;
+            settle()?;
             let started = Instant::now();
             for blob in self.layers()? {
                 output(
@@ -200,8 +219,9 @@ impl Bench<'_> {
             }
             self.add(FIRST, "tar -xzf, in turn", started.elapsed());
             if let Some(podman) = &podman {
-                output(podman.command().args(["rmi", "--all", "--force"]))?;
-                self.time(FIRST, "podman run", &mut podman.run())?;
+                podman.forget()?;
+                settle()?;
+                self.time(FIRST, &podman.name()?, &mut podman.run())?;
             }
         }
         Ok(())
@@ -257,7 +277,8 @@ impl Bench<'_> {
             self.missing(tool, "it is not installed");
         }
         if let Some(podman) = self.podman.clone() {
-            ways.push(Way::new("podman run", move || podman.run()));
+            let (name, run) = (podman.name()?, podman.run_known()?);
+            ways.push(Way::new(name, move || again(&run)));
         }
         let mut here = Vec::new();
         for way in ways {
@@ -364,7 +385,10 @@ impl Bench<'_> {
         }
         let usage = output(self.ohoci().args(["store", "usage", "--format", "json"]))?;
         let usage: serde_json::Value = serde_json::from_str(&usage)?;
-        let kept = usage["bytes"].as_u64().context("usage says no bytes")?;
+        let store = usage["directory"]
+            .as_str()
+            .context("usage says no directory")?;
+        let kept = disk_of(Path::new(store))?;
         let plain = disk_of(&self.work.join("plain"))?;
         Ok(format!(
             "{} images that share {} layers: {} in the store, {} unpacked once by tar ({:.2} times that).",
@@ -443,6 +467,27 @@ fn ohoci(program: &Path, work: &Path) -> Command {
     let mut command = at_home(program, work);
     command.env("TMPDIR", work);
     command
+}
+
+/// The same command once more.
+fn again(command: &Command) -> Command {
+    let mut again = Command::new(command.get_program());
+    again.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => again.env(name, value),
+            None => again.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        again.current_dir(directory);
+    }
+    again
+}
+
+/// Waits until everything that was written is on the disk.
+fn settle() -> Result<()> {
+    output(&mut Command::new("sync")).map(drop)
 }
 
 /// The load of the last minute.

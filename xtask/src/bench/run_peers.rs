@@ -1,7 +1,7 @@
 //! Ways to run a program in an image that is known: ohoci's, and those of other tools that start here.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use super::tools::at_home;
-use crate::command::{find, output};
+use crate::command::find;
 
 /// What each of them runs: the first byte that it writes is its first instruction, as far as anything
 /// outside can tell.
@@ -157,62 +157,6 @@ fn make_bundle(bundle: &Path, root: &Path) -> Result<()> {
     });
     let file = bundle.join("config.json");
     Ok(fs_err::write(file, config.to_string())?)
-}
-
-/// podman, with what it needs to run anything here.
-#[derive(Clone, Debug)]
-pub(super) struct Podman {
-    program: PathBuf,
-    work: PathBuf,
-    of_all: &'static [&'static str],
-    of_run: &'static [&'static str],
-}
-
-/// Where a container may not raise its limits, podman's own defaults stop it.
-const LIMITS: &[&str] = &[
-    "--ulimit",
-    "nofile=1024:1024",
-    "--ulimit",
-    "nproc=1024:1024",
-];
-
-impl Podman {
-    /// The first of some settings with which it runs.
-    pub(super) fn find(work: &Path) -> Result<Self> {
-        let program = find("podman").context("it is not installed")?;
-        let settings: [(&[&str], &[&str]); 3] =
-            [(&[], &[]), (&[], LIMITS), (&["--runtime", "runc"], LIMITS)];
-        let mut why = None;
-        for (of_all, of_run) in settings {
-            let podman = Self {
-                program: program.clone(),
-                work: work.to_owned(),
-                of_all,
-                of_run,
-            };
-            match output(&mut podman.run()) {
-                Ok(_) => return Ok(podman),
-                Err(error) => why = Some(error),
-            }
-        }
-        Err(why.unwrap_or_else(|| anyhow::anyhow!("it does not start here")))
-    }
-
-    /// With a store of its own.
-    pub(super) fn command(&self) -> Command {
-        let mut command = at_home(&self.program, &self.work);
-        command.arg("--root").arg(self.work.join("podman-storage"));
-        command.arg("--runroot").arg(self.work.join("podman-run"));
-        command.args(self.of_all);
-        command
-    }
-
-    pub(super) fn run(&self) -> Command {
-        let mut command = self.command();
-        command.args(["run", "--rm", "--network", "none"]);
-        command.args(self.of_run).arg("oci:image:big").args(PROGRAM);
-        command
-    }
 }
 
 /// What a harness keeps running, and asks for sandboxes.
