@@ -20,7 +20,7 @@ use ohoci_config::{
 use ohoci_http::RetryPolicy;
 use ohoci_layer::limits::UnpackLimits;
 use ohoci_node::{KnownLayers, LayerStore, StoreError};
-use ohoci_openhands::contract::Contract;
+use ohoci_openhands::contract::terms::Terms;
 use ohoci_registry::credentials::ConfiguredCredentials;
 use ohoci_registry::{
     Client, Credential, CredentialError, CredentialSource, HostSettings, Mirror, NoTokenMemory,
@@ -87,7 +87,7 @@ impl Context {
                 .hinted("set TMPDIR to a directory that can be written")
         })?;
         let resolver = Resolver::new(client, cache)
-            .knowing(Contract::known_layer)
+            .knowing(Terms::known_layer)
             .within(limits)
             .trusting(policy);
         let store = store_directory(&config, &environment, cache_dir.as_deref());

@@ -16,6 +16,7 @@ use ohoci_image::{Platform, Reference};
 use ohoci_kubernetes::change::{Change, change};
 use ohoci_kubernetes::manifest;
 use ohoci_kubernetes::workload::{Links, Note, Way, Wish, images, rewrite};
+use ohoci_openhands::contract::terms::Terms;
 use ohoci_openhands::contract::{Contract, server};
 
 /// Largest file that is read, in bytes.
@@ -100,9 +101,13 @@ pub(super) async fn run(
         Some(ContractArgument::V1) => Some(Contract::V1),
         Some(ContractArgument::Auto) => Some(server::asked_for(&deps, &context.resolver).await?),
     };
-    if let Some(contract) = contract {
-        server::expect(contract, &deps, &context.resolver).await?;
-    }
+    let terms = match contract {
+        Some(contract) => {
+            server::expect(contract, &deps, &context.resolver).await?;
+            Some(server::terms(contract, &deps, &context.resolver).await?)
+        }
+        None => None,
+    };
     let wish = Wish {
         deps: arguments.deps.clone(),
         way: match arguments.volume {
@@ -110,7 +115,7 @@ pub(super) async fn run(
             VolumeArgument::Copy => Way::Copy,
         },
         containers: arguments.container.iter().cloned().collect(),
-        links: contract.map(Links::of).unwrap_or_default(),
+        links: terms.map(Links::of).unwrap_or_default(),
     };
     let wanted = images(&documents, &wish);
     if wanted.is_empty() {
@@ -120,7 +125,7 @@ pub(super) async fn run(
         };
         return Err(Failure::new(what(), why));
     }
-    let changes = changes(&wanted, &deps, contract, arguments, &context).await;
+    let changes = changes(&wanted, &deps, terms, arguments, &context).await;
     let notes = rewrite(&mut documents, &wish, &changes);
     show(&notes);
     if !arguments.check {
@@ -139,7 +144,7 @@ pub(super) async fn run(
 async fn changes(
     wanted: &BTreeSet<String>,
     deps: &[Reference],
-    contract: Option<Contract>,
+    terms: Option<Terms>,
     arguments: &Arguments,
     context: &Context,
 ) -> BTreeMap<String, Result<Change, String>> {
@@ -150,7 +155,7 @@ async fn changes(
             Ok(reference) if reference.registry().is_some() => {
                 let work_dir = context.work_dir.clone();
                 let resolver = &context.resolver;
-                change(&reference, deps, contract, &platform, resolver, work_dir)
+                change(&reference, deps, terms, &platform, resolver, work_dir)
                     .await
                     .map_err(|error| error.to_string())
             }

@@ -66,6 +66,37 @@ fn version_0_has_the_action_execution_servers_paths_and_settings() {
 }
 
 #[test]
+fn what_the_deps_do_not_bring_is_not_linked() {
+    let (_registry, bench) = workbench();
+    let deps = |tag: &str, labels: &str| {
+        let label = format!(r#"ohoci.patch={{"labels":{{{labels}}}}}"#);
+        bench.composed(&["--base", "@/deps:1", "--label", &label, "--push", tag]);
+    };
+    deps("@/deps:server", r#""ohoci.contract":"v1""#);
+    deps("@/deps:acp", r#""ohoci.acp":"acp-node""#);
+    let links = |deps: &[&str], tag: &str| {
+        let mut arguments = vec!["--base", "scratch", "--contract", "v1"];
+        for name in deps {
+            arguments.extend(["--deps", *name]);
+        }
+        let target = format!("@/out:{tag}");
+        bench.composed(&[&arguments[..], &["--push", &target]].concat());
+        let pulled = bench.pull("out", tag);
+        let last = pulled.layers().last().copied().map(str::to_owned).unwrap();
+        let layer = bench.peer.blob("out", &last).unwrap();
+        let linked = entries(&layer)
+            .iter()
+            .any(|entry| entry.starts_with("acp-node"));
+        assert_eq!(pulled.env().contains(&"ACP_NODE_DIR=/acp-node"), linked);
+        linked
+    };
+    assert!(!links(&["@/deps:server"], "server"));
+    assert!(links(&["@/deps:server", "@/deps:acp"], "both"));
+    // Nothing says what it brings: all of the contract is made.
+    assert!(links(&["@/deps:1"], "unsaid"));
+}
+
+#[test]
 fn a_deps_image_says_which_contract_its_server_belongs_to() {
     let (_registry, bench) = workbench();
     let compose = |deps: &[&str], tag: &str| {

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use ohoci_compose::request::Request;
 use ohoci_openhands::contract::Contract;
 use ohoci_openhands::contract::server::{self, ServerError};
+use ohoci_openhands::contract::terms::Terms;
 
 /// Whose launchers an image is asked to be made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,7 +30,7 @@ pub(super) async fn contract(
     asked: Option<ContractArgument>,
     may_bring_it: bool,
     context: &Context,
-) -> Result<Option<Contract>, Failure> {
+) -> Result<Option<Terms>, Failure> {
     let (deps, resolver) = (&request.deps, &context.resolver);
     let contract = match asked {
         None => return Ok(None),
@@ -40,7 +41,7 @@ pub(super) async fn contract(
     if !may_bring_it {
         server::expect(contract, deps, resolver).await?;
     }
-    Ok(Some(contract))
+    Ok(Some(server::terms(contract, deps, resolver).await?))
 }
 
 impl From<ServerError> for Failure {

@@ -133,9 +133,9 @@ async fn packed(
 ) -> Result<Job, Failure> {
     // What is wrong with the deps is said before minutes go into packing.
     let has_layers = !arguments.layer.is_empty();
-    let contract = contract(&request, arguments.contract, has_layers, context).await?;
-    if let Some(contract) = contract {
-        request.patch = merged([&contract.patch(), &request.patch]);
+    let terms = contract(&request, arguments.contract, has_layers, context).await?;
+    if let Some(terms) = terms {
+        request.patch = merged([&terms.patch(), &request.patch]);
     }
     let work_dir = &context.work_dir;
     let options = PackOptions {
@@ -154,8 +154,8 @@ async fn packed(
         ..options
     };
     let mut layers = layers::packed(&request.layers, arguments, given, work_dir).await?;
-    if let Some(contract) = contract {
-        let packed = contract
+    if let Some(terms) = terms {
+        let packed = terms
             .layer(&options, work_dir)
             .map_err(|error| Failure::new("cannot pack the contract's layer", error.to_string()))?;
         layers.push(packed);

@@ -304,12 +304,15 @@ impl Rule {
             server::expect(contract, &request.deps, resolver)
                 .await
                 .map_err(|error| fail(error.to_string()))?;
-            request.patch = merged([&contract.patch(), &request.patch]);
+            let terms = server::terms(contract, &request.deps, resolver)
+                .await
+                .map_err(|error| fail(error.to_string()))?;
+            request.patch = merged([&terms.patch(), &request.patch]);
             let options = PackOptions {
                 mtime,
                 ..PackOptions::default()
             };
-            let packed = contract.layer(&options, &work_dir);
+            let packed = terms.layer(&options, &work_dir);
             layers.push(packed.map_err(|error| fail(error.to_string()))?);
         }
         let mut said = self.fingerprint.to_string();

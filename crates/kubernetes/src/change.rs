@@ -10,7 +10,7 @@ use ohoci_compose::resolver::Resolver;
 use ohoci_compose::{Observer, Unwatched};
 use ohoci_image::env;
 use ohoci_image::{Document, Platform, Reference, shape};
-use ohoci_openhands::contract::Contract;
+use ohoci_openhands::contract::terms::Terms;
 use ohoci_store::{Error, ErrorKind};
 use serde_json::{Map, Value};
 
@@ -83,7 +83,7 @@ impl Process {
 pub async fn change(
     image: &Reference,
     deps: &[Reference],
-    contract: Option<Contract>,
+    terms: Option<Terms>,
     platform: &Platform,
     resolver: &Resolver,
     work_dir: PathBuf,
@@ -103,7 +103,7 @@ pub async fn change(
     let job = Job {
         deps: deps.to_vec(),
         choice,
-        patch: contract.map(Contract::patch).unwrap_or_default(),
+        patch: terms.map(Terms::patch).unwrap_or_default(),
         ..Job::on(image.clone(), work_dir)
     };
     let observer: Arc<dyn Observer> = Arc::new(Unwatched);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use ohoci_layer::Kind;
-use ohoci_openhands::contract::Contract;
+use ohoci_openhands::contract::terms::Terms;
 
 use crate::change::{Change, Process};
 
@@ -70,12 +70,12 @@ pub struct Links {
 const OF_IMAGES: [&str; 6] = ["/usr", "/etc", "/home", "/workspace", "/openhands", "/opt"];
 
 impl Links {
-    /// The files of a contract.
+    /// The files of a contract with certain deps.
     #[must_use]
-    pub fn of(contract: Contract) -> Self {
+    pub fn of(terms: Terms) -> Self {
         let mut links = Self::default();
         // No contract's files are refused.
-        let Ok(tree) = contract.tree() else {
+        let Ok(tree) = terms.tree() else {
             return links;
         };
         for (path, entry) in tree.iter() {

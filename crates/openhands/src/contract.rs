@@ -1,25 +1,13 @@
-//! The paths and settings that OpenHands' launchers take for granted, as a layer and a patch of the
-//! config.
-//!
-//! Source of v1: the paths in `openhands-workspace` of the software-agent-sdk and the config of its
-//! agent-server images (`openhands/agent_server/docker/Dockerfile` in the package openhands-agent-server
-//! 1.58.2). Of v0:
-//! `openhands/runtime/impl/docker/docker_runtime.py` and `utils/runtime_templates/Dockerfile.j2` of
-//! openhands-ai.
+//! Whose launchers images are made for: what these take for granted, whether an image has it, and which deps
+//! images bring it.
 
 pub mod check;
 pub mod server;
-
-use std::path::Path;
+pub mod terms;
 
 use serde_json::{Map, Value};
 
-use ohoci_compose::local::LocalLayer;
-use ohoci_image::config_patch::ConfigPatch;
 use ohoci_image::label;
-use ohoci_layer::path::PathError;
-use ohoci_layer::tree::TreeError;
-use ohoci_layer::{Content, Entry, Kind, LayerPath, PackOptions, Rules, Tree};
 
 /// Whose launchers an image is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,32 +25,20 @@ pub enum Contract {
 /// contract its server belongs to.
 const LABEL: &str = "ohoci.contract";
 
-/// The user and group of upstream's images (V1).
-const USER: u32 = 10001;
+/// The label of a deps image that says where it has the ACP command lines, below the prefix.
+const ACP_LABEL: &str = "ohoci.acp";
 
-/// What Claude Code may do without asking, since a sandbox has no user to ask; as in upstream's images (V1).
-const CLAUDE_CODE: &str = r#"{"permissions":{"allow":["Edit","Read","Bash"]}}"#;
-
-/// Why there is no layer.
-#[derive(Debug, thiserror::Error)]
-pub enum ContractError {
-    /// A path that cannot be in a layer.
-    #[error(transparent)]
-    Path(#[from] PathError),
-    /// A tree that contradicts itself.
-    #[error(transparent)]
-    Tree(#[from] TreeError),
-    /// It cannot be written.
-    #[error("{}: {}", .0.what(), .0.why())]
-    Pack(ohoci_store::Error),
+/// What a deps image gives to what is composed with it as the label of this name.
+fn given_label(config: &Map<String, Value>, name: &str) -> Option<String> {
+    let mut patch = label::patch(config).ok().flatten()?;
+    patch.labels.remove(name).flatten()
 }
 
 impl Contract {
     /// The one that a deps image asks for, by its config.
     #[must_use]
     pub fn of_deps(config: &Map<String, Value>) -> Option<Self> {
-        let patch = label::patch(config).ok().flatten()?;
-        match patch.labels.get(LABEL)?.as_deref()? {
+        match given_label(config, LABEL)?.as_str() {
             "v0" => Some(Self::V0),
             "v1" => Some(Self::V1),
             _ => None,
@@ -90,164 +66,6 @@ impl Contract {
         match self {
             Self::V0 => "v0",
             Self::V1 => "v1",
-        }
-    }
-
-    /// What its layer is called in an image's record.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::V0 => "ohoci-contract:v0",
-            Self::V1 => "ohoci-contract:v1",
-        }
-    }
-
-    /// Its layer, packed.
-    ///
-    /// # Errors
-    /// When it cannot be written into `work_dir`.
-    pub fn layer(
-        self,
-        options: &PackOptions,
-        work_dir: &Path,
-    ) -> Result<LocalLayer, ContractError> {
-        let created_by = format!("ohoci: contract {}", self.short_name());
-        let name = self.name().to_owned();
-        LocalLayer::of_tree(name, self.tree()?, created_by, options, work_dir)
-            .map_err(ContractError::Pack)
-    }
-
-    /// What is in the layer of a contract that is called this in an image's record; `None` for any
-    /// other layer.
-    #[must_use]
-    pub fn known_layer(name: &str) -> Option<Tree> {
-        let all = [Self::V0, Self::V1];
-        let contract = all.into_iter().find(|contract| contract.name() == name)?;
-        contract.tree().ok()
-    }
-
-    /// The files of its layer: links to what a deps image has below `/openhands`, and the workspace.
-    ///
-    /// # Errors
-    /// When a path or the tree is refused, which no contract's is.
-    pub fn tree(self) -> Result<Tree, ContractError> {
-        let mut tree = Tree::new();
-        let mut put = |path: &str, entry: Entry| -> Result<(), ContractError> {
-            let path = LayerPath::parse(path.as_bytes())?;
-            tree.insert(path, entry, Rules::Foreign)?;
-            Ok(())
-        };
-        let directory = |mode| Entry::new(Kind::Directory, mode);
-        let link = |target: &str| Entry::new(Kind::Symlink(target.as_bytes().to_vec()), 0o777);
-        match self {
-            Self::V0 => {
-                // Launchers start there, whether or not the project's source is in the image.
-                put("openhands/code", directory(0o755))?;
-                put("workspace", directory(0o777))?;
-            }
-            Self::V1 => {
-                // Whatever uid a launcher chooses can work there.
-                let workspace = Entry {
-                    uid: USER,
-                    gid: USER,
-                    ..directory(0o777)
-                };
-                for path in [
-                    "agent-server",
-                    "agent-server/.venv",
-                    "agent-server/.venv/bin",
-                ] {
-                    put(path, directory(0o755))?;
-                }
-                // By way of the wrapper, which knows the server: a base's PYTHONHOME does not stop it,
-                // and the first process of a container waits for orphans.
-                for python in ["python", "python3"] {
-                    let path = format!("agent-server/.venv/bin/{python}");
-                    put(&path, link("/openhands/bin/oh-python"))?;
-                }
-                for name in ["lib", "pyvenv.cfg"] {
-                    let path = format!("agent-server/.venv/{name}");
-                    put(&path, link(&format!("/openhands/poetry/oh/{name}")))?;
-                }
-                put(
-                    "usr/local/bin/openhands-agent-server",
-                    link("/openhands/bin/oh-agent-server"),
-                )?;
-                // Where the deps have no ACP command lines, these lead to nothing.
-                put("acp-node", directory(0o755))?;
-                for name in ["bin", "lib"] {
-                    let target = format!("/openhands/acp-node/{name}");
-                    put(&format!("acp-node/{name}"), link(&target))?;
-                }
-                let file = |text: String, mode| {
-                    let content = Content::Memory(text.into_bytes().into());
-                    Entry::new(Kind::File(content), mode)
-                };
-                let settings = file(format!("{CLAUDE_CODE}\n"), 0o644);
-                put("etc/claude-code/managed-settings.json", settings)?;
-                // As upstream's images have it; by number, since the name is the base's to give.
-                let rule = format!("#{USER} ALL=(ALL:ALL) NOPASSWD: ALL\n");
-                put("etc/sudoers.d/openhands", file(rule, 0o440))?;
-                put("home/openhands", workspace.clone())?;
-                put("workspace", workspace.clone())?;
-                put("workspace/project", workspace)?;
-            }
-        }
-        Ok(tree)
-    }
-
-    /// What it changes in the config, below what the flags say.
-    #[must_use]
-    pub fn patch(self) -> ConfigPatch {
-        let env = |pairs: &[(&str, &str)]| {
-            let pairs = pairs.iter();
-            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-            pairs.map(owned).collect()
-        };
-        let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
-        match self {
-            // Launchers give the whole command, so that entrypoint and command stay the base's.
-            Self::V0 => ConfigPatch {
-                // The server adds the user that it works as.
-                user: Some("0:0".to_owned()),
-                working_dir: Some("/openhands/code".to_owned()),
-                // Upstream's `EDITOR=code` comes with the feature that has such a program.
-                env: env(&[
-                    ("LANG", "C.UTF-8"),
-                    ("LC_ALL", "C.UTF-8"),
-                    ("POETRY_VIRTUALENVS_PATH", "/openhands/poetry"),
-                    ("MAMBA_ROOT_PREFIX", "/openhands/micromamba"),
-                    ("OPENVSCODE_SERVER_ROOT", "/openhands/.openvscode-server"),
-                ]),
-                ..ConfigPatch::default()
-            },
-            Self::V1 => ConfigPatch {
-                entrypoint: Some(words(&[
-                    "/agent-server/.venv/bin/python",
-                    "-m",
-                    "openhands.agent_server",
-                ])),
-                user: Some(format!("{USER}:{USER}")),
-                working_dir: Some("/".to_owned()),
-                exposed_ports: ["8000/tcp".to_owned()].into(),
-                // Upstream's images say the home in /etc/passwd, which is the base's here.
-                env: env(&[
-                    ("HOME", "/home/openhands"),
-                    // The terminal fails with any other character set.
-                    ("LANG", "C.UTF-8"),
-                    ("LC_ALL", "C.UTF-8"),
-                    // As upstream's images say. Their `EDITOR=code` comes with the feature that
-                    // has such a program.
-                    ("ACP_NODE_DIR", "/acp-node"),
-                    ("LOG_JSON", "true"),
-                    ("OH_ACP_SKILL_SOURCING", "openhands_managed"),
-                    ("OH_ENABLE_VSCODE", "true"),
-                    ("OPENVSCODE_SERVER_ROOT", "/openhands/.openvscode-server"),
-                    ("OPENHANDS_BUILD_GIT_SHA", "unknown"),
-                    ("OPENHANDS_BUILD_GIT_REF", "unknown"),
-                ]),
-                ..ConfigPatch::default()
-            },
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Which workloads are found, and what their containers become.
 
 use super::*;
+use ohoci_openhands::contract::Contract;
+use ohoci_openhands::contract::terms::Acp;
 
 fn process(env: &[&str]) -> Process {
     Process {
@@ -36,7 +38,7 @@ fn a_contracts_links_come_in_beside_the_deps() {
     let mut document = json!({ "kind": "Pod", "spec": pod() });
     let known = BTreeMap::from([("base:1".to_owned(), Ok(change()))]);
     let wish = Wish {
-        links: Links::of(Contract::V1),
+        links: Links::of(Terms::new(Contract::V1, Acp::There)),
         ..wish(Way::ImageVolume)
     };
     let notes = rewrite(std::slice::from_mut(&mut document), &wish, &known);

@@ -1,6 +1,7 @@
 //! Which contract deps images have the server of.
 
-use super::Contract;
+use super::terms::{Acp, Terms};
+use super::{ACP_LABEL, Contract, given_label};
 use ohoci_compose::resolver::Resolver;
 use ohoci_image::Reference;
 use ohoci_store::Error;
@@ -45,6 +46,30 @@ pub async fn asked_for(deps: &[Reference], resolver: &Resolver) -> Result<Contra
         found = found.or(asked);
     }
     found.ok_or(ServerError::Unsaid)
+}
+
+/// What a contract comes to with deps images. Where none says what it brings, all of the contract is made.
+///
+/// # Errors
+/// When one cannot be read.
+pub async fn terms(
+    contract: Contract,
+    deps: &[Reference],
+    resolver: &Resolver,
+) -> Result<Terms, ServerError> {
+    let mut acp = Acp::There;
+    for reference in deps {
+        let deps = resolver.deps(reference).await.map_err(ServerError::Read)?;
+        let image = deps.first_image().await.map_err(ServerError::Read)?;
+        let config = image.config.document().object();
+        if given_label(config, ACP_LABEL).is_some() {
+            return Ok(Terms::new(contract, Acp::There));
+        }
+        if Contract::of_deps(config).is_some() {
+            acp = Acp::Absent;
+        }
+    }
+    Ok(Terms::new(contract, acp))
 }
 
 /// Refuses a contract whose server no deps image has. One that says itself that it has the server is
