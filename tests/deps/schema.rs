@@ -33,6 +33,8 @@ version = "3.13"
 requirements = ["pip"]
 allow-sdist = ["func-timeout"]
 skip-build-script = ["func-timeout"]
+drop = ["tool/data/**"]
+keep = ["tool/data/used/**"]
 target = "poetry/oh"
 [python.exclude]
 poetry = "for whoever develops it"

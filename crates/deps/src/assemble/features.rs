@@ -375,15 +375,7 @@ fn place(
 ) -> Result<Placed, AssembleError> {
     let name = feature.name.get_ref().to_string();
     let drop = feature.debian().map(|debian| debian.drop.as_slice());
-    let drop = drop
-        .unwrap_or_default()
-        .iter()
-        .map(|pattern| pattern.as_str().parse())
-        .collect::<Result<_, _>>()
-        .map_err(|source| AssembleError::Pattern {
-            feature: name.clone(),
-            source,
-        })?;
+    let drop = super::sources::globs(feature, drop.unwrap_or_default())?;
     let path = |text: &str| {
         LayerPath::parse(text.as_bytes()).map_err(|source| AssembleError::Path {
             feature: name.clone(),

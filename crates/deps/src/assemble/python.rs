@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::AssembleError;
+use super::sources::globs;
 use crate::archive::Spool;
 use crate::lock::{Lock, LockedFile};
 use crate::locking::python::{minor, target};
@@ -68,7 +69,10 @@ pub(super) fn environment(
     let shebang = format!("{prefix}/{}/bin/python -E", python.target);
     let layout = Layout::new(root, minor, &shebang);
     let home = format!("{prefix}/{INTERPRETERS}");
-    let mut environment = Environment::new(layout, &home, &version);
+    let mut environment = Environment::new(layout, &home, &version).without(
+        &globs(feature, &python.drop)?,
+        &globs(feature, &python.keep)?,
+    );
     let chooser = target.chooser();
     let mut packages = Vec::new();
     for (package, file) in lock.python_files(&name, platform) {

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::AssembleError;
 use crate::archive::source::{from_archive, from_directory};
 use crate::archive::{Selection, Spool};
-use crate::recipe::Feature;
+use crate::place::Glob;
+use crate::recipe::{Feature, Pattern};
 use ohoci_image::Digest;
 use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
 
@@ -76,6 +77,17 @@ pub(crate) fn local_inputs(feature: &Feature, spool: &Spool) -> Result<Vec<Tree>
     add_wrappers(feature, &mut wrappers)?;
     trees.push(wrappers);
     Ok(trees)
+}
+
+/// A recipe's patterns as they are looked for in trees.
+pub(super) fn globs(feature: &Feature, patterns: &[Pattern]) -> Result<Vec<Glob>, AssembleError> {
+    let globs = patterns.iter().map(|pattern| pattern.as_str().parse());
+    globs
+        .collect::<Result<_, _>>()
+        .map_err(|source| AssembleError::Pattern {
+            feature: feature.name.get_ref().to_string(),
+            source,
+        })
 }
 
 /// The digest of a file's content, which is at its start again then.

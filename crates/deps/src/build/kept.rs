@@ -174,18 +174,19 @@ impl Work<'_> {
         } = feature;
         let name = name.get_ref().to_string();
         let drop = feature.debian().map(|debian| &debian.drop);
+        let texts = |patterns: &[Pattern]| -> Vec<String> {
+            let texts = patterns.iter().map(Pattern::as_str);
+            texts.map(str::to_owned).collect()
+        };
         let python = python.as_ref().map(|python| {
+            let patterns = (texts(&python.drop), texts(&python.keep));
             let without: Vec<&String> = python.exclude.keys().map(toml::Spanned::get_ref).collect();
             let skipped = python.skip_build_script.iter().map(toml::Spanned::get_ref);
             let skipped: Vec<&String> = skipped.collect();
             let lists = (&python.requirements, &python.allow_sdist, skipped, without);
-            (&python.version, &python.target, lists)
+            (&python.version, &python.target, lists, patterns)
         });
         let npm = npm.as_ref().map(|npm| {
-            let texts = |patterns: &[Pattern]| -> Vec<String> {
-                let texts = patterns.iter().map(Pattern::as_str);
-                texts.map(str::to_owned).collect()
-            };
             let patterns = (texts(&npm.drop), texts(&npm.as_is));
             (&npm.target, &npm.content, patterns)
         });

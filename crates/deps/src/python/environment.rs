@@ -8,9 +8,11 @@ use pep440_rs::Version;
 use super::distribution::{self, Distribution, Licences};
 use super::install::place;
 use super::layout::{Layout, path};
+use super::left_out::LeftOut;
 use super::name::PackageName;
 use super::{PythonError, pth};
 use crate::archive::selection::add_directories;
+use crate::place::Glob;
 use ohoci_layer::tree::TreeError;
 use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
 
@@ -18,6 +20,7 @@ use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
 #[derive(Debug)]
 pub struct Environment {
     layout: Layout,
+    left_out: LeftOut,
     files: BTreeMap<LayerPath, Owned>,
     packages: BTreeMap<PackageName, Installed>,
 }
@@ -56,6 +59,7 @@ impl Environment {
     pub fn new(layout: Layout, home: &str, version: &str) -> Self {
         let mut environment = Self {
             layout,
+            left_out: LeftOut::default(),
             files: BTreeMap::new(),
             packages: BTreeMap::new(),
         };
@@ -84,6 +88,14 @@ impl Environment {
         environment
     }
 
+    /// The same, without the files of packages that `drop` stands for and `keep` does not, below `site-packages`.
+    /// Licences and what packages say of themselves stay.
+    #[must_use]
+    pub fn without(mut self, drop: &[Glob], keep: &[Glob]) -> Self {
+        self.left_out = LeftOut::new(drop, keep);
+        self
+    }
+
     /// Adds a distribution. `requested` says that it was asked for, and is not only required by
     /// another one.
     ///
@@ -98,7 +110,7 @@ impl Environment {
         requested: bool,
     ) -> Result<&Installed, PythonError> {
         let file = distribution.file();
-        let placed = place(distribution, &self.layout, requested)?;
+        let placed = place(distribution, &self.layout, requested, &self.left_out)?;
         if let Some(known) = self.packages.get(distribution.name()) {
             let why = format!("version {} of the package is there already", known.version);
             return Err(PythonError::new(file, why));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::distribution::{self, Distribution, DistributionFile};
 use super::entry_points::is_program_name;
 use super::layout::Layout;
+use super::left_out::LeftOut;
 use super::{PythonError, record};
 use ohoci_layer::LayerPath;
 use ohoci_layer::path::PathError;
@@ -20,11 +21,13 @@ pub(super) struct Placed {
 
 /// Places the files of a distribution, with programs and a RECORD of what is placed.
 ///
-/// Bytecode that Python would make again is left out: it depends on when and where it was made.
+/// Bytecode that Python would make again is left out: it depends on when and where it was made. So are
+/// the files of `left_out`.
 pub(super) fn place(
     distribution: &Distribution,
     layout: &Layout,
     requested: bool,
+    left_out: &LeftOut,
 ) -> Result<Placed, PythonError> {
     let mut files = BTreeMap::new();
     let mut bytecode = 0;
@@ -36,6 +39,7 @@ pub(super) fn place(
         let fail = |why: &str| PythonError::member(&distribution.file, path.as_bytes(), why);
         let target = target(path, distribution, layout)?;
         let (target, file) = match target {
+            Target::Plain(target) if left_out.has(path, &target, distribution, layout) => continue,
             Target::Plain(target) => (target, file.clone()),
             Target::Script(target) => {
                 let generated = target.parent() == Some(layout.programs())

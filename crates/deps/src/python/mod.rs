@@ -11,6 +11,7 @@ mod ini;
 mod install;
 mod installed;
 pub mod layout;
+mod left_out;
 mod metadata;
 mod name;
 mod page;

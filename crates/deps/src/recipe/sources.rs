@@ -33,6 +33,13 @@ pub struct Python {
     /// only they require.
     #[serde(default)]
     pub exclude: BTreeMap<Spanned<String>, Reason>,
+    /// Files of packages to leave out, below `site-packages`. Licences and what packages say of themselves
+    /// (`*.dist-info`) stay.
+    #[serde(default)]
+    pub drop: Vec<Pattern>,
+    /// Files that stay although `drop` matches them.
+    #[serde(default)]
+    pub keep: Vec<Pattern>,
     /// The virtual environment, below the prefix.
     pub target: String,
 }

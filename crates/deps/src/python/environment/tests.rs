@@ -116,6 +116,65 @@ fn files_go_where_their_scheme_says() {
 }
 
 #[test]
+fn files_are_left_out_but_for_those_to_keep_and_what_a_package_says_of_itself() {
+    let patterns = |texts: &[&str]| -> Vec<crate::place::Glob> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    };
+    let drop = patterns(&[
+        "pkg/data/**",
+        "**/*.h",
+        "**/LICENSE",
+        "pkg-1.0.dist-info/**",
+    ]);
+    let mut environment =
+        environment().without(&drop, &patterns(&["pkg/data/*.json", "pkg/data/used/**"]));
+    environment
+        .add(
+            &distribution(&[
+                ("pkg/__init__.py", b""),
+                (
+                    "pkg/LICENSE",
+                    b"may be dropped: no licence that the package names",
+                ),
+                ("pkg/data/list.json", b""),
+                ("pkg/data/other/1.json", b"{}"),
+                ("pkg/data/used/1.json", b"{}"),
+                ("pkg/include/x.h", b""),
+                ("pkg-1.0.data/data/share/x.h", b"not below site-packages"),
+                ("pkg-1.0.dist-info/licenses/LICENSE", b"free"),
+            ]),
+            false,
+        )
+        .unwrap();
+    let tree = environment.finish().unwrap();
+    let files: Vec<String> = tree
+        .iter()
+        .filter(|(_, entry)| matches!(entry.kind, Kind::File(_)))
+        .map(|(path, _)| path.to_string().replace(&format!("/{SITE}"), ""))
+        .collect();
+    insta::assert_snapshot!(files.join("\n"), @r"
+    /pkg-1.0.dist-info/INSTALLER
+    /pkg-1.0.dist-info/METADATA
+    /pkg-1.0.dist-info/RECORD
+    /pkg-1.0.dist-info/WHEEL
+    /pkg-1.0.dist-info/licenses/LICENSE
+    /pkg/__init__.py
+    /pkg/data/list.json
+    /pkg/data/used/1.json
+    /poetry/oh/pyvenv.cfg
+    /poetry/oh/share/x.h
+    ");
+    let record = text(&tree, &format!("{SITE}/pkg-1.0.dist-info/RECORD"));
+    assert!(record.contains("pkg/data/used/1.json") && !record.contains("other"));
+    let directories = tree.iter().filter(|(_, entry)| entry.is_directory());
+    assert!(
+        !directories
+            .into_iter()
+            .any(|(path, _)| path.name() == b"other")
+    );
+}
+
+#[test]
 fn the_record_says_what_is_there() {
     let mut environment = environment();
     environment
