@@ -32,6 +32,41 @@ soon() {
   "$@"
 }
 
+# What recipes leave out of packages (`drop`, `exclude`) is not what the server works with.
+cuts_hurt_nothing() {
+  local server=/openhands/poetry/oh/bin/python program
+  OPENHANDS_SUPPRESS_BANNER=1 "$server" -E - <<'PY' || return 1
+import io
+import boto3, bs4, docx, litellm
+from google.oauth2.credentials import Credentials
+from googleapiclient.discovery import build
+from PIL import Image
+from reportlab.pdfgen.canvas import Canvas
+session = boto3.Session("key", "secret", region_name="us-east-1")
+for service in ("bedrock-runtime", "bedrock", "sts", "sso-oidc", "s3", "kms", "secretsmanager", "sagemaker-runtime"):
+    session.client(service)
+session.resource("s3")
+build("gmail", "v1", credentials=Credentials("token"))
+assert litellm.token_counter(model="gpt-4o", text="one two") == 2
+assert litellm.token_counter(model="claude-3-5-sonnet-20241022", text="one two") > 0
+for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"):
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, kind)
+    Image.open(file).load()
+docx.Document().save(io.BytesIO())
+canvas = Canvas(io.BytesIO())
+canvas.drawString(10, 10, "text")
+canvas.save()
+assert bs4.BeautifulSoup("<p>a<b>c", "lxml").b.text == "c"
+import anthropic, browser_use, fastmcp, google.genai, huggingface_hub, lmnr, mcp, sqlalchemy, tom_swe
+import lmnr.opentelemetry_lib.tracing, litellm.caching.caching, openhands.workspace
+import openhands.agent_server.persistence
+PY
+  for program in git-remote-https git-upload-pack git-receive-pack git-submodule git-sh-i18n--envsubst; do
+    [ -x "/openhands/lib/git-core/$program" ] || { echo "there is no $program"; return 1; }
+  done
+}
+
 bash_runs() { [ "$(oh-bash -c 'declare -A a=([x]=y); echo ${a[x]}')" = y ]; }
 
 tmux_shows_unicode() {
@@ -189,6 +224,72 @@ chromium_draws() {
   sha256sum page.png | cut -c1-16 >picture
 }
 
+# A client as small as it gets: the screen shows a page, and the page gets what is typed.
+vnc_shows() {
+  cat >vnc.html <<'HTML'
+<body style="background:#0ac81e" onkeydown="document.body.style.background='#c80a1e'"></body>
+HTML
+  oh-vnc -rfbport 18003 -geometry 400x300 -- "file://$work/vnc.html" >vnc.log 2>&1 &
+  local screen=$! good=1
+  oh-python - <<'PY' && good=0
+import socket, struct, time
+for _ in range(300):
+    try:
+        screen = socket.create_connection(("127.0.0.1", 18003), timeout=30)
+        break
+    except OSError:
+        time.sleep(0.1)
+def read(count):
+    data = b""
+    while len(data) < count:
+        data += screen.recv(count - len(data)) or exit("the server has gone")
+    return data
+def send(layout, *values):
+    screen.sendall(struct.pack(">" + layout, *values))
+read(12)
+screen.sendall(b"RFB 003.008\n")
+read(read(1)[0])
+screen.sendall(b"\1")
+assert read(4) == bytes(4)
+screen.sendall(b"\1")
+width, height = struct.unpack(">HH", read(4))
+read(16)
+read(struct.unpack(">I", read(4))[0])
+send("BxxxBBBBHHHBBBxxx", 0, 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
+send("BxHi", 2, 1, 0)
+def colours():
+    send("BBHHHH", 3, 0, 0, 0, width, height)
+    found, left = set(), width * height
+    while left > 0:
+        kind = read(1)[0]
+        if kind == 0:
+            for _ in range(struct.unpack(">xH", read(3))[0]):
+                _, _, wide, high, _ = struct.unpack(">HHHHi", read(12))
+                data = read(wide * high * 4)
+                found.update(data[at : at + 3] for at in range(0, len(data), 4))
+                left -= wide * high
+        elif kind == 3:
+            read(struct.unpack(">3xI", read(7))[0])
+    return found
+def soon(colour):
+    for _ in range(60):
+        if colour in colours():
+            return
+        time.sleep(0.5)
+    exit(f"the screen never shows {colour}")
+soon(bytes([30, 200, 10]))
+for buttons in (0, 1, 0):
+    send("BBHH", 5, buttons, width // 2, height - 30)
+for down in (1, 0):
+    send("BBxxI", 4, down, ord("a"))
+soon(bytes([30, 10, 200]))
+PY
+  [ $good = 0 ] || tail -n 3 vnc.log
+  kill $screen 2>/dev/null
+  wait $screen 2>/dev/null
+  return $good
+}
+
 playwright_clicks() {
   oh-playwright - "file://$work/page.html" 2>/dev/null <<'PY'
 import sys
@@ -291,6 +392,7 @@ if [ -x /openhands/bin/oh-python ]; then
 fi
 if [ -x /openhands/bin/oh-agent-server ]; then
   check wheels wheels_load
+  check cuts cuts_hurt_nothing
   check server server_answers
   check terminal terminal_works
   # Its contract has a user of its own.
@@ -299,6 +401,8 @@ fi
 # It writes to /tmp by that name, and says so with its last words.
 [ -x /openhands/poetry/openhands-ai/bin/python ] && [ -w /tmp ] && check v0 server_of_v0
 [ -x /openhands/bin/oh-chromium ] && check chromium chromium_draws
+# Its server has files in /tmp, by that name.
+[ -x /openhands/bin/oh-vnc ] && [ -x /openhands/bin/oh-python ] && [ -w /tmp ] && check vnc vnc_shows
 [ -x /openhands/bin/oh-playwright ] && check playwright playwright_clicks
 [ -x /openhands/bin/oh-jupyter ] && check jupyter jupyter_computes
 [ -x /openhands/bin/oh-vscode ] && check vscode vscode_serves

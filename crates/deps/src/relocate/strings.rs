@@ -68,6 +68,10 @@ const EXPECTED: [(&str, &str); 11] = [
     ("libnode.so", "/usr/share/nodejs"),
 ];
 
+/// A program, and a directory of others that it starts, for which the prefix has too many bytes: it becomes the
+/// directory that the program is started in, which is the wrapper's to choose.
+const STARTED_BESIDE: (&str, &str, &str) = ("Xtigervnc", "/usr/bin", "././././");
+
 /// The end of the names of linkers, which are left: they look below the root that they are given, and read words that
 /// end inside of these paths, `gnu` for one.
 const LINKER: &[u8] = b"-ld.bfd";
@@ -125,6 +129,7 @@ pub(super) fn edit(
             break;
         }
     }
+    let beside = started_beside(bytes, path)?;
     let triplet = format!("/usr/lib/{}", machine.triplet());
     for (name, expected) in EXPECTED {
         let expected = match expected {
@@ -146,7 +151,33 @@ pub(super) fn edit(
         .zip(counts)
         .filter(|(_, count)| *count > 0)
         .map(|(row, count)| (row.from, count))
+        .chain(beside)
         .collect())
+}
+
+/// Rewrites the directory of [`STARTED_BESIDE`] where it stands alone.
+fn started_beside(
+    bytes: &mut [u8],
+    path: &LayerPath,
+) -> Result<Option<(String, usize)>, StringError> {
+    let (program, from, to) = STARTED_BESIDE;
+    if path.name() != program.as_bytes() {
+        return Ok(None);
+    }
+    let alone = [b"\0", from.as_bytes(), b"\0"].concat();
+    let places: Vec<usize> = memchr::memmem::find_iter(bytes, &alone).collect();
+    for at in &places {
+        let start = at.saturating_add(1);
+        if let Some(place) = bytes.get_mut(start..start.saturating_add(to.len())) {
+            place.copy_from_slice(to.as_bytes());
+        }
+    }
+    match places.len() {
+        0 => Err(StringError {
+            missing: from.to_owned(),
+        }),
+        count => Ok(Some((from.to_owned(), count))),
+    }
 }
 
 /// Whether a byte can be part of a path.
@@ -165,6 +196,15 @@ mod tests {
         assert_eq!(bytes.len(), text.len());
         let count = edits.iter().map(|(_, count)| count).sum();
         Ok((String::from_utf8(bytes).unwrap(), count))
+    }
+
+    #[test]
+    fn a_server_of_screens_starts_what_lies_where_it_is_started() {
+        let found = run("\0/usr/bin\0/usr/bin/X\0", "tools/bin/Xtigervnc");
+        assert_eq!(found.unwrap(), ("\0././././\0/usr/bin/X\0".to_owned(), 1));
+        let untouched = "\0/usr/bin\0";
+        assert_eq!(run(untouched, "tools/bin/X").unwrap().0, untouched);
+        assert!(run("\0/usr/sbin\0", "tools/bin/Xtigervnc").is_err());
     }
 
     #[test]
