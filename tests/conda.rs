@@ -9,14 +9,19 @@ use std::sync::Arc;
 
 use ohoci_compose::Unwatched;
 use ohoci_conda::link::Linked;
+use ohoci_conda::repodata::Repodata;
+use ohoci_conda::shelf::Shelf;
+use ohoci_conda::solve::{ChannelPriority, SolveError, solve};
+use ohoci_conda::virtual_package::Target;
 use ohoci_config::{Environment, PackageMirrors};
 use ohoci_deps::conda::channels::{Channels, Settings};
-use ohoci_deps::conda::choice::{Choice, choose};
+use ohoci_deps::conda::choice::Choice;
 use ohoci_deps::conda::error::{CondaError, CondaErrorKind};
 use ohoci_deps::conda::source::CondaSource;
 use ohoci_deps::fetch::Fetcher;
 use ohoci_store::cache::Cache;
 use ohoci_unpack::{Owners, unpack};
+use testbed::file_server::FileServer;
 
 /// What another installer makes of the packages, and the indexer of the channel.
 const PEER: &str = "py-rattler==0.28.0";
@@ -107,7 +112,8 @@ impl Peer {
         let source = self.source(channel)?;
         let lists = source.lists(&SUBDIRS).await?;
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-        let choice = choose(&[&lines], &lists)?.remove(0);
+        let target = Target::oldest("linux-64");
+        let choice = source.choose(&[&lines], &lists, &target).await?.remove(0);
         let Choice::Packages(packages) = choice else {
             panic!("{choice:?}");
         };
@@ -160,6 +166,152 @@ async fn packages_are_linked_as_another_installer_links_them_and_every_trouble_h
     let channel = peer.at("channel").display().to_string();
     same_files(&peer, &channel).await;
     messages(&peer, &channel).await;
+    same_choices(&peer);
+    shards(&peer).await;
+}
+
+/// Of two made-up channels the same packages are chosen as by py-rattler's solver, or none where it finds none.
+fn same_choices(peer: &Peer) {
+    let directory = peer.at("questions");
+    let questions = said(peer.script("questions.py").arg(&directory));
+    let lists: Vec<Vec<Repodata>> = ["one", "two"]
+        .iter()
+        .map(|channel| {
+            let read = |subdir: &&str| {
+                let path = directory.join(channel).join(subdir).join("repodata.json");
+                Repodata::read(fs_err::read(path).unwrap(), channel, subdir).unwrap()
+            };
+            SUBDIRS.iter().map(read).collect()
+        })
+        .collect();
+    let mut shelf = Shelf::new(lists.len());
+    for (at, lists) in lists.iter().enumerate() {
+        for list in lists {
+            for number in 0..30 {
+                let name = format!("p{number}");
+                shelf.add(at, &name, list.packages(&name, &|_| true));
+            }
+        }
+    }
+    let target = Target::oldest("linux-64");
+    let (mut answered, mut impossible) = (0, 0);
+    for line in questions.lines() {
+        let question: serde_json::Value = serde_json::from_str(line).unwrap();
+        let texts = |key: &str| -> Option<Vec<String>> {
+            let texts = question[key].as_array()?.iter();
+            Some(
+                texts
+                    .map(|text| text.as_str().unwrap().to_owned())
+                    .collect(),
+            )
+        };
+        let priority = ChannelPriority::parse(question["priority"].as_str().unwrap()).unwrap();
+        let found = solve(&texts("specs").unwrap(), &shelf, &target, priority);
+        let found = found.map(|packages| {
+            let texts = packages.iter().map(|package| package.record.to_string());
+            let mut texts: Vec<String> = texts.collect();
+            texts.sort();
+            texts
+        });
+        match texts("chosen") {
+            Some(expected) => {
+                assert_eq!(found.unwrap(), expected, "{line}");
+                answered += 1;
+            }
+            None => {
+                assert!(matches!(found, Err(SolveError::Conflict(_))), "{line}");
+                impossible += 1;
+            }
+        }
+    }
+    assert!(answered > 50 && impossible > 20, "{answered} {impossible}");
+}
+
+/// A list in shards that py-rattler made, from a directory and from a server: what is not as its digest says is
+/// refused, and what was downloaded is not asked for again.
+async fn shards(peer: &Peer) {
+    let root = peer.at("sharded");
+    said(peer.script("channel.py").arg(&root).arg("shards"));
+    let linux = root.join("linux-64");
+    for subdir in SUBDIRS {
+        for name in ["repodata.json", "repodata.json.zst"] {
+            fs_err::remove_file(root.join(subdir).join(name)).unwrap();
+        }
+    }
+    let asked = ["tool".to_owned()];
+    let names = |choice: &Choice| -> Vec<String> {
+        let Choice::Packages(packages) = choice else {
+            panic!("{choice:?}");
+        };
+        packages
+            .iter()
+            .map(|package| package.record.to_string())
+            .collect()
+    };
+    let chosen = async |source: &CondaSource| -> Result<Vec<String>, CondaError> {
+        let lists = source.lists(&SUBDIRS).await?;
+        let target = Target::oldest("linux-64");
+        let choices = source.choose(&[&asked], &lists, &target).await?;
+        Ok(names(&choices[0]))
+    };
+    let expected = ["python=3.9.20=0", "tool=1.0=0", "zlib=1.0=0"];
+    let here = peer.source(&root.display().to_string()).unwrap();
+    assert_eq!(chosen(&here).await.unwrap(), expected);
+    let frozen = peer
+        .linked(&root.display().to_string(), &FROZEN, "/p")
+        .await;
+    assert!(frozen.is_ok());
+
+    let mut served = BTreeMap::new();
+    for (path, (_, content)) in files(&root) {
+        served.insert(format!("c/{path}"), content);
+    }
+    let server = FileServer::start(served.clone());
+    let mut there = peer.source(&format!("{}/c", server.url())).unwrap();
+    there.fetcher = Fetcher::new(
+        Arc::new(Cache::new(peer.at("other-cache"))),
+        Arc::new(Unwatched),
+    );
+    assert_eq!(chosen(&there).await.unwrap(), expected);
+    let asked_for = |ending: &str| {
+        let requests = server.take_requests();
+        let paths = requests
+            .iter()
+            .filter(|request| request.path.ends_with(ending));
+        paths.count()
+    };
+    // Those of three names, and not of the channel's others.
+    assert_eq!(asked_for(".msgpack.zst"), SUBDIRS.len() + 3);
+    assert_eq!(chosen(&there).await.unwrap(), expected);
+    there.offline = true;
+    assert_eq!(chosen(&there).await.unwrap(), expected);
+    assert_eq!(asked_for(""), 0);
+    let more = async |source: &CondaSource| {
+        let lists = source.lists(&SUBDIRS).await.unwrap();
+        let target = Target::oldest("linux-64");
+        source
+            .choose(&[&["after".to_owned()]], &lists, &target)
+            .await
+    };
+    let error = more(&there).await.unwrap_err();
+    assert!(
+        error.to_string().contains("nothing may be downloaded"),
+        "{error}"
+    );
+    there.offline = false;
+    for (path, content) in &mut served {
+        if path.contains("/shards/") {
+            content.push(0);
+        }
+    }
+    server.put(served);
+    let error = more(&there).await.unwrap_err();
+    assert_eq!(error.kind(), CondaErrorKind::WrongDigest);
+    assert!(error.to_string().contains("hashes to sha256:"), "{error}");
+    // A channel whose index cannot be read is not passed over.
+    fs_err::write(linux.join("repodata_shards.msgpack.zst"), "{}").unwrap();
+    let error = chosen(&here).await.unwrap_err();
+    assert_eq!(error.kind(), CondaErrorKind::Malformed);
 }
 
 async fn same_files(peer: &Peer, channel: &str) {

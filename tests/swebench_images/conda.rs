@@ -117,7 +117,12 @@ fn every_frozen_environment_is_planned_of_a_channels_packages() {
                 .all(|package| package["channel"] == "channel")
         );
         assert_eq!(environment["unavailable"], json!([]), "{environment}");
-        for absent in ["condaMissing", "condaUnfrozen", "pythonMissing"] {
+        for absent in [
+            "condaMissing",
+            "condaSolved",
+            "condaConflict",
+            "pythonMissing",
+        ] {
             assert_eq!(environment[absent], Value::Null, "{environment}");
         }
     }
@@ -308,4 +313,167 @@ fn a_frozen_environment_is_linked_with_its_own_python_and_pip_adds_the_rest() {
             .collect::<Vec<_>>()
     };
     assert_eq!(digest(&first), digest(&again));
+}
+
+/// Adds a layer to the scene's base by which it is Debian with that glibc.
+fn base_with_glibc(scene: &Scene, version: &str) -> String {
+    let status = format!("Package: libc6\nStatus: install ok installed\nVersion: {version}\n");
+    scene.ohoci.write("work/list/status", status);
+    let base = format!("oci:base:{}", version.replace(['.', '+'], "-"));
+    let words = [
+        "compose",
+        "--base",
+        "oci:base:1",
+        "--layer",
+        "list:/var/lib/dpkg",
+        "--push",
+        &base,
+    ];
+    scene.ohoci.run(words).exits(0);
+    base
+}
+
+/// Says in the channel's list what packages need, by the beginnings of their files' names.
+fn depend(scene: &Scene, all: &[(&str, &[&str])]) {
+    let path = scene.ohoci.work().join("channel/linux-64/repodata.json");
+    let mut list: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
+    for (file, record) in list["packages"].as_object_mut().unwrap() {
+        for (start, depends) in all.iter().filter(|(start, _)| file.starts_with(start)) {
+            assert!(!start.is_empty());
+            record["depends"] = json!(depends);
+        }
+    }
+    fs_err::write(path, list.to_string()).unwrap();
+}
+
+#[test]
+fn an_environment_that_is_not_frozen_is_solved_for_the_glibc_of_its_base_and_locked() {
+    let scene = Scene::new();
+    let work = scene.ohoci.work();
+    let specs: Value =
+        serde_json::from_slice(&fs_err::read(work.join("specs.json")).unwrap()).unwrap();
+    let version = specs["repositories"]["example/tool"][0]["python"]
+        .as_str()
+        .unwrap();
+    said(
+        Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(work.join("venv")),
+    );
+    let site = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    let site = said(Command::new(work.join("venv/bin/python")).args(["-c", site]));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/conda/interpreter.py");
+    let python = format!("python={version}.99=h_0");
+    let pins = [
+        "pip=24.2=py_0",
+        "zlib=1.2.13=h_0",
+        "zlib=1.3=h_0",
+        "zlib=1.3.1=h_0",
+        "zlib=1.4=h_0",
+    ];
+    let packed = |pins: &[&str]| {
+        let mut command = Command::new("python3");
+        said(
+            command
+                .arg(&script)
+                .arg(work.join("channel"))
+                .arg(&site)
+                .arg(&python)
+                .args(pins),
+        );
+        depend(
+            &scene,
+            &[
+                ("python-", &["zlib >=1.2,<2", "__glibc >=2.17"]),
+                ("pip-", &["python >=3"]),
+                ("zlib-1.3", &["__glibc >=2.28"]),
+                ("zlib-1.4", &["__glibc >=2.90"]),
+            ],
+        );
+    };
+    packed(&[pins[0], pins[1], pins[2], pins[4]]);
+    let base = base_with_glibc(&scene, "2.36-9+deb12u8");
+    let base = ["--base-image", base.as_str()];
+    let id = ["example__tool-1"];
+    let more = [
+        "--channel",
+        "channel",
+        "--conda-locks",
+        "locks",
+        "--push",
+        "oci:images",
+        "--format",
+        "json",
+    ];
+    let planned = |more: &[&str]| {
+        let more = [more, &["--dry-run"]].concat();
+        let plan = scene
+            .images_without_pythons(&base, &id, &more)
+            .exits(0)
+            .json();
+        let environment = &plan["environments"][0];
+        assert_eq!(environment["condaSolved"], true, "{environment}");
+        let packages = environment["condaPackages"].as_array().unwrap();
+        let names = packages
+            .iter()
+            .map(|package| package["package"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let expected = ["pip=24.2=py_0", python.as_str(), "zlib=1.3=h_0"];
+    assert_eq!(planned(&more), expected);
+    assert!(!work.join("locks").exists());
+    let first = scene
+        .images_without_pythons(&base, &id, &more)
+        .exits(0)
+        .json();
+    let found = scene.says(
+        &format!("oci:images:{}", super::scene::IMAGE),
+        "python -c 'import sys, example_package; print(sys.prefix)'; cat $CONDA_PREFIX/post-link.txt",
+    );
+    assert_eq!(found, "/opt/miniconda3/envs/testbed\nzlib 1.3\n");
+    let locks: Vec<_> = fs_err::read_dir(work.join("locks")).unwrap().collect();
+    let [Ok(lock)] = locks.as_slice() else {
+        panic!("{locks:?}");
+    };
+    let lock = fs_err::read_to_string(lock.path()).unwrap();
+    assert!(
+        lock.contains("\"__glibc=2.36=0\"") && lock.contains("zlib-1.3-h_0.tar.bz2"),
+        "{lock}"
+    );
+    assert!(
+        !lock.contains("://") && !lock.contains(&work.display().to_string()),
+        "{lock}"
+    );
+    // What the channel has since does not change what is locked.
+    packed(&pins);
+    assert_eq!(planned(&more), expected);
+    let again = scene
+        .images_without_pythons(&base, &id, &more)
+        .exits(0)
+        .json();
+    assert_eq!(
+        first["instances"][0]["levels"][0]["digest"],
+        again["instances"][0]["levels"][0]["digest"]
+    );
+    let unlocked = ["--channel", "channel", "--format", "json"];
+    assert_eq!(planned(&unlocked)[2], "zlib=1.3.1=h_0");
+    let old = base_with_glibc(&scene, "2.10-1");
+    let old = ["--base-image", old.as_str()];
+    let more = ["--channel", "channel", "--dry-run", "--format", "json"];
+    let outcome = scene.images_without_pythons(&old, &id, &more).exits(0);
+    let conflict = &outcome.json()["environments"][0]["condaConflict"];
+    assert!(
+        conflict.as_str().unwrap().contains("__glibc >=2.17"),
+        "{conflict}"
+    );
+    assert!(
+        outcome.stderr.contains("__glibc=2.10=0"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome.stderr.contains("CONDA_OVERRIDE_GLIBC"),
+        "{}",
+        outcome.stderr
+    );
 }

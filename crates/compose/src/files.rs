@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::real_path::{MOST_LINKS, Stopped, real_path, walk};
 use head::Head;
 use kept::Kept;
-pub use kept::installed_packages;
 pub(crate) use kept::is_text;
+pub use kept::{InstalledPackages, upstream_version};
 use ohoci_layer::entry::Kind;
 use ohoci_layer::path::printable;
 use ohoci_layer::tar_read::{Member, TarError, TarReader};
@@ -76,9 +76,9 @@ pub enum What {
     /// What glibc's loader looks libraries up in, as the directories that it names.
     #[serde(rename = "c")]
     LoaderCache(Vec<String>),
-    /// dpkg's list of packages, as the names of those that are installed.
+    /// dpkg's list of packages, as what of it matters.
     #[serde(rename = "q")]
-    Packages(Vec<String>),
+    Packages(InstalledPackages),
     /// Any other file.
     #[serde(rename = "f")]
     Plain,
@@ -215,7 +215,7 @@ impl Files {
         Ok(match kept {
             Kept::Text => What::Text(String::from_utf8_lossy(&bytes).into_owned()),
             Kept::LoaderCache => What::LoaderCache(kept::directories(&bytes)),
-            Kept::Packages => What::Packages(installed_packages(&bytes)),
+            Kept::Packages => What::Packages(InstalledPackages::of(&bytes)),
         })
     }
 
@@ -397,7 +397,7 @@ impl Files {
 
     /// The packages that Debian's list says to be installed; `None` where there is no such list.
     #[must_use]
-    pub fn packages(&self) -> Option<&[String]> {
+    pub fn packages(&self) -> Option<&InstalledPackages> {
         match &self.at(&self.follow("/var/lib/dpkg/status").ok()?)?.what {
             What::Packages(packages) => Some(packages),
             _ => None,

@@ -1,7 +1,8 @@
 //! Environments that were frozen: every package with its version and build.
 
+use crate::listed::RepodataError;
 use crate::record::Located;
-use crate::repodata::Repodata;
+use crate::shelf::Shelf;
 
 /// A package of a frozen environment: `NAME=VERSION=BUILD`, as `conda env export` writes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,24 +48,31 @@ impl std::fmt::Display for Frozen {
     }
 }
 
-/// Finds frozen packages in channels, which are in the order of their priority: the first one that has a
-/// build is taken. What none has is in the second list.
-#[must_use]
-pub fn find(wanted: &[Frozen], lists: &[Repodata]) -> (Vec<Located>, Vec<Frozen>) {
+/// Finds frozen packages on a shelf: the first channel that has a build is taken. What none has is in the second
+/// list.
+///
+/// # Errors
+/// When a channel contradicts itself about one of them.
+pub fn find(
+    wanted: &[Frozen],
+    shelf: &Shelf,
+) -> Result<(Vec<Located>, Vec<Frozen>), RepodataError> {
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for frozen in wanted {
-        let stem = frozen.stem();
-        match lists.iter().find_map(|list| list.package(&stem)) {
-            Some(located) => found.push(located.clone()),
+        let package = shelf.package(&frozen.name, &frozen.stem());
+        match package.map_err(RepodataError::new)? {
+            Some(located) => found.push((*located).clone()),
             None => missing.push(frozen.clone()),
         }
     }
-    (found, missing)
+    Ok((found, missing))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repodata::Repodata;
+
     #[test]
     fn only_whole_pins_are_frozen() {
         let frozen = Frozen::parse("conda-forge::python=3.6.13=h12debd9_1").unwrap();
@@ -92,13 +100,16 @@ mod tests {
             let packages: Vec<String> = packages.collect();
             format!(r#"{{"packages.conda": {{{}}}}}"#, packages.join(","))
         };
-        let (one, two) = (list(&["0"]), list(&["0", "1"]));
-        let read = |json: &str, channel| {
-            Repodata::read(json.as_bytes(), channel, "noarch", &|_| true).unwrap()
-        };
-        let lists = [read(&one, "one"), read(&two, "two")];
+        let mut shelf = Shelf::new(2);
+        for (at, (channel, builds)) in [("one", &["0"][..]), ("two", &["0", "1"])]
+            .into_iter()
+            .enumerate()
+        {
+            let list = Repodata::read(list(builds).into_bytes(), channel, "noarch").unwrap();
+            shelf.add(at, "a", list.packages("a", &|_| true));
+        }
         let wanted = ["a=1=0", "a=1=1", "a=1=2"].map(|line| Frozen::parse(line).unwrap());
-        let (found, missing) = find(&wanted, &lists);
+        let (found, missing) = find(&wanted, &shelf).unwrap();
         let from: Vec<_> = found.iter().map(|found| found.channel.as_str()).collect();
         assert_eq!(from, ["one", "two"]);
         assert_eq!(missing, [wanted[2].clone()]);

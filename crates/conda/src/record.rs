@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The endings of packages' files, the better one first.
@@ -32,10 +33,18 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
     /// The MD5 digest of its file, in hexadecimal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "hexadecimal",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub md5: Option<String>,
     /// The SHA-256 digest of its file, in hexadecimal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "hexadecimal",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub sha256: Option<String>,
     /// The size of its file in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,6 +128,13 @@ impl fmt::Display for Record {
 }
 
 impl Located {
+    /// Whether its file can be one of a channel: named after the package, in a directory of that.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        let stem = stem_of(&self.file_name).map(|(stem, _)| stem.to_owned());
+        self.record.is_well_named() && stem == Some(self.record.stem())
+    }
+
     /// The path of its file below the channel's root.
     #[must_use]
     pub fn path(&self) -> String {
@@ -131,6 +147,33 @@ impl Located {
 pub(crate) fn stem_of(file_name: &str) -> Option<(&str, usize)> {
     let mut endings = ENDINGS.iter().rev().enumerate();
     endings.find_map(|(rank, ending)| Some((file_name.strip_suffix(ending)?, rank)))
+}
+
+/// A digest: hexadecimal in JSON, bytes in shards.
+fn hexadecimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    struct Digest;
+
+    impl<'de> Visitor<'de> for Digest {
+        type Value = Option<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a digest")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Some(text.to_owned()))
+        }
+
+        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+            Ok(Some(hex::encode(bytes)))
+        }
+    }
+
+    deserializer.deserialize_any(Digest)
 }
 
 /// `"python"`, `"generic"`, or of old a boolean.

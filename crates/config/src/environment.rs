@@ -125,6 +125,15 @@ variables! {
     CONDA_CHANNELS;
     /// What conda's channels are below that are called by name, before `.condarc`.
     CONDA_CHANNEL_ALIAS;
+    /// Whether a channel of conda goes before those behind it when packages are chosen: `strict`, `flexible` (the
+    /// default) or `disabled`, before `channel_priority` in `.condarc`.
+    CONDA_CHANNEL_PRIORITY;
+    /// The version of glibc that conda packages are chosen for, before that of the image's base.
+    CONDA_OVERRIDE_GLIBC;
+    /// The version of the Linux kernel that conda packages are chosen for; 3.10 by default.
+    CONDA_OVERRIDE_LINUX;
+    /// The version of CUDA that conda packages are chosen for; none by default.
+    CONDA_OVERRIDE_CUDA;
     /// The passphrase of private keys that images are signed with, as cosign reads it; it may be set to
     /// nothing. Where it is not set, the terminal is asked.
     COSIGN_PASSWORD;

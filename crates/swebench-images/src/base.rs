@@ -1,13 +1,12 @@
 //! The base level: an image that has what builds and evaluations need.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use tokio::sync::OnceCell;
 
 use super::error::{BuildError, Level};
 use ohoci_compose::compose::ImageLayer;
-use ohoci_compose::files::installed_packages;
+use ohoci_compose::files::InstalledPackages;
 use ohoci_compose::fit::files_of;
 use ohoci_compose::read::{self, Choice};
 use ohoci_compose::resolver::Resolver;
@@ -87,7 +86,7 @@ impl Base {
     pub async fn packages(
         &self,
         resolver: &Resolver,
-    ) -> Result<BTreeSet<String>, ohoci_store::Error> {
+    ) -> Result<InstalledPackages, ohoci_store::Error> {
         let choice = self.platform.as_ref().map_or(Choice::Default, |platform| {
             Choice::Platforms(vec![platform.clone()])
         });
@@ -96,15 +95,10 @@ impl Base {
             .await?;
         let found = read::images(source, &choice, &|_, _| ()).await?;
         let Some(image) = found.images.first() else {
-            return Ok(BTreeSet::new());
+            return Ok(InstalledPackages::default());
         };
         let files = files_of(found.source.as_ref(), image, resolver.reader()).await?;
-        Ok(files
-            .packages()
-            .unwrap_or_default()
-            .iter()
-            .cloned()
-            .collect())
+        Ok(files.packages().cloned().unwrap_or_default())
     }
 
     /// Its layers with where their bytes come from, lowest first.
@@ -130,8 +124,8 @@ impl Base {
     #[must_use]
     pub(crate) fn lacks(files: &Root, packages: &[String]) -> Vec<String> {
         let status = files.read_up_to(Path::new(PACKAGES), MOST).ok().flatten();
-        let installed = installed_packages(status.as_deref().unwrap_or_default());
-        let lacks = |package: &&String| !installed.contains(package);
+        let installed = InstalledPackages::of(status.as_deref().unwrap_or_default());
+        let lacks = |package: &&String| !installed.names.contains(package);
         packages.iter().filter(lacks).cloned().collect()
     }
 }

@@ -1,7 +1,6 @@
 //! Where the base level comes from: an image that is there, or a recipe of Debian packages, which is
 //! assembled first.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -13,6 +12,7 @@ use super::observer::Observer;
 use super::planned::architecture;
 use super::stage::Tools;
 use super::unpacked::Unpacked;
+use ohoci_compose::files::{InstalledPackages, upstream_version};
 use ohoci_compose::read::this_machine;
 use ohoci_deps::lock::Lock;
 use ohoci_deps::recipe::Recipe;
@@ -41,7 +41,7 @@ pub enum PlannedBase {
         /// As a plan tells it.
         plan: Value,
         /// The packages that it will have, where they are locked.
-        packages: Option<BTreeSet<String>>,
+        packages: Option<InstalledPackages>,
     },
 }
 
@@ -133,7 +133,13 @@ impl BaseSource {
         let packages = packages.filter(|package| package.file.of(&platform).is_some());
         Ok(PlannedBase::Recipe {
             plan,
-            packages: Some(packages.map(|package| package.name.to_string()).collect()),
+            packages: Some(InstalledPackages {
+                glibc: packages
+                    .clone()
+                    .find(|package| package.name == "libc6")
+                    .map(|package| upstream_version(&package.version).to_owned()),
+                names: packages.map(|package| package.name.clone()).collect(),
+            }),
         })
     }
 

@@ -224,14 +224,14 @@ impl Builder {
         }
         let version = &order.environment.lock.python;
         let lock = &order.environment.lock;
-        let (interpreter, python) = match &order.conda {
-            Some(CondaUse::Packages(packages)) => {
+        let (interpreter, python) = match order.conda.as_ref().and_then(CondaUse::packages) {
+            Some(packages) => {
                 let python = CondaPython::of(lock, packages);
                 let interpreter = Interpreter::Conda(python);
                 let made = self.linked(&interpreter, lock, packages)?;
                 (interpreter, made)
             }
-            _ => {
+            None => {
                 let interpreter = self.interpreter(version, &order.specs)?;
                 let made = self.python(&interpreter, version)?;
                 (interpreter, made)

@@ -7,7 +7,9 @@ use tokio::sync::Mutex;
 
 use super::base::Base;
 use super::base_source::{BaseError, BaseMeans, PlannedBase, bases};
-use super::conda_channels as channels;
+use super::conda_channels::{self as channels, Asking};
+use super::conda_choice::has_unfrozen;
+use super::conda_locks::CondaLocks;
 use super::git::Git;
 use super::images_error::ImagesError;
 use super::observer::Observer;
@@ -20,6 +22,7 @@ use super::request::{Instances, Means, PROGRAM_TIME, Request};
 use super::stage::Tools;
 use super::unpacked::Unpacked;
 use crate::{BuildError, Builder, Level, Settings};
+use ohoci_compose::files::InstalledPackages;
 use ohoci_config::environment::PATH;
 use ohoci_deps::Session;
 use ohoci_deps::conda::source::CondaSource;
@@ -51,36 +54,41 @@ pub async fn plan(
     let git = work.git()?;
     let mut images = work.planned(instances, &git);
     let session = means.session();
-    let conda = work.ask_channels(&mut images, &session, observer).await?;
     let unpacked = work.unpacked();
     let base = match &request.base {
         Some(base) => Some(base.plan(&work.base_means(&session, &unpacked)).await?),
         None => None,
     };
-    let mut base_packages = None;
-    if let Some(PlannedBase::There(base)) = &base
-        && planned::needs_system_packages(&images)
-    {
-        let packages = base.packages(&means.resolver).await;
-        base_packages = Some(packages.map_err(ImagesError::Store)?);
-    }
+    let needs_system_packages = planned::needs_system_packages(&images);
+    let base_packages = match &base {
+        Some(PlannedBase::There(base))
+            if needs_system_packages || work.needs_glibc(&images, &session) =>
+        {
+            let packages = base.packages(&means.resolver).await;
+            Some(packages.map_err(ImagesError::Store)?)
+        }
+        Some(PlannedBase::Recipe { packages, .. }) => packages.clone(),
+        _ => None,
+    };
+    let locks = CondaLocks::new(request.conda_locks.as_deref(), false);
+    let asking = work.asking(base_packages.as_ref(), &locks);
+    let conda = work
+        .ask_channels(&mut images, &session, asking, observer)
+        .await?;
     let (builder, base_recipe) = match (base, work.tools()) {
         (Some(PlannedBase::There(base)), Ok(tools)) => {
             let settings = work.settings(git.clone(), tools, conda, unpacked);
             let builder = Builder::new(settings, *base, Arc::clone(&means.resolver));
             (Some(builder), None)
         }
-        (Some(PlannedBase::Recipe { plan, packages }), _) => {
-            base_packages = packages;
-            (None, Some(plan))
-        }
+        (Some(PlannedBase::Recipe { plan, .. }), _) => (None, Some(plan)),
         _ => (None, None),
     };
     Ok(Plan::of(Known {
         images: &images,
         builder: builder.as_ref(),
         base_recipe,
-        base_packages,
+        base_packages: base_packages.filter(|_| needs_system_packages || builder.is_none()),
         cache: Arc::clone(&means.resolver.cache),
         git: &git,
         sources: &request.sources,
@@ -127,7 +135,6 @@ pub async fn build(
     let git = work.git()?;
     let mut images = work.planned(instances, &git);
     let session = means.session();
-    let conda = work.ask_channels(&mut images, &session, observer).await?;
     let tools = work.tools().map_err(ImagesError::NoProgram)?;
     observer.limited(tools.limiter());
     let source = request.base.as_ref().ok_or(ImagesError::NoBase)?;
@@ -144,6 +151,16 @@ pub async fn build(
         }
         Err(error) => return Err(error.into()),
     };
+    let mut base_packages = None;
+    if work.needs_glibc(&images, &session) {
+        let packages = base.packages(&means.resolver).await;
+        base_packages = Some(packages.map_err(ImagesError::Store)?);
+    }
+    let locks = CondaLocks::new(request.conda_locks.as_deref(), true);
+    let asking = work.asking(base_packages.as_ref(), &locks);
+    let conda = work
+        .ask_channels(&mut images, &session, asking, observer)
+        .await?;
     let settings = work.settings(git, tools, conda, unpacked);
     if settings.network == Network::Host && !abstract_sockets::can_be_kept_away() {
         observer.warned(abstract_sockets::UNPROTECTED);
@@ -185,20 +202,34 @@ impl<'a> Work<'a> {
         planned::plan(instances.rows, &wanted)
     }
 
+    /// Whether packages of conda have to be chosen, for the glibc of the base.
+    fn needs_glibc(self, images: &[PlannedImage], session: &Session<'_>) -> bool {
+        let settings = session.conda_settings(&self.request.channels);
+        !settings.is_empty() && has_unfrozen(images)
+    }
+
+    /// How channels of conda are asked for packages for a base.
+    fn asking<'b>(self, base: Option<&'b InstalledPackages>, locks: &'b CondaLocks) -> Asking<'b>
+    where
+        'a: 'b,
+    {
+        Asking {
+            flags: &self.request.channels,
+            offline: self.request.offline,
+            glibc: base.and_then(|base| base.glibc.as_deref()),
+            locks,
+        }
+    }
+
     /// Asks channels of conda for environments' packages, where there are channels.
     async fn ask_channels(
         self,
         images: &mut [PlannedImage],
         session: &Session<'_>,
+        asking: Asking<'_>,
         observer: &dyn Observer,
     ) -> Result<Option<CondaSource>, ImagesError> {
-        let asking = channels::ask(
-            images,
-            session,
-            &self.request.channels,
-            self.request.offline,
-        );
-        let asked = Box::pin(asking).await?;
+        let asked = Box::pin(channels::ask(images, session, asking)).await?;
         for note in &asked.notes {
             observer.warned(note);
         }

@@ -1,6 +1,7 @@
 //! Why no image of many is planned or built.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::base_source::BaseError;
 use ohoci_deps::conda::error::CondaError;
@@ -23,6 +24,14 @@ pub enum ImagesError {
     /// Channels of conda cannot be asked.
     #[error(transparent)]
     Channels(#[from] CondaError),
+    /// The lock of an environment's packages of conda cannot be read or written.
+    #[error("cannot use the lock {}: {why}", path.display())]
+    CondaLock {
+        /// The lock.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// The cache cannot be written.
     #[error("cannot use the cache: {0}")]
     Cache(#[source] io::Error),

@@ -14,6 +14,7 @@ mod checkout;
 mod conda_channels;
 mod conda_choice;
 mod conda_install;
+mod conda_locks;
 mod conda_python;
 pub mod conda_use;
 pub mod destination;

@@ -15,6 +15,7 @@ use crate::conda_use::CondaUse;
 use crate::git::Git;
 use crate::python::PythonPrefix;
 use crate::repository::RepoSource;
+use ohoci_compose::files::InstalledPackages;
 use ohoci_store::cache::Cache;
 use ohoci_swebench::setup_script::pre_install;
 
@@ -31,7 +32,7 @@ pub struct Known<'a> {
     /// What a base is made of that is not there yet.
     pub base_recipe: Option<Value>,
     /// The packages of the system that the base has or will have, where that is known.
-    pub base_packages: Option<BTreeSet<String>>,
+    pub base_packages: Option<InstalledPackages>,
     /// Where layers are kept between runs.
     pub cache: Arc<Cache>,
     /// git.
@@ -126,9 +127,12 @@ pub struct EnvironmentPlan {
     /// Frozen packages of conda that no channel has, where there are channels.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conda_missing: Vec<String>,
-    /// Whether there are channels, and it is made by pip since upstream did not freeze it.
+    /// Whether upstream did not freeze these packages, and they were chosen here.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub conda_unfrozen: bool,
+    pub conda_solved: bool,
+    /// Why no packages of the channels do what is asked for, where there are channels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conda_conflict: Option<String>,
     /// Where its Python would have to come from, where this machine does not have it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub python_missing: Option<String>,
@@ -286,8 +290,9 @@ fn environment(order: &Order, python_dir: Option<&Path>) -> EnvironmentPlan {
         .map(str::to_owned)
         .collect();
     let (mut conda_packages, mut conda_missing) = (Vec::new(), Vec::new());
+    let mut conda_conflict = None;
     match &order.conda {
-        Some(CondaUse::Packages(packages)) => {
+        Some(CondaUse::Frozen(packages) | CondaUse::Solved(packages)) => {
             conda_packages.extend(packages.iter().map(|package| CondaPackagePlan {
                 package: package.record.to_string(),
                 channel: package.channel.clone(),
@@ -295,7 +300,8 @@ fn environment(order: &Order, python_dir: Option<&Path>) -> EnvironmentPlan {
             }));
         }
         Some(CondaUse::Missing(missing)) => conda_missing.clone_from(missing),
-        Some(CondaUse::Unfrozen) | None => {}
+        Some(CondaUse::Conflict(why)) => conda_conflict = Some(why.clone()),
+        None => {}
     }
     let python_missing = match lock.linked.is_empty() {
         true => python_missing(&lock.python, python_dir),
@@ -309,7 +315,8 @@ fn environment(order: &Order, python_dir: Option<&Path>) -> EnvironmentPlan {
         requirements,
         conda_packages,
         conda_missing,
-        conda_unfrozen: order.conda == Some(CondaUse::Unfrozen),
+        conda_solved: matches!(order.conda, Some(CondaUse::Solved(_))),
+        conda_conflict,
         python_missing,
         instances: 0,
         unavailable: Vec::new(),
@@ -332,11 +339,11 @@ fn python_missing(version: &str, directory: Option<&Path>) -> Option<String> {
 }
 
 /// Packages that a base does not have, where it is known what it has.
-fn lacking<'a>(needed: &'a [String], base: Option<&BTreeSet<String>>) -> Vec<&'a str> {
+fn lacking<'a>(needed: &'a [String], base: Option<&InstalledPackages>) -> Vec<&'a str> {
     let Some(base) = base else {
         return Vec::new();
     };
-    let lacks = |package: &&String| !base.contains(*package);
+    let lacks = |package: &&String| !base.names.contains(*package);
     needed.iter().filter(lacks).map(String::as_str).collect()
 }
 

@@ -44,6 +44,8 @@ pub struct Request {
     pub deps: Vec<Reference>,
     /// Channels of conda's packages, before those of this machine's settings.
     pub channels: Vec<String>,
+    /// Where locks of environments that upstream did not freeze are read from and written to.
+    pub conda_locks: Option<PathBuf>,
     /// conda packages to do without.
     pub leave_out: Vec<String>,
     /// Whether nothing that runs may use the network.

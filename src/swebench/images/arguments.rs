@@ -115,6 +115,11 @@ pub struct Arguments {
     #[arg(long, value_name = "URL|DIR|NAME")]
     pub channel: Vec<String>,
 
+    /// A directory for locks of environments that upstream did not freeze: the packages of conda that were chosen
+    /// are written there, and the next run takes the same
+    #[arg(long, value_name = "DIR", alias = "conda_locks")]
+    pub conda_locks: Option<PathBuf>,
+
     /// A conda package to do without, where no Python package index has it; repeatable
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub leave_out: Vec<String>,

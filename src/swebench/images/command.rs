@@ -128,6 +128,7 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
         all_levels: arguments.all_levels,
         deps,
         channels: arguments.channel.clone(),
+        conda_locks: arguments.conda_locks.clone(),
         leave_out: arguments.leave_out.clone(),
         offline: arguments.offline,
         keep_unpacked: arguments.keep_unpacked,

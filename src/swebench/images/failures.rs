@@ -23,6 +23,7 @@ pub(in crate::swebench) fn failure(source: Option<&BaseSource>, error: ImagesErr
                 None => failure,
             }
         }
+        ImagesError::CondaLock { .. } => failed("cannot use conda's packages", error.to_string()),
         ImagesError::Cache(error) => failed("cannot use the cache", error.to_string()),
         ImagesError::Store(error) => error.into(),
     }

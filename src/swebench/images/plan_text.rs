@@ -122,8 +122,11 @@ fn tell_conda(environment: &EnvironmentPlan, text: &mut String) {
         .collect();
     if !channels.is_empty() {
         let _ = write!(text, ", conda packages: {}", channels.join(", "));
-    } else if environment.conda_unfrozen {
-        text.push_str(", not frozen upstream");
+        if environment.conda_solved {
+            text.push_str(" (chosen here: upstream did not freeze them)");
+        }
+    } else if environment.conda_conflict.is_some() {
+        text.push_str(", made by pip: no packages of conda do what it asks for");
     }
 }
 

@@ -63,6 +63,7 @@ pub(super) fn build(arguments: &Arguments) -> Result<Option<Request>, Failure> {
         all_levels: false,
         deps: Vec::new(),
         channels: Vec::new(),
+        conda_locks: None,
         leave_out: build.leave_out.clone(),
         offline: false,
         keep_unpacked: false,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 /// Most bytes that are kept of one as text.
 const LONGEST_TEXT: u64 = 1 << 20;
 /// Most bytes of a list that are looked at.
@@ -69,22 +71,42 @@ pub(super) fn directories(cache: &[u8]) -> Vec<String> {
     found.into_iter().collect()
 }
 
-/// The packages that a `status` of dpkg says to be installed.
+/// The packages that dpkg says to be installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstalledPackages {
+    /// Their names.
+    pub names: Vec<String>,
+    /// The version of glibc, without what Debian adds: `2.36`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub glibc: Option<String>,
+}
+
+impl InstalledPackages {
+    /// Reads dpkg's `status`.
+    #[must_use]
+    pub fn of(status: &[u8]) -> Self {
+        let mut found = Self::default();
+        let text = String::from_utf8_lossy(status);
+        for stanza in text.split("\n\n") {
+            let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name));
+            let is_installed = field("Status: ") == Some("install ok installed");
+            let Some(name) = field("Package: ").filter(|_| is_installed) else {
+                continue;
+            };
+            if name == "libc6" {
+                found.glibc = field("Version: ").map(upstream_version).map(str::to_owned);
+            }
+            found.names.push(name.to_owned());
+        }
+        found
+    }
+}
+
+/// A version of Debian's without its epoch and what Debian adds behind: `2.36` of `2.36-9+deb12u8`.
 #[must_use]
-pub fn installed_packages(status: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(status);
-    let stanzas = text.split("\n\n");
-    stanzas
-        .filter(|stanza| {
-            let mut lines = stanza.lines();
-            lines.any(|line| line == "Status: install ok installed")
-        })
-        .filter_map(|stanza| {
-            let mut lines = stanza.lines();
-            lines.find_map(|line| line.strip_prefix("Package: "))
-        })
-        .map(str::to_owned)
-        .collect()
+pub fn upstream_version(version: &str) -> &str {
+    let version = version.split_once(':').map_or(version, |(_, rest)| rest);
+    version.split(['-', '+', '~']).next().unwrap_or(version)
 }
 
 #[cfg(test)]
@@ -101,7 +123,10 @@ mod tests {
     fn packages_that_are_only_configured_are_not_installed() {
         let status = b"Package: locales\nStatus: install ok installed\nVersion: 1\n\n\
             Package: gone\nStatus: deinstall ok config-files\n\n\
+            Package: libc6\nStatus: install ok installed\nVersion: 2.36-9+deb12u8\n\n\
             Package: git\nStatus: install ok installed\n";
-        assert_eq!(installed_packages(status), ["locales", "git"]);
+        let found = InstalledPackages::of(status);
+        assert_eq!(found.names, ["locales", "libc6", "git"]);
+        assert_eq!(found.glibc.as_deref(), Some("2.36"));
     }
 }

@@ -48,7 +48,7 @@ impl View for Listing {
 }
 
 impl View for Files {
-    const FACT: &str = "files-4";
+    const FACT: &str = "files-5";
 
     fn of((_, files): (Listing, Files)) -> Self {
         files

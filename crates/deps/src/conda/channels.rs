@@ -8,7 +8,10 @@ use url::Url;
 use super::error::{CondaError, CondaErrorKind};
 use crate::hosts::Mirror;
 use ohoci_conda::condarc::{Condarc, is_place, name_of};
-use ohoci_config::environment::{CONDA_CHANNEL_ALIAS, CONDA_CHANNELS, CONDARC};
+use ohoci_conda::solve::ChannelPriority;
+use ohoci_config::environment::{
+    CONDA_CHANNEL_ALIAS, CONDA_CHANNEL_PRIORITY, CONDA_CHANNELS, CONDARC,
+};
 use ohoci_config::{Environment, PackageMirrors};
 
 /// The largest settings that are read, in bytes.
@@ -22,6 +25,8 @@ const DEFAULTS: &str = "main";
 pub struct Channels {
     /// The channels.
     pub list: Vec<Channel>,
+    /// Whether one goes before those behind it.
+    pub priority: ChannelPriority,
 }
 
 /// A channel.
@@ -80,6 +85,7 @@ impl Settings {
             .map(str::to_owned)
             .collect();
         settings.channel_alias = text(CONDA_CHANNEL_ALIAS).filter(|alias| !alias.is_empty());
+        settings.channel_priority = text(CONDA_CHANNEL_PRIORITY).filter(|text| !text.is_empty());
         let is_said = !flags.is_empty() || !settings.channels.is_empty();
         let mut said = settings.channels.clone();
         for file in files(environment, etc) {
@@ -122,7 +128,12 @@ impl Settings {
         for name in &names {
             list.extend(self.channel(name)?);
         }
-        Ok(Channels { list })
+        let priority = self.condarc.channel_priority.as_deref();
+        let priority = priority.and_then(ChannelPriority::parse);
+        Ok(Channels {
+            list,
+            priority: priority.unwrap_or_default(),
+        })
     }
 
     fn channel(&self, name: &str) -> Result<Vec<Channel>, CondaError> {
@@ -241,6 +252,13 @@ mod tests {
                 of("defaults", "mirror.example/conda/main"),
                 of("conda-forge", "mirror.example/conda/conda-forge")
             ]
+        );
+        let strict = (CONDA_CHANNEL_PRIORITY, "strict");
+        let priority = |settings: &Settings| settings.channels(&[]).unwrap().priority;
+        assert_eq!(priority(&all), ChannelPriority::Flexible);
+        assert_eq!(
+            priority(&settings(&[], &[alias, strict])),
+            ChannelPriority::Strict
         );
         let named = settings(&[], &[alias, (CONDA_CHANNELS, "bioconda, file:///srv/own")]);
         assert_eq!(

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::error::CondaError;
+use super::error::{CondaError, CondaErrorKind};
 use super::lists::Lists;
+use super::source::CondaSource;
 use ohoci_conda::frozen::{self, Frozen};
+use ohoci_conda::match_spec::MatchSpec;
 use ohoci_conda::record::{Located, NOARCH};
+use ohoci_conda::solve::solve;
+use ohoci_conda::virtual_package::Target;
 
 /// The packages of an environment, or what is in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +18,8 @@ pub enum Choice {
     Packages(Vec<Located>),
     /// No channel has these, which were frozen.
     Missing(Vec<Frozen>),
-    /// What is asked for is not frozen.
-    Unfrozen,
+    /// No packages do what is asked for: why, in the solver's words.
+    Conflict(String),
 }
 
 /// The directories of a channel for a machine of this architecture, in Rust's words.
@@ -27,28 +31,57 @@ pub fn subdirs(architecture: &str) -> [&'static str; 2] {
     }
 }
 
-/// Chooses the packages of environments, each of which is a list of lines. Frozen ones are taken as they
-/// are, nothing is solved.
-///
-/// # Errors
-/// When a channel's list cannot be understood.
-pub fn choose(environments: &[&[String]], lists: &Lists) -> Result<Vec<Choice>, CondaError> {
-    let frozen: Vec<Option<Vec<Frozen>>> = environments
-        .iter()
-        .map(|lines| lines.iter().map(|line| Frozen::parse(line)).collect())
-        .collect();
-    let all = frozen.iter().flatten().flatten();
-    let stems: BTreeSet<String> = all.map(Frozen::stem).collect();
-    let lists = lists.repodata(&|stem| stems.contains(stem))?;
-    let choices = frozen.into_iter().map(|frozen| {
-        let Some(frozen) = frozen else {
-            return Choice::Unfrozen;
-        };
-        let (found, missing) = frozen::find(&frozen, &lists);
-        match missing.is_empty() {
-            true => Choice::Packages(found),
-            false => Choice::Missing(missing),
-        }
-    });
-    Ok(choices.collect())
+/// The packages of a frozen environment; `None` where it is not frozen.
+#[must_use]
+pub fn frozen_packages(lines: &[String]) -> Option<Vec<Frozen>> {
+    lines.iter().map(|line| Frozen::parse(line)).collect()
+}
+
+impl CondaSource {
+    /// Chooses the packages of environments for a machine, each of which is a list of lines. Frozen ones are taken as
+    /// they are, others are solved: what they ask for, with all that it needs.
+    ///
+    /// # Errors
+    /// When a channel's list cannot be had or understood.
+    pub async fn choose(
+        &self,
+        environments: &[&[String]],
+        lists: &Lists,
+        target: &Target,
+    ) -> Result<Vec<Choice>, CondaError> {
+        let frozen: Vec<Option<Vec<Frozen>>> = environments
+            .iter()
+            .map(|lines| frozen_packages(lines))
+            .collect();
+        let all = || frozen.iter().flatten().flatten();
+        let stems: BTreeSet<String> = all().map(Frozen::stem).collect();
+        let names = all().map(|frozen| frozen.name.clone()).collect();
+        let pinned = self
+            .shelf(lists, names, &|stem| stems.contains(stem), false)
+            .await?;
+        let unfrozen = environments.iter().zip(&frozen);
+        let unfrozen = unfrozen.filter(|(_, frozen)| frozen.is_none());
+        let names = unfrozen
+            .flat_map(|(lines, _)| lines.iter())
+            .filter_map(|line| Some(MatchSpec::parse(line).ok()?.name().to_owned()))
+            .collect();
+        let all = self.shelf(lists, names, &|_| true, true).await?;
+        let choices = environments.iter().zip(frozen).map(|(lines, frozen)| {
+            let Some(frozen) = frozen else {
+                let solved = solve(lines, &all, target, self.channels.priority);
+                return Ok(match solved {
+                    Ok(packages) => Choice::Packages(packages),
+                    Err(error) => Choice::Conflict(error.to_string()),
+                });
+            };
+            let (found, missing) = frozen::find(&frozen, &pinned).map_err(|error| {
+                CondaError::new(CondaErrorKind::Malformed, "a frozen environment", error)
+            })?;
+            Ok(match missing.is_empty() {
+                true => Choice::Packages(found),
+                false => Choice::Missing(missing),
+            })
+        });
+        choices.collect()
+    }
 }

@@ -6,4 +6,6 @@ pub mod choice;
 pub mod error;
 pub mod lists;
 pub mod packages;
+mod shard_place;
 pub mod source;
+pub mod target;
