@@ -250,8 +250,8 @@ mod tests {
         let said = scene.put(UnpackLimits::default()).unwrap_err().to_string();
         assert_eq!(said, "/new: something that is no directory is in its place");
         fs_err::remove_file(scene.at("top/new")).unwrap();
-        // A link in a file's place is replaced, not followed.
-        fs_err::create_dir(scene.at("top/both")).unwrap();
+        // A link in a file's place is replaced, not followed. What comes before was put.
+        fs_err::remove_file(scene.at("top/both/file")).unwrap();
         fs_err::write(scene.at("outside/file"), "outside").unwrap();
         symlink(scene.at("outside/file"), scene.at("top/both/file")).unwrap();
         scene.put(UnpackLimits::default()).unwrap();
