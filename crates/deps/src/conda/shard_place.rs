@@ -23,8 +23,8 @@ impl ShardPlace {
     pub(super) fn of(index: &ShardIndex, place: &Location, subdir: &str) -> Option<Self> {
         let root: Url = match place {
             Location::Mirror(mirror) => mirror.base.clone(),
-            // Only what it is joined to counts.
-            Location::Directory(_) => Url::parse("file:///channel/").ok()?,
+            // Only what it is joined to counts. URLs of files would have no origin that is the same twice.
+            Location::Directory(_) => Url::parse("http://directory/channel/").ok()?,
         };
         let here = root.join(&format!("{subdir}/")).ok()?;
         let below = |text: &str| {
