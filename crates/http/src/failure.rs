@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::io;
 
 use super::address::RefusedAddress;
+use super::client::SendError;
 use super::shown::chain;
 
 /// Why a request to a server, or the reading of its answer, failed.
@@ -52,11 +53,11 @@ pub enum ProxyFailure {
 impl RequestFailure {
     /// Tells it by the error.
     #[must_use]
-    pub fn of(error: &reqwest::Error) -> Self {
+    pub fn of(error: &SendError) -> Self {
         let words = chain(error);
         if find::<RefusedAddress>(error).is_some() {
             Self::RefusedAddress
-        } else if error.is_dns() {
+        } else if is_dns(error, &words) {
             Self::NoHost
         } else if is_io(error, io::ErrorKind::ConnectionRefused) {
             Self::Refused
@@ -66,7 +67,7 @@ impl RequestFailure {
             Self::CertificateWanted
         } else if error.is_connect() && words.contains("certificate") {
             Self::Untrusted
-        } else if error.is_connect() && error.is_timeout() {
+        } else if error.is_connect() && is_timeout(error) {
             Self::ConnectTimeout
         } else if error.is_connect() && is_io(error, io::ErrorKind::ConnectionReset) {
             Self::ConnectReset
@@ -92,17 +93,17 @@ impl RequestFailure {
 impl ProxyFailure {
     /// Tells it by the error of a request that went through a proxy; `None` where that did its part.
     #[must_use]
-    pub fn of(error: &reqwest::Error) -> Option<Self> {
+    pub fn of(error: &SendError) -> Option<Self> {
         let words = chain(error);
         if words.contains("proxy authorization required") {
             Some(Self::PasswordWanted)
-        } else if error.is_dns() {
+        } else if is_dns(error, &words) {
             Some(Self::NoHost)
         } else if is_io(error, io::ErrorKind::ConnectionRefused) {
             Some(Self::Refused)
         } else if words.contains("tunnel error") {
             Some(Self::NoTunnel)
-        } else if error.is_connect() && error.is_timeout() {
+        } else if error.is_connect() && is_timeout(error) {
             Some(Self::ConnectTimeout)
         } else {
             None
@@ -133,6 +134,21 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
         next = error.source();
     }
     None
+}
+
+/// Whether a name was not found. The client that reads little ahead tells by words only.
+fn is_dns(error: &SendError, words: &str) -> bool {
+    match error {
+        SendError::Usual(error) => error.is_dns(),
+        SendError::Sparing(_) => words.contains("dns error"),
+    }
+}
+
+fn is_timeout(error: &SendError) -> bool {
+    match error {
+        SendError::Usual(error) => error.is_timeout(),
+        SendError::Sparing(_) => is_io(error, io::ErrorKind::TimedOut),
+    }
 }
 
 fn is_io(error: &(dyn StdError + 'static), kind: io::ErrorKind) -> bool {

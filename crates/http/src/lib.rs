@@ -11,13 +11,14 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! * `pool`: clients by what makes their connections different. `trust`, `proxy`: certificates and
-//!   proxies.
+//! * `pool`: clients by what makes their connections different. `client`: what sends a request. `trust`,
+//!   `proxy`: certificates and proxies.
 //! * `address`: where a server may send us.
 //! * `failure`: why a request got no answer. [`pace`], [`retry`]: when it is sent again.
 //! * `shown`: URLs and errors as they may be shown.
 
 mod address;
+mod client;
 mod error;
 mod failure;
 pub mod pace;
@@ -28,6 +29,7 @@ mod shown;
 mod trust;
 
 pub use address::AddressScope;
+pub use client::{HttpClient, SendError};
 pub use error::TransportError;
 pub use failure::{ProxyFailure, RequestFailure};
 pub use pace::{Pace, TooSlow};

@@ -10,6 +10,7 @@ use reqwest::{Certificate, Identity, Url};
 use rustls::pki_types::CertificateDer;
 
 use super::address::{AddressScope, GuardedResolver};
+use super::client::{HttpClient, IDLE, Sparing};
 use super::error::TransportError;
 use super::proxy::Proxies;
 use super::trust::{Trust, unusable};
@@ -40,6 +41,9 @@ pub struct TransportSettings {
     pub guard: Option<AddressScope>,
     /// Go past any proxy.
     pub direct: bool,
+    /// For bodies that move as slowly as whoever reads them: each has its connection to itself, since those
+    /// that share one (HTTP/2) wait for each other, and little is read ahead.
+    pub slow: bool,
 }
 
 impl TransportSettings {
@@ -59,6 +63,7 @@ impl TransportSettings {
             unverified: tls.unverified,
             guard: None,
             direct: AddressScope::of_literal(url) == Some(AddressScope::Loopback),
+            slow: false,
         }
     }
 
@@ -85,6 +90,7 @@ pub struct ClientPool {
     user_agent: String,
     connect_timeout: Duration,
     clients: Mutex<HashMap<TransportSettings, reqwest::Client>>,
+    sparing: OnceLock<Arc<Sparing>>,
     roots: OnceLock<Vec<CertificateDer<'static>>>,
     proxies: Proxies,
     proxy_hosts: Arc<[String]>,
@@ -99,6 +105,7 @@ impl ClientPool {
             user_agent,
             connect_timeout,
             clients: Mutex::default(),
+            sparing: OnceLock::new(),
             roots: OnceLock::new(),
             proxy_hosts: proxies.hosts().into(),
             proxies,
@@ -137,6 +144,29 @@ impl ClientPool {
         Ok(client)
     }
 
+    /// What sends a request to `url` by these settings.
+    ///
+    /// # Errors
+    /// When a certificate file cannot be read or used, or a variable names a proxy that cannot be used.
+    pub fn client_for(
+        &self,
+        transport_settings: &TransportSettings,
+        url: &Url,
+    ) -> Result<(HttpClient, Option<String>), TransportError> {
+        let proxy = self.proxy_of(transport_settings, url)?;
+        let is_bare =
+            transport_settings.plain && transport_settings.guard.is_none() && proxy.is_none();
+        let client = if transport_settings.slow && is_bare {
+            let sparing = self
+                .sparing
+                .get_or_init(|| Arc::new(Sparing::new(&self.user_agent, self.connect_timeout)));
+            HttpClient::sparing(Arc::clone(sparing))
+        } else {
+            HttpClient::usual(self.get(transport_settings)?)
+        };
+        Ok((client, proxy))
+    }
+
     fn build(
         &self,
         transport_settings: &TransportSettings,
@@ -147,9 +177,10 @@ impl ClientPool {
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .tcp_nodelay(true)
-            // Shorter than the 60 s or more that servers keep a connection, so that a request does
-            // not run into its end.
-            .pool_idle_timeout(Duration::from_secs(50));
+            .pool_idle_timeout(IDLE);
+        if transport_settings.slow {
+            builder = builder.http1_only();
+        }
         if transport_settings.direct {
             builder = builder.no_proxy();
         }

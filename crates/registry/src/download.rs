@@ -303,11 +303,10 @@ impl Download {
         Box::pin(futures_util::stream::try_unfold(
             self,
             |mut download| async move {
-                let what = download.blob.clone();
                 match download.next().await {
                     Ok(Some(piece)) => Ok(Some((piece, download))),
                     Ok(None) => Ok(None),
-                    Err(error) => Err(error.during(|| what.what()).into()),
+                    Err(error) => Err(error.during(|| download.blob.what()).into()),
                 }
             },
         ))

@@ -18,11 +18,12 @@ use super::call::{Call, Payload};
 use super::error::{Error, ErrorKind};
 use super::failure::{Failure, Shown, authority};
 use super::host::Host;
+use super::pacing::Lane;
 use super::reply::Reply;
 use super::sent::Sent;
 use super::statistics::{Counters, RateLimit};
 use super::transport::Transport;
-use ohoci_http::{AddressScope, Pace, TransportError, TransportSettings, redacted};
+use ohoci_http::{AddressScope, HttpClient, Pace, TransportError, TransportSettings, redacted};
 
 /// Most redirects that one request follows.
 const MAX_REDIRECTS: usize = 10;
@@ -35,11 +36,11 @@ impl Transport {
     /// other way to have one made. What is wrong with it shows in the first request that matters.
     pub(crate) async fn begin_connection(&self, host: &Host) -> Option<JoinHandle<()>> {
         let mut url = host.base().join("v2/").ok()?;
-        let (client, _) = self.client_for(host, &mut url).await.ok()?;
-        let request = client.head(url.clone());
+        let (client, _) = self.client_for(host, &mut url, Lane::Small).await.ok()?;
+        let request = reqwest::Request::new(Method::HEAD, url.clone());
         self.counters.request(&Method::HEAD);
         Some(tokio::spawn(async move {
-            if let Ok(response) = request.send().await {
+            if let Ok(response) = client.execute(request).await {
                 tracing::debug!(
                     method = "HEAD",
                     url = redacted(&url),
@@ -61,7 +62,7 @@ impl Transport {
         let permit = host.pacing.admit(call.lane).await;
         let mut url = call.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let (client, proxy) = self.client_for(host, &mut url).await?;
+            let (client, proxy) = self.client_for(host, &mut url, call.lane).await?;
             let mut headers = call.headers.clone();
             if !call.url.origin().eq(&url.origin()) {
                 headers.remove(AUTHORIZATION);
@@ -121,7 +122,7 @@ impl Transport {
             let mut led_to = resolve(&url, &next).map_err(Failure::lasting)?;
             if call.hand_on && !host.owns(&led_to) {
                 // Clients are sent only where ohoci would go itself.
-                self.client_for(host, &mut led_to).await?;
+                self.client_for(host, &mut led_to, call.lane).await?;
                 return Ok(Reply {
                     url: led_to,
                     permit,
@@ -152,10 +153,14 @@ impl Transport {
         &self,
         host: &Host,
         url: &mut Url,
-    ) -> Result<(reqwest::Client, Option<String>), Failure> {
+        lane: Lane,
+    ) -> Result<(HttpClient, Option<String>), Failure> {
         let found = |transport_settings: &TransportSettings, url: &Url| {
-            let proxy = self.pool.proxy_of(transport_settings, url)?;
-            Ok::<_, TransportError>((self.pool.get(transport_settings)?, proxy))
+            let transport_settings = TransportSettings {
+                slow: lane == Lane::Relay,
+                ..transport_settings.clone()
+            };
+            self.pool.client_for(&transport_settings, url)
         };
         let unusable = |error: TransportError| Failure::lasting(error.into());
         if host.owns(url) {
@@ -197,7 +202,7 @@ impl Transport {
 
     async fn send_once(
         &self,
-        client: &reqwest::Client,
+        client: &HttpClient,
         proxy: Option<&str>,
         call: &Call<'_>,
         url: &Url,
@@ -425,7 +430,10 @@ mod tests {
         let allowed = async |registry: &str, target: &str| {
             let host = transport.host(registry).unwrap();
             let mut url = target.parse().unwrap();
-            transport.client_for(&host, &mut url).await.is_ok()
+            transport
+                .client_for(&host, &mut url, Lane::Small)
+                .await
+                .is_ok()
         };
         let public = "93.184.216.34";
         for (registry, target, fine) in [

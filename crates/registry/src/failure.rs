@@ -9,7 +9,7 @@ use super::cloud;
 use super::error::{Error, ErrorKind};
 use super::error_body::ErrorBody;
 use ohoci_http::pace::{self, TooSlow};
-use ohoci_http::{ProxyFailure, RequestFailure};
+use ohoci_http::{ProxyFailure, RequestFailure, SendError};
 
 /// A request that got no answer.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Failure {
     }
 
     /// Why sending a request to `url`, through a proxy if there is one, failed.
-    pub(crate) fn through(proxy: Option<&str>, error: reqwest::Error, url: &Url) -> Self {
+    pub(crate) fn through(proxy: Option<&str>, error: SendError, url: &Url) -> Self {
         let Some((proxy, failure)) = proxy.zip(ProxyFailure::of(&error)) else {
             return Self::of(error, url);
         };
@@ -98,7 +98,7 @@ impl Failure {
     }
 
     /// Why sending a request to `url`, or reading its answer, failed.
-    pub(crate) fn of(error: reqwest::Error, url: &Url) -> Self {
+    pub(crate) fn of(error: SendError, url: &Url) -> Self {
         let host = authority(url);
         let error = error.without_url();
         let failure = RequestFailure::of(&error);

@@ -76,7 +76,7 @@ impl Reply {
                 self.counters.down(chunk.as_ref().map_or(0, Bytes::len));
                 Ok(chunk)
             }
-            Ok(Err(error)) => Err(Failure::of(error, &self.url)),
+            Ok(Err(error)) => Err(Failure::of(error.into(), &self.url)),
             Err(TooSlow::Silent(idle)) => {
                 Err(Failure::stalled(&authority(&self.url), idle.as_secs()))
             }

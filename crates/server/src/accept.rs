@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::answer::handle;
-use super::app::App;
+use super::app::{App, Content};
 use super::connections::{Busy, Connections, Listed};
 use super::reloaded::Reloaded;
 use super::socket::Socket;
@@ -46,6 +46,11 @@ const NO_ROOM: &str = "HTTP/1.1 503 Service Unavailable\r\n\
     retry-after: 2\r\n\
     connection: close\r\n\r\n\
     {\"errors\":[{\"code\":\"TOOMANYREQUESTS\",\"message\":\"the registry has no room for more connections\",\"detail\":null}]}";
+
+/// Most bytes of a request's head, and about as many of an answer that wait for a client to take them,
+/// where images are composed and their layers only pass through: several hundred slow clients at once take
+/// little memory then. What is pushed comes in larger pieces.
+const RELAYED: usize = 32 << 10;
 
 /// What accepts and serves connections.
 pub(super) struct Acceptor {
@@ -174,8 +179,11 @@ impl Serving {
                 Ok::<_, Infallible>(response.map(|body| Answer { body, _busy: busy }))
             }
         });
-        let mut serving =
-            pin!(http1::Builder::new().serve_connection(TokioIo::new(socket), service));
+        let mut http = http1::Builder::new();
+        if let Content::Images(_) = self.app.content {
+            http.max_buf_size(RELAYED);
+        }
+        let mut serving = pin!(http.serve_connection(TokioIo::new(socket), service));
         let mut stopping = self.stopping.clone();
         let stopped = async {
             // A server that is gone has stopped as well.

@@ -84,7 +84,10 @@ async fn no_spelling_of_an_address_leads_further_in() {
                 format!("http://{target}:2375/../v2/"),
             ] {
                 let mut url: Url = location.parse().unwrap();
-                let allowed = transport.client_for(&host, &mut url).await.is_ok();
+                let allowed = transport
+                    .client_for(&host, &mut url, Lane::Small)
+                    .await
+                    .is_ok();
                 assert_eq!(allowed, permitted(from, to), "{registry} to {location}");
                 assert!(!host.owns(&url), "{registry} and {location} are one");
                 let named = !url.username().is_empty() || url.password().is_some();
