@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
 use ohoci_compose::compose::{Documents as Composed, documents_of};
+use ohoci_compose::job::Job;
+use ohoci_compose::plan::Need;
 use ohoci_compose::resolver::Resolver;
 use ohoci_compose::{Observer, Unwatched};
 use ohoci_image::{Digest, RegistryReference};
@@ -16,8 +18,10 @@ use ohoci_store::cache::Cache;
 use ohoci_store::{Error, ErrorKind};
 use parking_lot::Mutex;
 use quick_cache::sync::Cache as Memory;
+use tempfile::TempDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::compact::CompactDigest;
 use crate::documents::{Documents, MAX_DOCUMENT};
 use crate::flights::Flights;
 use crate::listed::Listed;
@@ -44,7 +48,24 @@ const REMEMBERED_AS: &str = "ohoci-gateway";
 #[derive(Clone, Debug)]
 struct Known {
     at: Instant,
-    answer: Result<Digest, Refusal>,
+    answer: Result<CompactDigest, Box<Refusal>>,
+}
+
+impl Known {
+    fn since_now(answer: &Result<Digest, Refusal>) -> Self {
+        Self {
+            at: Instant::now(),
+            answer: match answer {
+                Ok(digest) => Ok(CompactDigest::of(digest)),
+                Err(refused) => Err(Box::new(refused.clone())),
+            },
+        }
+    }
+
+    /// The image that it is.
+    fn image(&self) -> Option<Digest> {
+        self.answer.as_ref().ok()?.digest()
+    }
 }
 
 /// A rule, and what is shared by all that it composes.
@@ -57,7 +78,7 @@ pub(crate) struct Composing {
     pub(crate) listed: Listed,
     /// Opens base and deps. It remembers deps images, and is made anew when those are no longer fresh.
     resolver: Mutex<(Instant, Arc<Resolver>)>,
-    known: Memory<String, Known>,
+    known: Memory<Box<str>, Known>,
     flights: Flights<Result<Digest, Refusal>>,
 }
 
@@ -65,16 +86,20 @@ pub(crate) struct Composing {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) client: Client,
+    /// What was given out is on the disk before a client has it.
     pub(crate) cache: Arc<Cache>,
+    /// The same, where nobody waits for the disk.
+    read: Arc<Cache>,
     pub(crate) numbers: Numbers,
     turns: Arc<Semaphore>,
 }
 
 impl Shared {
-    pub(crate) fn new(client: Client, cache: Arc<Cache>) -> Self {
+    pub(crate) fn new(client: Client, cache: Arc<Cache>, read: Arc<Cache>) -> Self {
         Self {
             client,
             cache,
+            read,
             numbers: Numbers::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
@@ -97,7 +122,7 @@ impl Composing {
     pub(crate) fn resolver(&self, shared: &Shared) -> Arc<Resolver> {
         let mut resolver = self.resolver.lock();
         if resolver.0.elapsed() > self.ready.rule.fresh {
-            let anew = resolver.1.anew(Arc::clone(&shared.cache));
+            let anew = resolver.1.anew(Arc::clone(&shared.read));
             *resolver = (Instant::now(), Arc::new(anew));
         }
         Arc::clone(&resolver.1)
@@ -112,7 +137,8 @@ impl Composing {
     pub(crate) fn known_tags(&self, repository: &RegistryReference) -> Vec<RegistryReference> {
         let prefix = repository.name();
         let bases = self.known.iter().filter_map(|(base, known)| {
-            known.answer.is_ok().then_some(())?;
+            // There are very many, and nearly all are of other repositories.
+            (known.answer.is_ok() && base.starts_with(&prefix)).then_some(())?;
             let base: RegistryReference = base.parse().ok()?;
             (base.name() == prefix).then_some(base)
         });
@@ -136,11 +162,8 @@ impl Composing {
                     return answer;
                 }
                 let answer = Box::pin(self.ask(base, &key, shared)).await;
-                let known = Known {
-                    at: Instant::now(),
-                    answer: answer.clone(),
-                };
-                self.known.insert(key.clone(), known);
+                let known = Known::since_now(&answer);
+                self.known.insert(key.as_str().into(), known);
                 answer
             })
             .await
@@ -155,18 +178,20 @@ impl Composing {
         if known.at.elapsed() > holds {
             return None;
         }
-        if let Ok(digest) = &known.answer {
-            // Documents make room for others.
-            self.documents.get(digest).await?;
+        if let Err(refused) = known.answer {
+            return Some(Err(*refused));
         }
-        Some(known.answer)
+        let digest = known.image()?;
+        // Documents make room for others.
+        self.documents.get(&digest).await?;
+        Some(Ok(digest))
     }
 
     /// What was last known of a name, by this process or an earlier one, if its documents are there.
     async fn remembered(&self, key: &str, shared: &Shared) -> Option<Digest> {
-        let digest = match self.known.get(key).map(|known| known.answer) {
-            Some(Ok(digest)) => digest,
-            _ => {
+        let digest = match self.known.get(key).and_then(|known| known.image()) {
+            Some(digest) => digest,
+            None => {
                 let rule = self.ready.fingerprint.to_string();
                 shared.cache.reference(REMEMBERED_AS, &rule, key)?
             }
@@ -184,7 +209,7 @@ impl Composing {
         let remembered = self.remembered(key, shared).await;
         // The semaphore is never closed. Work that took too long still has its turn.
         let turn = Arc::clone(&shared.turns).acquire_owned().await.ok();
-        let composing = self.compose(base, shared, turn);
+        let composing = self.compose(base, key, shared, turn);
         let outcome = match &remembered {
             None => composing.await,
             Some(_) => tokio::time::timeout(TIMEOUT, composing)
@@ -200,9 +225,6 @@ impl Composing {
         match (outcome, remembered) {
             (Ok(digest), _) => {
                 shared.numbers.composed.add(1);
-                let rule = self.ready.fingerprint.to_string();
-                let cache = &shared.cache;
-                cache.remember_reference(REMEMBERED_AS, &rule, key, &digest);
                 Ok(digest)
             }
             (Err(error), Some(digest)) if is_passing(&error) => {
@@ -224,71 +246,36 @@ impl Composing {
     async fn compose(
         &self,
         base: &RegistryReference,
+        key: &str,
         shared: &Shared,
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<Digest, Error> {
-        // What is made for this base alone goes away with this directory.
-        let work_dir = tempfile::tempdir_in(&self.ready.job.work_dir)
-            .map_err(|error| Error::io("cannot make a temporary directory", error))?;
-        let job = self.ready.job_on(base, work_dir.path().to_owned());
-        let resolver = self.resolver(shared);
-        let (composed, work_dir) = apart(move || async move {
-            let _turn = turn;
-            let observer: Arc<dyn Observer> = Arc::new(Unwatched);
-            let composed = documents_of(&job, &resolver, &observer).await;
-            // It lasts as long as the work, also where it is no longer waited for.
-            composed.map(|composed| (composed, work_dir))
-        })
-        .await?;
-        self.expect_size(base, &composed)?;
-        for need in composed.layers.iter().filter(|need| need.local) {
-            let digest = &need.descriptor.digest;
-            if self.documents.get(digest).await.is_some() {
-                continue;
-            }
-            let size = need.descriptor.size;
-            if size > MAX_DOCUMENT {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    format!("cannot compose on {base}"),
-                    format!("a layer that is made for it has {size} bytes"),
-                ));
-            }
-            let reading = |error| Error::reading("cannot read a layer that was just made", error);
-            let mut stream = need.body.open(0).await.map_err(reading)?;
-            let mut bytes = BytesMut::new();
-            while let Some(piece) = stream.next().await {
-                bytes.extend_from_slice(&piece.map_err(reading)?);
-            }
-            self.documents.put(digest, &bytes.freeze());
-        }
-        for (descriptor, bytes) in &composed.configs {
-            self.documents.put(&descriptor.digest, bytes);
-        }
-        for manifest in composed.manifests.iter().chain([&composed.root]) {
-            self.documents.put(manifest.digest(), manifest.bytes());
-        }
-        for warning in &composed.warnings {
-            tracing::debug!(%base, warning);
-        }
-        drop(work_dir);
-        Ok(composed.root.digest().clone())
-    }
-
-    fn expect_size(&self, base: &RegistryReference, composed: &Composed) -> Result<(), Error> {
-        let Some(most) = self.ready.rule.most_bytes else {
-            return Ok(());
+        let work = Work {
+            base: base.clone(),
+            key: key.to_owned(),
+            resolver: self.resolver(shared),
+            documents: Arc::clone(&self.documents),
+            cache: Arc::clone(&shared.cache),
+            rule: self.ready.fingerprint.to_string(),
+            most_bytes: self.ready.rule.most_bytes,
         };
-        let sizes = composed.layers.iter().map(|need| need.descriptor.size);
-        let size = sizes.fold(0_u64, u64::saturating_add);
-        if size <= most {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("cannot compose on {base}"),
-            format!("its layers have {size} bytes together; at most {most} are allowed here"),
-        ))
+        // What is made for this base alone goes away with this directory.
+        let all = &self.ready.job.work_dir;
+        let own = match self.ready.makes_files() {
+            true => Some(
+                tempfile::tempdir_in(all)
+                    .map_err(|error| Error::io("cannot make a temporary directory", error))?,
+            ),
+            false => None,
+        };
+        let directory = own.as_ref().map_or(all.as_path(), TempDir::path);
+        let job = self.ready.job_on(base, directory.to_owned());
+        // Work that is no longer waited for goes on with its turn and its directory.
+        apart(move || async move {
+            let _held = (turn, own);
+            work.run(&job).await
+        })
+        .await
     }
 
     /// Makes known what was asked for and cannot be answered, unless more is known.
@@ -301,6 +288,80 @@ impl Composing {
             kind,
             format!("{name} has no {what}, and nothing that is composed there has it"),
         )
+    }
+}
+
+/// Composing on one base, with everything that it takes.
+struct Work {
+    base: RegistryReference,
+    /// What the result is remembered by.
+    key: String,
+    resolver: Arc<Resolver>,
+    documents: Arc<Documents>,
+    cache: Arc<Cache>,
+    rule: String,
+    most_bytes: Option<u64>,
+}
+
+impl Work {
+    /// Composes, and keeps what came of it.
+    async fn run(&self, job: &Job) -> Result<Digest, Error> {
+        let observer: Arc<dyn Observer> = Arc::new(Unwatched);
+        let composed = documents_of(job, &self.resolver, &observer).await?;
+        self.expect_size(&composed)?;
+        for need in composed.layers.iter().filter(|need| need.local) {
+            self.keep_layer(need).await?;
+        }
+        for (descriptor, bytes) in &composed.configs {
+            self.documents.put(&descriptor.digest, bytes);
+        }
+        for manifest in composed.manifests.iter().chain([&composed.root]) {
+            self.documents.put(manifest.digest(), manifest.bytes());
+        }
+        for warning in &composed.warnings {
+            tracing::debug!(base = %self.base, warning);
+        }
+        let digest = composed.root.digest();
+        self.cache
+            .remember_reference(REMEMBERED_AS, &self.rule, &self.key, digest);
+        Ok(digest.clone())
+    }
+
+    fn expect_size(&self, composed: &Composed) -> Result<(), Error> {
+        let Some(most) = self.most_bytes else {
+            return Ok(());
+        };
+        let sizes = composed.layers.iter().map(|need| need.descriptor.size);
+        let size = sizes.fold(0_u64, u64::saturating_add);
+        if size <= most {
+            return Ok(());
+        }
+        let why = format!("its layers have {size} bytes together; at most {most} are allowed here");
+        Err(self.unsupported(why))
+    }
+
+    async fn keep_layer(&self, need: &Need) -> Result<(), Error> {
+        let digest = &need.descriptor.digest;
+        if self.documents.get(digest).await.is_some() {
+            return Ok(());
+        }
+        let size = need.descriptor.size;
+        if size > MAX_DOCUMENT {
+            return Err(self.unsupported(format!("a layer that is made for it has {size} bytes")));
+        }
+        let reading = |error| Error::reading("cannot read a layer that was just made", error);
+        let mut stream = need.body.open(0).await.map_err(reading)?;
+        let mut bytes = BytesMut::new();
+        while let Some(piece) = stream.next().await {
+            bytes.extend_from_slice(&piece.map_err(reading)?);
+        }
+        self.documents.put(digest, &bytes.freeze());
+        Ok(())
+    }
+
+    fn unsupported(&self, why: String) -> Error {
+        let what = format!("cannot compose on {}", self.base);
+        Error::new(ErrorKind::Unsupported, what, why)
     }
 }
 

@@ -5,62 +5,54 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache as Memory;
+use parking_lot::Mutex;
 
 use ohoci_image::{Digest, Manifest};
 use ohoci_store::cache::Cache;
 
+use crate::compact::CompactDigest;
+use crate::segments::Segments;
+
 /// How many bytes are kept in memory, by all together.
-pub(crate) const MEMORY: u64 = 32 << 20;
+pub(crate) const MEMORY: usize = 16 << 20;
 
 /// Largest document, in bytes. Manifests and configs are smaller, and so are the layers that ohoci
 /// makes itself.
 pub(crate) const MAX_DOCUMENT: u64 = 16 << 20;
 
-#[derive(Clone)]
-struct Bytewise;
-
-impl Weighter<Digest, Bytes> for Bytewise {
-    fn weight(&self, _: &Digest, bytes: &Bytes) -> u64 {
-        // Keys and bookkeeping count, too.
-        (bytes.len() as u64).saturating_add(256)
-    }
-}
-
 /// Documents by digest.
 pub(crate) struct Documents {
-    memory: Memory<Digest, Bytes, Bytewise>,
+    memory: Mutex<Segments>,
     cache: Arc<Cache>,
 }
 
 impl fmt::Debug for Documents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Documents")
-            .field("count", &self.memory.len())
+            .field("count", &self.in_memory().0)
             .finish_non_exhaustive()
     }
 }
 
 impl Documents {
     /// Keeps so many bytes in memory, and everything in the cache.
-    pub(crate) fn new(cache: Arc<Cache>, memory: u64) -> Self {
+    pub(crate) fn new(cache: Arc<Cache>, memory: usize) -> Self {
         Self {
-            memory: Memory::with_weighter(8192, memory, Bytewise),
+            memory: Mutex::new(Segments::new(memory)),
             cache,
         }
     }
 
     pub(crate) fn put(&self, digest: &Digest, bytes: &Bytes) {
-        // Bytes that share a larger buffer would keep all of it.
-        self.memory
-            .insert(digest.clone(), Bytes::copy_from_slice(bytes));
+        self.memory.lock().put(CompactDigest::of(digest), bytes);
         self.cache.put(digest, bytes);
     }
 
     pub(crate) async fn get(&self, digest: &Digest) -> Option<Bytes> {
-        if let Some(bytes) = self.memory.get(digest) {
-            return Some(bytes);
+        let key = CompactDigest::of(digest);
+        let known = self.memory.lock().get(&key);
+        if known.is_some() {
+            return known;
         }
         if self.cache.is_disabled() {
             return None;
@@ -69,7 +61,7 @@ impl Documents {
         let read = tokio::task::spawn_blocking(move || cache.get(&wanted, MAX_DOCUMENT));
         // A reader that panicked has found nothing.
         let bytes = read.await.ok().flatten()?;
-        self.memory.insert(digest.clone(), bytes.clone());
+        self.memory.lock().put(key, &bytes);
         Some(bytes)
     }
 
@@ -80,7 +72,7 @@ impl Documents {
 
     /// How many documents are in memory, and their bytes.
     pub(crate) fn in_memory(&self) -> (u64, u64) {
-        (self.memory.len() as u64, self.memory.weight())
+        self.memory.lock().count()
     }
 }
 
@@ -99,7 +91,7 @@ mod tests {
         }
         let (count, bytes) = documents.in_memory();
         assert!(count > 1000, "{count}");
-        assert!(bytes <= MEMORY, "{bytes}");
+        assert!(bytes <= MEMORY as u64, "{bytes}");
         let gone = Digest::of(b"never put");
         assert_eq!(documents.get(&gone).await, None);
     }

@@ -14,6 +14,7 @@ use ohoci_server::{Asked, Images, Refusal, RefusalKind, ServedBlob, ServedManife
 use ohoci_store::ErrorKind;
 use ohoci_store::cache::Cache;
 use ohoci_trust::policy::Policy;
+use quick_cache::Weighter;
 use quick_cache::sync::Cache as Memory;
 use serde_json::{Map, Value};
 
@@ -27,8 +28,8 @@ use crate::policy;
 use crate::refusal::{Wanted, refusal};
 use crate::rules::{Rule, RuleError};
 
-/// How many lists of tags are kept.
-const TAG_LISTS: usize = 256;
+/// How many bytes of lists of tags are kept.
+const TAG_LISTS: u64 = 4 << 20;
 
 /// Why there is no gateway.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +53,20 @@ struct Served {
     deps: DepsLayers,
     searches: Flights<Result<(), Refusal>>,
     /// Lists of tags, and when they were read.
-    tags: Memory<String, (Instant, Arc<Vec<String>>)>,
+    tags: Memory<String, (Instant, Tags), Bytewise>,
+}
+
+/// A list of tags.
+type Tags = Arc<Vec<String>>;
+
+#[derive(Clone, Debug)]
+struct Bytewise;
+
+impl Weighter<String, (Instant, Tags)> for Bytewise {
+    fn weight(&self, name: &String, (_, tags): &(Instant, Tags)) -> u64 {
+        let sizes = tags.iter().map(|tag| tag.len().saturating_add(40) as u64);
+        sizes.fold(name.len() as u64, u64::saturating_add)
+    }
 }
 
 /// A repository that is asked for, as a rule has it.
@@ -86,10 +100,15 @@ impl Gateway {
             .map(|rule| policy::of_rule(rule, resolver.policy()))
             .collect::<Result<Vec<_>, _>>()?;
         let documents = documents_by(&policies, &cache);
+        // What each repository has shown to hold would be all that strangers ever asked for.
+        let client = resolver.client.reading_only();
+        // Bases can be read again: no client waits until they are on the disk.
+        let read = Arc::new(cache.written_behind());
         let mut served = Vec::new();
         for ((rule, policy), documents) in rules.into_iter().zip(policies).zip(documents) {
             let fingerprint = policy::fingerprint(&policy);
-            let resolver = resolver.anew(Arc::clone(&cache)).trusting(policy);
+            let mut resolver = resolver.anew(Arc::clone(&read)).trusting(policy);
+            resolver.client = client.clone();
             let ready = rule
                 .ready(
                     &resolver,
@@ -103,12 +122,12 @@ impl Gateway {
                 composing: Composing::new(ready, documents, resolver),
                 deps: DepsLayers::default(),
                 searches: Flights::default(),
-                tags: Memory::new(TAG_LISTS),
+                tags: Memory::with_weighter(256, TAG_LISTS, Bytewise),
             });
         }
         Ok(Self {
             rules: served,
-            shared: Shared::new(resolver.client.clone(), cache),
+            shared: Shared::new(client, cache, read),
         })
     }
 
@@ -216,7 +235,7 @@ impl Gateway {
     }
 
     /// The tags of a base's repository.
-    async fn tags_of(&self, meant: &Meant<'_>) -> Result<Arc<Vec<String>>, Refusal> {
+    async fn tags_of(&self, meant: &Meant<'_>) -> Result<Tags, Refusal> {
         let key = meant.base.name();
         let fresh = meant.served.composing.ready.rule.fresh;
         if let Some((at, tags)) = meant.served.tags.get(&key)
@@ -282,7 +301,7 @@ fn documents_by(policies: &[Policy], cache: &Arc<Cache>) -> Vec<Arc<Documents>> 
     let mut distinct: Vec<&Digest> = fingerprints.iter().collect();
     distinct.sort_unstable();
     distinct.dedup();
-    let memory = MEMORY / (distinct.len() as u64).max(1);
+    let memory = MEMORY / distinct.len().max(1);
     let open = policy::fingerprint(&Policy::default());
     let kept: HashMap<&Digest, Arc<Documents>> = distinct
         .into_iter()

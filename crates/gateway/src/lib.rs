@@ -7,6 +7,7 @@
 //! Nothing here is a store: a document that is kept is one that can be made again.
 
 mod blobs;
+mod compact;
 mod composing;
 mod documents;
 mod flights;
@@ -18,6 +19,7 @@ mod passing;
 mod policy;
 mod refusal;
 mod rules;
+mod segments;
 
 pub use gateway::{Gateway, GatewayError};
 pub use rules::{Rule, RuleError};

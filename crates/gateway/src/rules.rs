@@ -343,6 +343,12 @@ fn composition(table: Table) -> Result<ComposeDefaults, String> {
 }
 
 impl Ready {
+    /// Whether composing writes files, beside what is kept.
+    pub(crate) fn makes_files(&self) -> bool {
+        let job = &self.job;
+        !job.layers.is_empty() || job.fit != Fit::None || job.deps_path.is_some()
+    }
+
     /// The job that composes on a base.
     pub(crate) fn job_on(&self, base: &RegistryReference, work_dir: PathBuf) -> Job {
         Job {

@@ -32,6 +32,14 @@ impl Client {
         Ok(Self(Arc::new(Transport::new(settings))))
     }
 
+    /// A client of the same settings for a process that reads for others as long as it runs: it does not
+    /// remember what every repository has shown to hold, nor which scopes were announced. Those who
+    /// push gain by that. It shares neither connections nor statistics with this one.
+    #[must_use]
+    pub fn reading_only(&self) -> Self {
+        Self(Arc::new(Transport::reading_only(self.0.settings.clone())))
+    }
+
     /// Says which scopes will be needed on a host, so that one token can carry all of them.
     pub fn announce(&self, host: &str, scopes: impl IntoIterator<Item = Scope>) {
         // A host name that cannot be used fails with the first request to it.

@@ -89,6 +89,8 @@ pub(crate) struct Host {
     has_connected: AtomicBool,
     token_memory: Arc<dyn TokenMemory>,
     announced: Mutex<ScopeSet>,
+    /// Whether it remembers what its repositories have shown to hold, and what was announced.
+    remembers: bool,
     facts: Mutex<Facts>,
     address_scope: tokio::sync::OnceCell<AddressScope>,
 }
@@ -143,6 +145,7 @@ impl Host {
             authentication: Mutex::new(assumed.unwrap_or(Authentication::Unknown)),
             token_memory,
             announced: Mutex::default(),
+            remembers: true,
             facts: Mutex::new(Facts {
                 single_post: settings.single_post,
                 body_limit: settings.chunk_size,
@@ -152,6 +155,14 @@ impl Host {
             base,
             settings,
         })
+    }
+
+    /// The same, which remembers neither what its repositories have shown to hold nor what was announced.
+    pub(crate) fn reading_only(self) -> Self {
+        Self {
+            remembers: false,
+            ..self
+        }
     }
 
     /// The registry as it stands in references.
@@ -300,6 +311,9 @@ impl Host {
 
     /// Notes scopes that will be needed.
     pub(crate) fn announce(&self, scopes: impl IntoIterator<Item = Scope>) {
+        if !self.remembers {
+            return;
+        }
         let mut announced = self.announced.lock();
         for scope in scopes {
             announced.insert(scope);
@@ -388,6 +402,9 @@ impl Host {
         repository: &str,
         digests: impl IntoIterator<Item = &'a Digest>,
     ) {
+        if !self.remembers {
+            return;
+        }
         let mut facts = self.facts();
         let held = facts.held.entry(repository.to_owned()).or_default();
         held.extend(digests.into_iter().cloned());
@@ -511,5 +528,12 @@ mod tests {
         assert!(joined.covers(&mount) && joined.len() <= SCOPES_PER_TOKEN + 1);
         assert_eq!(joined.iter().next(), Some(Scope::push("target")));
         assert_eq!(host.joined(&ScopeSet::of(Scope::pull("unannounced"))), None);
+        let reading =
+            super::tests::host("registry.example", HostSettings::default()).reading_only();
+        reading.announce((0..100).map(|n| Scope::pull(&format!("base{n}"))));
+        assert_eq!(reading.joined(&ScopeSet::of(Scope::pull("base1"))), None);
+        let digest = Digest::of(b"");
+        reading.set_held("base1", [&digest]);
+        assert!(!reading.holds("base1", &digest));
     }
 }

@@ -1,6 +1,6 @@
 //! The tokens that token servers gave for one registry, each as long as it lives.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -9,6 +9,9 @@ use tokio::time::Instant;
 use super::credential::{Credential, Secret};
 use super::error::Error;
 use super::scope::ScopeSet;
+
+/// How many tokens are kept: whoever reads from very many repositories gets one for each.
+const MOST: usize = 1024;
 
 /// A token and what it is good for.
 #[derive(Clone, Debug)]
@@ -23,7 +26,8 @@ pub(crate) struct Token {
 /// The tokens of one host.
 #[derive(Debug, Default)]
 pub(crate) struct TokenCache {
-    tokens: Mutex<Vec<Token>>,
+    /// The oldest first.
+    tokens: Mutex<VecDeque<Token>>,
     flights: Mutex<HashMap<String, Arc<Flight>>>,
 }
 
@@ -62,7 +66,11 @@ impl TokenCache {
 
     /// Keeps a token for those who ask for as much.
     pub(crate) fn keep(&self, token: Token) {
-        self.tokens.lock().push(token);
+        let mut tokens = self.tokens.lock();
+        if tokens.len() >= MOST {
+            tokens.pop_front();
+        }
+        tokens.push_back(token);
     }
 
     /// The request for a token of that kind, which many may wait for, and its key.
@@ -122,6 +130,12 @@ mod tests {
         assert_eq!(found.secret.expose(), "new");
         assert!(cache.find(&pull, &Credential::Anonymous).is_none());
         assert!(cache.find(&ScopeSet::of(Scope::pull("b")), &user).is_none());
+        for number in 0..MOST + 10 {
+            cache.keep(token(&number.to_string(), now + Duration::from_secs(60)));
+        }
+        assert_eq!(cache.tokens.lock().len(), MOST);
+        cache.tokens.lock().truncate(1);
+        let found = cache.find(&pull, &user).unwrap();
         cache.forget(&found);
         assert!(cache.find(&pull, &user).is_none());
     }

@@ -10,6 +10,7 @@
 //! registry poison what is later sent to another (the rule of containers/image's
 //! `BlobInfoCache`).
 
+mod behind;
 mod memory;
 
 use std::io::{self, Read as _};
@@ -22,6 +23,7 @@ use fs_err as fs;
 
 use ohoci_image::{Descriptor, Digest};
 
+use self::behind::Behind;
 use super::Body;
 use super::blob_file::{BlobFiles, FileBody};
 use ohoci_layout::StagedFile;
@@ -33,6 +35,8 @@ use ohoci_layout::region::Region;
 #[derive(Clone, Debug)]
 pub struct Cache {
     state: Arc<State>,
+    /// Writes what nobody waits for.
+    behind: Option<Arc<Behind>>,
 }
 
 #[derive(Debug)]
@@ -68,6 +72,26 @@ impl Cache {
                 root,
                 first_failure: OnceLock::new(),
             }),
+            behind: None,
+        }
+    }
+
+    /// The same cache, which keeps blobs and facts a little later than it is told to: whoever puts them
+    /// does not wait for the disk. Until then they are not there, and what was put just before the process
+    /// ended may never be.
+    #[must_use]
+    pub fn written_behind(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+            behind: Behind::start().map(Arc::new),
+        }
+    }
+
+    /// The same cache, which writes at once.
+    fn at_once(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+            behind: None,
         }
     }
 
@@ -140,6 +164,11 @@ impl Cache {
 
     /// Keeps a blob. Content that does not hash to the digest is not kept.
     pub fn put(&self, digest: &Digest, content: &[u8]) {
+        if let Some(behind) = &self.behind {
+            let (cache, digest, content) = (self.at_once(), digest.clone(), content.to_vec());
+            behind.write(move || cache.put(&digest, &content));
+            return;
+        }
         if self.path_of(digest).is_some() {
             return;
         }
@@ -269,6 +298,27 @@ mod tests {
         assert_eq!(next.get(&digest, 3), None);
         next.put(&digest, b"abc");
         assert!(next.get(&digest, 3).is_some());
+    }
+
+    #[test]
+    fn what_is_written_behind_is_there_in_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(directory.path());
+        let behind = cache.written_behind();
+        let fact = serde_json::json!(1);
+        for number in 0..1000_u32 {
+            let content = number.to_be_bytes();
+            behind.put(&Digest::of(&content), &content);
+            behind.remember_fact("k", &number.to_string(), &fact);
+        }
+        // Dropping it waits for what was begun.
+        drop(behind);
+        for number in 0..1000_u32 {
+            let digest = Digest::of(&number.to_be_bytes());
+            assert!(cache.get(&digest, 10).is_some(), "{number}");
+            let kept = cache.fact("k", &number.to_string());
+            assert_eq!(kept.as_ref(), Some(&fact), "{number}");
+        }
     }
 
     #[test]

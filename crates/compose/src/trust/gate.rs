@@ -13,6 +13,9 @@ use ohoci_trust::policy::{Policy, Refusal, Rule};
 use super::found::{self, Found};
 use crate::sources::Sources;
 
+/// How many verdicts are kept in memory: a process that composes for others reads ever more images.
+const MOST: usize = 4096;
+
 /// An image under a name.
 type Named = (String, Digest);
 
@@ -57,6 +60,9 @@ impl Gate {
         let cell = {
             let mut accepted = self.accepted.lock();
             let key = (image.to_string(), digest.clone());
+            if accepted.len() >= MOST {
+                accepted.retain(|_, verdict| !verdict.initialized());
+            }
             Arc::clone(accepted.entry(key).or_default())
         };
         cell.get_or_try_init(|| self.judge(sources, source, image, digest))

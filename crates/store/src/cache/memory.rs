@@ -160,11 +160,20 @@ impl Cache {
             return;
         };
         let content = json!({"kind": kind, "key": key, "fact": fact}).to_string();
-        let written = path
-            .parent()
-            .map_or(Ok(()), create)
-            .and_then(|()| staged::replace_unsynced(&path, content.as_bytes()));
-        self.note("write", written);
+        let write = move |cache: &Self| {
+            let written = path
+                .parent()
+                .map_or(Ok(()), create)
+                .and_then(|()| staged::replace_unsynced(&path, content.as_bytes()));
+            cache.note("write", written);
+        };
+        match &self.behind {
+            Some(behind) => {
+                let cache = self.at_once();
+                behind.write(move || write(&cache));
+            }
+            None => write(self),
+        }
     }
 
     /// The fact of a kind under a key.
