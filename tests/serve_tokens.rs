@@ -156,11 +156,119 @@ fn a_token_permits_what_was_asked_for_and_nothing_else() {
         200
     );
     assert_eq!(peer(&serving, Access::Anonymous).get("/token").status, 401);
+    // By POST a form says what is wanted.
     assert_eq!(
         status(&peer(&serving, Access::Password), Method::POST, "/token"),
+        400
+    );
+    assert_eq!(
+        status(&peer(&serving, Access::Password), Method::PUT, "/token"),
         405
     );
     serving.terminate(Signal::TERM);
+}
+
+/// The status and the answer of a request for a token by a form.
+fn posted(serving: &Serving, form: &[(&str, &str)]) -> (u16, Value) {
+    let url = format!("http://{}/token", serving.address);
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(form)
+        .finish();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client
+        .post(url)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form);
+    block_on(async {
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    })
+}
+
+#[test]
+fn tokens_are_given_by_post_for_a_password_and_for_what_was_kept_instead() {
+    let ohoci = Ohoci::new();
+    let serving = serve(&ohoci, &["--dir", "images", "--access-log"]);
+    let image = busybox(Family::Oci, Compression::Gzip).build();
+    image.push(&peer(&serving, Access::Password), "a", "1");
+    let common = [
+        ("service", "ohoci"),
+        ("client_id", "test"),
+        ("scope", "repository:a:pull"),
+    ];
+    let ask = |more: &[(&str, &str)]| posted(&serving, &[&common[..], more].concat());
+    let password = [
+        ("grant_type", "password"),
+        ("username", USER),
+        ("password", PASSWORD),
+    ];
+    let reads = |answer: &Value| {
+        assert_eq!(answer["scope"], "repository:a:pull");
+        assert_eq!(answer["expires_in"], 300);
+        let token = answer["access_token"].as_str().unwrap().to_owned();
+        let peer = peer(&serving, Access::Token(token));
+        assert_eq!(status(&peer, Method::GET, "/v2/a/manifests/1"), 200);
+        assert_eq!(status(&peer, Method::PUT, "/v2/a/manifests/2"), 401);
+    };
+    let (code, answer) = ask(&password);
+    assert_eq!((code, answer.get("refresh_token")), (200, None));
+    reads(&answer);
+
+    let offline = [&password[..], &[("access_type", "offline")]].concat();
+    let (_, answer) = ask(&offline);
+    let kept = answer["refresh_token"].as_str().unwrap().to_owned();
+    // It is no token by itself.
+    let refresh = peer(&serving, Access::Token(kept.clone()));
+    assert_eq!(status(&refresh, Method::GET, "/v2/"), 401);
+    let refresh = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", kept.as_str()),
+    ];
+    let (code, answer) = ask(&refresh);
+    assert_eq!(code, 200, "{answer}");
+    reads(&answer);
+    let path = "/token?service=ohoci&offline_token=true";
+    let answer = peer(&serving, Access::Password).get(path);
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert!(answer["refresh_token"].is_string());
+
+    let token = answer["token"].as_str().unwrap();
+    for (form, expected) in [
+        (&[][..], 400),
+        (&[("grant_type", "authorization_code")], 400),
+        (&[("grant_type", "refresh_token")], 400),
+        (
+            &[("grant_type", "refresh_token"), ("refresh_token", token)],
+            401,
+        ),
+        (&password[..2], 401),
+        (
+            &[
+                ("grant_type", "password"),
+                ("username", USER),
+                ("password", "wrong"),
+            ],
+            401,
+        ),
+    ] {
+        let (code, answer) = ask(form);
+        assert_eq!(code, expected, "{form:?}: {answer}");
+    }
+    let beside = ohoci.write("work/beside", HTPASSWD.replace(USER, "somebody"));
+    owners_alone(&beside);
+    fs_err::rename(beside, ohoci.work().join("users")).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while ask(&refresh).0 != 401 {
+        assert!(std::time::Instant::now() < deadline, "it is still good");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    serving.signal(Signal::TERM);
+    let said = serving.end().exits(0).stderr;
+    for secret in [PASSWORD, &kept] {
+        assert!(!said.contains(secret), "{said}");
+    }
 }
 
 #[test]

@@ -87,7 +87,7 @@ async fn dispatch(app: &App, parts: &Parts, payload: &mut Payload) -> Result<Res
     if let Some(authentication) = &app.authentication
         && parts.uri.path() == TOKEN_PATH
         && let Some(given) = authentication
-            .token(parts, matches!(app.content, Content::Images(_)))
+            .token(parts, payload, matches!(app.content, Content::Images(_)))
             .await
     {
         return given;

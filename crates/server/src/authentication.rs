@@ -6,29 +6,29 @@
 //! taken by whoever sends wrong ones.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use base64::Engine as _;
 use parking_lot::{Mutex, MutexGuard};
 use rustix::rand::GetRandomFlags;
-use serde_json::json;
+use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use ohoci_image::{Algorithm, Digest, Hasher};
 
 use super::access::{Access, MOST_RESOURCES, TooMuch};
+use super::claim::{Claim, Password};
 use super::failure::{Code, Failure};
 use super::htpasswd::Htpasswd;
+use super::payload::Payload;
 use super::reloaded::Reloaded;
 use super::reply::Reply;
-use super::route;
+use super::token_request::{Grant, TokenRequest};
 use super::tokens::{SERVICE, Tokens};
 
 /// How many passwords wait to be verified before further ones are sent away.
@@ -36,9 +36,6 @@ const QUEUE: usize = 64;
 
 /// How many outcomes are kept.
 const MOST_KNOWN: usize = 4096;
-
-/// Longest `Authorization` with a password that is looked at, in bytes.
-const LONGEST: usize = 4096;
 
 /// Where tokens are given out.
 pub(super) const TOKEN_PATH: &str = "/token";
@@ -65,22 +62,6 @@ pub(super) enum May {
     Everything,
     /// What its request was said to take, and nothing else: it showed a token.
     WhatWasNeeded,
-}
-
-/// What a client says who it is.
-#[derive(Debug)]
-struct Claim {
-    user: String,
-    password: Password,
-}
-
-/// A password, which is never shown.
-struct Password(String);
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(redacted)")
-    }
 }
 
 impl Authentication {
@@ -124,7 +105,7 @@ impl Authentication {
                 )),
             };
         }
-        let outcome = self.user(&parts.headers).await;
+        let outcome = self.user(Claim::shown(&parts.headers)).await;
         outcome
             .map(|_| May::Everything)
             .map_err(|refused| match refused {
@@ -142,43 +123,52 @@ impl Authentication {
     pub(super) async fn token(
         &self,
         parts: &Parts,
+        payload: &mut Payload,
         only_reads: bool,
     ) -> Option<Result<Response, Failure>> {
         let tokens = self.tokens.as_ref()?;
-        Some(self.give(tokens, parts, only_reads).await)
+        Some(self.give(tokens, parts, payload, only_reads).await)
     }
 
     async fn give(
         &self,
         tokens: &Tokens,
         parts: &Parts,
+        payload: &mut Payload,
         only_reads: bool,
     ) -> Result<Response, Failure> {
-        // Clients that try OAuth 2 first, by POST, come again by GET.
-        if parts.method != Method::GET {
-            return Err(Failure::method_not_allowed("GET"));
-        }
-        let user = self.user(&parts.headers).await;
-        let (user, hash) = user.map_err(|refused| match refused {
-            Refused::Not(why) => unauthorized(why, None, &Access::default(), None),
-            Refused::Otherwise(failure) => failure,
-        })?;
-        let query = route::query(parts);
-        let scopes = query.iter().filter(|(key, _)| key == "scope");
-        let scopes: Vec<&str> = scopes.map(|(_, value)| value.as_str()).collect();
+        let asked = TokenRequest::read(parts, payload).await?;
+        let worthless = |why: &str| unauthorized(why, None, &Access::default(), None);
+        let (user, hash) = match asked.grant {
+            Grant::Password(claim) => self.user(claim).await.map_err(|refused| match refused {
+                Refused::Not(why) => worthless(why),
+                Refused::Otherwise(failure) => failure,
+            })?,
+            Grant::Refresh(token) => {
+                let users = self.users.current();
+                let found = tokens.refreshed(&token, &users, now());
+                found.map_err(|error| worthless(&error.to_string()))?
+            }
+        };
+        let scopes: Vec<&str> = asked.scopes.iter().map(String::as_str).collect();
         let access = Access::asked(&scopes, only_reads).map_err(|TooMuch| {
             let why = format!("a token is for {MOST_RESOURCES} repositories at most");
             Failure::bad_request(Code::Unsupported, why)
         })?;
         let token = tokens.issue(&user, &hash, &access, now());
-        let answer = json!({
-            "token": token,
-            "access_token": token,
-            "expires_in": tokens.lifetime.as_secs(),
-        });
+        let mut answer = Map::new();
+        for name in ["token", "access_token"] {
+            answer.insert(name.to_owned(), token.as_str().into());
+        }
+        answer.insert("scope".to_owned(), access.to_string().into());
+        answer.insert("expires_in".to_owned(), tokens.lifetime.as_secs().into());
+        if asked.keeps {
+            let kept = tokens.refresh(&user, &hash, now());
+            answer.insert("refresh_token".to_owned(), kept.into());
+        }
         Ok(Reply::new(StatusCode::OK)
             .header(header::CACHE_CONTROL, "no-store")
-            .json(&answer))
+            .json(&Value::Object(answer)))
     }
 
     /// Where a client gets its tokens: below the address that it uses itself, unless there is another one.
@@ -198,9 +188,9 @@ impl Authentication {
         Some(format!("{scheme}://{host}{TOKEN_PATH}"))
     }
 
-    /// The user whose password a request shows, and its hash.
-    async fn user(&self, headers: &HeaderMap) -> Result<(String, String), Refused> {
-        let Some(claim) = claim(headers) else {
+    /// The user whose password is shown, and its hash.
+    async fn user(&self, claim: Option<Claim>) -> Result<(String, String), Refused> {
+        let Some(claim) = claim else {
             return Err(Refused::Not("a user name and its password are needed"));
         };
         let users = self.users.current();
@@ -239,7 +229,7 @@ impl Authentication {
         let _place = self.queue.try_acquire().map_err(closed)?;
         let _turn = self.verifying.acquire().await.map_err(|_| busy())?;
         let verified =
-            tokio::task::spawn_blocking(move || bcrypt::verify(password.0.as_str(), &hash)).await;
+            tokio::task::spawn_blocking(move || bcrypt::verify(password.expose(), &hash)).await;
         match verified {
             Ok(Ok(right)) => Ok(right),
             Ok(Err(error)) => Err(Failure::internal(&error)),
@@ -253,7 +243,7 @@ impl Authentication {
         let mut hasher = Hasher::new(Algorithm::Sha256);
         hasher.update(&self.key);
         hasher.update(&[u8::from(exists)]);
-        for part in [claim.user.as_str(), &claim.password.0, hash] {
+        for part in [claim.user.as_str(), claim.password.expose(), hash] {
             hasher.update(&(part.len() as u64).to_be_bytes());
             hasher.update(part.as_bytes());
         }
@@ -263,23 +253,6 @@ impl Authentication {
     fn known(&self) -> MutexGuard<'_, HashMap<Digest, bool>> {
         self.known.lock()
     }
-}
-
-fn claim(headers: &HeaderMap) -> Option<Claim> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, encoded) = value.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") || value.len() > LONGEST {
-        return None;
-    }
-    let decoded = base64::engine::general_purpose::STANDARD
-        .decode(encoded.trim())
-        .ok()?;
-    let decoded = String::from_utf8(decoded).ok()?;
-    let (user, password) = decoded.split_once(':')?;
-    Some(Claim {
-        user: user.to_owned(),
-        password: Password(password.to_owned()),
-    })
 }
 
 /// The token that a request shows.
@@ -346,6 +319,7 @@ mod tests {
     use std::time::Duration;
 
     use axum::response::IntoResponse as _;
+    use base64::Engine as _;
 
     use crate::token_key::TokenKey;
 

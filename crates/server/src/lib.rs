@@ -18,6 +18,7 @@ mod answer;
 mod app;
 mod authentication;
 mod blobs;
+mod claim;
 mod composed;
 mod connections;
 mod failure;
@@ -39,6 +40,7 @@ mod socket;
 mod storage;
 mod tls;
 mod token_key;
+mod token_request;
 mod tokens;
 mod uploads;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::access::Access;
 use super::htpasswd::Htpasswd;
@@ -18,6 +18,9 @@ pub(super) const SERVICE: &str = "ohoci";
 
 /// The head of every token. No other is taken, so that a token cannot choose how it is verified.
 const HEAD: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
+
+/// The claim of what tokens are given for.
+const REFRESHES: &str = "refresh";
 
 /// How far the clocks of processes that share a key may differ, in seconds.
 const SKEW: u64 = 60;
@@ -53,23 +56,19 @@ impl Tokens {
     /// A token for a user whose password has this hash; `now` is in seconds since 1970.
     pub(super) fn issue(&self, user: &str, hash: &str, access: &Access, now: u64) -> String {
         let key = self.key.current();
-        let claims = json!({
-            "iss": SERVICE,
-            "aud": SERVICE,
-            "sub": user,
-            "iat": now,
-            "exp": now.saturating_add(self.lifetime.as_secs()),
-            "password": password(&key, hash),
-            "access": access.to_json(),
-        });
-        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let signed = format!(
-            "{}.{}",
-            encode(HEAD.as_bytes()),
-            encode(claims.to_string().as_bytes())
-        );
-        let signature = encode(&key.sign(signed.as_bytes()));
-        format!("{signed}.{signature}")
+        let end = now.saturating_add(self.lifetime.as_secs());
+        let mut claims = common(&key, user, hash, now);
+        claims.insert("exp".to_owned(), end.into());
+        claims.insert("access".to_owned(), access.to_json());
+        signed(&key, claims)
+    }
+
+    /// What a user gets further tokens for, for as long as it has this password. It permits nothing itself.
+    pub(super) fn refresh(&self, user: &str, hash: &str, now: u64) -> String {
+        let key = self.key.current();
+        let mut claims = common(&key, user, hash, now);
+        claims.insert(REFRESHES.to_owned(), true.into());
+        signed(&key, claims)
     }
 
     /// What a token permits.
@@ -84,25 +83,81 @@ impl Tokens {
     ) -> Result<Access, Worthless> {
         let key = self.key.current();
         let claims = claims(&key, token).ok_or(Worthless::Foreign)?;
-        let number = |name: &str| claims.get(name).and_then(Value::as_u64);
-        let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        if text("iss") != Some(SERVICE) || text("aud") != Some(SERVICE) {
-            return Err(Worthless::Foreign);
-        }
-        let (Some(begin), Some(end)) = (number("iat"), number("exp")) else {
-            return Err(Worthless::Foreign);
-        };
-        if now >= end || begin > now.saturating_add(SKEW) {
+        let end = claims.get("exp").and_then(Value::as_u64);
+        if now >= end.ok_or(Worthless::Foreign)? {
             return Err(Worthless::Expired);
         }
-        let user = text("sub").ok_or(Worthless::Foreign)?;
-        let hash = users.hash(user).ok_or(Worthless::Outlived)?;
-        if text("password") != Some(password(&key, hash).as_str()) {
-            return Err(Worthless::Outlived);
-        }
+        user(&key, &claims, users, now)?;
         let access = claims.get("access").and_then(Access::from_json);
         access.ok_or(Worthless::Foreign)
     }
+
+    /// The user to whom [`refresh`](Self::refresh) gave this, and the hash of its password.
+    ///
+    /// # Errors
+    /// Why it counts for nothing.
+    pub(super) fn refreshed(
+        &self,
+        token: &str,
+        users: &Htpasswd,
+        now: u64,
+    ) -> Result<(String, String), Worthless> {
+        let key = self.key.current();
+        let claims = claims(&key, token).ok_or(Worthless::Foreign)?;
+        if claims.get(REFRESHES) != Some(&Value::Bool(true)) {
+            return Err(Worthless::Foreign);
+        }
+        user(&key, &claims, users, now)
+    }
+}
+
+/// What every token says.
+fn common(key: &TokenKey, user: &str, hash: &str, now: u64) -> Map<String, Value> {
+    let claims: [(&str, Value); 5] = [
+        ("iss", SERVICE.into()),
+        ("aud", SERVICE.into()),
+        ("sub", user.into()),
+        ("iat", now.into()),
+        ("password", password(key, hash).into()),
+    ];
+    let claims = claims.into_iter();
+    claims
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+fn signed(key: &TokenKey, claims: Map<String, Value>) -> String {
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let signed = format!(
+        "{}.{}",
+        encode(HEAD.as_bytes()),
+        encode(Value::Object(claims).to_string().as_bytes())
+    );
+    let signature = encode(&key.sign(signed.as_bytes()));
+    format!("{signed}.{signature}")
+}
+
+/// The user that a token was made for, and the hash of its password.
+fn user(
+    key: &TokenKey,
+    claims: &Value,
+    users: &Htpasswd,
+    now: u64,
+) -> Result<(String, String), Worthless> {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    if text("iss") != Some(SERVICE) || text("aud") != Some(SERVICE) {
+        return Err(Worthless::Foreign);
+    }
+    let begin = claims.get("iat").and_then(Value::as_u64);
+    if begin.ok_or(Worthless::Foreign)? > now.saturating_add(SKEW) {
+        return Err(Worthless::Expired);
+    }
+    let user = text("sub").ok_or(Worthless::Foreign)?;
+    let hash = users.hash(user).ok_or(Worthless::Outlived)?;
+    if text("password") != Some(password(key, hash).as_str()) {
+        return Err(Worthless::Outlived);
+    }
+    Ok((user.to_owned(), hash.to_owned()))
 }
 
 /// The claims of a token that was signed with the key.
@@ -224,6 +279,27 @@ mod tests {
                 "{changed}"
             );
         }
+    }
+
+    #[test]
+    fn what_tokens_are_given_for_permits_nothing_itself() {
+        let (users, tokens) = (users(USER), tokens(1));
+        let hash = users.hash("user").unwrap();
+        let kept = tokens.refresh("user", hash, NOW);
+        let years = NOW + 10 * 365 * 86_400;
+        let user = ("user".to_owned(), hash.to_owned());
+        assert_eq!(tokens.refreshed(&kept, &users, years), Ok(user));
+        let foreign = Err(Worthless::Foreign);
+        assert_eq!(tokens.access(&kept, &users, NOW), foreign);
+        let short = token(&tokens, &users);
+        assert_eq!(tokens.refreshed(&short, &users, NOW).err(), foreign.err());
+        let changed = super::tests::users(&USER.replace("$05$", "$06$"));
+        assert_eq!(
+            tokens.refreshed(&kept, &changed, NOW),
+            Err(Worthless::Outlived)
+        );
+        let other = super::tests::tokens(2);
+        assert!(other.refreshed(&kept, &users, NOW).is_err());
     }
 
     #[test]
