@@ -127,6 +127,11 @@ const ALLOWED: &[(&str, usize, &str)] = &[
         "a directory for a sandbox's files",
     ),
     (
+        "crates/swebench-images/src/conda_locks.rs",
+        2,
+        "the user's own directory of locks",
+    ),
+    (
         "crates/swebench-images/src/images.rs",
         ANY,
         "the cache's folder for pip",

@@ -3,6 +3,8 @@
 //! `resolvo` solves; what it is told here is what conda's packages mean, and which of two that are both possible is
 //! the better one. Equal questions have equal answers: there is no clock and no chance in it.
 
+mod answers;
+mod candidate;
 mod order;
 mod provider;
 

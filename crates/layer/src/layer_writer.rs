@@ -7,7 +7,7 @@ use std::path::Path;
 use super::blob::Blob;
 use super::entry::Entry;
 use super::estargz::EstargzWriter;
-use super::pack::PackOptions;
+use super::pack_options::PackOptions;
 use super::packed::PackedLayer;
 use super::path::LayerPath;
 use super::tar_write::{Append, TarWriter};

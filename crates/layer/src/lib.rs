@@ -22,6 +22,7 @@ pub mod limits;
 pub mod moved;
 pub mod owner;
 pub mod pack;
+mod pack_options;
 pub mod packed;
 pub mod path;
 mod pax;

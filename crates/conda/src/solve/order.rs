@@ -3,43 +3,11 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
-use rattler_conda_version::Version;
 use resolvo::{SolvableId, VersionSetId};
 
 use super::ChannelPriority;
-use super::provider::{Candidate, Provider};
-
-/// The best version of some packages.
-#[derive(Clone, Debug)]
-pub(super) struct Best {
-    version: Version,
-    /// Whether it has features that speak against it.
-    is_avoided: bool,
-}
-
-impl Best {
-    /// The best one of them, where there is any.
-    pub(super) fn of<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> Option<Self> {
-        let all = candidates.map(|candidate| Self {
-            version: candidate.version.clone(),
-            is_avoided: is_avoided(candidate),
-        });
-        all.reduce(|best, other| match other.version > best.version {
-            true => other,
-            false => best,
-        })
-    }
-
-    /// Better ones first.
-    fn order(&self, other: &Self) -> Ordering {
-        let avoided = self.is_avoided.cmp(&other.is_avoided);
-        avoided.then_with(|| other.version.cmp(&self.version))
-    }
-}
-
-fn is_avoided(candidate: &Candidate) -> bool {
-    !candidate.located.record.track_features.is_empty()
-}
+use super::candidate::{Best, Candidate};
+use super::provider::Provider;
 
 /// Sorts the packages of a name, the best one first: those without features that speak against them; with
 /// flexible priority those of channels in front; the highest version; the highest number of the build; the one whose
@@ -52,8 +20,8 @@ pub(super) fn sort(provider: &Provider<'_>, solvables: &mut [SolvableId]) {
             ChannelPriority::Strict | ChannelPriority::Disabled => Ordering::Equal,
         };
         let builds = |candidate: &Candidate| candidate.located.record.build_number;
-        is_avoided(a)
-            .cmp(&is_avoided(b))
+        a.is_avoided()
+            .cmp(&b.is_avoided())
             .then(channels)
             .then_with(|| b.version.cmp(&a.version))
             .then_with(|| builds(b).cmp(&builds(a)))

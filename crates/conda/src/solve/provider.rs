@@ -1,6 +1,5 @@
 //! What conda's packages mean to the solver.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
@@ -10,13 +9,12 @@ use std::sync::Arc;
 use rattler_conda_version::Version;
 use resolvo::utils::{Pool, VersionSet};
 use resolvo::{
-    Candidates, Condition, ConditionId, ConditionalRequirement, Dependencies, DependencyProvider,
-    HintDependenciesAvailable, Interner, KnownDependencies, NameId, SolvableId, SolverCache,
+    Candidates, Condition, ConditionId, HintDependenciesAvailable, Interner, NameId, SolvableId,
     StringId, VersionSetId, VersionSetUnionId,
 };
 
 use super::ChannelPriority;
-use super::order::{self, Best};
+use super::candidate::{Best, Candidate};
 use crate::match_spec::MatchSpec;
 use crate::record::Located;
 use crate::shelf::Shelf;
@@ -24,24 +22,6 @@ use crate::virtual_package::{Target, is_virtual};
 
 /// How many versions of a package a message names.
 const MOST_VERSIONS: usize = 5;
-
-/// A package that may be chosen.
-#[derive(Debug)]
-pub(super) struct Candidate {
-    /// The package.
-    pub(super) located: Arc<Located>,
-    /// Its version.
-    pub(super) version: Version,
-    /// The number of its channel: lower is better.
-    pub(super) channel: usize,
-}
-
-impl fmt::Display for Candidate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let record = &self.located.record;
-        write!(f, "{} {} {}", record.name, record.version, record.build)
-    }
-}
 
 /// What is asked of a package, known by its words.
 #[derive(Clone, Debug)]
@@ -198,8 +178,21 @@ impl<'a> Provider<'a> {
         known
     }
 
+    /// What may be chosen of a name; `None` where there is nothing of it.
+    pub(super) fn candidates(&self, name: NameId) -> Option<Candidates> {
+        let known = self.known(name);
+        (!known.candidates.candidates.is_empty()).then(|| known.candidates.clone())
+    }
+
+    /// Whether the solver may go on for another round.
+    pub(super) fn begin_round(&self) -> bool {
+        let left = self.rounds.get().checked_sub(1);
+        self.rounds.set(left.unwrap_or_default());
+        left.is_some()
+    }
+
     /// Whether a package is one that is asked for.
-    fn takes(&self, asked: VersionSetId, solvable: SolvableId) -> bool {
+    pub(super) fn takes(&self, asked: VersionSetId, solvable: SolvableId) -> bool {
         let candidate = self.candidate(solvable);
         let located = &candidate.located;
         let spec = &self.pool.resolve_version_set(asked).spec;
@@ -299,51 +292,5 @@ impl Interner for Provider<'_> {
 
     fn resolve_condition(&self, condition: ConditionId) -> Condition {
         self.pool.resolve_condition(condition).clone()
-    }
-}
-
-impl DependencyProvider for Provider<'_> {
-    async fn filter_candidates(
-        &self,
-        candidates: &[SolvableId],
-        version_set: VersionSetId,
-        inverse: bool,
-    ) -> Vec<SolvableId> {
-        let all = candidates.iter().copied();
-        all.filter(|solvable| self.takes(version_set, *solvable) != inverse)
-            .collect()
-    }
-
-    async fn get_candidates(&self, name: NameId) -> Option<Candidates> {
-        let known = self.known(name);
-        (!known.candidates.candidates.is_empty()).then(|| known.candidates.clone())
-    }
-
-    async fn sort_candidates(&self, _: &SolverCache<Self>, solvables: &mut [SolvableId]) {
-        order::sort(self, solvables);
-    }
-
-    async fn get_dependencies(&self, solvable: SolvableId) -> Dependencies {
-        match self.relations(solvable) {
-            Ok(relations) => Dependencies::Known(KnownDependencies {
-                requirements: relations
-                    .needs
-                    .into_iter()
-                    .map(ConditionalRequirement::from)
-                    .collect(),
-                constrains: relations.constrains,
-            }),
-            Err(why) => Dependencies::Unknown(why),
-        }
-    }
-
-    fn should_cancel_with_value(&self) -> Option<Box<dyn Any>> {
-        match self.rounds.get().checked_sub(1) {
-            Some(left) => {
-                self.rounds.set(left);
-                None
-            }
-            None => Some(Box::new(())),
-        }
     }
 }
