@@ -2,6 +2,7 @@
 
 mod build;
 mod bytecode;
+mod conda;
 mod elsewhere;
 mod fetch;
 mod hostile;

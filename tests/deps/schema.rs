@@ -47,6 +47,13 @@ target = "code/node"
 drop = ["node_modules/**/*.map"]
 as-is = ["node_modules/tool/bin/tool"]
 
+[conda]
+specs = ["python=3.12", "poetry >=2"]
+channels = ["conda-forge"]
+target = "micromamba/envs/openhands"
+drop = ["share/man"]
+skip-scripts = ["tool"]
+
 [bytecode]
 python = "poetry/oh/bin/python"
 imports = ["tool"]

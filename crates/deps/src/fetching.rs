@@ -1,5 +1,6 @@
 //! Downloading what a lock names.
 
+mod conda;
 mod elsewhere;
 mod python;
 
@@ -8,6 +9,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::conda::source::CondaMeans;
 use super::fetch::{FetchError, FetchErrorKind, Fetched, Fetcher, Wanted};
 use super::hosts::{DebianHosts, Mirror};
 use super::lock::Lock;
@@ -130,6 +132,7 @@ pub async fn fetch(
         fetcher,
         package_sources.images,
         package_sources.npm,
+        package_sources.conda,
     )
     .await;
     match sources {
@@ -170,6 +173,8 @@ pub struct PackageSources<'a> {
     pub images: ImageMeans<'a>,
     /// Where npm packages are.
     pub npm: &'a Registries,
+    /// Where conda's packages are.
+    pub conda: CondaMeans<'a>,
 }
 
 impl PackageSources<'_> {

@@ -103,6 +103,7 @@ pub async fn lock(
         },
         images: session.images(),
         npm: &session.npm_registries(needs_npm).await,
+        conda: session.conda(),
         now: session.now,
     };
     let Locked {

@@ -1,11 +1,13 @@
 //! Making a lock: everything that a recipe asks for, resolved against what mirrors have now.
 
+mod conda;
 pub(crate) mod elsewhere;
 pub(crate) mod python;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::conda::source::CondaMeans;
 use super::debian::architecture;
 use super::debian::freeze::{freeze, frozen};
 use super::debian::index::Index;
@@ -20,6 +22,7 @@ use super::npm::registry::Registries;
 use super::python::configuration::Indexes;
 use super::recipe::{Debian, Feature, Recipe};
 use ohoci_compose::Event;
+use ohoci_compose::files::upstream_version;
 use ohoci_compose::resolver::Resolver;
 use ohoci_config::ConfigError;
 use ohoci_image::Platform;
@@ -37,6 +40,8 @@ pub struct Means<'a> {
     pub images: ImageMeans<'a>,
     /// Where npm packages are.
     pub npm: &'a Registries,
+    /// Where conda's packages are.
+    pub conda: CondaMeans<'a>,
     /// The time, in seconds since 1970.
     pub now: i64,
 }
@@ -166,6 +171,20 @@ pub async fn lock(
         }
         let sources = elsewhere::lock(recipe, feature, keep.as_ref(), means).await?;
         lock.source.extend(sources);
+        if let Some(table) = &feature.conda {
+            let glibc = lock.debian.iter().find(|package| package.name == "libc6");
+            let glibc = glibc.map(|package| upstream_version(&package.version).to_owned());
+            let packages = conda::lock(
+                recipe,
+                feature,
+                table,
+                keep.as_ref(),
+                glibc.as_deref(),
+                means,
+            )
+            .await?;
+            lock.source.extend(packages);
+        }
     }
     lock.sort();
     Ok(Locked {
@@ -209,6 +228,16 @@ impl<'a> Keep<'a> {
         self.old.source.iter().find(|source| {
             source.kind == SourceKind::Image && source.feature == feature && source.name == at
         })
+    }
+
+    /// conda's packages of a feature: all of them, since they go together, or none.
+    fn conda(&self, feature: &str) -> Option<Vec<&'a LockedSource>> {
+        let sources = self.old.source.iter();
+        let kept: Vec<_> = sources
+            .filter(|source| source.kind == SourceKind::Conda && source.feature == feature)
+            .collect();
+        let is_updated = kept.iter().any(|source| self.update.contains(&source.name));
+        (self.unchanged.contains(feature) && !is_updated).then_some(kept)
     }
 
     /// The Python packages of a feature.

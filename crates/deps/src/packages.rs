@@ -28,9 +28,18 @@ struct Manifest {
     license: Option<serde_json::Value>,
 }
 
+/// What a prefix of conda's says of a package in it.
+#[derive(Deserialize)]
+struct CondaRecord {
+    name: String,
+    license: Option<String>,
+    #[serde(default)]
+    files: Vec<String>,
+}
+
 impl Packages {
-    /// Looks into the layers: at the lists of contents that Debian's packages are in, the `RECORD`
-    /// of every Python package, the `package.json` of every npm package. What cannot be understood
+    /// Looks into the layers: at the lists of contents that Debian's packages are in, the records of
+    /// conda's, the `RECORD` of every Python package, the `package.json` of every npm package. What cannot be understood
     /// is passed over.
     #[must_use]
     pub fn of(image: &BuiltImage, prefix: &Prefix) -> Self {
@@ -44,6 +53,10 @@ impl Packages {
         for layer in &image.layers {
             packages.debian(&layer.tree, prefix);
         }
+        // Before those of Python, which they may hold.
+        for layer in &image.layers {
+            packages.conda(&layer.tree);
+        }
         for layer in &image.layers {
             packages.python(&layer.tree);
         }
@@ -54,7 +67,7 @@ impl Packages {
         packages
     }
 
-    /// The package of a path from the image's root: `git`, `python:attrs`, `npm:debug`.
+    /// The package of a path from the image's root: `git`, `conda:zlib`, `python:attrs`, `npm:debug`.
     #[must_use]
     pub fn owner(&self, path: &LayerPath) -> Option<&str> {
         self.owners.get(path).map(String::as_str)
@@ -95,6 +108,31 @@ impl Packages {
             {
                 self.licence(&package, licences_in(&text));
             }
+        }
+    }
+
+    /// The records of packages that are linked into an environment of conda's.
+    fn conda(&mut self, tree: &Tree) {
+        for (path, entry) in tree {
+            let directory = path.parent().filter(|above| above.name() == b"conda-meta");
+            let environment = directory.and_then(|above| above.parent());
+            let (Some(environment), Kind::File(content)) = (environment, &entry.kind) else {
+                continue;
+            };
+            let record = read(content).filter(|_| path.name().ends_with(b".json"));
+            let record = record.and_then(|text| serde_json::from_slice::<CondaRecord>(&text).ok());
+            let Some(record) = record.filter(|_| !self.owners.contains_key(path)) else {
+                continue;
+            };
+            let package = format!("conda:{}", record.name);
+            self.add(path.clone(), &package);
+            for file in &record.files {
+                let file = LayerPath::parse(file.as_bytes());
+                if let Some(file) = file.ok().and_then(|file| environment.join(&file).ok()) {
+                    self.add(file, &package);
+                }
+            }
+            self.licence(&package, Licence::named(record.license.as_deref()));
         }
     }
 

@@ -73,6 +73,7 @@ impl Session<'_> {
             python: &self.python_indexes(),
             images: self.images(),
             npm: &self.npm_registries(needs_npm).await,
+            conda: self.conda(),
         };
         let path = recipe.lock_path();
         fetching::fetch(recipe, lock, &path, platforms, fetcher, package_sources).await
@@ -103,6 +104,17 @@ impl Session<'_> {
             channels,
             work_dir: self.work_dir.to_owned(),
             offline,
+            now: self.now,
+        }
+    }
+
+    /// What this machine says of conda's channels, for recipes.
+    pub(crate) fn conda(&self) -> conda::source::CondaMeans<'_> {
+        conda::source::CondaMeans {
+            environment: self.environment,
+            mirrors: self.mirrors,
+            etc: Path::new(ETC),
+            work_dir: self.work_dir,
             now: self.now,
         }
     }

@@ -92,6 +92,14 @@ pub enum AssembleError {
         /// What is wrong with which.
         why: String,
     },
+    /// conda's packages of a feature.
+    #[error("feature {feature}: {why}")]
+    Conda {
+        /// The feature.
+        feature: String,
+        /// What is wrong with which.
+        why: String,
+    },
     /// Reading or writing failed.
     #[error("{what}: {source}")]
     Io {

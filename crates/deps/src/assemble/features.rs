@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::earlier::{Earlier, Seen};
 use super::packages::{self, Wanted};
 use super::sources::{add_wrappers, insert, local};
-use super::{AssembleError, elsewhere, python};
+use super::{AssembleError, conda, elsewhere, python};
 use crate::archive::Spool;
 use crate::audit::{Audit, Layer, Options, audit};
 use crate::contents::{Contents, PackageContents};
@@ -237,6 +237,12 @@ impl Work<'_> {
                 &self.spool,
             )?;
             packages.extend(built.packages.into_iter().map(|one| known("python", one)));
+            others.push(built.tree);
+        }
+        if let Some(table) = &feature.conda {
+            let of = (lock, platform, &self.prefix);
+            let built = conda::environment(feature, table, of, self.cached, &self.spool)?;
+            packages.extend(built.packages.into_iter().map(|one| known("conda", one)));
             others.push(built.tree);
         }
         let from_elsewhere = elsewhere::trees(feature, lock, platform, self.cached, &self.spool)?;

@@ -3,6 +3,7 @@
 //! Pure but for reading what is cached: nothing is downloaded, nothing is run, nothing is unpacked
 //! onto disk but into an unnamed file.
 
+mod conda;
 mod earlier;
 mod elsewhere;
 mod error;

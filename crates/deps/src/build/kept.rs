@@ -165,6 +165,7 @@ impl Work<'_> {
             debian: _,
             python,
             npm,
+            conda,
             archive,
             image,
             directory,
@@ -185,6 +186,14 @@ impl Work<'_> {
             let skipped: Vec<&String> = skipped.collect();
             let lists = (&python.requirements, &python.allow_sdist, skipped, without);
             (&python.version, &python.target, lists, patterns)
+        });
+        let texts = |patterns: &[Pattern]| -> Vec<String> {
+            let texts = patterns.iter().map(Pattern::as_str);
+            texts.map(str::to_owned).collect()
+        };
+        let conda = conda.as_ref().map(|conda| {
+            // What is asked for came to what is locked.
+            (&conda.target, texts(&conda.drop), &conda.skip_scripts)
         });
         let npm = npm.as_ref().map(|npm| {
             let patterns = (texts(&npm.drop), texts(&npm.as_is));
@@ -215,11 +224,10 @@ impl Work<'_> {
             .map(|package| (&package.name, &package.version))
             .collect();
         let wheels: Vec<_> = lock.python_files(&name, platform).collect();
-        let kinds = [SourceKind::Archive, SourceKind::Image, SourceKind::Npm];
-        let sources =
-            kinds.map(|kind| lock.source_files(kind, &name, platform).collect::<Vec<_>>());
+        let sources = SourceKind::ALL
+            .map(|kind| lock.source_files(kind, &name, platform).collect::<Vec<_>>());
         format!(
-            "{name} {drop:?} {python:?} {npm:?} {archives:?} {images:?} {directories:?} {link:?} \
+            "{name} {drop:?} {python:?} {npm:?} {conda:?} {archives:?} {images:?} {directories:?} {link:?} \
              {wrappers:?} {compiled:?} {debian:?} {interpreters:?} {wheels:?} {sources:?}\n",
         )
     }

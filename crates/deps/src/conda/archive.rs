@@ -15,7 +15,7 @@ use ohoci_layer::{Rules, Tree};
 const MAX_PACKAGE: u64 = 16 << 30;
 
 /// A package's file, of which the SHA-256 digest is known.
-pub(super) fn read(
+pub(crate) fn read(
     mut file: fs_err::File,
     sha256: &str,
     spool: &Spool,

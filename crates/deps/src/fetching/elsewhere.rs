@@ -1,7 +1,8 @@
-//! Where archives, paths in images and npm packages of a lock are.
+//! Where archives, paths in images, and packages of npm's and conda's of a lock are.
 
 use std::sync::Arc;
 
+use crate::conda::source::CondaMeans;
 use crate::fetch::{FetchError, FetchErrorKind, Fetcher, Refusal, Wanted};
 use crate::lock::{Lock, LockedFile, LockedSource, SourceKind};
 use crate::locking::ImageMeans;
@@ -24,8 +25,8 @@ fn lost(name: &str, file: &LockedFile, kind: FetchErrorKind, why: impl Into<Stri
     (name.to_owned(), file.clone(), error)
 }
 
-/// What has to be downloaded. What comes from images is taken out of them here, since nothing else
-/// can.
+/// What has to be downloaded. What comes from images and from channels of conda is taken from there here, since
+/// nothing else can.
 pub(super) async fn wanted(
     recipe: &Recipe,
     lock: &Lock,
@@ -33,13 +34,14 @@ pub(super) async fn wanted(
     fetcher: &Fetcher,
     images: ImageMeans<'_>,
     npm: &Registries,
+    conda: CondaMeans<'_>,
 ) -> Result<Vec<Wanted>, Vec<Lost>> {
     let mut wanted = Vec::new();
     let mut missing = Vec::new();
     for feature in &recipe.features {
         let name = feature.name.get_ref().as_str();
         for platform in platforms {
-            for kind in [SourceKind::Archive, SourceKind::Image, SourceKind::Npm] {
+            for kind in SourceKind::ALL {
                 for (source, file) in lock.source_files(kind, name, platform) {
                     let what = format!("{} for {platform}", source.name);
                     let mirror = match kind {
@@ -57,6 +59,13 @@ pub(super) async fn wanted(
                                 continue;
                             }
                         },
+                        SourceKind::Conda => {
+                            let taken = super::conda::take(feature, source, file, fetcher, conda);
+                            if let Err((kind, why)) = taken.await {
+                                missing.push(lost(&what, file, kind, why));
+                            }
+                            None
+                        }
                         SourceKind::Image => {
                             let taken = take(feature, source, file, platform, fetcher, images);
                             if let Err(why) = taken.await {

@@ -115,9 +115,14 @@ pub enum SourceKind {
     Image,
     /// A package of npm's.
     Npm,
+    /// A package of conda's.
+    Conda,
 }
 
 impl SourceKind {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Archive, Self::Image, Self::Npm, Self::Conda];
+
     /// Its name in a recipe and a lock.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -125,27 +130,31 @@ impl SourceKind {
             Self::Archive => "archive",
             Self::Image => "image",
             Self::Npm => "npm",
+            Self::Conda => "conda",
         }
     }
 }
 
-/// An archive, a path in an image, or an npm package.
+/// An archive, a path in an image, or a package of npm's or conda's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedSource {
     /// What it is.
     pub kind: SourceKind,
-    /// The archive's file name; where the path of an image goes, below the prefix; the npm
-    /// package's name.
+    /// The archive's file name; where the path of an image goes, below the prefix; the package's name.
     pub name: String,
-    /// The npm package's version; the digest of what the image's reference names.
+    /// The npm package's version; that of a package of conda's, with its build: `3.12.7=h1_0`; the digest of what
+    /// the image's reference names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// What a channel of conda's says of the package's licence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
     /// The feature whose layer it is in.
     pub feature: String,
     /// Its files by platform, or one for all of them, under `any`. Their paths: the archive's file name;
     /// the path in the image, and the digest that of the layer which it makes; the place below the
-    /// root of an npm registry.
+    /// root of an npm registry; the channel's name, and the place below that.
     pub file: PlatformFiles,
 }
 

@@ -113,6 +113,9 @@ fn push_source(text: &mut String, source: &LockedSource) {
     if let Some(version) = &source.version {
         line(text, "version", &quoted(version));
     }
+    if let Some(licence) = &source.licence {
+        line(text, "licence", &quoted(licence));
+    }
     line(text, "feature", &quoted(&source.feature));
     text.push_str("[source.file]\n");
     for (platform, file) in &source.file {

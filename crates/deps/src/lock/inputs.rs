@@ -29,6 +29,14 @@ struct Inputs<'a> {
     /// The target does not matter, the lockfile does.
     #[serde(skip_serializing_if = "Option::is_none")]
     npm: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conda: Option<CondaInputs<'a>>,
+}
+
+#[derive(Serialize)]
+struct CondaInputs<'a> {
+    specs: BTreeSet<&'a str>,
+    channels: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -107,6 +115,14 @@ pub fn inputs_of(feature: &Feature) -> Digest {
             .npm
             .as_ref()
             .map(|npm| Digest::of(npm.content.as_bytes())),
+        conda: feature.conda.as_ref().map(|conda| CondaInputs {
+            specs: conda
+                .specs
+                .iter()
+                .map(|spec| spec.get_ref().as_str())
+                .collect(),
+            channels: &conda.channels,
+        }),
     };
     // Maps with string keys, lists and strings: nothing that JSON could not hold.
     Digest::of(&serde_json::to_vec(&inputs).unwrap_or_default())

@@ -86,6 +86,7 @@ async fn archive(feature: &str, archive: &Archive, means: Means<'_>) -> Result<L
         kind: SourceKind::Archive,
         name,
         version: None,
+        licence: None,
         feature: feature.to_owned(),
         file: PlatformFiles::any(file),
     };
@@ -129,6 +130,7 @@ async fn image(
         kind: SourceKind::Image,
         name: image.to.clone(),
         version: Some(deps.root.digest().to_string()),
+        licence: None,
         feature: feature.to_owned(),
         file: files.settled(recipe.platforms.len()),
     })
@@ -179,6 +181,7 @@ async fn packages(
             kind: SourceKind::Npm,
             name: package.name.clone(),
             version: Some(package.version.clone()),
+            licence: None,
             feature: feature.to_owned(),
             file: PlatformFiles::default(),
         });

@@ -10,7 +10,7 @@ use super::debian::Debian;
 use super::name::FeatureName;
 use super::rootfs::RootFs;
 use super::source_file::SourceFile;
-use super::sources::{Archive, Directory, Image, Npm, Python};
+use super::sources::{Archive, Conda, Directory, Image, Npm, Python};
 use super::values::parsed_list;
 use ohoci_files::regular;
 use ohoci_image::Platform;
@@ -39,6 +39,8 @@ pub struct Feature {
     pub python: Option<Python>,
     /// npm packages.
     pub npm: Option<Npm>,
+    /// conda's packages.
+    pub conda: Option<Conda>,
     /// Archives.
     #[serde(default)]
     pub archive: Vec<Archive>,
@@ -94,6 +96,7 @@ impl Feature {
             (!self.requires.is_empty(), "requires"),
             (self.python.is_some(), "[python]"),
             (self.npm.is_some(), "[npm]"),
+            (self.conda.is_some(), "[conda]"),
             (!self.archive.is_empty(), "[[archive]]"),
             (!self.image.is_empty(), "[[image]]"),
             (!self.directory.is_empty(), "[[directory]]"),

@@ -17,6 +17,7 @@ use super::settable::{self, Values};
 use super::source_file::SourceFile;
 use super::sources::Python;
 use crate::python;
+use ohoci_conda::match_spec::MatchSpec;
 use ohoci_config::ConfigError;
 use ohoci_config::error::did_you_mean;
 use ohoci_image::Platform;
@@ -330,6 +331,10 @@ fn check_content(feature: &Feature, source: &SourceFile) -> Result<(), ConfigErr
     }
     if let Some(python) = &feature.python {
         check_python(python).map_err(|(span, why)| source.error_at(span, why))?;
+    }
+    for spec in feature.conda.iter().flat_map(|conda| &conda.specs) {
+        MatchSpec::parse(spec.get_ref())
+            .map_err(|error| source.error_at(spec.span(), error.to_string()))?;
     }
     check_rootfs(feature, source)?;
     let Some(debian) = feature.debian() else {

@@ -25,4 +25,4 @@ pub use rootfs::RootFs;
 pub use selection::{Selection, SelectionError};
 pub use settable::Values;
 pub use source_file::SourceFile;
-pub use sources::{Archive, Directory, Image, Npm, Python};
+pub use sources::{Archive, Conda, Directory, Image, Npm, Python};

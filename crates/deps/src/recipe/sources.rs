@@ -1,4 +1,4 @@
-//! What a feature takes from elsewhere: Python and npm packages, archives, images, directories.
+//! What a feature takes from elsewhere: Python, npm and conda packages, archives, images, directories.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,6 +66,26 @@ pub struct Npm {
     /// What the `package.json` beside it says, where there is one.
     #[serde(skip)]
     pub manifest: Option<String>,
+}
+
+/// An environment of conda's packages: the `[conda]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Conda {
+    /// What is asked for, in conda's words: `python=3.12`, `poetry >=2`.
+    pub specs: Vec<Spanned<String>>,
+    /// The channels by the names that this machine's settings know them by, the first one preferred; without
+    /// any, those of the machine.
+    #[serde(default)]
+    pub channels: Vec<String>,
+    /// The environment, below the prefix.
+    pub target: String,
+    /// Files of packages to leave out, below that directory.
+    #[serde(default)]
+    pub drop: Vec<Pattern>,
+    /// Packages that are used without what a script of theirs does when they are linked. It is not run.
+    #[serde(default)]
+    pub skip_scripts: Vec<String>,
 }
 
 /// An archive from a URL or a file: an `[[archive]]` table.

@@ -14,11 +14,13 @@ pub(super) struct Component<'a> {
     /// The features whose layers have it.
     pub(super) features: Vec<&'a str>,
     pub(super) file: &'a LockedFile,
-    /// Package URL (the `deb`, `pypi`, `npm` and `generic` types of the purl specification).
+    /// Package URL (the `deb`, `pypi`, `npm`, `conda` and `generic` types of the purl specification).
     pub(super) url: String,
     /// The URL, with more behind it where two files have the same.
     pub(super) id: String,
     pub(super) needs: Vec<&'a str>,
+    /// Its licence, where the lock has it.
+    pub(super) licence: Option<&'a str>,
 }
 
 impl Component<'_> {
@@ -91,6 +93,7 @@ fn all<'a>(
                 id: url.clone(),
                 url,
                 needs: package.needs.iter().map(String::as_str).collect(),
+                licence: None,
             })
         });
     let python = features.iter().flat_map(|feature| {
@@ -110,6 +113,7 @@ fn all<'a>(
                 id: url.clone(),
                 url,
                 needs: Vec::new(),
+                licence: None,
             }
         })
     });
@@ -122,7 +126,7 @@ fn all<'a>(
     all.into_iter()
 }
 
-/// An npm package, an archive, or a path in an image.
+/// A package of npm's or conda's, an archive, or a path in an image.
 fn elsewhere<'a>(source: &'a LockedSource, file: &'a LockedFile) -> Component<'a> {
     let version = source.version.as_deref();
     let names: Vec<String> = source.name.split('/').map(encoded).collect();
@@ -133,6 +137,14 @@ fn elsewhere<'a>(source: &'a LockedSource, file: &'a LockedFile) -> Component<'a
             (
                 format!("pkg:npm/{names}@{}", encoded(version)),
                 format!("{} {version}", source.name),
+            )
+        }
+        SourceKind::Conda => {
+            let all = version.unwrap_or_default();
+            let (version, build) = all.split_once('=').unwrap_or((all, ""));
+            (
+                conda_url(&names, version, build, &file.path),
+                format!("{} {all}", source.name),
             )
         }
         SourceKind::Archive => (
@@ -147,14 +159,41 @@ fn elsewhere<'a>(source: &'a LockedSource, file: &'a LockedFile) -> Component<'a
     Component {
         name: &source.name,
         // The digest of an image is no version of what is taken from it.
-        version: version.filter(|_| source.kind == SourceKind::Npm),
+        version: match source.kind {
+            SourceKind::Npm => version,
+            SourceKind::Conda => version.and_then(|version| version.split('=').next()),
+            SourceKind::Archive | SourceKind::Image => None,
+        },
         origin,
         features: vec![&source.feature],
         file,
         id: url.clone(),
         url,
         needs: Vec::new(),
+        licence: source.licence.as_deref(),
     }
+}
+
+/// The `conda` type of the purl specification, of a file below the place of channels.
+fn conda_url(name: &str, version: &str, build: &str, path: &str) -> String {
+    let mut parts = path.rsplitn(3, '/');
+    let file = parts.next().unwrap_or_default();
+    let (subdir, channel) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    );
+    let kind = if file.ends_with(".conda") {
+        "conda"
+    } else {
+        "tar.bz2"
+    };
+    format!(
+        "pkg:conda/{name}@{}?build={}&channel={}&subdir={}&type={kind}",
+        encoded(version),
+        encoded(build),
+        encoded(channel),
+        encoded(subdir),
+    )
 }
 
 /// What the formats call the hash function: SPDX as it is, CycloneDX with a hyphen.
@@ -235,6 +274,7 @@ mod tests {
                 kind,
                 name: name.to_owned(),
                 version: version.map(str::to_owned),
+                licence: (kind == SourceKind::Conda).then(|| "BSD-3-Clause".to_owned()),
                 feature: "two".to_owned(),
                 file: file(path, digest),
             });
@@ -248,6 +288,13 @@ mod tests {
             Some("1.0.0"),
             "@s/pkg/-/pkg-1.0.0.tgz",
             &long,
+        );
+        source(
+            SourceKind::Conda,
+            "zlib",
+            Some("1.3=h_0"),
+            "forge/linux-64/zlib-1.3-h_0.conda",
+            &hash,
         );
         lock
     }
@@ -270,6 +317,7 @@ mod tests {
                 &format!("pkg:generic/tool-1.tgz?checksum={hash}"),
                 &format!("pkg:generic/thing?checksum={hash}"),
                 "pkg:npm/%40s/pkg@1.0.0",
+                "pkg:conda/zlib@1.3?build=h_0&channel=forge&subdir=linux-64&type=conda",
             ]
         );
         assert_eq!(cdx["components"][3]["hashes"][0]["alg"], "SHA-512");
@@ -277,12 +325,14 @@ mod tests {
             cdx["components"][0]["properties"][1],
             json!({"name": "ohoci:feature", "value": "two"})
         );
+        let licence = &cdx["components"][4]["licenses"];
+        assert_eq!(*licence, json!([{"license": {"name": "BSD-3-Clause"}}]));
         let spdx = spdx(&lock, &["one", "two"], &platform);
         let packages = spdx["packages"].as_array().unwrap();
-        assert_eq!(packages.len(), 5);
+        assert_eq!(packages.len(), 6);
         let ids = packages.iter().map(|package| package["SPDXID"].as_str());
         let ids: BTreeSet<Option<&str>> = ids.collect();
-        assert_eq!(ids.len(), 5);
+        assert_eq!(ids.len(), 6);
         assert_eq!(packages[4]["checksums"][0]["algorithm"], "SHA512");
         assert_eq!(
             packages[1]["sourceInfo"],
@@ -302,6 +352,6 @@ mod tests {
             .iter()
             .map(|component| component["bom-ref"].as_str().unwrap())
             .collect();
-        assert_eq!(references.len(), 5, "{references:?}");
+        assert_eq!(references.len(), 6, "{references:?}");
     }
 }

@@ -38,6 +38,10 @@ pub(crate) fn cyclonedx<'a>(lock: &'a Lock, features: &[&'a str], platform: &Pla
             if let (Some(version), Some(object)) = (component.version, object.as_object_mut()) {
                 object.insert("version".to_owned(), version.into());
             }
+            if let (Some(licence), Some(object)) = (component.licence, object.as_object_mut()) {
+                let licences = json!([{"license": {"name": licence}}]);
+                object.insert("licenses".to_owned(), licences);
+            }
             object
         })
         .collect();

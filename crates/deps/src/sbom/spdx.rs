@@ -66,6 +66,11 @@ pub(crate) fn spdx<'a>(lock: &'a Lock, features: &[&'a str], platform: &Platform
         if let (Some(version), Some(object)) = (component.version, package.as_object_mut()) {
             object.insert("versionInfo".to_owned(), version.into());
         }
+        if let (Some(licence), Some(object)) = (component.licence, package.as_object_mut()) {
+            // It need not be an expression of SPDX.
+            let text = format!("its channel says: {licence}");
+            object.insert("licenseComments".to_owned(), text.into());
+        }
         packages.push(package);
         relationships.push(json!({
             "spdxElementId": root,
