@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::entry::Content;
+use crate::limits::UnpackLimits;
+use crate::owner::Owner;
 use crate::tar_write::TarWriter;
 use ohoci_image::Digest;
 use std::io::{Read, Write};
+use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
 
 const ALL: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
