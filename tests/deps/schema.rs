@@ -301,6 +301,7 @@ fn the_schema_accepts_what_ohoci_accepts_and_refuses_what_it_refuses() {
         "/python/allow-sdist",
         "/python/skip-build-script",
         "/archive/0/url set to",
+        "/conda/specs/",
     ];
     let validator = validator();
     let desk = Desk::new();
