@@ -65,7 +65,7 @@ const PYTHONS: &[Package<'_>] = &[
         "numpy",
         "1.19.2",
         "py36_0",
-        &["python >=3.6,<3.7.0a0", "blas * mkl"],
+        &["python >=3.6,<3.7.0a0", "blas * mkl_0"],
     ),
     ("numpy", "1.19.2", "py310_0", &["python >=3.10,<3.11.0a0"]),
     ("blas", "1.0", "mkl_0", &[]),
