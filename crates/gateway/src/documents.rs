@@ -14,7 +14,7 @@ use crate::compact::CompactDigest;
 use crate::segments::Segments;
 
 /// How many bytes are kept in memory, by all together.
-pub(crate) const MEMORY: usize = 16 << 20;
+pub(crate) const MEMORY: usize = 12 << 20;
 
 /// Largest document, in bytes. Manifests and configs are smaller, and so are the layers that ohoci
 /// makes itself.

@@ -220,6 +220,8 @@ impl Scene {
             format!("{rate:.0}"),
         );
 
+        // The one from before has been idle for longer than a server waits.
+        let mut connection = Connection::open(gateway.address())?;
         let before = self.bases.asked();
         let target = format!("/v2/oh/base/1/blobs/{}", self.bases.layer());
         for _ in 0..100 {
