@@ -208,6 +208,30 @@ fn a_channel_that_is_not_there_fails_where_it_was_asked_for_and_is_told_of_where
     );
 }
 
+/// Where a new environment has its pip.
+fn site_packages(work: &Path) -> String {
+    let environment = work.join("venv");
+    said(
+        Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&environment),
+    );
+    let site = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    said(Command::new(environment.join("bin/python")).args(["-c", site]))
+}
+
+/// Makes a channel of a Python of this machine, that pip, and what is pinned besides.
+fn pack<'a>(work: &Path, site: &str, pins: impl Iterator<Item = &'a str>) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/conda/interpreter.py");
+    said(
+        Command::new("python3")
+            .arg(script)
+            .arg(work.join("channel"))
+            .arg(site)
+            .args(pins),
+    );
+}
+
 #[test]
 fn a_frozen_environment_is_linked_with_its_own_python_and_pip_adds_the_rest() {
     let scene = Scene::new();
@@ -233,21 +257,8 @@ fn a_frozen_environment_is_linked_with_its_own_python_and_pip_adds_the_rest() {
             .arg(work.join("wheels"))
             .args(pip),
     );
-    said(
-        Command::new("python3")
-            .args(["-m", "venv"])
-            .arg(work.join("venv")),
-    );
-    let site = "import sysconfig; print(sysconfig.get_path('purelib'))";
-    let site = said(Command::new(work.join("venv/bin/python")).args(["-c", site]));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/conda/interpreter.py");
-    said(
-        Command::new("python3")
-            .arg(script)
-            .arg(work.join("channel"))
-            .arg(site)
-            .args(pins),
-    );
+    let site = site_packages(&work);
+    pack(&work, &site, pins.iter().map(|pin| **pin));
     let row = json!({"instance_id": FROZEN, "repo": "pallets/flask", "version": "2.3", "base_commit": scene.first,
         "patch": "", "test_patch": "", "FAIL_TO_PASS": [], "PASS_TO_PASS": []});
     scene.ohoci.write("work/rows.jsonl", row.to_string());
@@ -355,14 +366,7 @@ fn an_environment_that_is_not_frozen_is_solved_for_the_glibc_of_its_base_and_loc
     let version = specs["repositories"]["example/tool"][0]["python"]
         .as_str()
         .unwrap();
-    said(
-        Command::new("python3")
-            .args(["-m", "venv"])
-            .arg(work.join("venv")),
-    );
-    let site = "import sysconfig; print(sysconfig.get_path('purelib'))";
-    let site = said(Command::new(work.join("venv/bin/python")).args(["-c", site]));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/conda/interpreter.py");
+    let site = site_packages(&work);
     let python = format!("python={version}.99=h_0");
     let pins = [
         "pip=24.2=py_0",
@@ -372,14 +376,10 @@ fn an_environment_that_is_not_frozen_is_solved_for_the_glibc_of_its_base_and_loc
         "zlib=1.4=h_0",
     ];
     let packed = |pins: &[&str]| {
-        let mut command = Command::new("python3");
-        said(
-            command
-                .arg(&script)
-                .arg(work.join("channel"))
-                .arg(&site)
-                .arg(&python)
-                .args(pins),
+        pack(
+            &work,
+            &site,
+            [python.as_str()].into_iter().chain(pins.iter().copied()),
         );
         depend(
             &scene,

@@ -88,7 +88,7 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     /// What was given out is on the disk before a client has it.
     pub(crate) cache: Arc<Cache>,
-    /// The same, where nobody waits for the disk.
+    /// The same cache for what was read, which is written behind the answer.
     read: Arc<Cache>,
     pub(crate) numbers: Numbers,
     turns: Arc<Semaphore>,

@@ -173,10 +173,10 @@ mod tests {
         let client = Sparing::new("t/1", Duration::from_secs(10));
         let client = HttpClient::sparing(Arc::new(client));
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let nobody = free.local_addr().unwrap();
+        let closed = free.local_addr().unwrap();
         drop(free);
         for (url, expected) in [
-            (format!("http://{nobody}/"), RequestFailure::Refused),
+            (format!("http://{closed}/"), RequestFailure::Refused),
             ("http://none.invalid/".to_owned(), RequestFailure::NoHost),
         ] {
             let request = Request::new(Method::GET, url.parse().unwrap());

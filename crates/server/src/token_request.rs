@@ -146,7 +146,7 @@ mod tests {
         for wrong in ["", "grant_type=code", "grant_type=refresh_token"] {
             assert!(TokenRequest::of_form(wrong.as_bytes()).is_err(), "{wrong}");
         }
-        let nobody = TokenRequest::of_form(b"grant_type=password&username=u").unwrap();
-        assert!(matches!(nobody.grant, Grant::Password(None)));
+        let incomplete = TokenRequest::of_form(b"grant_type=password&username=u").unwrap();
+        assert!(matches!(incomplete.grant, Grant::Password(None)));
     }
 }

@@ -19,7 +19,7 @@ pub(super) enum ShardPlace {
 
 impl ShardPlace {
     /// Where an index says that its shards are. `None` where they, or the packages, are outside of the channel:
-    /// nobody who reads an index can send us to another server, or out of a directory.
+    /// an index leads to no other server, and out of no directory.
     pub(super) fn of(index: &ShardIndex, place: &Location, subdir: &str) -> Option<Self> {
         let root: Url = match place {
             Location::Mirror(mirror) => mirror.base.clone(),

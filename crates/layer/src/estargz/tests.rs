@@ -102,7 +102,7 @@ fn the_footer_leads_to_the_table_and_the_table_to_each_chunk() {
     assert_eq!(chunks[1]["chunkOffset"], 4 << 20);
     assert_eq!(chunks[2].get("chunkSize"), None);
     let mut read = Vec::new();
-    for chunk in chunks.iter().rev().copied().rev() {
+    for chunk in chunks.iter().copied() {
         let content = member_at(&blob, chunk["offset"].as_u64().unwrap());
         let size = chunk["chunkSize"].as_u64().unwrap_or(9_000_000 - 2 * CHUNK);
         let content = &content[..usize::try_from(size).unwrap()];
