@@ -35,6 +35,36 @@ fn digests(report: &Value) -> Vec<String> {
         .collect()
 }
 
+/// Sizes by level, what all layers have together, and what instances have beyond their environments.
+fn what_is_told_of_bytes_adds_up(report: &Value) {
+    let number = |value: &Value| value.as_u64().unwrap();
+    let own = |instance: usize, level: &str| {
+        let levels = report["instances"][instance]["levels"].as_array().unwrap();
+        let of_level = levels.iter().filter(|one| one["level"] == level);
+        of_level.map(|one| number(&one["size"])).sum::<u64>()
+    };
+    let levels = report["levels"].as_array().unwrap();
+    let sum: u64 = levels.iter().map(|level| number(&level["size"])).sum();
+    assert_eq!(number(&report["storedBytes"]), sum);
+    assert_eq!(levels[0]["level"], "base");
+    for level in &levels[1..] {
+        assert!(number(&level["uncompressed"]) >= number(&level["size"]));
+    }
+    let (first, second) = (own(0, "instance"), own(1, "instance"));
+    let beyond = own(0, "history") + first + second;
+    let expected = json!([{
+        "repository": "example/tool",
+        "instances": 2,
+        "size": beyond,
+        "sizePerInstance": beyond / 2,
+        "mostUniqueBytes": first.max(second),
+        "estimated": false,
+        "unknownLayers": 0,
+    }]);
+    assert_eq!(report["repositories"], expected);
+    assert_eq!(report["instances"][1]["uniqueBytes"], second);
+}
+
 const BOTH: [&str; 2] = ["example__tool-1", "example__tool-2"];
 
 #[test]
@@ -47,6 +77,7 @@ fn instances_are_built_level_by_level_and_share_what_they_can() {
     assert_eq!(one[..3], two[..3], "everything but the instance is shared");
     assert_ne!(one[3].1, two[3].1);
     assert!(report["sharedBytes"].as_u64().unwrap() > 0);
+    what_is_told_of_bytes_adds_up(&report);
 
     let image = format!("oci:images:{IMAGE}");
     let said = scene.says(
@@ -362,6 +393,8 @@ fn a_plan_tells_bytes_and_how_they_are_known() {
     let own = &before["instances"][0]["levels"][1];
     assert_eq!(own["basis"], "commitsAndWorkTree");
     assert!(own["size"].as_u64().unwrap() > 0);
+    assert_eq!(before["total"]["unknownLayers"], 2, "{before}");
+    assert_eq!(before["repositories"][0]["estimated"], true);
 
     let built = scene.built(&BOTH, &[]);
     let after = plan();
@@ -376,6 +409,14 @@ fn a_plan_tells_bytes_and_how_they_are_known() {
             built["instances"][0]["levels"][number]["size"]
         );
     }
+    let environment = level(&after, "environment");
+    let built_size = &built["instances"][0]["levels"][1]["uncompressed"];
+    assert_eq!(&environment["uncompressed"], built_size);
+    assert_eq!(after["repositories"], {
+        let mut expected = built["repositories"].clone();
+        expected[0]["estimated"] = true.into();
+        expected
+    });
     let levels = &after["instances"][1]["levels"];
     assert_eq!(levels[0]["basis"], "cache");
     assert_eq!(levels[1]["basis"], "builtBefore");

@@ -257,7 +257,7 @@ impl Builder {
             (Sized::environment(lock), &environment),
             (own, &instance),
         ] {
-            sized.remember(cache, made.layer.size());
+            sized.remember(cache, made.layer.size(), made.layer.uncompressed);
         }
         let mut levels = vec![("python", python), ("environment", environment)];
         levels.extend(history.into_iter().map(|part| ("history", part)));

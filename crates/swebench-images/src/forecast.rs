@@ -37,6 +37,9 @@ pub enum Basis {
 pub struct Size {
     /// How many; `None` where nothing tells.
     pub size: Option<u64>,
+    /// The bytes of its tar, where they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uncompressed: Option<u64>,
     /// Whether that is an estimate.
     pub estimated: bool,
     /// Where they are known from.
@@ -47,6 +50,7 @@ impl Size {
     pub(crate) fn unknown() -> Self {
         Self {
             size: None,
+            uncompressed: None,
             estimated: false,
             basis: None,
         }
@@ -55,8 +59,17 @@ impl Size {
     pub(crate) fn of(size: u64, basis: Basis) -> Self {
         Self {
             size: Some(size),
+            uncompressed: None,
             estimated: !matches!(basis, Basis::Manifest | Basis::Cache),
             basis: Some(basis),
+        }
+    }
+
+    /// That of a layer that is there.
+    fn of_kept(layer: &KeptLayer) -> Self {
+        Self {
+            uncompressed: Some(layer.uncompressed),
+            ..Self::of(layer.size(), Basis::Cache)
         }
     }
 }
@@ -155,7 +168,7 @@ impl Forecast {
             .map(|(((level, name), sized), known)| {
                 let (key, layer) = known.map_or((None, None), |(key, layer)| (Some(key), layer));
                 let size = match layer {
-                    Some(layer) => Size::of(layer.size(), Basis::Cache),
+                    Some(layer) => Size::of_kept(&layer),
                     None => self.built_before(&sized),
                 };
                 LayerPlan {
@@ -180,7 +193,7 @@ impl Forecast {
         if let Some(checkout) = looked {
             for (part, estimate) in checkout.parts {
                 let size = match known_history(&self.cache, &part) {
-                    Some(layer) => Size::of(layer.size(), Basis::Cache),
+                    Some(layer) => Size::of_kept(&layer),
                     None => Size::of(estimate, Basis::Commits),
                 };
                 layers.push(LayerPlan {
@@ -205,7 +218,10 @@ impl Forecast {
 
     fn built_before(&self, sized: &Sized) -> Size {
         match sized.remembered(&self.cache) {
-            Some(size) => Size::of(size, Basis::BuiltBefore),
+            Some((size, uncompressed)) => Size {
+                uncompressed,
+                ..Size::of(size, Basis::BuiltBefore)
+            },
             None => Size::unknown(),
         }
     }

@@ -8,6 +8,7 @@ pub mod audit_image;
 pub mod base;
 mod base_python;
 pub mod base_source;
+pub mod beyond;
 pub mod builder;
 mod changes;
 mod checkout;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::beyond::{Layer, RepositoryTotal, beyond};
 use super::forecast::{Basis, Forecast, LayerPlan, Size};
 use super::planned::PlannedImage;
 use crate::Builder;
@@ -60,6 +61,10 @@ pub struct Plan {
     pub bases: usize,
     /// The layers of each level, and their bytes.
     pub levels: Vec<LevelPlan>,
+    /// All of them together.
+    pub total: LevelPlan,
+    /// What instances need beyond their environments, by repository.
+    pub repositories: Vec<RepositoryTotal>,
     /// The environments.
     pub environments: Vec<EnvironmentPlan>,
     /// The instances.
@@ -85,6 +90,10 @@ pub struct LevelPlan {
     pub layers: usize,
     /// The bytes that are known.
     pub size: u64,
+    /// The bytes of their tars, of those layers of which that is known.
+    pub uncompressed: u64,
+    /// How many layers those are.
+    pub uncompressed_layers: usize,
     /// The bytes that are estimated, of layers beside those.
     pub estimated: u64,
     /// How many layers those are.
@@ -96,6 +105,8 @@ pub struct LevelPlan {
 impl LevelPlan {
     fn add(&mut self, size: &Size) {
         self.layers += 1;
+        self.uncompressed += size.uncompressed.unwrap_or_default();
+        self.uncompressed_layers += usize::from(size.uncompressed.is_some());
         match (size.size, size.estimated) {
             (None, _) => self.unknown_layers += 1,
             (Some(size), false) => self.size += size,
@@ -253,6 +264,7 @@ impl Plan {
                 }
             }
         }
+        let levels = levels(builder, &environments, &instances);
         let bases: BTreeSet<&String> = images.iter().map(|planned| &planned.base_image).collect();
         Self {
             base: builder.map(|builder| {
@@ -265,7 +277,9 @@ impl Plan {
             }),
             base_recipe,
             bases: bases.len(),
-            levels: levels(builder, &environments, &instances),
+            total: total(&levels),
+            levels,
+            repositories: repositories(images, &instances),
             environments,
             instances,
             unavailable,
@@ -345,6 +359,42 @@ fn lacking<'a>(needed: &'a [String], base: Option<&InstalledPackages>) -> Vec<&'
     };
     let lacks = |package: &&String| !base.names.contains(*package);
     needed.iter().filter(lacks).map(String::as_str).collect()
+}
+
+/// All levels together.
+fn total(levels: &[LevelPlan]) -> LevelPlan {
+    let mut total = LevelPlan {
+        level: "total",
+        ..LevelPlan::default()
+    };
+    for level in levels {
+        total.layers += level.layers;
+        total.size += level.size;
+        total.uncompressed += level.uncompressed;
+        total.uncompressed_layers += level.uncompressed_layers;
+        total.estimated += level.estimated;
+        total.estimated_layers += level.estimated_layers;
+        total.unknown_layers += level.unknown_layers;
+    }
+    total
+}
+
+/// What instances need beyond their environments.
+fn repositories(images: &[PlannedImage], instances: &[InstancePlan]) -> Vec<RepositoryTotal> {
+    let planned = images.iter().zip(instances);
+    let known: Vec<_> = planned
+        .filter_map(|(image, instance)| {
+            let repository = image.order.as_ref().ok()?.row.repo.as_str();
+            let layers = instance.levels.iter().map(|layer| Layer {
+                level: layer.level,
+                name: &layer.name,
+                size: layer.size.size,
+                estimated: layer.size.estimated,
+            });
+            Some((repository, layers.collect()))
+        })
+        .collect();
+    beyond(&known).0
 }
 
 /// The layers of each level, each counted once.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::base::Base;
+use super::beyond::{Layer, RepositoryTotal, beyond};
 use super::builder::Made;
 use super::planned::PlannedImage;
 use super::push::Pushed;
@@ -18,8 +19,11 @@ pub struct ImageOutcome {
     pub instance_id: String,
     image: String,
     environment_image: Option<String>,
+    repository: String,
     /// Its levels, lowest first.
     pub levels: Vec<LevelReport>,
+    /// The bytes above its environment that no other instance of the run has.
+    unique: u64,
     /// How long its own level took, in seconds.
     pub seconds: f64,
     script_seconds: f64,
@@ -69,7 +73,12 @@ impl ImageOutcome {
             instance_id: planned.instance_id.clone(),
             image: planned.image.clone(),
             environment_image: planned.environment_image.clone(),
+            repository: match &planned.order {
+                Ok(order) => order.row.repo.clone(),
+                Err(_) => String::new(),
+            },
             levels: Vec::new(),
+            unique: 0,
             seconds: 0.0,
             script_seconds: 0.0,
             pushed: Vec::new(),
@@ -101,6 +110,7 @@ impl ImageOutcome {
             "environmentImage": self.environment_image,
             "status": if self.error.is_none() { "built" } else { "failed" },
             "levels": self.levels,
+            "uniqueBytes": self.unique,
             "seconds": rounded(self.seconds),
             "scriptSeconds": rounded(self.script_seconds),
             "pushed": self.pushed,
@@ -116,14 +126,31 @@ impl ImageOutcome {
     }
 }
 
+/// All layers of a level, each once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LevelTotal {
+    /// The level.
+    pub level: &'static str,
+    /// How many layers there are.
+    pub layers: usize,
+    /// Their bytes.
+    pub size: u64,
+    /// The bytes of their tars; `None` where no manifest tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uncompressed: Option<u64>,
+}
+
 /// The whole run.
 #[derive(Debug)]
 pub struct Report {
     base: Value,
     /// What became of each instance, in the dataset's order.
     pub outcomes: Vec<ImageOutcome>,
-    /// Layers of each level: how many there are, and their bytes.
-    pub levels: Vec<(&'static str, usize, u64)>,
+    /// The layers of each level.
+    pub levels: Vec<LevelTotal>,
+    /// What instances have beyond their environments, by repository.
+    pub repositories: Vec<RepositoryTotal>,
     /// The bytes that all layers have together.
     pub stored: u64,
     /// The bytes that they would have if no image shared any.
@@ -131,11 +158,16 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn of(base: Option<&Base>, outcomes: Vec<ImageOutcome>) -> Self {
+    pub(crate) fn of(base: Option<&Base>, mut outcomes: Vec<ImageOutcome>) -> Self {
         let layers = base.into_iter().flat_map(|base| &base.layers);
         let base_size: u64 = layers.map(|layer| layer.size).sum();
-        let mut levels: Vec<(&'static str, usize, u64)> = Vec::new();
-        levels.extend(base.map(|base| ("base", base.layers.len(), base_size)));
+        let mut levels: Vec<LevelTotal> = Vec::new();
+        levels.extend(base.map(|base| LevelTotal {
+            level: "base",
+            layers: base.layers.len(),
+            size: base_size,
+            uncompressed: None,
+        }));
         let mut apart = 0;
         let mut seen = BTreeSet::new();
         for outcome in outcomes.iter().filter(|outcome| !outcome.levels.is_empty()) {
@@ -145,15 +177,22 @@ impl Report {
                 if !seen.insert(level.digest.clone()) {
                     continue;
                 }
-                match levels.iter_mut().find(|(name, ..)| *name == level.level) {
-                    Some((_, count, size)) => {
-                        *count += 1;
-                        *size += level.size;
+                match levels.iter_mut().find(|total| total.level == level.level) {
+                    Some(total) => {
+                        total.layers += 1;
+                        total.size += level.size;
+                        total.uncompressed = total.uncompressed.map(|sum| sum + level.uncompressed);
                     }
-                    None => levels.push((level.level, 1, level.size)),
+                    None => levels.push(LevelTotal {
+                        level: level.level,
+                        layers: 1,
+                        size: level.size,
+                        uncompressed: Some(level.uncompressed),
+                    }),
                 }
             }
         }
+        let repositories = repositories(&mut outcomes);
         Self {
             base: base.map_or(Value::Null, |base| {
                 json!({
@@ -162,8 +201,9 @@ impl Report {
                     "size": base_size,
                 })
             }),
-            stored: levels.iter().map(|(.., size)| size).sum(),
+            stored: levels.iter().map(|total| total.size).sum(),
             levels,
+            repositories,
             apart,
             outcomes,
         }
@@ -192,17 +232,39 @@ impl Report {
     /// The report as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
-        let levels: Vec<Value> = self
-            .levels
-            .iter()
-            .map(|(level, count, size)| json!({"level": level, "layers": count, "size": size}))
-            .collect();
         json!({
             "base": self.base,
             "instances": self.outcomes.iter().map(ImageOutcome::json).collect::<Vec<_>>(),
-            "levels": levels,
+            "levels": self.levels,
+            "repositories": self.repositories,
             "storedBytes": self.stored,
             "sharedBytes": self.shared(),
         })
     }
+}
+
+/// Adds up what instances that are built have beyond their environments, and notes with each what only it
+/// has.
+fn repositories(outcomes: &mut [ImageOutcome]) -> Vec<RepositoryTotal> {
+    let mut built: Vec<&mut ImageOutcome> = outcomes
+        .iter_mut()
+        .filter(|outcome| !outcome.levels.is_empty())
+        .collect();
+    let layers: Vec<_> = built
+        .iter()
+        .map(|outcome| {
+            let layers = outcome.levels.iter().map(|level| Layer {
+                level: level.level,
+                name: &level.digest,
+                size: Some(level.size),
+                estimated: false,
+            });
+            (outcome.repository.as_str(), layers.collect())
+        })
+        .collect();
+    let (totals, unique) = beyond(&layers);
+    for (outcome, unique) in built.iter_mut().zip(unique) {
+        outcome.unique = unique;
+    }
+    totals
 }

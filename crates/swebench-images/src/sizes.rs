@@ -1,7 +1,7 @@
 //! How many bytes levels came to, remembered so that plans can tell before they are built again, be it
 //! on another base.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::conda_python::CondaPython;
 use ohoci_store::cache::Cache;
@@ -42,15 +42,18 @@ impl Sized {
         }
     }
 
-    /// Remembers the size of its layer, in bytes.
-    pub(crate) fn remember(&self, cache: &Cache, size: u64) {
-        cache.remember_fact(FACT, &self.key(), &json!({"size": size}));
+    /// Remembers the size of its layer, and of its tar, in bytes.
+    pub(crate) fn remember(&self, cache: &Cache, size: u64, uncompressed: u64) {
+        let fact = json!({"size": size, "uncompressed": uncompressed});
+        cache.remember_fact(FACT, &self.key(), &fact);
     }
 
-    /// The size of its layer when it was built last, in bytes.
+    /// The size of its layer when it was built last, and of its tar where that was kept, in bytes.
     #[must_use]
-    pub(crate) fn remembered(&self, cache: &Cache) -> Option<u64> {
-        cache.fact(FACT, &self.key())?.get("size")?.as_u64()
+    pub(crate) fn remembered(&self, cache: &Cache) -> Option<(u64, Option<u64>)> {
+        let fact = cache.fact(FACT, &self.key())?;
+        let number = |name: &str| fact.get(name).and_then(Value::as_u64);
+        Some((number("size")?, number("uncompressed")))
     }
 }
 
@@ -71,8 +74,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::new(directory.path().join("cache"));
         let python = Sized::Python("3.9".to_owned());
-        python.remember(&cache, 7);
-        assert_eq!(python.remembered(&cache), Some(7));
+        python.remember(&cache, 7, 9);
+        assert_eq!(python.remembered(&cache), Some((7, Some(9))));
         assert_eq!(
             Sized::Environment("3.9".to_owned()).remembered(&cache),
             None

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::report_text::beyond;
 use ohoci_report::size::bytes;
 use ohoci_swebench_images::forecast::{Basis, LayerPlan};
 use ohoci_swebench_images::plan::{EnvironmentPlan, InstancePlan, LevelPlan, Plan};
@@ -98,9 +99,10 @@ pub(super) fn text(plan: &Plan) -> String {
     for repository in &plan.missing_repositories {
         let _ = writeln!(text, "no --repo-source has {repository}");
     }
-    for level in &plan.levels {
+    for level in plan.levels.iter().chain([&plan.total]) {
         let _ = writeln!(text, "{}", level_text(level));
     }
+    text.push_str(&beyond(&plan.repositories));
     if plan.levels.iter().any(|level| level.estimated_layers > 0) {
         text.push_str(
             "estimated: as built before, perhaps on another base; else histories by their share of the \
@@ -193,6 +195,9 @@ fn level_text(level: &LevelPlan) -> String {
     let mut text = format!("{:<12} {} {layers}", level.level, level.layers);
     if level.size > 0 {
         let _ = write!(text, ", {}", bytes(level.size));
+    }
+    if level.layers > 0 && level.uncompressed_layers == level.layers {
+        let _ = write!(text, " (unpacked {})", bytes(level.uncompressed));
     }
     if level.estimated_layers > 0 {
         let _ = write!(

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::output;
 use ohoci_report::size::bytes;
 use ohoci_swebench_images::BuildError;
+use ohoci_swebench_images::beyond::RepositoryTotal;
 use ohoci_swebench_images::report::{ImageOutcome, Report};
 
 /// Says why something could not be built.
@@ -45,9 +46,14 @@ pub(super) fn tell_outcome(outcome: &ImageOutcome) {
 /// The whole run in words.
 pub(super) fn text(report: &Report) -> String {
     let mut text = String::new();
-    for (level, count, size) in &report.levels {
-        let layers = if *count == 1 { "layer" } else { "layers" };
-        let _ = writeln!(text, "{level:<12} {count} {layers}, {}", bytes(*size));
+    for total in &report.levels {
+        let (level, count) = (total.level, total.layers);
+        let layers = if count == 1 { "layer" } else { "layers" };
+        let _ = write!(text, "{level:<12} {count} {layers}, {}", bytes(total.size));
+        if let Some(size) = total.uncompressed {
+            let _ = write!(text, " (unpacked {})", bytes(size));
+        }
+        text.push('\n');
     }
     let _ = writeln!(
         text,
@@ -55,5 +61,31 @@ pub(super) fn text(report: &Report) -> String {
         bytes(report.stored),
         bytes(report.shared())
     );
+    text.push_str(&beyond(&report.repositories));
+    text
+}
+
+/// What instances need beyond their environments, a line for each repository.
+pub(super) fn beyond(repositories: &[RepositoryTotal]) -> String {
+    let mut text = String::new();
+    for total in repositories {
+        let about = if total.estimated { "about " } else { "" };
+        let instances = match total.instances {
+            1 => "1 instance".to_owned(),
+            many => format!("{many} instances"),
+        };
+        let _ = write!(
+            text,
+            "{}: {instances}, beyond their environments {about}{}, {} each, {} at most of one alone",
+            total.repository,
+            bytes(total.size),
+            bytes(total.size_per_instance),
+            bytes(total.most_unique_bytes)
+        );
+        if total.unknown_layers > 0 {
+            let _ = write!(text, ", {} layers unknown", total.unknown_layers);
+        }
+        text.push('\n');
+    }
     text
 }
