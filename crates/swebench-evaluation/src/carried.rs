@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::engine::Shard;
 use ohoci_compose::artifact::{self, Job};
 use ohoci_compose::flatten;
 use ohoci_compose::resolver::Resolver;
@@ -14,6 +13,7 @@ use ohoci_image::{Digest, Reference, RegistryReference};
 use ohoci_layer::pack::pack_directory;
 use ohoci_layer::{Kind, LayerPath, LayerSource, PackOptions, PackedLayer};
 use ohoci_store::{Error, ErrorKind};
+use ohoci_swebench_images::engine::Shard;
 use ohoci_unpack::{Owners, unpack};
 
 /// The type of what a shard has left: folders of instances, as in the run's.

@@ -5,7 +5,6 @@ use std::path::{Component, Path, PathBuf};
 
 use super::assets::Assets;
 use super::carried::{self, Depot, Part};
-use super::engine::Shard;
 use super::outcome::Outcome;
 use super::run_folder::RunFolderError;
 use ohoci_compose::resolver::Resolver;
@@ -13,6 +12,7 @@ use ohoci_swebench::names;
 use ohoci_swebench::predictions::GOLD;
 use ohoci_swebench::row::Row;
 use ohoci_swebench::way::{PARSER_FILE, SCRIPT_FILE};
+use ohoci_swebench_images::engine::Shard;
 
 /// What inputs are called on the way; behind it stands what the files' names end with.
 const DATASET: &str = "dataset";

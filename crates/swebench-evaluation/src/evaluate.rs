@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::carrier::{Carrier, Inputs};
-use super::engine::{Handout, Shard};
 use super::evaluate_error::EvaluateError;
 use super::evaluator::Evaluator;
 use super::finished::{Finished, Written};
@@ -15,6 +14,7 @@ use super::request::{Means, Mode, Request, SPLIT, timestamp};
 use super::run::{self, Run, Task};
 use super::{building, fetch_assets, hand_over, record};
 use ohoci_swebench::specs::Catalogue;
+use ohoci_swebench_images::engine::{Handout, Shard};
 use ohoci_swebench_inputs::{catalogue, files};
 
 /// How many instances are named where many are concerned.

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::engine::{Handout, Scheduler, Shards, Submitted, submit};
 use super::evaluate_error::EvaluateError;
 use super::observer::{Note, Observer};
 use super::request::HandOver;
+use ohoci_swebench_images::engine::{Handout, Scheduler, Shards, Submitted, submit};
 
 /// Hands shards of a run to the scheduler. Returns what a person has to start, where one has to.
 pub(super) async fn hand_over(
@@ -16,7 +16,9 @@ pub(super) async fn hand_over(
 ) -> Result<Option<Handout>, EvaluateError> {
     let failed = |what| move |why| EvaluateError::HandOver { what, why };
     let shards = Shards {
-        run_id,
+        name: run_id,
+        file: "job",
+        log: "shard",
         count: count(over.shards, instances),
         at_once: over.at_once,
         command: &over.command,

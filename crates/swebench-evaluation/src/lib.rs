@@ -10,7 +10,6 @@ pub mod carrier;
 mod certificate;
 mod coming;
 pub mod diagnosis;
-pub mod engine;
 mod evaluate;
 mod evaluate_error;
 mod evaluator;

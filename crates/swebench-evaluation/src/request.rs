@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::carried::Depot;
 use super::carrier::Inputs;
-use super::engine::{Scheduler, Shard};
 use super::grader::Grader;
 use super::image::ImageNames;
 use super::instance_log::Clock;
@@ -16,6 +15,7 @@ use super::run_folder::RunFolder;
 use ohoci_image::Reference;
 use ohoci_image::timestamp::Timestamp;
 use ohoci_sandbox::{AskedLimits, Network};
+use ohoci_swebench_images::engine::{Scheduler, Shard};
 use ohoci_swebench_images::observer::Observer as ImageObserver;
 use ohoci_swebench_images::request as images;
 

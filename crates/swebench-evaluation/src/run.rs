@@ -8,7 +8,6 @@ use std::time::Instant;
 use futures_util::StreamExt as _;
 
 use super::coming::Coming;
-use super::engine::Shard;
 use super::evaluator::Evaluator;
 use super::grader::Grader;
 use super::instance::{Job, record, recorded};
@@ -20,6 +19,7 @@ use ohoci_swebench::names;
 use ohoci_swebench::predictions::{Prediction, Predictions};
 use ohoci_swebench::row::Row;
 use ohoci_swebench::specs::Catalogue;
+use ohoci_swebench_images::engine::Shard;
 
 /// One instance to be evaluated.
 #[derive(Clone, Debug)]

@@ -8,11 +8,11 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde_json::Value;
 
-use super::engine::Shard;
 use ohoci_layout::staged;
 use ohoci_swebench::names::{self, NameError};
 use ohoci_swebench::predictions::{Prediction, Predictions};
 use ohoci_swebench::summary::Evidence;
+use ohoci_swebench_images::engine::Shard;
 
 /// The largest file of a run that is read, in bytes.
 const LARGEST: u64 = 1 << 30;

@@ -19,6 +19,7 @@ mod conda_locks;
 mod conda_python;
 pub mod conda_use;
 pub mod destination;
+pub mod engine;
 mod environment;
 pub mod error;
 mod estimate;

@@ -7,8 +7,8 @@ use super::engine_arguments::{EngineArguments, EngineChoice};
 use super::remembered::Remembered;
 use crate::failure::Failure;
 use ohoci_swebench_evaluation::carried::Depot;
-use ohoci_swebench_evaluation::engine::{Cluster, Scheduler, quoted};
 use ohoci_swebench_evaluation::request::{HandOver, Mode};
+use ohoci_swebench_images::engine::{Cluster, Scheduler, quoted};
 
 /// How much of the run is done, and where.
 pub(super) fn mode(arguments: &Arguments, remembered: &Remembered) -> Result<Mode, Failure> {

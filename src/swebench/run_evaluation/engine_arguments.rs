@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
-use ohoci_swebench_evaluation::engine::Shard;
+use ohoci_swebench_images::engine::Shard;
 
 /// Which machines evaluate, and how they are told.
 #[derive(Args, Clone, Debug)]

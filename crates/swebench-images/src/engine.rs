@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 pub use kubernetes::Cluster;
 use ohoci_layout::staged;
-pub use slurm::{Submitted, submit};
+pub use slurm::{Submitted, submit, submit_both};
 
 /// One of the parts that a run is divided into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +55,12 @@ impl Shard {
 /// What shards have in common.
 #[derive(Clone, Debug)]
 pub struct Shards<'a> {
-    /// The run.
-    pub run_id: &'a str,
+    /// What the scheduler calls them.
+    pub name: &'a str,
+    /// What the file that starts them is called, without what says its kind.
+    pub file: &'a str,
+    /// What the log of each begins with; its index follows.
+    pub log: &'a str,
     /// How many there are.
     pub count: usize,
     /// How many run at once; `None` for as many as the scheduler lets.
@@ -106,12 +110,12 @@ impl Scheduler {
     pub fn handout(&self, shards: &Shards<'_>, folder: &Path) -> Handout {
         match self {
             Self::Slurm { options } => Handout {
-                path: folder.join("job.sh"),
+                path: folder.join(format!("{}.sh", shards.file)),
                 text: slurm::script(shards, options, &folder.display().to_string()),
                 start: &["sbatch"],
             },
             Self::Kubernetes(cluster) => Handout {
-                path: folder.join("job.json"),
+                path: folder.join(format!("{}.json", shards.file)),
                 text: format!("{:#}\n", kubernetes::job(shards, cluster)),
                 start: &["kubectl", "apply", "-f"],
             },
@@ -141,8 +145,9 @@ impl Handout {
 }
 
 /// A name that Kubernetes takes (RFC 1123, labels), and Slurm anyway.
-fn name(run_id: &str) -> String {
-    let name: String = run_id
+#[must_use]
+pub(crate) fn name(wanted: &str) -> String {
+    let name: String = wanted
         .to_lowercase()
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
@@ -173,7 +178,9 @@ mod tests {
 
     pub(super) fn shards(command: &[String]) -> Shards<'_> {
         Shards {
-            run_id: "My run_1",
+            name: "My run_1",
+            file: "job",
+            log: "shard",
             count: 3,
             at_once: Some(2),
             command,

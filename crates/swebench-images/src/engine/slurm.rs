@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use tokio::process::Command;
 
@@ -19,10 +19,10 @@ pub(super) fn script(shards: &Shards<'_>, options: &[String], logs: &str) -> Str
         .map_or_else(String::new, |count| format!("%{count}"));
     let mut text = String::from("#!/bin/bash\n");
     for option in [
-        format!("--job-name={}", name(shards.run_id)),
+        format!("--job-name={}", name(shards.name)),
         format!("--array=0-{last}{at_once}"),
         format!("--chdir={}", shards.directory),
-        format!("--output={logs}/shard-%a.log"),
+        format!("--output={logs}/{}-%a.log", shards.log),
     ]
     .iter()
     .chain(options)
@@ -58,21 +58,60 @@ pub enum Submitted {
 /// # Errors
 /// When `sbatch` cannot be started.
 pub async fn submit(script: &Path) -> io::Result<Submitted> {
-    let done = Command::new("sbatch")
-        .args(["--wait", "--quiet"])
+    Ok(ended(&sbatch(&["--wait", "--quiet"], script).await?))
+}
+
+/// Submits two batch scripts, the second of which begins when all tasks of the first have ended, and
+/// waits for the second.
+///
+/// It begins however the first ended (`afterany`): what a lost task has left undone its tasks do
+/// themselves. With `afterok` they would wait for ever.
+///
+/// Source: sbatch(1), "--dependency" and "--parsable".
+///
+/// # Errors
+/// When `sbatch` cannot be started.
+pub async fn submit_both(first: &Path, second: &Path) -> io::Result<Submitted> {
+    let done = sbatch(&["--parsable"], first).await?;
+    if !done.status.success() {
+        return Ok(Submitted::Refused(said(&done)));
+    }
+    let answer = String::from_utf8_lossy(&done.stdout);
+    // Behind the number stands the cluster's name, where there are several.
+    let number = answer.trim().split(';').next().unwrap_or_default();
+    let after = format!("--dependency=afterany:{number}");
+    let done = sbatch(&["--wait", "--quiet", &after], second).await?;
+    Ok(match ended(&done) {
+        Submitted::Refused(why) => {
+            Submitted::Refused(format!("{why} (job {number} was submitted before)"))
+        }
+        other => other,
+    })
+}
+
+async fn sbatch(options: &[&str], script: &Path) -> io::Result<Output> {
+    Command::new("sbatch")
+        .args(options)
         .arg(script)
         .stdin(Stdio::null())
         .kill_on_drop(false)
         .output()
-        .await?;
+        .await
+}
+
+/// What `sbatch --wait` says of how all tasks ended.
+fn ended(done: &Output) -> Submitted {
     if done.status.success() {
-        return Ok(Submitted::Done);
+        return Submitted::Done;
     }
-    let said = String::from_utf8_lossy(&done.stderr);
-    Ok(match said.trim() {
-        "" => Submitted::TaskFailed,
-        said => Submitted::Refused(said.to_owned()),
-    })
+    match said(done) {
+        said if said.is_empty() => Submitted::TaskFailed,
+        said => Submitted::Refused(said),
+    }
+}
+
+fn said(done: &Output) -> String {
+    String::from_utf8_lossy(&done.stderr).trim().to_owned()
 }
 
 #[cfg(test)]

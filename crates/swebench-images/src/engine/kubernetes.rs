@@ -59,7 +59,7 @@ pub(super) fn job(shards: &Shards<'_>, cluster: &Cluster) -> Value {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": name(shards.run_id),
+            "name": name(shards.name),
             "labels": {"app.kubernetes.io/name": "ohoci", "app.kubernetes.io/component": "swebench"},
         },
         "spec": {
