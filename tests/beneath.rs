@@ -167,12 +167,17 @@ const ALLOWED: &[(&str, usize, &str)] = &[
         "the folder of a run",
     ),
     (
-        "crates/swebench-evaluation/src/engine.rs",
+        "crates/swebench-images/src/engine.rs",
         1,
         "what starts shards",
     ),
     ("crates/swebench-evaluation/src/finished.rs", ANY, "reports"),
     ("crates/swebench-images/src/base_source.rs", 3, "logs"),
+    (
+        "crates/swebench-images/src/hand_over.rs",
+        5,
+        "the folder in which shards leave their reports",
+    ),
     (
         "crates/swebench-evaluation/src/assets.rs",
         4,

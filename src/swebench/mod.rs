@@ -1,8 +1,10 @@
 //! `ohoci swebench`: SWE-bench without Docker.
 
 pub mod audit_leak;
+mod cluster;
 mod command;
 mod failures;
+mod given;
 mod grader;
 pub mod images;
 mod inputs;

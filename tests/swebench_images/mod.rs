@@ -5,6 +5,7 @@ mod conda;
 mod hostile;
 mod places;
 mod recipe;
+mod scale;
 mod scene;
 
 use serde_json::{Value, json};

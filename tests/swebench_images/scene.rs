@@ -162,7 +162,17 @@ impl Scene {
         self.images_with("repositories", base, ids, more)
     }
 
+    /// The command line of [`Self::images`], for tests that add to its environment.
+    pub(super) fn command(&self, ids: &[&str], more: &[&str]) -> Command {
+        let base = ["--base-image", "oci:base:1", "--python-dir", "pythons"];
+        self.command_with("repositories", &base, ids, more)
+    }
+
     fn images_with(&self, source: &str, base: &[&str], ids: &[&str], more: &[&str]) -> Outcome {
+        Outcome::of(&mut self.command_with(source, base, ids, more))
+    }
+
+    fn command_with(&self, source: &str, base: &[&str], ids: &[&str], more: &[&str]) -> Command {
         let mut command = self.ohoci.command();
         command
             .args([
@@ -180,7 +190,7 @@ impl Scene {
             .args(more)
             .env("PIP_NO_INDEX", "1")
             .env("PIP_FIND_LINKS", self.ohoci.work().join("wheels"));
-        Outcome::of(&mut command)
+        command
     }
 
     /// Builds instances into `oci:images`, and gives the report.

@@ -1,5 +1,7 @@
 //! Images that are not there yet are built while others are evaluated.
 
+use std::path::Path;
+
 use super::coming::Coming;
 use super::evaluate_error::EvaluateError;
 use super::observer::{Note, Observer};
@@ -93,6 +95,10 @@ impl ImageObserver for Watching<'_> {
 
     fn prepared(&self) {
         self.observer.prepared();
+    }
+
+    fn submitted(&self, scripts: &[&Path]) {
+        self.observer.submitted(scripts);
     }
 
     fn warned(&self, warning: &str) {

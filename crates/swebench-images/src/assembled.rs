@@ -17,6 +17,7 @@ use super::stage::{Stage, Tools};
 use super::unpacked::Unpacked;
 use ohoci_compose::Observer;
 use ohoci_compose::compose::compose;
+use ohoci_compose::copy;
 use ohoci_compose::job::Job;
 use ohoci_compose::local::LocalLayer;
 use ohoci_compose::read::Choice;
@@ -116,6 +117,32 @@ impl<'a> AssembledBase<'a> {
         self.place.is_dir().then(|| reference(&self.place).ok())?
     }
 
+    /// Keeps what another machine has assembled, byte for byte.
+    ///
+    /// # Errors
+    /// When it cannot be read or kept.
+    pub(crate) async fn keep_copy(
+        &self,
+        from: &Reference,
+        work_dir: &Path,
+        resolver: &Resolver,
+    ) -> Result<Reference, BuildError> {
+        let staged = self.staged(work_dir)?;
+        let job = copy::Job {
+            from: from.clone(),
+            to: vec![reference(staged.path())?],
+            platform: None,
+            no_upload: false,
+            referrers: false,
+            compression: None,
+            work_dir: work_dir.to_owned(),
+        };
+        let observer: Arc<dyn Observer> = Arc::new(Unwatched);
+        let copied = Box::pin(copy::copy(&job, &resolver.unsigned(), &observer)).await;
+        copied.map_err(|error| BuildError::new(Level::Base, error.what(), error.why()))?;
+        self.keep(staged)
+    }
+
     /// Makes the image. To be called within a runtime of several threads.
     ///
     /// # Errors
@@ -126,12 +153,21 @@ impl<'a> AssembledBase<'a> {
         workshop: &Workshop<'_>,
         resolver: &Resolver,
     ) -> Result<Reference, BuildError> {
-        let parent = self.place.parent().unwrap_or(workshop.work_dir);
-        let staged = fs_err::create_dir_all(parent)
-            .and_then(|()| RemovedDirectory::create_in(parent))
-            .map_err(at(Level::Base, "make a directory for the image"))?;
+        let staged = self.staged(workshop.work_dir)?;
         let layers = tokio::task::block_in_place(|| self.layers(&files, workshop))?;
         self.write(&staged, layers, workshop, resolver).await?;
+        self.keep(staged)
+    }
+
+    /// A directory beside the image's place.
+    fn staged(&self, otherwise: &Path) -> Result<RemovedDirectory, BuildError> {
+        let parent = self.place.parent().unwrap_or(otherwise);
+        fs_err::create_dir_all(parent)
+            .and_then(|()| RemovedDirectory::create_in(parent))
+            .map_err(at(Level::Base, "make a directory for the image"))
+    }
+
+    fn keep(&self, staged: RemovedDirectory) -> Result<Reference, BuildError> {
         match staged.keep_as(&self.place) {
             // Another run may have been the first.
             Err(error) if !self.place.is_dir() => {

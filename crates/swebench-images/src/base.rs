@@ -78,6 +78,15 @@ impl Base {
         })
     }
 
+    /// Its reference, by digest where it can be.
+    #[must_use]
+    pub(crate) fn pinned(&self) -> Reference {
+        match &self.reference {
+            Reference::Registry(reference) => Reference::Registry(reference.at(&self.digest)),
+            other => other.clone(),
+        }
+    }
+
     /// The packages of the system that it has: none where there is no list of Debian's. Its layers are
     /// read, each once on one machine.
     ///
@@ -110,10 +119,7 @@ impl Base {
         resolver: &Resolver,
     ) -> Result<Vec<ImageLayer>, ohoci_store::Error> {
         let found = self.unpacked.get_or_try_init(async || {
-            let pinned = match &self.reference {
-                Reference::Registry(reference) => Reference::Registry(reference.at(&self.digest)),
-                other => other.clone(),
-            };
+            let pinned = self.pinned();
             let image = find_image(resolver, &pinned, self.platform.as_ref()).await?;
             image.layers()
         });

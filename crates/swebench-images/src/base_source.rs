@@ -10,6 +10,7 @@ use super::base::Base;
 use super::error::{BuildError, Level, at};
 use super::observer::Observer;
 use super::planned::architecture;
+use super::shared_levels::SharedLevels;
 use super::stage::Tools;
 use super::unpacked::Unpacked;
 use ohoci_compose::files::{InstalledPackages, upstream_version};
@@ -77,6 +78,10 @@ pub struct BaseMeans<'a> {
     pub session: &'a Session<'a>,
     /// Unpacked layers.
     pub(crate) unpacked: &'a Unpacked,
+    /// Where levels are shared with other machines.
+    pub levels: Option<&'a SharedLevels>,
+    /// Whether a base that is there already is left there.
+    pub leaves_base: bool,
     /// Whether no network may be used for packages.
     pub offline: bool,
     /// How layers are compressed.
@@ -154,7 +159,13 @@ impl BaseSource {
         observer: &dyn Observer,
     ) -> Result<Base, BaseError> {
         let recipe = match self {
-            Self::Image(reference) => return means.open(reference).await.map(|base| *base),
+            Self::Image(reference) => {
+                let base = means.open(reference).await?;
+                if means.leaves_base {
+                    means.share(&base.digest.hex().to_owned(), &base).await?;
+                }
+                return Ok(*base);
+            }
             Self::Recipe(recipe) => recipe,
         };
         let platform = platform(recipe)?;
@@ -162,7 +173,11 @@ impl BaseSource {
         let tell = |made: &NewLock| observer.locked(made);
         let lock = current_or_new(recipe, !means.offline, session, &tell).await?;
         let base = AssembledBase::new(recipe, &lock, platform, &means.packing, &means.bases);
-        let reference = match base.found() {
+        let mut found = base.found();
+        if found.is_none() {
+            found = means.fetched(&base).await?;
+        }
+        let reference = match found {
             Some(reference) => reference,
             None => {
                 observer.assembling(size(recipe, &lock, &base.platform).0);
@@ -177,7 +192,9 @@ impl BaseSource {
                 Box::pin(base.build(files, &workshop, session.resolver)).await?
             }
         };
-        means.open(&reference).await.map(|base| *base)
+        let opened = means.open(&reference).await?;
+        means.share(base.key(), &opened).await?;
+        Ok(*opened)
     }
 }
 
@@ -185,6 +202,40 @@ impl BaseMeans<'_> {
     async fn open(&self, reference: &Reference) -> Result<Box<Base>, BaseError> {
         let base = Base::open(self.session.resolver, reference, None).await;
         base.map(Box::new).map_err(BaseError::Image)
+    }
+
+    /// Leaves the base where machines share levels, so that its layers are uploaded once.
+    async fn share(&self, key: &str, base: &Base) -> Result<(), BaseError> {
+        let Some(levels) = self.levels else {
+            return Ok(());
+        };
+        let session = self.session;
+        let shared = async {
+            let found = levels.find_base(key, session.resolver).await?;
+            if found.is_none() {
+                let image = base.pinned();
+                let put = levels.put_base(key, &image, session.resolver, session.work_dir);
+                put.await?;
+            }
+            let blobs = base.layers.iter().map(|layer| &layer.digest);
+            levels.note(session.resolver, blobs);
+            Ok(())
+        };
+        shared.await.map_err(BaseError::Image)
+    }
+
+    /// The base as another machine has assembled it.
+    async fn fetched(&self, base: &AssembledBase<'_>) -> Result<Option<Reference>, BaseError> {
+        let Some(levels) = self.levels else {
+            return Ok(None);
+        };
+        let session = self.session;
+        let found = levels.find_base(base.key(), session.resolver).await;
+        let Some(found) = found.map_err(BaseError::Image)? else {
+            return Ok(None);
+        };
+        let kept = base.keep_copy(&found, session.work_dir, session.resolver);
+        Ok(Some(kept.await?))
     }
 
     /// A new log in upstream's place, with the packages beside it.

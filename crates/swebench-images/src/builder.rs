@@ -1,8 +1,10 @@
 //! Builds instances level by level: each level once, however many instances stand on it, and only
 //! where no earlier run has left it in the cache.
 
+mod alone;
 mod interpreters;
 mod linked;
+mod once;
 mod workplace;
 
 use std::collections::HashMap;
@@ -28,16 +30,16 @@ use super::kept::{self, KeptLayer};
 use super::pip::PipSettings;
 use super::python::PythonPrefix;
 use super::repository::{self, RepoSource, Repository};
+use super::shared_levels::SharedLevels;
 use super::sizes::Sized;
 use super::stage::Tools;
 use super::unpacked::Unpacked;
 use ohoci_compose::resolver::Resolver;
 use ohoci_deps::conda::source::CondaSource;
 use ohoci_image::env::DEFAULT_PATH;
-use ohoci_layer::Tree;
 use ohoci_layer::pack::PackOptions;
 use ohoci_node::Stack;
-use ohoci_sandbox::{Network, Process, RemovedDirectory};
+use ohoci_sandbox::{Network, Process};
 use ohoci_store::cache::Cache;
 use ohoci_swebench::environment::{Environment, EnvironmentError, script_file};
 use ohoci_swebench::names::{self, Architecture};
@@ -77,6 +79,8 @@ pub struct Settings {
     pub python_dir: Option<PathBuf>,
     /// Unpacked layers.
     pub(crate) unpacked: Arc<Unpacked>,
+    /// Where levels are shared with other machines.
+    pub levels: Option<SharedLevels>,
     /// conda packages to do without.
     pub left_out: Vec<String>,
     /// Where conda's packages are taken from, if this machine has channels.
@@ -222,22 +226,7 @@ impl Builder {
         if order.with_patches {
             instance::refuse_patches(&order.patches())?;
         }
-        let version = &order.environment.lock.python;
-        let lock = &order.environment.lock;
-        let (interpreter, python) = match order.conda.as_ref().and_then(CondaUse::packages) {
-            Some(packages) => {
-                let python = CondaPython::of(lock, packages);
-                let interpreter = Interpreter::Conda(python);
-                let made = self.linked(&interpreter, lock, packages)?;
-                (interpreter, made)
-            }
-            None => {
-                let interpreter = self.interpreter(version, &order.specs)?;
-                let made = self.python(&interpreter, version)?;
-                (interpreter, made)
-            }
-        };
-        let environment = self.environment(&order.environment, &interpreter, &python)?;
+        let (python, environment) = self.environment_levels(order)?;
         let started = Instant::now();
         let repository = self.repository(&order.row)?;
         let commit = order.row.base_commit.as_deref().unwrap_or_default();
@@ -275,6 +264,27 @@ impl Builder {
             seconds: started.elapsed().as_secs_f64(),
             script_seconds,
         })
+    }
+
+    /// Python and packages of an instance.
+    fn environment_levels(&self, order: &Order) -> Result<(Arc<Made>, Arc<Made>), BuildError> {
+        let lock = &order.environment.lock;
+        let (interpreter, python) = match order.conda.as_ref().and_then(CondaUse::packages) {
+            Some(packages) => {
+                let python = CondaPython::of(lock, packages);
+                let interpreter = Interpreter::Conda(python);
+                let made = self.linked(&interpreter, lock, packages)?;
+                (interpreter, made)
+            }
+            None => {
+                let version = &lock.python;
+                let interpreter = self.interpreter(version, &order.specs)?;
+                let made = self.python(&interpreter, version)?;
+                (interpreter, made)
+            }
+        };
+        let environment = self.environment(&order.environment, &interpreter, &python)?;
+        Ok((python, environment))
     }
 
     /// The levels of an environment as far as they are known beforehand: their keys, and their
@@ -490,60 +500,6 @@ impl Builder {
             let means = self.means(&log, Network::None);
             let tree = instance::apply_patches(&stage, &patches, &means)?;
             Ok((tree, directory))
-        })
-    }
-
-    /// What was made under this key, by an earlier run, by another instance, or now.
-    fn once(
-        &self,
-        key: &str,
-        name: &str,
-        make: impl FnOnce() -> Result<(Tree, RemovedDirectory), BuildError>,
-    ) -> Result<Arc<Made>, BuildError> {
-        let slot = Arc::clone(self.slots.lock().entry(key.to_owned()).or_default());
-        // Held while it is made: others wait for it rather than make it, too.
-        let mut slot = slot.lock();
-        if let Some(known) = &*slot {
-            return known.clone();
-        }
-        let made = self.make(key, name, make).map(Arc::new);
-        *slot = Some(made.clone());
-        made
-    }
-
-    fn make(
-        &self,
-        key: &str,
-        name: &str,
-        make: impl FnOnce() -> Result<(Tree, RemovedDirectory), BuildError>,
-    ) -> Result<Made, BuildError> {
-        let started = Instant::now();
-        let settings = &self.settings;
-        let layer = match kept::find(&settings.cache, key) {
-            Some(layer) => layer,
-            None => {
-                // What the tree is packed from is there until it is.
-                let (tree, _directory) = make()?;
-                let packing = PackOptions {
-                    // Packs of objects are compressed already.
-                    level: (name == "history").then_some(1).or(settings.packing.level),
-                    ..settings.packing
-                };
-                kept::make(
-                    &settings.cache,
-                    key,
-                    name,
-                    tree,
-                    &packing,
-                    &settings.work_dir,
-                )
-                .map_err(at(Level::Environment, format!("pack {name}")))?
-            }
-        };
-        Ok(Made {
-            key: key.to_owned(),
-            layer,
-            seconds: started.elapsed().as_secs_f64(),
         })
     }
 }

@@ -30,6 +30,15 @@ impl fmt::Display for Level {
     }
 }
 
+impl Level {
+    /// The level that is called so.
+    #[must_use]
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let all = [Self::Base, Self::Environment, Self::Instance];
+        all.into_iter().find(|level| level.to_string() == name)
+    }
+}
+
 /// A level that could not be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {}", .0.step, .0.why)]
@@ -71,6 +80,12 @@ impl BuildError {
             log: None,
             tail: Vec::new(),
         }))
+    }
+
+    /// One of which all is known.
+    #[must_use]
+    pub(crate) fn of(details: Details) -> Self {
+        Self(Box::new(details))
     }
 
     /// Adds what may help, unless whoever is closer to the cause has said it.

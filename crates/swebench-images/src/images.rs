@@ -10,7 +10,9 @@ use super::base_source::{BaseError, BaseMeans, PlannedBase, bases};
 use super::conda_channels::{self as channels, Asking};
 use super::conda_choice::has_unfrozen;
 use super::conda_locks::CondaLocks;
+use super::division::{self, Part, Stage, Unit};
 use super::git::Git;
+use super::hand_over::{self, Counts, HandOver, Stages};
 use super::images_error::ImagesError;
 use super::observer::Observer;
 use super::pip::PipSettings;
@@ -40,7 +42,7 @@ pub fn default_workers() -> usize {
     (processors * share / of).clamp(1, cap)
 }
 
-/// Tells what [`build`] would do. Nothing is built.
+/// Tells what [`build`] would do, and each of so many `shards` where it is divided. Nothing is built.
 ///
 /// # Errors
 /// See [`ImagesError`].
@@ -48,6 +50,7 @@ pub async fn plan(
     request: &Request,
     instances: Instances<'_>,
     means: &Means<'_>,
+    shards: Option<usize>,
     observer: &dyn Observer,
 ) -> Result<Plan, ImagesError> {
     let work = Work { request, means };
@@ -95,6 +98,7 @@ pub async fn plan(
         clones: &means.clones(),
         left_out: &request.leave_out,
         python_dir: request.python_dir.as_deref(),
+        shards,
     }))
 }
 
@@ -133,7 +137,8 @@ pub async fn build(
 ) -> Result<Report, ImagesError> {
     let work = Work { request, means };
     let git = work.git()?;
-    let mut images = work.planned(instances, &git);
+    let task = Task::of(work.planned(instances, &git), request.part);
+    let mut images = task.planned();
     let session = means.session();
     let tools = work.tools().map_err(ImagesError::NoProgram)?;
     observer.limited(tools.limiter());
@@ -144,9 +149,10 @@ pub async fn build(
         Ok(base) => base,
         Err(BaseError::Build(error)) => {
             observer.without_base(&error);
-            let report = Report::without_base(&images, &error);
+            let report = Report::without_base(task.outcomes(), &error, work.stage());
             let outcomes = report.outcomes.iter();
             outcomes.for_each(|outcome| observer.ended(outcome));
+            work.leave(&report)?;
             return Ok(report);
         }
         Err(error) => return Err(error.into()),
@@ -169,11 +175,52 @@ pub async fn build(
         fs_err::create_dir_all(directory.join("pip")).map_err(ImagesError::Cache)?;
     }
     observer.prepared();
-    let report = Box::pin(work.build(images, base, settings, observer)).await;
+    let report = Box::pin(work.build(task.with(images), base, settings, observer)).await;
     for warning in means.resolver.client.warnings() {
         observer.warned(&warning);
     }
-    report.map_err(ImagesError::Store)
+    let report = report.map_err(ImagesError::Store)?;
+    work.leave(&report)?;
+    Ok(report)
+}
+
+/// Hands images to a scheduler, and waits for it where it can be waited for. Returns what a person has to
+/// start, where one has to.
+///
+/// # Errors
+/// See [`ImagesError`].
+pub async fn hand_over(
+    request: &Request,
+    instances: Instances<'_>,
+    means: &Means<'_>,
+    over: &HandOver,
+    observer: &dyn Observer,
+) -> Result<Option<Stages>, ImagesError> {
+    let work = Work { request, means };
+    let images = work.planned(instances, &work.git()?);
+    let counts = Counts::of(over.shards, &images);
+    hand_over::hand_over(over, counts, &request.logs, observer).await
+}
+
+/// Puts together what so many shards have left.
+///
+/// # Errors
+/// See [`ImagesError`].
+pub fn gather(
+    request: &Request,
+    instances: Instances<'_>,
+    means: &Means<'_>,
+    shards: usize,
+    observer: &dyn Observer,
+) -> Result<Report, ImagesError> {
+    let work = Work { request, means };
+    let images = work.planned(instances, &work.git()?);
+    let of = Counts::of(shards, &images).instances;
+    let (reports, missing) = hand_over::reports(&request.logs, of)?;
+    for index in missing {
+        observer.warned(&format!("shard {index}/{of} has left nothing"));
+    }
+    Ok(Report::gathered(&reports, &images))
 }
 
 /// What is asked for, and what there is for it.
@@ -200,6 +247,19 @@ impl<'a> Work<'a> {
             clones: &self.means.clones(),
         };
         planned::plan(instances.rows, &wanted)
+    }
+
+    /// The stage that is built, where it is one.
+    fn stage(self) -> Option<Stage> {
+        self.request.part.map(|part| part.stage)
+    }
+
+    /// Leaves a shard's report for whoever gathers.
+    fn leave(self, report: &Report) -> Result<(), ImagesError> {
+        match self.request.part {
+            Some(part) => hand_over::leave(report, &self.request.logs, part),
+            None => Ok(()),
+        }
     }
 
     /// Whether packages of conda have to be chosen, for the glibc of the base.
@@ -241,6 +301,12 @@ impl<'a> Work<'a> {
             session,
             unpacked,
             offline: self.request.offline,
+            levels: self.request.levels.as_ref(),
+            // One of those that begin together is enough.
+            leaves_base: self
+                .request
+                .part
+                .is_none_or(|part| part.stage == Stage::Instances || part.shard.index == 0),
             packing: self.request.packing,
             bases: bases(self.means.cache_dir.as_deref(), &self.means.work_dir),
             logs: &self.request.logs,
@@ -287,6 +353,7 @@ impl<'a> Work<'a> {
             sources: request.sources.clone(),
             python_dir: request.python_dir.clone(),
             unpacked,
+            levels: request.levels.clone(),
             left_out: request.leave_out.clone(),
             conda,
             architecture: architecture(),
@@ -303,7 +370,7 @@ impl<'a> Work<'a> {
 
     async fn build(
         self,
-        images: Vec<PlannedImage>,
+        task: Task,
         base: Base,
         settings: Settings,
         observer: &dyn Observer,
@@ -320,16 +387,27 @@ impl<'a> Work<'a> {
         };
         // Threads that build may outlast what waits for them.
         let builder = Arc::new(Builder::new(settings, base, Arc::clone(&means.resolver)));
-        let one = async |planned: PlannedImage| {
-            let outcome = build_one(&builder, &pusher, &planned).await;
-            observer.ended(&outcome);
-            outcome
+        let workers = request.workers.max(1);
+        let outcomes: Vec<ImageOutcome> = match task {
+            Task::Images(images) => {
+                let one = async |planned: PlannedImage| {
+                    let outcome = build_one(&builder, &pusher, &planned).await;
+                    observer.ended(&outcome);
+                    outcome
+                };
+                let building = futures_util::stream::iter(images).map(one);
+                building.buffered(workers).collect().await
+            }
+            Task::Shared(units) => {
+                let one = async |unit: Unit| {
+                    let outcome = build_shared(&builder, unit).await;
+                    observer.ended(&outcome);
+                    outcome
+                };
+                let building = futures_util::stream::iter(units).map(one);
+                building.buffered(workers).collect().await
+            }
         };
-        let outcomes: Vec<ImageOutcome> = futures_util::stream::iter(images)
-            .map(one)
-            .buffered(request.workers.max(1))
-            .collect()
-            .await;
         let finished = pusher.finish(means.resolver.limits).await;
         means.resolver.close().await;
         if !request.keep_unpacked {
@@ -340,8 +418,92 @@ impl<'a> Work<'a> {
             }
         }
         finished?;
-        Ok(Report::of(Some(builder.base()), outcomes))
+        Ok(Report::of(Some(builder.base()), outcomes, self.stage()))
     }
+}
+
+/// What is built.
+enum Task {
+    /// Images of instances.
+    Images(Vec<PlannedImage>),
+    /// What instances share.
+    Shared(Vec<Unit>),
+}
+
+impl Task {
+    fn of(images: Vec<PlannedImage>, part: Option<Part>) -> Self {
+        match part {
+            None => Self::Images(images),
+            Some(Part {
+                stage: Stage::Shared,
+                shard,
+            }) => {
+                let units = division::units(&images, shard).into_iter();
+                Self::Shared(units.map(|(unit, _)| unit).collect())
+            }
+            Some(Part {
+                stage: Stage::Instances,
+                shard,
+            }) => {
+                let places = division::places(&images, shard);
+                let mine = places.into_iter().filter_map(|place| images.get(place));
+                Self::Images(mine.cloned().collect())
+            }
+        }
+    }
+
+    /// The images whose packages have to be known.
+    fn planned(&self) -> Vec<PlannedImage> {
+        match self {
+            Self::Images(images) => images.clone(),
+            Self::Shared(units) => {
+                let planned = units.iter().filter_map(|unit| match unit {
+                    Unit::Environment(planned) => Some(planned.as_ref().clone()),
+                    Unit::History(..) => None,
+                });
+                planned.collect()
+            }
+        }
+    }
+
+    /// The same with what is known of those by now.
+    fn with(self, images: Vec<PlannedImage>) -> Self {
+        let units = match self {
+            Self::Images(_) => return Self::Images(images),
+            Self::Shared(units) => units,
+        };
+        let mut images = images.into_iter();
+        let units = units.into_iter().map(|unit| match unit {
+            Unit::Environment(planned) => {
+                Unit::Environment(images.next().map_or(planned, Box::new))
+            }
+            history @ Unit::History(..) => history,
+        });
+        Self::Shared(units.collect())
+    }
+
+    /// What becomes of them, before anything has.
+    fn outcomes(&self) -> Vec<ImageOutcome> {
+        match self {
+            Self::Images(images) => images.iter().map(ImageOutcome::of).collect(),
+            Self::Shared(units) => units.iter().map(ImageOutcome::of_shared).collect(),
+        }
+    }
+}
+
+async fn build_shared(builder: &Arc<Builder>, unit: Unit) -> ImageOutcome {
+    let mut outcome = ImageOutcome::of_shared(&unit);
+    let building = Arc::clone(builder);
+    let built = tokio::task::spawn_blocking(move || match unit {
+        Unit::Environment(planned) => building.build_environment(&planned.order?),
+        Unit::History(_, rows) => building.build_history(&rows),
+    });
+    match built.await {
+        Ok(Ok(built)) => outcome.add_built(&built),
+        Ok(Err(error)) => outcome.error = Some(error),
+        Err(error) => outcome.error = Some(BuildError::new(Level::Environment, "build", error)),
+    }
+    outcome
 }
 
 async fn build_one(

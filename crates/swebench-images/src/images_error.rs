@@ -35,6 +35,23 @@ pub enum ImagesError {
     /// The cache cannot be written.
     #[error("cannot use the cache: {0}")]
     Cache(#[source] io::Error),
+    /// What other machines start from, or leave, cannot be written or read.
+    #[error("{what}: {why}")]
+    HandOver {
+        /// What.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        why: io::Error,
+    },
+    /// Slurm did not take shards.
+    #[error("{}: {why}", script.display())]
+    Slurm {
+        /// What it was given.
+        script: PathBuf,
+        /// What it said.
+        why: String,
+    },
     /// A registry or a layout cannot be read, or archives cannot be written once all is built.
     #[error("{}: {}", .0.what(), .0.why())]
     Store(#[source] ohoci_store::Error),

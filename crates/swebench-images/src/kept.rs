@@ -17,13 +17,11 @@ use ohoci_store::file_body::{file_body, own_file_body};
 /// What the cache calls these layers; the number changes when equal input gives other bytes.
 const FACT: &str = "swebench-layer-1";
 
-/// A layer in a file.
+/// A layer that is there: in a file, or where machines share levels.
 #[derive(Clone, Debug)]
 pub struct KeptLayer {
     /// What compose takes.
     pub layer: LocalLayer,
-    /// The file.
-    pub path: PathBuf,
     /// The size of its tar, in bytes.
     pub uncompressed: u64,
     /// Whether it was made before.
@@ -40,14 +38,21 @@ impl KeptLayer {
     /// The layer with where its bytes come from.
     #[must_use]
     pub(crate) fn image_layer(&self) -> Option<ImageLayer> {
-        let LayerBytes::File(body) = &self.layer.from else {
-            return None;
+        let body = match &self.layer.from {
+            LayerBytes::File(body) => Arc::clone(body),
+            LayerBytes::Image(source) => source.blob(&self.layer.descriptor),
         };
         Some(ImageLayer {
             diff_id: self.layer.diff_id.clone(),
-            body: Arc::clone(body),
+            body,
             size: self.size(),
         })
+    }
+
+    /// What its history entry says.
+    #[must_use]
+    pub(crate) fn created_by(name: &str) -> String {
+        format!("ohoci swebench images: {name}")
     }
 }
 
@@ -62,7 +67,7 @@ pub(crate) fn find(cache: &Cache, key: &str) -> Option<KeptLayer> {
         text("digest")?.parse().ok()?,
         number("size")?,
     );
-    let path = cache.path_of(&descriptor.digest)?;
+    cache.path_of(&descriptor.digest)?;
     Some(KeptLayer {
         layer: LocalLayer {
             directories: Vec::new(),
@@ -74,7 +79,6 @@ pub(crate) fn find(cache: &Cache, key: &str) -> Option<KeptLayer> {
             packing: None,
             descriptor,
         },
-        path,
         uncompressed: number("uncompressed")?,
         from_cache: true,
     })
@@ -92,7 +96,7 @@ pub(crate) fn make(
     options: &PackOptions,
     work_dir: &Path,
 ) -> Result<KeptLayer, String> {
-    let created_by = format!("ohoci swebench images: {name}");
+    let created_by = KeptLayer::created_by(name);
     let packed =
         pack_tree(tree, created_by, options, work_dir).map_err(|error| error.to_string())?;
     let PackedLayer {
@@ -142,7 +146,6 @@ pub(crate) fn make(
             diff_id,
             created_by,
         },
-        path,
         uncompressed: uncompressed_size,
         from_cache: false,
     })

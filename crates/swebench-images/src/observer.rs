@@ -1,5 +1,7 @@
 //! Who hears how building goes.
 
+use std::path::Path;
+
 use super::report::ImageOutcome;
 use crate::BuildError;
 use ohoci_deps::NewLock;
@@ -24,6 +26,9 @@ pub trait Observer: Sync {
 
     /// Packages and base are there: images are built from here on.
     fn prepared(&self) {}
+
+    /// A scheduler is given these, one after the other, and waited for.
+    fn submitted(&self, _scripts: &[&Path]) {}
 
     /// Something should be known that stops nothing.
     fn warned(&self, _warning: &str) {}

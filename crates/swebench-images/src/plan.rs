@@ -1,5 +1,7 @@
 //! What would be built: images with their levels, keys and bytes. Nothing is built or downloaded.
 
+mod shards;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use crate::repository::RepoSource;
 use ohoci_compose::files::InstalledPackages;
 use ohoci_store::cache::Cache;
 use ohoci_swebench::setup_script::pre_install;
+pub use shards::ShardPlan;
 
 /// The oldest Python that uv installs (`uv python list --all-versions`).
 const OLDEST_OF_UV: (u32, u32) = (3, 8);
@@ -46,6 +49,8 @@ pub struct Known<'a> {
     pub left_out: &'a [String],
     /// Where Pythons are.
     pub python_dir: Option<&'a Path>,
+    /// Into how many shards each stage is divided; `None` for a run on one machine.
+    pub shards: Option<usize>,
 }
 
 /// A plan, as JSON.
@@ -78,6 +83,9 @@ pub struct Plan {
     pub lacking_packages: Option<BTreeSet<String>>,
     /// Repositories that none of the places has.
     pub missing_repositories: BTreeSet<String>,
+    /// What each shard would build, where the run is divided.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<ShardPlan>,
 }
 
 /// All layers of a level, each once.
@@ -205,6 +213,7 @@ impl Plan {
             base_packages,
             left_out,
             python_dir,
+            shards,
             ..
         } = known;
         let forecast = Forecast::look(known.cache, known.git, known.sources, known.clones, images);
@@ -277,6 +286,9 @@ impl Plan {
             }),
             base_recipe,
             bases: bases.len(),
+            shards: shards.map_or_else(Vec::new, |count| {
+                shards::shards(count, images, &environments, &instances)
+            }),
             total: total(&levels),
             levels,
             repositories: repositories(images, &instances),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use super::audit_image::BASE_COMMIT;
@@ -38,7 +38,7 @@ pub(crate) struct Pusher {
 }
 
 /// An image that was pushed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pushed {
     /// Its name there, by digest where it has one.
     pub reference: String,

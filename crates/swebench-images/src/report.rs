@@ -1,13 +1,16 @@
 //! What was built, as data and as JSON.
 
+mod gathered;
+
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::base::Base;
 use super::beyond::{Layer, RepositoryTotal, beyond};
 use super::builder::Made;
+use super::division::{Stage, Unit};
 use super::planned::PlannedImage;
 use super::push::Pushed;
 use crate::{BuildError, BuiltInstance};
@@ -34,11 +37,11 @@ pub struct ImageOutcome {
 }
 
 /// One level of an instance.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LevelReport {
     /// The level.
-    pub level: &'static str,
+    pub level: String,
     key: String,
     digest: String,
     size: u64,
@@ -51,7 +54,7 @@ pub struct LevelReport {
 impl LevelReport {
     fn of(level: &'static str, made: &Made) -> Self {
         Self {
-            level,
+            level: level.to_owned(),
             key: made.key.clone(),
             digest: made.layer.layer.descriptor.digest.to_string(),
             size: made.layer.size(),
@@ -86,11 +89,29 @@ impl ImageOutcome {
         }
     }
 
-    /// One that was not begun, because of what it stands on.
-    fn failed(planned: &PlannedImage, error: &BuildError) -> Self {
-        Self {
-            error: Some(error.clone()),
-            ..Self::of(planned)
+    /// What instances share, by its own name.
+    pub(crate) fn of_shared(unit: &Unit) -> Self {
+        match unit {
+            Unit::Environment(planned) => {
+                let name = planned.environment_image.clone().unwrap_or_default();
+                Self {
+                    instance_id: name.clone(),
+                    image: name,
+                    ..Self::of(planned)
+                }
+            }
+            Unit::History(repository, _) => Self {
+                instance_id: format!("history of {repository}"),
+                image: String::new(),
+                environment_image: None,
+                repository: repository.clone(),
+                levels: Vec::new(),
+                unique: 0,
+                seconds: 0.0,
+                script_seconds: 0.0,
+                pushed: Vec::new(),
+                error: None,
+            },
         }
     }
 
@@ -108,6 +129,7 @@ impl ImageOutcome {
             "instanceId": self.instance_id,
             "image": self.image,
             "environmentImage": self.environment_image,
+            "repository": self.repository,
             "status": if self.error.is_none() { "built" } else { "failed" },
             "levels": self.levels,
             "uniqueBytes": self.unique,
@@ -131,7 +153,7 @@ impl ImageOutcome {
 #[serde(rename_all = "camelCase")]
 pub struct LevelTotal {
     /// The level.
-    pub level: &'static str,
+    pub level: String,
     /// How many layers there are.
     pub layers: usize,
     /// Their bytes.
@@ -145,6 +167,8 @@ pub struct LevelTotal {
 #[derive(Debug)]
 pub struct Report {
     base: Value,
+    /// The stage that it is about; `None` where that is all.
+    stage: Option<Stage>,
     /// What became of each instance, in the dataset's order.
     pub outcomes: Vec<ImageOutcome>,
     /// The layers of each level.
@@ -158,13 +182,30 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn of(base: Option<&Base>, mut outcomes: Vec<ImageOutcome>) -> Self {
-        let layers = base.into_iter().flat_map(|base| &base.layers);
-        let base_size: u64 = layers.map(|layer| layer.size).sum();
+    pub(crate) fn of(
+        base: Option<&Base>,
+        outcomes: Vec<ImageOutcome>,
+        stage: Option<Stage>,
+    ) -> Self {
+        let base = base.map(|base| {
+            json!({
+                "reference": base.reference.to_string(),
+                "digest": base.digest.to_string(),
+                "layers": base.layers.len(),
+                "size": base.layers.iter().map(|layer| layer.size).sum::<u64>(),
+            })
+        });
+        Self::adding_up(base.unwrap_or(Value::Null), outcomes, stage)
+    }
+
+    /// `base` is what a report says of it.
+    fn adding_up(base: Value, mut outcomes: Vec<ImageOutcome>, stage: Option<Stage>) -> Self {
+        let number = |name: &str| base.get(name).and_then(Value::as_u64);
+        let base_size = number("size").unwrap_or_default();
         let mut levels: Vec<LevelTotal> = Vec::new();
-        levels.extend(base.map(|base| LevelTotal {
-            level: "base",
-            layers: base.layers.len(),
+        levels.extend(number("layers").map(|layers| LevelTotal {
+            level: "base".to_owned(),
+            layers: usize::try_from(layers).unwrap_or_default(),
             size: base_size,
             uncompressed: None,
         }));
@@ -184,7 +225,7 @@ impl Report {
                         total.uncompressed = total.uncompressed.map(|sum| sum + level.uncompressed);
                     }
                     None => levels.push(LevelTotal {
-                        level: level.level,
+                        level: level.level.clone(),
                         layers: 1,
                         size: level.size,
                         uncompressed: Some(level.uncompressed),
@@ -192,15 +233,13 @@ impl Report {
                 }
             }
         }
-        let repositories = repositories(&mut outcomes);
+        let repositories = match stage {
+            Some(Stage::Shared) => Vec::new(),
+            Some(Stage::Instances) | None => repositories(&mut outcomes),
+        };
         Self {
-            base: base.map_or(Value::Null, |base| {
-                json!({
-                    "reference": base.reference.to_string(),
-                    "digest": base.digest.to_string(),
-                    "size": base_size,
-                })
-            }),
+            base,
+            stage,
             stored: levels.iter().map(|total| total.size).sum(),
             levels,
             repositories,
@@ -211,9 +250,16 @@ impl Report {
 
     /// The report of a run whose base could not be made.
     #[must_use]
-    pub fn without_base(images: &[PlannedImage], error: &BuildError) -> Self {
-        let failed = images.iter().map(|one| ImageOutcome::failed(one, error));
-        Self::of(None, failed.collect())
+    pub(crate) fn without_base(
+        outcomes: Vec<ImageOutcome>,
+        error: &BuildError,
+        stage: Option<Stage>,
+    ) -> Self {
+        let failed = outcomes.into_iter().map(|one| ImageOutcome {
+            error: Some(error.clone()),
+            ..one
+        });
+        Self::of(None, failed.collect(), stage)
     }
 
     /// The bytes that images do not have twice because they share layers.
@@ -234,6 +280,7 @@ impl Report {
     pub fn json(&self) -> Value {
         json!({
             "base": self.base,
+            "stage": self.stage,
             "instances": self.outcomes.iter().map(ImageOutcome::json).collect::<Vec<_>>(),
             "levels": self.levels,
             "repositories": self.repositories,
@@ -254,7 +301,7 @@ fn repositories(outcomes: &mut [ImageOutcome]) -> Vec<RepositoryTotal> {
         .iter()
         .map(|outcome| {
             let layers = outcome.levels.iter().map(|level| Layer {
-                level: level.level,
+                level: &level.level,
                 name: &level.digest,
                 size: Some(level.size),
                 estimated: false,

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::base_source::BaseSource;
 use super::builder::clones;
 use super::destination::Destination;
+use super::division::Part;
 use super::repository::RepoSource;
+use super::shared_levels::SharedLevels;
 use ohoci_compose::resolver::Resolver;
 use ohoci_config::{Environment, PackageMirrors};
 use ohoci_deps::Session;
@@ -50,6 +52,10 @@ pub struct Request {
     pub leave_out: Vec<String>,
     /// Whether nothing that runs may use the network.
     pub offline: bool,
+    /// Where levels are shared with other machines.
+    pub levels: Option<SharedLevels>,
+    /// The part that is built; `None` is all.
+    pub part: Option<Part>,
     /// Whether layers that are unpacked stay for later runs.
     pub keep_unpacked: bool,
     /// How many are built side by side.
@@ -63,7 +69,7 @@ pub struct Request {
 }
 
 /// The instances whose images are asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Instances<'a> {
     /// Their rows.
     pub rows: Vec<Row>,

@@ -3,12 +3,13 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::arguments::Format;
 use crate::choices;
 use crate::limits::LimitArguments;
 use crate::signing::SigningArguments;
+use crate::swebench::cluster::ClusterArguments;
 use ohoci_image::media_type::Compression;
 
 /// Build instances' images under upstream's names, without Docker and without root
@@ -145,6 +146,12 @@ pub struct Arguments {
     #[arg(long, value_parser = choices::compression(), default_value = "gzip")]
     pub compression: Compression,
 
+    /// Take levels from this repository of a registry (or from oci:DIR) where they are there, and leave there
+    /// what is built: machines share them, and another run goes on from them
+    /// [default with --engine: sweb.levels, where the first --push goes]
+    #[arg(long, value_name = "REPOSITORY")]
+    pub levels: Option<String>,
+
     /// Print the images with their levels and keys; build nothing
     #[arg(long, alias = "dry_run")]
     pub dry_run: bool,
@@ -159,4 +166,37 @@ pub struct Arguments {
 
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
+
+    #[command(flatten)]
+    pub(super) part: PartArguments,
+}
+
+/// Which part is built, and by which machines.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Other machines")]
+pub(super) struct PartArguments {
+    #[command(flatten)]
+    pub(super) cluster: ClusterArguments,
+
+    /// Build only what instances share, environments and histories, what most of them need first; or only
+    /// the instances, those of one environment side by side
+    #[arg(long, value_enum, value_name = "STAGE", conflicts_with = "gather")]
+    pub(super) stage: Option<StageChoice>,
+
+    /// Build only this shard of the stage [default stage: instances], and leave its report to --gather
+    #[arg(long, value_name = "INDEX/COUNT", conflicts_with = "gather")]
+    pub(super) shard: Option<String>,
+
+    /// Build nothing: gather the reports that shards have left
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) gather: bool,
+}
+
+/// The stages of a run that is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StageChoice {
+    /// What several instances stand on.
+    Shared,
+    /// The instances.
+    Instances,
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::arguments::Arguments;
-use super::{Console, base, failures, plan_text, report_text};
+use super::{Console, base, elsewhere, failures, plan_text, report_text};
 use crate::arguments::{Format, RegistryArguments};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::swebench::cluster::EngineChoice;
 use crate::swebench::{inputs, machine};
 use crate::{exit_code, output};
 use ohoci_image::Reference;
@@ -18,7 +19,7 @@ use ohoci_swebench_images::images::{self, default_workers};
 use ohoci_swebench_images::plan::Plan;
 use ohoci_swebench_images::report::Report;
 use ohoci_swebench_images::repository::RepoSource;
-use ohoci_swebench_images::request::{Instances, Request};
+use ohoci_swebench_images::request::{Instances, Means, Request};
 
 /// Runs the command.
 pub(crate) async fn run(
@@ -58,15 +59,60 @@ pub(crate) async fn run(
     let context = context.shared();
     let means = machine::means(&context, &progress)?;
     let failed = |error| failures::failure(request.base.as_ref(), error);
+    let cluster = &arguments.part.cluster;
     if arguments.dry_run {
-        let plan = images::plan(&request, instances, &means, &console).await;
+        let shards = (cluster.engine != EngineChoice::Local).then_some(cluster.shards);
+        let plan = images::plan(&request, instances, &means, shards, &console).await;
         progress.end();
         return show(arguments, &plan.map_err(failed)?);
+    }
+    if arguments.part.gather {
+        progress.end();
+        return gathered(arguments, &request, instances, &means, &console);
+    }
+    if let Some(over) = elsewhere::hand_over(arguments, &request.destinations)? {
+        progress.end();
+        let again = instances.clone();
+        let handed = images::hand_over(&request, again, &means, &over, &console).await;
+        if let Some(stages) = handed.map_err(failed)? {
+            output::note(&format!(
+                "start them: {}; when they are complete, gather: {}",
+                stages.start,
+                elsewhere::gathering(over.shards)
+            ));
+            for handout in &stages.handouts {
+                output::result(&handout.path.display().to_string())?;
+            }
+            return Ok(exit_code::DONE);
+        }
+        return gathered(arguments, &request, instances, &means, &console);
     }
     let building = images::build(&request, instances, &means, &console);
     let report = Box::pin(building).await;
     progress.end();
-    finish(arguments, &report.map_err(failed)?)
+    let code = finish(arguments, &report.map_err(failed)?)?;
+    // A shard has done its part when it has left its report.
+    Ok(match arguments.part.shard {
+        Some(_) => exit_code::DONE,
+        None => code,
+    })
+}
+
+/// Tells what shards have left.
+fn gathered(
+    arguments: &Arguments,
+    request: &Request,
+    instances: Instances<'_>,
+    means: &Means<'_>,
+    console: &Console<'_>,
+) -> Result<u8, Failure> {
+    let shards = arguments.part.cluster.shards;
+    let report = images::gather(request, instances, means, shards, console)
+        .map_err(|error| failures::failure(request.base.as_ref(), error))?;
+    for outcome in report.outcomes.iter().filter(|one| one.error.is_some()) {
+        report_text::tell_outcome(outcome);
+    }
+    finish(arguments, &report)
 }
 
 fn show(arguments: &Arguments, plan: &Plan) -> Result<u8, Failure> {
@@ -88,6 +134,7 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
         .map(|text| text.parse::<Destination>())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Failure::usage(format!("--push {error}")))?;
+    let levels = elsewhere::levels(arguments, &destinations)?;
     let deps = arguments
         .deps
         .iter()
@@ -131,6 +178,8 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
         conda_locks: arguments.conda_locks.clone(),
         leave_out: arguments.leave_out.clone(),
         offline: arguments.offline,
+        levels,
+        part: elsewhere::part(arguments)?,
         keep_unpacked: arguments.keep_unpacked,
         workers: arguments
             .max_workers

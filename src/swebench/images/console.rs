@@ -1,5 +1,6 @@
 //! What is said on stderr while images are built.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::report_text::{tell, tell_outcome};
@@ -47,6 +48,15 @@ impl Observer for Console<'_> {
 
     fn prepared(&self) {
         self.progress.end();
+    }
+
+    fn submitted(&self, scripts: &[&Path]) {
+        let scripts: Vec<String> = scripts
+            .iter()
+            .map(|script| script.display().to_string())
+            .collect();
+        let text = format!("submitted {}; waiting", scripts.join(", then "));
+        self.progress.suspend(|| output::note(&text));
     }
 
     fn warned(&self, warning: &str) {

@@ -24,6 +24,9 @@ pub(in crate::swebench) fn failure(source: Option<&BaseSource>, error: ImagesErr
             }
         }
         ImagesError::CondaLock { .. } => failed("cannot use conda's packages", error.to_string()),
+        ImagesError::HandOver { what, why } => failed(what, why.to_string()),
+        ImagesError::Slurm { .. } => failed("Slurm did not take the shards", error.to_string())
+            .hinted("--write-only writes the scripts, for a machine that has sbatch"),
         ImagesError::Cache(error) => failed("cannot use the cache", error.to_string()),
         ImagesError::Store(error) => error.into(),
     }

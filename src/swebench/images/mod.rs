@@ -4,6 +4,7 @@ mod arguments;
 pub(super) mod base;
 mod command;
 mod console;
+mod elsewhere;
 pub(super) mod failures;
 mod plan_text;
 mod report_text;

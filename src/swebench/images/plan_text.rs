@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::report_text::beyond;
 use ohoci_report::size::bytes;
+use ohoci_swebench_images::division::Stage;
 use ohoci_swebench_images::forecast::{Basis, LayerPlan};
-use ohoci_swebench_images::plan::{EnvironmentPlan, InstancePlan, LevelPlan, Plan};
+use ohoci_swebench_images::plan::{EnvironmentPlan, InstancePlan, LevelPlan, Plan, ShardPlan};
 
 /// How many instances are named where many are concerned.
 const NAMED: usize = 4;
@@ -103,6 +104,9 @@ pub(super) fn text(plan: &Plan) -> String {
         let _ = writeln!(text, "{}", level_text(level));
     }
     text.push_str(&beyond(&plan.repositories));
+    for shard in &plan.shards {
+        let _ = writeln!(text, "{}", shard_text(shard));
+    }
     if plan.levels.iter().any(|level| level.estimated_layers > 0) {
         text.push_str(
             "estimated: as built before, perhaps on another base; else histories by their share of the \
@@ -188,6 +192,22 @@ fn tell_unavailable(plan: &Plan, text: &mut String) {
         "  to do without them, or where the base brings them: --leave-out {}",
         names.join(",")
     );
+}
+
+/// A shard: what it makes, and what it reads.
+fn shard_text(shard: &ShardPlan) -> String {
+    let (stage, index) = (shard.stage.name(), shard.index);
+    let whose = match shard.stage {
+        Stage::Shared => "needed by",
+        Stage::Instances => "for",
+    };
+    format!(
+        "shard {stage} {index}: {} environments, {whose} {} instances; {}; {}",
+        shard.environments,
+        shard.instances,
+        level_text(&shard.makes),
+        level_text(&shard.reads)
+    )
 }
 
 fn level_text(level: &LevelPlan) -> String {

@@ -32,7 +32,7 @@ pub(super) fn tell_outcome(outcome: &ImageOutcome) {
     match &outcome.error {
         None => {
             let own = outcome.levels.iter().filter(|level| !level.from_cache);
-            let made: Vec<&str> = own.map(|level| level.level).collect();
+            let made: Vec<&str> = own.map(|level| level.level.as_str()).collect();
             let how = match made.is_empty() {
                 true => "from the cache".to_owned(),
                 false => format!("{:.1} s, made: {}", outcome.seconds, made.join(", ")),
@@ -47,7 +47,7 @@ pub(super) fn tell_outcome(outcome: &ImageOutcome) {
 pub(super) fn text(report: &Report) -> String {
     let mut text = String::new();
     for total in &report.levels {
-        let (level, count) = (total.level, total.layers);
+        let (level, count) = (&total.level, total.layers);
         let layers = if count == 1 { "layer" } else { "layers" };
         let _ = write!(text, "{level:<12} {count} {layers}, {}", bytes(total.size));
         if let Some(size) = total.uncompressed {

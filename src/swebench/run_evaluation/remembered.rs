@@ -2,14 +2,18 @@
 
 use std::ffi::OsString;
 
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Command, FromArgMatches as _};
+use clap::FromArgMatches as _;
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
 use super::words::rewritten;
 use crate::arguments::RegistryArguments;
 use crate::failure::Failure;
+use crate::swebench::cluster::DIVIDING;
+use crate::swebench::given::{given, subcommand};
+
+/// The command.
+const NAME: &str = "run-evaluation";
 
 /// What is for one process only, by clap's names.
 const OWN: [&str; 10] = [
@@ -25,17 +29,6 @@ const OWN: [&str; 10] = [
     "verbose",
 ];
 
-/// What divides a run, which is nothing to its shards.
-const DIVIDING: [&str; 7] = [
-    "engine",
-    "shards",
-    "at_once",
-    "sbatch",
-    "engine_image",
-    "engine_volume",
-    "engine_secret",
-];
-
 /// The flags of a command line, by clap's names, each as the words that say it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Remembered(Vec<(String, Vec<String>)>);
@@ -43,32 +36,9 @@ pub(super) struct Remembered(Vec<(String, Vec<String>)>);
 impl Remembered {
     /// Those of a command line of `run-evaluation`; none where it is none.
     pub(super) fn of(words: impl IntoIterator<Item = OsString>) -> Self {
-        let Some((command, matches)) = parsed(words) else {
-            return Self::default();
-        };
-        let mut all = Vec::new();
-        for argument in command.get_arguments() {
-            let id = argument.get_id().as_str();
-            let is_given = matches.value_source(id) == Some(ValueSource::CommandLine);
-            if !is_given || OWN.contains(&id) {
-                continue;
-            }
-            // A positional one has a flag of the same meaning.
-            let flag = match argument.get_long() {
-                Some(long) => long,
-                None if id == "dataset" => "dataset-name",
-                None => continue,
-            };
-            let values = matches.get_raw(id).into_iter().flatten();
-            let words = match argument.get_action().takes_values() {
-                false => vec![format!("--{flag}")],
-                true => values
-                    .map(|value| format!("--{flag}={}", value.to_string_lossy()))
-                    .collect(),
-            };
-            all.push((id.to_owned(), words));
-        }
-        Self(all)
+        // A positional one has a flag of the same meaning.
+        let positional = [("dataset", "dataset-name")];
+        Self(given(rewritten(words), NAME, &OWN, &positional))
     }
 
     /// What a run kept.
@@ -131,7 +101,7 @@ impl Remembered {
         let words = words.into_iter().map(OsString::from);
         let command = crate::command().try_get_matches_from(words);
         let command = command.map_err(|error| unusable(error.to_string()))?;
-        let (_, matches) = run_evaluation(command)
+        let (_, matches) = subcommand(command, NAME)
             .ok_or_else(|| unusable("it is no command line of run-evaluation".to_owned()))?;
         let read = |error: clap::Error| unusable(error.to_string());
         let mut arguments = Arguments::from_arg_matches(&matches).map_err(read)?;
@@ -140,7 +110,7 @@ impl Remembered {
         arguments.again.fresh = own.again.fresh;
         arguments.engine.shard.clone_from(&own.engine.shard);
         arguments.engine.gather = own.engine.gather;
-        arguments.engine.write_only = own.engine.write_only;
+        arguments.engine.cluster.write_only = own.engine.cluster.write_only;
         arguments.rewrite_reports.clone_from(&own.rewrite_reports);
         arguments.format = own.format;
         arguments.follow = own.follow;
@@ -149,29 +119,10 @@ impl Remembered {
 }
 
 fn start(program: &str, run_id: &str) -> Vec<String> {
-    let words = [program, "swebench", "run-evaluation"];
+    let words = [program, "swebench", NAME];
     let mut words: Vec<String> = words.map(str::to_owned).into();
     words.push(format!("--run-id={run_id}"));
     words
-}
-
-/// The command with its flags, and what a command line says of them.
-fn parsed(words: impl IntoIterator<Item = OsString>) -> Option<(Command, ArgMatches)> {
-    let mut command = crate::command();
-    command.build();
-    let matches = command.try_get_matches_from_mut(rewritten(words)).ok()?;
-    let (_, matches) = run_evaluation(matches)?;
-    let command = command
-        .find_subcommand("swebench")?
-        .find_subcommand("run-evaluation")?
-        .clone();
-    Some((command, matches))
-}
-
-fn run_evaluation(mut matches: ArgMatches) -> Option<(String, ArgMatches)> {
-    let (_, mut swebench) = matches.remove_subcommand()?;
-    let found = swebench.remove_subcommand()?;
-    (found.0 == "run-evaluation").then_some(found)
 }
 
 #[cfg(test)]
@@ -202,7 +153,8 @@ mod tests {
         let again = remembered("ohoci swebench run-evaluation --resume -id r -i c -p mine.json");
         let all = again.or(earlier);
         let own = "ohoci swebench run-evaluation --resume --run-id r";
-        let (_, matches) = parsed(own.split(' ').map(OsString::from)).unwrap();
+        let words = own.split(' ').map(OsString::from);
+        let (_, matches) = crate::swebench::given::parsed(words, NAME).unwrap();
         let own = Arguments::from_arg_matches(&matches).unwrap();
         let (arguments, _) = all.arguments(&own).unwrap();
         assert_eq!(arguments.instance_ids, ["c"]);

@@ -66,6 +66,8 @@ pub(super) fn build(arguments: &Arguments) -> Result<Option<Request>, Failure> {
         conda_locks: None,
         leave_out: build.leave_out.clone(),
         offline: false,
+        levels: None,
+        part: None,
         keep_unpacked: false,
         workers: 1,
         logs: build.build_logs.clone(),
