@@ -1,15 +1,63 @@
-//! Tells the compiler which commit it builds and for which machines, for `ohoci --version`.
+//! Tells the compiler which commit it builds and for which machines, for `ohoci --version`, and which recipes
+//! the program brings, for `ohoci deps recipes`.
 
 use std::env;
-use std::path::Path;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn main() {
+/// Directories of the recipes and of what they name.
+const RECIPES: [&str; 2] = ["layers", "wrappers"];
+
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=OHOCI_COMMIT");
     println!("cargo::rerun-if-changed=build.rs");
     let target = env::var("TARGET").unwrap_or_default();
     println!("cargo::rustc-env=OHOCI_BUILT_FOR={target}");
     println!("cargo::rustc-env=OHOCI_BUILT_FROM={}", commit());
+    let to = Path::new(&env::var("OUT_DIR")?).join("recipes.rs");
+    let recipes = recipes(Path::new(&env::var("CARGO_MANIFEST_DIR")?))?;
+    fs_err::write(to, recipes)?;
+    Ok(())
+}
+
+/// The source of a list of the recipes' files. Only the compiler sees where they are on this machine.
+fn recipes(root: &Path) -> Result<String, Box<dyn Error>> {
+    let mut files = Vec::new();
+    for directory in RECIPES {
+        println!("cargo::rerun-if-changed={directory}");
+        find(&root.join(directory), &mut files)?;
+    }
+    files.sort();
+    let mut source = "static EMBEDDED: &[Embedded] = &[\n".to_owned();
+    for file in files {
+        let path = file.strip_prefix(root)?.to_str();
+        let path = path.ok_or("the name of a recipe's file is no text")?;
+        let executable = fs_err::metadata(&file)?.permissions().mode() & 0o100 != 0;
+        writeln!(
+            source,
+            "Embedded {{ path: {path:?}, executable: {executable}, \
+             content: include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/\", {path:?})) }},"
+        )?;
+    }
+    source.push_str("];\n");
+    Ok(source)
+}
+
+/// The files below a directory.
+fn find(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs_err::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            find(&entry.path(), files)?;
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// The commit that whoever builds names, or the one that is checked out. Builds for development name none:

@@ -7,6 +7,7 @@ pub(super) mod failures;
 pub mod fetch;
 mod images;
 pub mod lock;
+pub mod recipes;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(super) enum DepsCommand {
     Build(build::Arguments),
     Audit(audit::Arguments),
     Diff(diff::Arguments),
+    Recipes(recipes::Arguments),
 }
 
 /// Runs the command.
@@ -44,6 +46,7 @@ pub(super) async fn run(
         DepsCommand::Build(arguments) => Box::pin(build::run(arguments, registry)).await,
         DepsCommand::Audit(arguments) => Box::pin(audit::run(arguments, registry)).await,
         DepsCommand::Diff(arguments) => Box::pin(diff::run(arguments, registry)).await,
+        DepsCommand::Recipes(arguments) => recipes::run(arguments),
     }
 }
 

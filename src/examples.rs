@@ -97,6 +97,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "deps build",
         &["ohoci deps build layers/minimal.toml --push registry.example/deps:1"],
     ),
+    ("deps recipes", &["ohoci deps recipes ."]),
     (
         "registry serve",
         &[

@@ -57,6 +57,23 @@ class OpenHands(WithRegistry):
         os.environ.update(cls._variables)
         super().tearDownClass()
 
+    def test_without_a_recipe_here_the_deps_image_is_made_of_the_programs_own(self) -> None:
+        # Stands in for the build alone, which would download everything.
+        with open("recording", "w") as file:
+            file.write('#!/bin/sh\ncase "$*" in *"deps build"*) ls "$3" && echo "error: $*" >&2 && exit 3 ;; esac\nexec "$REAL" "$@"\n')
+        os.chmod("recording", 0o755)
+        before = os.environ["OHOCI_PROGRAM"]
+        os.environ.update(REAL=before, OHOCI_PROGRAM=os.path.abspath("recording"))
+        try:
+            with self.assertRaises(ohoci.OhociError) as raised:
+                runtime_build.build_deps_image("registry.example/deps:1")
+            with self.assertRaises(ohoci.OhociError) as named:
+                runtime_build.build_deps_image("registry.example/deps:1", "absent.toml")
+        finally:
+            os.environ["OHOCI_PROGRAM"] = before
+        self.assertIn("/layers/openhands-v0.toml --push=registry.example/deps:1", str(raised.exception))
+        self.assertNotIn("absent.toml --push", str(named.exception))
+
     def test_a_runtime_image_has_upstreams_three_tags(self) -> None:
         builder = runtime_build.OhociRuntimeBuilder()
         name = runtime_build.build_runtime_image(self.base, builder, source="checkout")

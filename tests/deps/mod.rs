@@ -9,6 +9,7 @@ mod hostile;
 mod lock;
 mod look;
 pub(crate) mod python;
+mod recipes;
 mod sbom;
 mod schema;
 mod trust;

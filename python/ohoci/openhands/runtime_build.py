@@ -12,12 +12,14 @@ the code layer, and are named by the tags that need no source.
 
 import abc
 import argparse
+import contextlib
 import os
 import re
 import sys
+import tempfile
 from enum import Enum
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 from .. import _process, commands
 from ..errors import OhociError, UsageError, from_stderr
@@ -293,26 +295,28 @@ def build_deps_image(
 ) -> str:
     """Build the deps image from a recipe, and push it; its name."""
     name = name or get_deps_image_name()
-    recipe = recipe or os.environ.get(RECIPE) or _recipe("openhands-v0.toml")
-    arguments = ["deps", "build", recipe, f"--push={name}"]
-    if platform:
-        arguments.append(f"--platform={platform}")
-    code, _, messages, command = _process.call([*arguments, *options])
+    with _recipe(recipe or os.environ.get(RECIPE), "openhands-v0.toml") as path:
+        arguments = ["deps", "build", path, f"--push={name}"]
+        if platform:
+            arguments.append(f"--platform={platform}")
+        code, _, messages, command = _process.call([*arguments, *options])
     if code != 0:
         raise from_stderr(code, command, messages)
     return name
 
 
-def _recipe(name: str) -> str:
-    """A recipe of a checkout of ohoci, or of its archive, where this is run."""
-    recipe = Path("layers", name)
-    if not recipe.is_file():
-        raise UsageError(
-            f"there is no recipe {recipe} here",
-            "the package has no recipes of its own",
-            f"name one with --recipe or {RECIPE}: a checkout of ohoci and its archive have it",
-        )
-    return str(recipe)
+@contextlib.contextmanager
+def _recipe(named: Optional[str], default: str) -> Iterator[str]:
+    """The recipe that is named, or that of a checkout of ohoci where this is run, or the program's own."""
+    here = Path("layers", default)
+    if named or here.is_file():
+        yield named or str(here)
+        return
+    with tempfile.TemporaryDirectory(prefix="ohoci-recipes-") as directory:
+        code, _, messages, command = _process.call(["deps", "recipes", directory])
+        if code != 0:
+            raise from_stderr(code, command, messages)
+        yield str(Path(directory, here))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -329,7 +333,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         help="put the deps image on the base; it is always so, and the flag is for upstream's callers",
     )
     parser.add_argument("--deps_image", help=f"the deps image [default: ${DEPS_IMAGE}, else oh_deps_vVERSION]")
-    parser.add_argument("--recipe", help="with --build_deps_only: the recipe")
+    parser.add_argument(
+        "--recipe",
+        help=f"with --build_deps_only: the recipe [default: ${RECIPE}, else layers/openhands-v0.toml, here or ohoci's own]",
+    )
     parser.add_argument("--source", help=f"a checkout of OpenHands [default: ${SOURCE}, else here]")
     parser.add_argument("--build_folder", help="refused: it is for Docker")
     parser.add_argument("--force_rebuild", action="store_true")
