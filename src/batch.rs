@@ -24,7 +24,8 @@ pub(super) async fn run(
     registry: &RegistryArguments,
 ) -> Result<u8, Failure> {
     let started = std::time::Instant::now();
-    let context = Context::open(registry)?.signing(&arguments.signing).await?;
+    let mut context = Context::open(registry)?.signing(&arguments.signing).await?;
+    context.resolver = context.resolver.caching_behind();
     let items = input::items(arguments, &context).await?;
     let before = if arguments.resume || arguments.retry_failed {
         batch::journal::read(&arguments.journal)?

@@ -1,15 +1,13 @@
 //! `ohoci run`: programs in images and root file systems, as `docker run` would start them.
 
+mod endings;
+mod mounts;
 mod streams;
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use ohoci_image::media_type::{Compression, Family};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::support::clients::skopeo;
@@ -17,9 +15,6 @@ use crate::support::command::{Ohoci, Outcome};
 use crate::support::debian_registry::DebianRegistry;
 use crate::support::images::{Index, Layer, Node, Recipe, busybox};
 use crate::support::peer::Access;
-
-/// Far more than anything here takes, far less than the programs sleep.
-const SOON: Duration = Duration::from_secs(30);
 
 /// A place to run from, with a layout `image` in it, and a place for temporary files.
 struct Scene {
@@ -355,69 +350,6 @@ fn of_an_index_this_machines_image_runs() {
 }
 
 #[test]
-fn mounts_are_seen_and_written_unless_read_only() {
-    let scene = Scene::new(image());
-    scene.ohoci.write("work/shared/file", "from outside\n");
-    scene.ohoci.write("work/shared/other", "another\n");
-    let said = scene.says(
-        &["--mount", "shared:/mnt/deep", "--mount", "shared/other:/opt/greeting:ro"],
-        "cat /mnt/deep/file /opt/greeting; echo inside > /mnt/deep/new; (echo x > /opt/greeting) 2>/dev/null || echo refused",
-    );
-    assert_eq!(said, "from outside\nanother\nrefused\n");
-    let new = fs_err::read_to_string(scene.ohoci.work().join("shared/new")).unwrap();
-    assert_eq!(new, "inside\n");
-    let said = scene.says(
-        &["--mount", "shared:/mnt:ro"],
-        "(echo x > /mnt/new) 2>/dev/null || echo refused",
-    );
-    assert_eq!(said, "refused\n");
-}
-
-#[test]
-fn a_volume_is_mounted_as_docker_has_it_and_an_image_s_words_are_its_own() {
-    let scene = Scene::new(image());
-    let own = scene.ohoci.work().join("own");
-    fs_err::create_dir(&own).unwrap();
-    fs_err::write(own.join("file"), "seen\n").unwrap();
-    let volume = |to: &str| format!("{}:{to}", own.display());
-    let said = scene.says(
-        &["-v", &volume("/one"), "-e", "A=1", "-v", &volume("/two:ro")],
-        "cat /one/file /two/file; echo $A; (echo > /two/new) 2>/dev/null || echo refused",
-    );
-    assert_eq!(said, "seen\nseen\n1\nrefused\n");
-    // Behind the image, it is the program's, and before one it shows requests.
-    let words = [
-        "run",
-        "-v",
-        "oci:image",
-        "sh",
-        "-c",
-        "echo $0 $1",
-        "-v",
-        "/a:/b",
-    ];
-    let said = scene.ohoci.run(words).exits(0);
-    assert_eq!(said.stdout, "-v /a:/b\n");
-}
-
-#[test]
-fn read_only_means_everything_but_mounts() {
-    let scene = Scene::new(image());
-    let write =
-        "for d in / /tmp /opt /mnt /scratch; do touch $d/x 2>/dev/null && echo $d; done; true";
-    fs_err::create_dir(scene.ohoci.work().join("shared")).unwrap();
-    let flags = [
-        "--read-only",
-        "--mount",
-        "shared:/mnt",
-        "--tmpfs",
-        "/scratch",
-    ];
-    assert_eq!(scene.says(&flags, write), "/mnt\n/scratch\n");
-    assert_eq!(scene.says(&[], write), "/\n/tmp\n/opt\n");
-}
-
-#[test]
 fn there_is_no_network_unless_it_is_asked_for() {
     let scene = Scene::new(image());
     let interfaces = "ls /proc/sys/net/ipv4/conf; cat /etc/hosts";
@@ -431,54 +363,6 @@ fn there_is_no_network_unless_it_is_asked_for() {
     assert!(inside.contains(here("net").to_str().unwrap()), "{inside}");
     let inside = scene.says(&["--network", "none"], "ls -l /proc/self/ns/net");
     assert!(!inside.contains(here("net").to_str().unwrap()), "{inside}");
-}
-
-#[test]
-fn when_the_time_is_over_everything_is_killed() {
-    let scene = Scene::new(image());
-    let started = Instant::now();
-    // A child that ignores what can be ignored. `run` waits until nobody is left who could write to
-    // its standard output, so survivors would hold it up.
-    let script = "trap '' TERM INT HUP; (while true; do sleep 60; done) & echo on; sleep 60";
-    let outcome = scene.run(&["--timeout", "1.5", "oci:image", "sh", "-c", script]);
-    let outcome = outcome.exits(124);
-    assert!(started.elapsed() < SOON);
-    assert_eq!(outcome.stdout, "on\n");
-    assert_eq!(outcome.stderr, "killed after 1.5s, because of --timeout\n");
-}
-
-#[test]
-fn what_runs_on_in_the_background_ends_with_the_program() {
-    let scene = Scene::new(image());
-    let started = Instant::now();
-    scene
-        .run(&["oci:image", "sh", "-c", "sleep 60 & exit 3"])
-        .exits(3);
-    assert!(started.elapsed() < SOON);
-}
-
-#[test]
-fn an_interrupted_run_leaves_neither_programs_nor_files() {
-    let scene = Scene::new(image());
-    for signal in [Signal::INT, Signal::TERM] {
-        let mut child = scene
-            .command(&["oci:image", "sh", "-c", "echo started; sleep 60"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        assert_eq!(line, "started\n");
-        kill_process(Pid::from_child(&child), signal).unwrap();
-        // The pipe ends when nobody in the sandbox is left that could write to it.
-        let mut rest = String::new();
-        output.read_to_string(&mut rest).unwrap();
-        assert_eq!(rest, "");
-        assert_eq!(child.wait().unwrap().code(), Some(130));
-        scene.nothing_is_left();
-    }
 }
 
 #[test]

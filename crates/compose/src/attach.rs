@@ -228,7 +228,7 @@ async fn attempt(
         .collect();
     let blobs = documents
         .iter()
-        .map(|(descriptor, bytes)| target.place_document(descriptor, bytes.clone()));
+        .map(|(descriptor, bytes)| target.place_attachment(descriptor, bytes.clone()));
     try_join_all(blobs).await?;
     // One after the other: registries without a list of their own get them into a list whose
     // digest must not depend on which came first.

@@ -203,6 +203,14 @@ impl Resolver {
         }
     }
 
+    /// The same, whose work does not wait for what the cache keeps: for many images, whose documents
+    /// none of the others reads. What is put is in the cache a little later, at the latest when this ends.
+    #[must_use]
+    pub fn caching_behind(mut self) -> Self {
+        self.cache = Arc::new(self.cache.written_behind());
+        self
+    }
+
     /// What lets images in.
     #[must_use]
     pub fn policy(&self) -> &Policy {

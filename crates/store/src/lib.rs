@@ -211,6 +211,20 @@ pub trait Target: Debug + Send + Sync {
     async fn place_document(&self, descriptor: &Descriptor, bytes: Bytes)
     -> Result<Arrival, Error>;
 
+    /// Puts a small blob of a manifest that refers to another: a signature, say. As
+    /// [`place_document`](Self::place_document), but nothing is kept of it for later commands, which
+    /// never read it by its digest alone.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    async fn place_attachment(
+        &self,
+        descriptor: &Descriptor,
+        bytes: Bytes,
+    ) -> Result<Arrival, Error> {
+        self.place_document(descriptor, bytes).await
+    }
+
     /// Puts a manifest under its digest and under the tags given. Every blob and manifest that it
     /// lists is there.
     ///

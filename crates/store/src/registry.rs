@@ -501,6 +501,18 @@ impl Target for RegistryTarget {
         descriptor: &Descriptor,
         bytes: Bytes,
     ) -> Result<Arrival, Error> {
+        let arrival = self.place_attachment(descriptor, bytes.clone()).await?;
+        if arrival == Arrival::Uploaded {
+            self.cache.put(&descriptor.digest, &bytes);
+        }
+        Ok(arrival)
+    }
+
+    async fn place_attachment(
+        &self,
+        descriptor: &Descriptor,
+        bytes: Bytes,
+    ) -> Result<Arrival, Error> {
         let flight = self.flight(&descriptor.digest);
         let _in_flight = flight.lock().await;
         if self.surely_has(descriptor).await? {
@@ -511,7 +523,6 @@ impl Target for RegistryTarget {
             .upload_document(descriptor, &bytes, session)
             .await?;
         self.knowledge.saw([&descriptor.digest]);
-        self.cache.put(&descriptor.digest, &bytes);
         Ok(Arrival::Uploaded)
     }
 
@@ -531,7 +542,7 @@ impl Target for RegistryTarget {
 
     async fn place_referrer(&self, manifest: &Manifest) -> Result<(), Error> {
         self.repository.put_referrer(manifest).await?;
-        self.taken(manifest);
+        self.knowledge.took(manifest);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use testbed::{GeneratedBases, Relay};
 
 use super::own_registry::OwnRegistry;
+use super::process;
 use super::table::bytes;
 use super::tools::{self, renew};
 use crate::bases::{noise, sha256};
@@ -71,6 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         bases,
         work,
     };
+    process::settle()?;
     let mut text = scene.times(&arguments.rtt, arguments.runs)?;
     text.push('\n');
     text.push_str(&scene.many(arguments)?);

@@ -10,6 +10,13 @@ use anyhow::{Context, Result};
 /// How often a running program is looked at.
 const INTERVAL: Duration = Duration::from_millis(5);
 
+/// Has everything written to disk that earlier work left for later, so that what is measured next does not wait
+/// for it.
+pub(crate) fn settle() -> Result<()> {
+    crate::command::output(&mut Command::new("sync"))?;
+    Ok(())
+}
+
 /// What a run came to.
 #[derive(Debug)]
 pub(crate) struct Run {

@@ -98,6 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                     command.arg("--sign-key").arg(key.with_extension("key"));
                     command.env("COSIGN_PASSWORD", "passphrase");
                 }
+                process::settle()?;
                 measured.walls.push(succeed(&mut command, &home)?);
                 measured.requests = relay.take_traffic().exchanges.len();
             }

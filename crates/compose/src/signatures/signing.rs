@@ -177,7 +177,7 @@ pub(crate) async fn put(target: &dyn Target, documents: &Documents) -> Result<()
 /// The first thing that failed.
 pub(crate) async fn place(target: &dyn Target, documents: &Documents) -> Result<(), Error> {
     let blobs = documents.blobs.iter();
-    try_join_all(blobs.map(|(blob, bytes)| target.place_document(blob, bytes.clone()))).await?;
+    try_join_all(blobs.map(|(blob, bytes)| target.place_attachment(blob, bytes.clone()))).await?;
     // One after the other: registries without a list of their own get them into a list whose digest
     // must not depend on which came first.
     for referrer in &documents.referrers {

@@ -3,7 +3,7 @@
 //! File names are hashes of the keys, so that no name that a server or a person chose can lead
 //! anywhere. The key stands in the file, too, and is compared when it is read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -93,14 +93,16 @@ impl Cache {
         at.is_some_and(|at| is_recent(at, now()))
     }
 
-    /// Remembers that these blobs were just now proven to be in a repository.
+    /// Remembers that these blobs were just now proven to be in a repository. `known` is what is remembered of
+    /// it already, as [`Cache::known_blobs`] has it, and learns what is new.
     pub(crate) fn remember_blobs<'a>(
         &self,
         registry: &str,
         repository: &str,
         blobs: impl IntoIterator<Item = &'a Digest>,
+        known: &mut HashMap<Digest, u64>,
     ) {
-        self.remember_blobs_at(registry, repository, blobs, now());
+        self.remember_blobs_at(registry, repository, blobs, known, now());
     }
 
     fn remember_blobs_at<'a>(
@@ -108,23 +110,39 @@ impl Cache {
         registry: &str,
         repository: &str,
         blobs: impl IntoIterator<Item = &'a Digest>,
+        known: &mut HashMap<Digest, u64>,
         now: u64,
     ) {
         let Some(path) = self.log_path(registry, repository) else {
             return;
         };
-        let known = self.known_blobs_at(registry, repository, now);
         // The first line feed ends whatever an interrupted writer may have left.
         let mut text = String::from("\n");
-        let mut new = HashSet::new();
+        let start = text.len();
         for digest in blobs {
-            let fresh = known.get(digest).is_some_and(|at| now - at < REFRESH_AFTER);
-            if !fresh && new.insert(digest) {
+            let is_fresh = known
+                .get(digest)
+                .is_some_and(|at| now.saturating_sub(*at) < REFRESH_AFTER);
+            if !is_fresh {
                 text.push_str(&line(digest, now));
+                known.insert(digest.clone(), now);
             }
         }
-        if !new.is_empty() {
-            self.note("write", append(&path, &text));
+        if text.len() > start {
+            self.write(move |cache| {
+                cache.note("write", append(&path, &text));
+            });
+        }
+    }
+
+    /// Writes now, or behind whoever goes on.
+    fn write(&self, write: impl FnOnce(&Self) + Send + 'static) {
+        match &self.behind {
+            Some(behind) => {
+                let cache = self.at_once();
+                behind.write(move || write(&cache));
+            }
+            None => write(self),
         }
     }
 
@@ -149,7 +167,10 @@ impl Cache {
     /// nothing that was remembered of the registry can be relied on.
     pub(crate) fn forget_registry(&self, registry: &str) {
         if let Some(path) = self.registry_path(registry) {
-            self.note("write", fs::remove_dir_all(path));
+            // In its turn: what waits to be written is older.
+            self.write(move |cache| {
+                cache.note("write", fs::remove_dir_all(path));
+            });
         }
     }
 
@@ -160,20 +181,13 @@ impl Cache {
             return;
         };
         let content = json!({"kind": kind, "key": key, "fact": fact}).to_string();
-        let write = move |cache: &Self| {
+        self.write(move |cache| {
             let written = path
                 .parent()
                 .map_or(Ok(()), create)
                 .and_then(|()| staged::replace_unsynced(&path, content.as_bytes()));
             cache.note("write", written);
-        };
-        match &self.behind {
-            Some(behind) => {
-                let cache = self.at_once();
-                behind.write(move || write(&cache));
-            }
-            None => write(self),
-        }
+        });
     }
 
     /// The fact of a kind under a key.
@@ -301,9 +315,21 @@ fn read_log(path: &Path) -> io::Result<HashMap<Digest, u64>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     const REGISTRY: &str = "https://registry.example";
+
+    fn remember(cache: &Cache, registry: &str, repository: &str, blobs: &[Digest]) {
+        remember_at(cache, registry, repository, blobs, now());
+    }
+
+    /// As a process does that has just read what is remembered.
+    fn remember_at(cache: &Cache, registry: &str, repository: &str, blobs: &[Digest], at: u64) {
+        let mut known = cache.known_blobs_at(registry, repository, at);
+        cache.remember_blobs_at(registry, repository, blobs, &mut known, at);
+    }
 
     fn digests(range: std::ops::Range<u32>) -> Vec<Digest> {
         range.map(|n| Digest::of(&n.to_be_bytes())).collect()
@@ -367,11 +393,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::new(directory.path());
         let blobs = digests(0..3);
-        cache.remember_blobs(REGISTRY, "a", &blobs[..1]);
+        remember(&cache, REGISTRY, "a", &blobs[..1]);
         let path = cache.log_path(REGISTRY, "a").unwrap();
         let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"\xff\xfe\nsha256:12").unwrap();
-        cache.remember_blobs(REGISTRY, "a", &blobs);
+        remember(&cache, REGISTRY, "a", &blobs);
         let known = cache.known_blobs(REGISTRY, "a");
         assert_eq!(
             known.into_keys().collect::<HashSet<_>>(),
@@ -390,7 +416,7 @@ mod tests {
                 scope.spawn(move || {
                     for n in 0..20 {
                         let at = thread * 100 + n;
-                        cache.remember_blobs(REGISTRY, "a", &digests(at..at + 2));
+                        remember(&cache, REGISTRY, "a", &digests(at..at + 2));
                     }
                 });
             }
@@ -404,11 +430,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::new(directory.path());
         let blobs = digests(0..10);
-        cache.remember_blobs(REGISTRY, "a", &blobs[..9]);
+        remember(&cache, REGISTRY, "a", &blobs[..9]);
         let path = cache.log_path(REGISTRY, "a").unwrap();
         let line = line(&blobs[0], now());
         append(&path, &line.repeat(COMPACT_AT as usize / line.len())).unwrap();
-        cache.remember_blobs(REGISTRY, "a", &blobs);
+        remember(&cache, REGISTRY, "a", &blobs);
         assert!(fs::metadata(&path).unwrap().len() < 2000);
         let known = cache.known_blobs(REGISTRY, "a");
         assert_eq!(
@@ -423,13 +449,13 @@ mod tests {
         let cache = Cache::new(directory.path());
         let blobs = digests(0..2);
         let then = 1_000_000;
-        cache.remember_blobs_at(REGISTRY, "a", &blobs, then);
+        remember_at(&cache, REGISTRY, "a", &blobs, then);
         let day = TRUSTED_FOR.as_secs();
         assert_eq!(cache.known_blobs_at(REGISTRY, "a", then + day - 1).len(), 2);
         assert!(cache.known_blobs_at(REGISTRY, "a", then + day).is_empty());
         assert!(cache.known_blobs_at(REGISTRY, "a", then - 1).is_empty());
         // One that is proven again is believed for longer; the other is not.
-        cache.remember_blobs_at(REGISTRY, "a", &blobs[..1], then + day / 2);
+        remember_at(&cache, REGISTRY, "a", &blobs[..1], then + day / 2);
         let later = cache.known_blobs_at(REGISTRY, "a", then + day);
         assert_eq!(later.into_keys().collect::<Vec<_>>(), blobs[..1]);
     }
@@ -440,11 +466,11 @@ mod tests {
         let cache = Cache::new(directory.path());
         let blobs = digests(0..1);
         let others = ["http://registry.example", "https://registry.example:5000"];
-        cache.remember_blobs(REGISTRY, "a", &blobs);
-        cache.remember_blobs(REGISTRY, "b", &blobs);
+        remember(&cache, REGISTRY, "a", &blobs);
+        remember(&cache, REGISTRY, "b", &blobs);
         for other in others {
             assert!(cache.known_blobs(other, "a").is_empty());
-            cache.remember_blobs(other, "a", &blobs);
+            remember(&cache, other, "a", &blobs);
         }
         cache.forget_registry(REGISTRY);
         assert!(cache.known_blobs(REGISTRY, "a").is_empty());

@@ -115,8 +115,9 @@ impl Knowledge {
                 .iter()
                 .filter(|digest| manifest_is(digest) || self.repository.holds(digest))
                 .copied();
+            let (name, mut remembered) = (self.repository.name(), self.remembered.lock());
             self.cache
-                .remember_blobs(registry, self.repository.name(), seen);
+                .remember_blobs(registry, name, seen, &mut remembered);
         }
         self.saw(listed);
     }
