@@ -141,6 +141,7 @@ pub(crate) fn reproduce() -> Result<()> {
     Ok(())
 }
 
-fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+/// Whether some bytes are somewhere among others.
+pub(crate) fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     !wanted.is_empty() && bytes.windows(wanted.len()).any(|window| window == wanted)
 }

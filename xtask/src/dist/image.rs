@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use super::{Package, place};
 use crate::command::{self, find};
+use crate::release::contains;
 
 /// Who runs in the image: the number that images without root use by convention.
 const USER: &str = "65532:65532";
@@ -31,7 +32,10 @@ const LIBRARIES: [&str; 7] = [
     "libnss_files.so.2",
 ];
 
-/// Packs it as an OCI archive; nothing where apt has no packages for the processor.
+/// What a program that cargo linked by itself needs besides; one that zig linked has it within.
+const UNWINDER: (&str, &str) = ("libgcc-s1", "libgcc_s.so.1");
+
+/// Packs it as an OCI archive, and starts it; nothing where apt has no packages for the processor.
 pub(super) fn pack(package: &Package<'_>) -> Result<Option<PathBuf>> {
     let architecture = package.architecture();
     if package.processor() != std::env::consts::ARCH || find("apt-get").is_none() {
@@ -53,9 +57,17 @@ pub(super) fn pack(package: &Package<'_>) -> Result<Option<PathBuf>> {
         place(&libc.join(&file), &root.join(&file))?;
     }
     place(&libc.join(loader), &root.join(loader))?;
-    for (from, name) in [(&libc, "libc6"), (&certificates, "ca-certificates")] {
-        let file = format!("usr/share/doc/{name}/copyright");
-        place(&from.join(&file), &root.join(&file))?;
+    let mut packages = vec![(libc, "libc6"), (certificates.clone(), "ca-certificates")];
+    let (unwinder, library) = UNWINDER;
+    if contains(&fs_err::read(package.binary)?, library.as_bytes()) {
+        let unpacked = unpacked(&debian, unwinder)?;
+        let file = Path::new(multiarch).join(library);
+        place(&unpacked.join(&file), &root.join(&file))?;
+        packages.push((unpacked, unwinder));
+    }
+    for (from, name) in packages {
+        let to = root.join(format!("usr/share/doc/{name}/copyright"));
+        place(&copyright(&debian, &from, name)?, &to)?;
     }
     place(
         &package.source.join("LICENSE"),
@@ -105,7 +117,33 @@ pub(super) fn pack(package: &Package<'_>) -> Result<Option<PathBuf>> {
         .arg("--push")
         .arg(format!("oci-archive:{}:{version}", file.display()));
     command::run(&mut compose)?;
+    start(package, &file)?;
     Ok(Some(file))
+}
+
+/// Has the image say its version, so that none is given away that does not start.
+fn start(package: &Package<'_>, file: &Path) -> Result<()> {
+    if find("bwrap").is_none() {
+        println!("note: the image was not started, for which bubblewrap has to be installed");
+        return Ok(());
+    }
+    let image = format!("oci-archive:{}", file.display());
+    let mut run = Command::new(package.program);
+    command::run(run.args(["--no-cache", "run", "--read-only", &image, "--version"]))
+}
+
+/// The file that says who may do what with a package. Where many are built from one source, it is a package of
+/// its own that has it, to which a link leads.
+fn copyright(debian: &Path, unpacked: &Path, name: &str) -> Result<PathBuf> {
+    let directory = unpacked.join("usr/share/doc").join(name);
+    let Ok(shared) = fs_err::read_link(&directory) else {
+        return Ok(directory.join("copyright"));
+    };
+    let shared = shared
+        .to_str()
+        .context("a link to a name that is no text")?;
+    let from = self::unpacked(debian, shared)?;
+    Ok(from.join("usr/share/doc").join(shared).join("copyright"))
 }
 
 /// Downloads a package, verified by apt, and unpacks it without running anything of it.
