@@ -18,7 +18,7 @@ use crate::support::tls_front::TlsFront;
 const SERVER: &str = r#"#!/openhands/tools/bin/dash
 export PATH=/openhands/tools/bin
 trap 'echo "stopped by a signal"; exit 7' TERM
-echo "arguments $*"
+echo "arguments $1 $2 … $(shift 3; echo "$*")"
 echo "first $(cat /proc/1/comm)"
 (: >"$HOME/written") 2>/dev/null && (mkdir -p "$OH_CONVERSATIONS_PATH" && : >"$OH_CONVERSATIONS_PATH/written") && echo "wrote"
 for each in 1 2 3; do
@@ -173,7 +173,7 @@ fn a_server_needs_nothing_of_its_container() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(
             said,
-            "arguments -E -m openhands.agent_server --port 8000\nfirst tini\nwrote\nzombies 0\n\
+            "arguments -E -c … --port 8000\nfirst tini\nwrote\nzombies 0\n\
              stopped by a signal\n",
             "{start:?}: {error}"
         );

@@ -139,3 +139,5 @@ mod trust_anew;
 mod trust_bytes;
 #[cfg(test)]
 mod trust_keyless;
+#[cfg(test)]
+mod wrappers;

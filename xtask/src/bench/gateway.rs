@@ -124,7 +124,8 @@ impl Scene {
         for &rtt in rtts {
             let round_trip = Duration::from_millis(rtt);
             let upstream = Relay::start(self.bases.address(), round_trip)?;
-            let home = self.work.path().join("times");
+            // One of its own: ext4 is slow to make files for minutes after many were removed.
+            let home = self.work.path().join(format!("times-{rtt}"));
             let gateway = self.gateway(upstream.address(), &home)?;
             let front = Relay::start(gateway.address(), round_trip)?;
             let mut direct = Connection::open(upstream.address())?;

@@ -90,9 +90,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             for (measured, key) in [(&mut plain, None), (&mut signed, Some(key.as_path()))] {
                 eprintln!("{name}, run {}", number + 1);
                 let relay = Relay::start(address, Duration::from_millis(arguments.rtt))?;
-                let home = work.path().join("home");
+                // A new one each time: ext4 is slow to make files for minutes after many were removed.
+                let kind = key.map_or("plain", |_| "signed");
+                let home = work
+                    .path()
+                    .join(format!("{}-{number}-{kind}", address.port()));
                 renew(&home)?;
-                let target = format!("out-{number}-{}", key.map_or("plain", |_| "signed"));
+                let target = format!("out-{number}-{kind}");
                 let mut command = batch(&program, &home, relay.address(), &bases, &target)?;
                 if let Some(key) = key {
                     command.arg("--sign-key").arg(key.with_extension("key"));

@@ -1,0 +1,42 @@
+//! What the wrappers of the deps do before the program that they are named after.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::command::Ohoci;
+
+/// Stands for the server's modules: they take a while, and say what they see.
+const API: &str = "import gc, time\ntime.sleep(0.3)\nprint('importing', gc.isenabled())\n";
+const MAIN: &str = "\
+import gc, sys, time
+print(__name__, sys.argv[0].endswith('openhands/agent_server/__main__.py'), sys.argv[1:])
+import openhands.agent_server.api
+end = time.monotonic() + 30
+while not gc.isenabled() and time.monotonic() < end:
+    time.sleep(0.05)
+print('serving', gc.isenabled(), gc.get_freeze_count() > 100)
+";
+
+#[test]
+fn the_agent_server_looks_for_garbage_once_its_modules_are_imported() {
+    let wrapper = Path::new(env!("CARGO_MANIFEST_DIR")).join("wrappers/oh-agent-server");
+    let wrapper = fs_err::read_to_string(wrapper).unwrap();
+    let (_, code) = wrapper.split_once("python -E -c '").unwrap();
+    let (code, arguments) = code.split_once('\'').unwrap();
+    assert_eq!(arguments.trim(), "\"$@\"");
+    let ohoci = Ohoci::new();
+    ohoci.write("work/openhands/agent_server/api.py", API);
+    ohoci.write("work/openhands/agent_server/__main__.py", MAIN);
+    let output = Command::new("python3")
+        .args(["-c", code, "--port", "8000"])
+        .current_dir(ohoci.work())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        told,
+        "__main__ True ['--port', '8000']\nimporting False\nserving True True\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
