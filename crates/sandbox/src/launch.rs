@@ -166,6 +166,10 @@ impl Launch {
         if self.fuse.is_some() {
             self.check_mount_points()?;
         }
+        if let Some(overlay) = &self.overlay {
+            let failed = |error| PrepareError::new("prepare an overlay", error);
+            overlay.prepare().map_err(failed)?;
+        }
         let lower = match user {
             Some(user) => {
                 let mut staging = Staging::new(user, &self.bubblewrap)?;
@@ -425,7 +429,7 @@ impl Launch {
         let overlay: Option<Mount> = match (&self.overlay, lower, &self.fuse) {
             (Some(overlay), Some(lower), None) => Some((
                 CString::new(overlay.directory().as_os_str().as_bytes())?,
-                CString::new(Overlay::options(lower))?,
+                CString::new(overlay.options(lower))?,
             )),
             _ => None,
         };

@@ -4,10 +4,15 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::remove::remove;
+
 /// What the kernel mounts an overlay from. Everything is named from the directory that holds it:
 /// paths may have characters that end an option, and many of them may be longer than options may
 /// be. `userxattr` (Linux 5.11) is what lets an ordinary user mount it.
 const OPTIONS: &str = "upperdir=upper,workdir=work,userxattr";
+
+/// What more it is mounted with where nothing of it is to stay (Linux 5.10).
+const VOLATILE: &str = ",volatile";
 
 /// Mounts it by a file system in user space and starts what stands behind. Its process would outlast
 /// that, being in the namespace that keeps the mount: the shell stays and unmounts it. It must not
@@ -31,6 +36,7 @@ pub struct Tools {
 pub struct Overlay {
     directory: PathBuf,
     lower: Vec<PathBuf>,
+    is_thrown_away: bool,
 }
 
 impl Overlay {
@@ -70,7 +76,34 @@ impl Overlay {
                 _ => fs_err::os::unix::fs::symlink(path, link)?,
             }
         }
-        Ok(Self { directory, lower })
+        Ok(Self {
+            directory,
+            lower,
+            is_thrown_away: false,
+        })
+    }
+
+    /// The same, of which nothing is to outlast a machine that breaks down: then the kernel need not
+    /// write to the disk what programs have written when they ask for it, nor, when it is unmounted,
+    /// everything that waits to be written in that file system, whoever wrote it.
+    #[must_use]
+    pub fn thrown_away(self) -> Self {
+        Self {
+            is_thrown_away: true,
+            ..self
+        }
+    }
+
+    /// Makes it ready to be mounted, once more perhaps; nothing has it mounted.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        // The kernel has left a mark that what is in it may be lost, by which it refuses to mount it again
+        // (Documentation/filesystems/overlayfs.rst, "Volatile mount"). The machine has not broken down since.
+        let work = self.directory.join("work");
+        if self.is_thrown_away && fs_err::symlink_metadata(work.join("work")).is_ok() {
+            remove(&work)?;
+            fs_err::create_dir(&work)?;
+        }
+        Ok(())
     }
 
     /// The root file system, which is there only for what is started in it.
@@ -108,8 +141,12 @@ impl Overlay {
     }
 
     /// The options that the kernel mounts it by, where it stands on that.
-    pub(super) fn options(lower: &str) -> String {
-        format!("lowerdir={lower},{OPTIONS}")
+    pub(super) fn options(&self, lower: &str) -> String {
+        let more = match self.is_thrown_away {
+            true => VOLATILE,
+            false => "",
+        };
+        format!("lowerdir={lower},{OPTIONS}{more}")
     }
 
     /// The command line that mounts it in user space, and starts the words that are added.

@@ -176,6 +176,10 @@ impl Workspace {
             Ok(_) => Overlay::open(directory.path(), lower)?,
             Err(_) => Overlay::create(directory.path(), lower)?,
         };
+        let overlay = match (&directory, &fuse) {
+            (Holder::Removed(_), None) => overlay.thrown_away(),
+            _ => overlay,
+        };
         Ok(Self {
             lower: overlay.lower().to_vec(),
             overlay: Some(overlay),
@@ -336,13 +340,18 @@ mod tests {
         let directory = scratch.path().join("overlay");
         fs_err::create_dir(&directory).unwrap();
         let overlay = Overlay::create(&directory, lower.clone()).unwrap();
+        let overlay = overlay.thrown_away();
         fs_err::write(overlay.upper().join("put"), "").unwrap();
-        let launch = Launch {
+        let launch = || Launch {
             overlay: Some(overlay.clone()),
             ..Launch::of_script(overlay.root())
         };
         let text = "cd \"$1\"; cat all; ls | wc -l; rm all";
-        assert_eq!(script(launch, text).unwrap(), (true, "042\n".to_owned()));
+        assert_eq!(script(launch(), text).unwrap(), (true, "042\n".to_owned()));
+        // Once more, with what was written, and where the kernel left its mark.
+        let text = "cd \"$1\"; grep -o ' .*volatile' /proc/self/mounts | grep -c upperdir; ls all";
+        let (succeeded, said) = script(launch(), text).unwrap();
+        assert!(!succeeded && said.starts_with("1\n"), "{said}");
         assert!(
             lower
                 .iter()

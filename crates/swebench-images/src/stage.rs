@@ -116,7 +116,8 @@ impl Stage {
     pub(crate) fn create(directory: &Path, below: Vec<PathBuf>) -> io::Result<Self> {
         Ok(Self {
             directory: directory.to_owned(),
-            overlay: Overlay::create(directory, below)?,
+            // What comes of it is read from here, and packed.
+            overlay: Overlay::create(directory, below)?.thrown_away(),
         })
     }
 
