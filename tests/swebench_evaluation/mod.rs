@@ -45,6 +45,7 @@ mod carried;
 mod datasets;
 mod elsewhere;
 mod httpbin;
+mod index;
 mod traps;
 
 /// A patch that changes nothing that counts.

@@ -85,6 +85,8 @@ enum Bench {
     Deps(bench::deps::Arguments),
     /// Let Docker pull images that were composed with the deps layer at the bottom and at the top.
     Pull(bench::pull::Arguments),
+    /// Evaluate made-up instances of SWE-bench, step by step.
+    Evaluation(bench::evaluation::Arguments),
     /// Pull images that nobody pushed through a registry that composes.
     Gateway(bench::gateway::Arguments),
     /// Run images the first time, when they are known, and on known layers, beside other tools.
@@ -119,6 +121,7 @@ fn main() -> ExitCode {
         Task::Bench(Bench::Batch(arguments)) => bench::batch::run(arguments),
         Task::Bench(Bench::Deps(arguments)) => bench::deps::run(arguments),
         Task::Bench(Bench::Pull(arguments)) => bench::pull::run(arguments),
+        Task::Bench(Bench::Evaluation(arguments)) => bench::evaluation::run(arguments),
         Task::Bench(Bench::Gateway(arguments)) => bench::gateway::run(arguments),
         Task::Bench(Bench::Run(arguments)) => bench::run::run(arguments),
         Task::Bench(Bench::Sign(arguments)) => bench::sign::run(arguments),

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -59,14 +59,9 @@ fn make(
     fs_err::create_dir(&target)?;
     let with_layer = std::iter::once(files.to_owned()).chain(below.iter().cloned());
     let mut adjustment = Adjustment {
-        with_layer: Merged::open(with_layer)?,
         below: Merged::open(below.iter().cloned())?,
         implied: dependent.implied.iter().collect(),
-        index: Index::create(made.path())?,
-        target: &target,
-        directories: BTreeSet::new(),
-        bytes: 0,
-        entries: 0,
+        ..Adjustment::over(with_layer, Index::create(made.path())?, &target)?
     };
     for path in &dependent.implied {
         if adjustment.hidden_directory(path)?.is_some() {
@@ -86,7 +81,8 @@ fn make(
     Ok(store.finish(making, made, &record)?)
 }
 
-struct Adjustment<'a> {
+/// A directory in the making that is put over layers.
+pub(crate) struct Adjustment<'a> {
     with_layer: Merged,
     below: Merged,
     implied: BTreeSet<&'a LayerPath>,
@@ -98,7 +94,47 @@ struct Adjustment<'a> {
     entries: u64,
 }
 
-impl Adjustment<'_> {
+impl<'a> Adjustment<'a> {
+    /// One over directories, topmost first, in the empty directory `target`.
+    pub(crate) fn over(
+        layers: impl IntoIterator<Item = PathBuf>,
+        index: Index,
+        target: &'a Path,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            with_layer: Merged::open(layers)?,
+            below: Merged::open([])?,
+            implied: BTreeSet::new(),
+            index,
+            target,
+            directories: BTreeSet::new(),
+            bytes: 0,
+            entries: 0,
+        })
+    }
+
+    /// A file of its own; the directories above it are as the layers have them.
+    pub(crate) fn file(&mut self, path: &LayerPath, content: &[u8], mode: u32) -> io::Result<()> {
+        self.directory(&path.parent().unwrap_or_default())?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let place = self.target.join(as_path(path));
+        let mut file = std::fs::File::from(openat(CWD, &place, flags, Mode::RUSR | Mode::WUSR)?);
+        file.write_all(content)?;
+        fchmod(&file, Mode::from_raw_mode(mode))?;
+        let size = content.len() as u64;
+        self.bytes += size.next_multiple_of(4096);
+        self.entries += 1;
+        let checksum = write::checksum_of(content);
+        self.index.add(
+            path,
+            &ListedKind::File {
+                size,
+                mode,
+                checksum,
+            },
+        )
+    }
+
     /// The directory of the layers below that an implied one of the layer covers.
     fn hidden_directory(&self, path: &LayerPath) -> io::Result<Option<Stat>> {
         match self.with_layer.find(as_path(path))? {
@@ -198,8 +234,9 @@ impl Adjustment<'_> {
         Ok(self.index.add(path, &kind)?)
     }
 
-    /// Gives the directories their permissions and dates, from the bottom up.
-    fn finish(mut self) -> io::Result<(u64, u64)> {
+    /// Gives the directories their permissions and dates, from the bottom up. Tells how many bytes it takes,
+    /// and how many entries it has.
+    pub(crate) fn finish(mut self) -> io::Result<(u64, u64)> {
         let directories = std::mem::take(&mut self.directories);
         for path in directories.iter().rev() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

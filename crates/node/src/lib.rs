@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+mod addition;
 mod adjust;
 mod failure;
 mod fitness;
@@ -31,6 +32,7 @@ mod usage;
 mod verify;
 mod write;
 
+pub use addition::{Added, AddedFile, Adding, Addition};
 pub use keep::keep;
 pub use known::KnownLayers;
 pub use prune::{Pruned, Retention};

@@ -49,7 +49,8 @@ pub struct StoreError {
 pub(crate) enum Kind {
     /// A layer by its diff ID.
     Layer,
-    /// What a layer needs over it where it stands on certain others, by their chain ID.
+    /// What stands over layers: what one needs where it stands on certain others, by their chain ID, and
+    /// what was made from an image's files.
     Adjustment,
 }
 
@@ -98,6 +99,7 @@ pub(crate) enum Asked {
 }
 
 /// The right to make something.
+#[derive(Debug)]
 pub(crate) struct Making {
     lock: Lock,
     kind: Kind,

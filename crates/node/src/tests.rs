@@ -487,3 +487,45 @@ fn what_a_killed_process_left_goes_with_the_next_and_a_store_of_another_version_
     let stack = kept(&store, &layers).unwrap();
     assert_eq!(seen(&stack), flattened(&layers).unwrap());
 }
+
+#[test]
+fn what_was_made_from_files_stands_over_them_until_they_are_unpacked_anew() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = LayerStore::open(scratch.path()).unwrap();
+    let layers = layers(&words(&[&["f:b", "d:a", "f:a/x"], &["f:c"]]));
+    let stack = kept(&store, &layers).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    let asked = |stack: &Stack, name| runtime.block_on(store.addition(stack, name)).unwrap();
+    let missing = |stack: &Stack, name| match asked(stack, name) {
+        Added::Missing(adding) => adding,
+        Added::There(there) => panic!("{there:?}"),
+    };
+    let file = AddedFile {
+        path: path("a/made"),
+        content: b"made".to_vec(),
+        mode: 0o640,
+    };
+    let made = missing(&stack, "one").keep(&store, Some(&file)).unwrap();
+    let over = made.directory().unwrap();
+    assert_eq!(fs_err::read(over.join("a/made")).unwrap(), b"made");
+    let merged = Merged::open(stack.directories().iter().cloned()).unwrap();
+    let below = merged.find(Path::new("/a")).unwrap().stat().unwrap();
+    let above = fs_err::metadata(over.join("a")).unwrap();
+    assert_eq!(above.mode(), below.st_mode);
+    assert_eq!(above.mtime(), below.st_mtime);
+    drop(made);
+    assert!(matches!(asked(&stack, "one"), Added::There(_)));
+    let nothing = missing(&stack, "two").keep(&store, None).unwrap();
+    assert_eq!(nothing.directory(), None);
+    let verified = store.verify(false, &mut |_| {}).unwrap();
+    assert!(verified.iter().all(|kept| kept.damage.is_empty()));
+    nothing.remove(&store).unwrap();
+    drop(missing(&stack, "two"));
+
+    let diff_ids = stack.diff_ids().to_vec();
+    drop(stack);
+    store.remove(&diff_ids).unwrap();
+    let stack = kept(&store, &layers).unwrap();
+    drop(missing(&stack, "one"));
+}

@@ -12,7 +12,8 @@ use super::store::{Kind, LayerStore};
 /// A layer that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptLayer {
-    /// Its diff ID; of what a layer needs over those that it stands on, the chain ID.
+    /// Its diff ID; of what a layer needs over those that it stands on, the chain ID; of what was made from
+    /// an image's files, what it was made from.
     pub digest: Digest,
     /// Whether it is a layer.
     pub is_layer: bool,

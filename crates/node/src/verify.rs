@@ -18,7 +18,7 @@ use super::write::checksum_of;
 /// What came of looking at one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// The layer's diff ID, or the chain ID of what a layer needs over others.
+    /// The layer's diff ID, or what names something that stands over layers.
     pub digest: Digest,
     /// Whether it is a layer.
     pub is_layer: bool,

@@ -218,6 +218,7 @@ impl Evaluator {
         log.say(&format!("Creating container for {id}..."));
         let mut clock = Instant::now();
         let root = self.roots.open(&self.names, job.row).await?;
+        self.refresh_index(&root, job.row).await;
         let (way, scratch, below) = (self.way.clone(), self.scratch.clone(), Arc::clone(&root));
         let workspace = blocking(move || below.workspace(&way, &scratch)).await?;
         let httpbin = match self.httpbin_for(job.row) {

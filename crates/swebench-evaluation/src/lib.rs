@@ -16,6 +16,7 @@ mod evaluator;
 mod fetch_assets;
 pub mod finished;
 mod folder;
+mod fresh_index;
 pub mod grader;
 mod hand_over;
 mod httpbin;

@@ -10,7 +10,8 @@ use tokio::sync::OnceCell;
 
 use super::image::{Candidate, ImageNames, NamesError};
 use ohoci_compose::resolver::Resolver;
-use ohoci_node::{LayerStore, Stack, keep};
+use ohoci_node::{Addition, LayerStore, Stack, keep};
+use ohoci_sandbox::merged::Node;
 use ohoci_sandbox::{CopyOnWrite, Merged, Process, RemovedDirectory, Root, User, Workspace};
 use ohoci_store::ErrorKind;
 use ohoci_swebench::row::Row;
@@ -75,7 +76,9 @@ pub struct ImageRoot {
     pub(super) eval_file: PathBuf,
     pub(super) hosts: Option<PathBuf>,
     pub(super) resolv: Option<PathBuf>,
-    stack: Option<Stack>,
+    pub(super) stack: Option<Stack>,
+    /// What was made from its files and stands over the layers.
+    pub(super) addition: OnceCell<Option<Addition>>,
     /// What is over the layers: what other files are put over.
     _prepared: Option<RemovedDirectory>,
 }
@@ -155,6 +158,11 @@ impl Roots {
     #[must_use]
     pub fn resolver(&self) -> &Resolver {
         &self.resolver
+    }
+
+    /// Where layers are unpacked.
+    pub(super) fn store(&self) -> &LayerStore {
+        &self.store
     }
 
     /// Says that an instance is going to need its image.
@@ -370,14 +378,26 @@ fn open_root(
         process,
         user,
         stack: None,
+        addition: OnceCell::new(),
         _prepared: None,
     })
 }
 
 impl ImageRoot {
+    /// What stands at a path of it that has no symlinks.
+    pub(super) fn find(&self, path: &Path) -> io::Result<Node> {
+        Ok(Merged::open(self.lower.iter().cloned())?.find(path)?)
+    }
+
     /// A root file system over it that a run may write, with its files in `scratch`.
     pub(super) fn workspace(&self, way: &CopyOnWrite, scratch: &Path) -> io::Result<Workspace> {
-        let workspace = Workspace::over(way, self.lower.clone(), scratch)?;
+        let addition = self.addition.get().and_then(Option::as_ref);
+        let mut lower = self.lower.clone();
+        if let Some(directory) = addition.and_then(Addition::directory) {
+            // Below what other files are put over, and above the layers.
+            lower.insert(1.min(lower.len()), directory);
+        }
+        let workspace = Workspace::over(way, lower, scratch)?;
         if let Some(stack) = &self.stack {
             workspace.set_root_mode(stack.root_mode())?;
         }
@@ -396,6 +416,11 @@ impl ImageRoot {
             Afterwards::Remove => stack.diff_ids().to_vec(),
         };
         drop(stack);
+        if let Some(addition) = self.addition.into_inner().flatten()
+            && !unwanted.is_empty()
+        {
+            addition.remove(store)?;
+        }
         store.remove(&unwanted)
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::outcome::Status;
 use super::output::{Captured, Text};
 use super::patching::Said;
 use super::roots::{ImageRoot, RootsError, SHELL};
+use ohoci_layer::Directory;
 use ohoci_sandbox::{
     Bind, Bubblewrap, Calls, Ended, Exceeded, HOST_NAME, LimitGroup, Network, RunError, Sandbox,
     Streams, Workspace, local_hosts,
@@ -303,6 +304,19 @@ impl Sandboxed {
         let diff = "git -c core.fileMode=false --no-pager diff --no-ext-diff --no-textconv";
         let said = self.shell(diff, None).await?;
         Ok(said.output.trim().to_owned())
+    }
+
+    /// Has git look at all files of the repository, and note those that are as they were committed.
+    pub(super) async fn refresh_index(&self) -> Result<(), SandboxError> {
+        // It fails where a file is not, and notes all others even so.
+        self.shell("git update-index -q --refresh", None).await?;
+        Ok(())
+    }
+
+    /// What a file has become by what was run, if it was written and has no more bytes than that.
+    pub(super) fn written(&self, path: &Path, most: u64) -> Option<Vec<u8>> {
+        let written = Directory::open(&self.workspace.written()).ok()?;
+        written.read(path, most).ok()?
     }
 
     pub(super) fn diagnose(&self, patch: &str) -> Vec<Problem> {

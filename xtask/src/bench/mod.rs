@@ -5,6 +5,7 @@
 //! * [`pull`]: what the position of the shared layer costs a node that pulls.
 //! * [`gateway`]: what a registry that composes costs those who pull through it.
 //! * [`deps`]: how long deps images take to build; `deps_docker`: and the same packages by Docker.
+//! * [`evaluation`]: what an evaluation of SWE-bench costs beyond its tests.
 //! * [`run`]: images that run, the first time and later; `run_peers`, `run_podman`: and how other tools run them;
 //!   `run_layers`: what is in them.
 //! * [`sign`]: what signatures add to a batch.
@@ -21,6 +22,7 @@ pub(crate) mod compose;
 pub(crate) mod deps;
 mod deps_docker;
 pub(crate) mod docker;
+pub(crate) mod evaluation;
 pub(crate) mod gateway;
 mod inputs;
 mod own_registry;
