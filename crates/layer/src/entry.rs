@@ -1,7 +1,7 @@
 //! What stands at a path: a file, a directory, a link, with its attributes.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +10,9 @@ use bytes::Bytes;
 
 use super::beneath::Directory;
 use super::path::LayerPath;
+
+/// How much is read at once where a content is copied.
+const COPIED_AT_ONCE: usize = 256 << 10;
 
 /// One entry of a tree or a tar, without its path.
 ///
@@ -194,6 +197,28 @@ impl Content {
             })),
         }
     }
+
+    /// Writes the content, all of it, in few large pieces: most files are one.
+    ///
+    /// # Errors
+    /// As [`Content::open`] and its reader, and when it cannot be written.
+    pub fn write_to(&self, output: &mut impl Write) -> io::Result<()> {
+        if let Self::Memory(bytes) = self {
+            return output.write_all(bytes);
+        }
+        let size = usize::try_from(self.size()).unwrap_or(usize::MAX);
+        let mut buffer = vec![0; size.clamp(1, COPIED_AT_ONCE)];
+        let mut input = self.open()?;
+        loop {
+            let count = match input.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            output.write_all(buffer.get(..count).unwrap_or_default())?;
+        }
+    }
 }
 
 fn changed(path: &std::path::Path) -> io::Error {
@@ -271,6 +296,12 @@ mod tests {
         let mut read = Vec::new();
         exact.open().unwrap().read_to_end(&mut read).unwrap();
         assert_eq!(read, b"12345");
+        let mut written = Vec::new();
+        exact.write_to(&mut written).unwrap();
+        assert_eq!(written, b"12345");
+        for false_size in [4, 6] {
+            assert!(content(false_size).write_to(&mut Vec::new()).is_err());
+        }
 
         let mut reader = exact.open().unwrap();
         fs_err::write(&path, b"1234567890").unwrap();

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, chownat, fchmod,
@@ -18,6 +19,12 @@ use ohoci_layer::{Content, Entry, Kind, LayerPath, Tree};
 /// Permission bits that are written: setuid and setgid are not, because outside of a sandbox they
 /// would lend the rights of whoever unpacked to every user of this machine.
 const MODE: u32 = 0o1777;
+
+/// How many entries a thread takes at once: neighbours are mostly in one directory.
+const TAKEN_AT_ONCE: usize = 64;
+
+/// Most threads that write one tree. More would wait for the same file system's journal.
+const MOST_THREADS: usize = 4;
 
 /// Who owns what is unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +72,7 @@ pub enum UnpackError {
 /// Permissions, dates and hard links are kept; setuid, setgid and extended attributes are not, and
 /// devices are left out. Directories that the tree only implies are 0755.
 ///
-/// `proceed` is asked before every entry whether to go on.
+/// Large trees are written by several threads. `proceed` is asked before every entry whether to go on.
 ///
 /// # Errors
 /// When something cannot be written; what was written until then stays.
@@ -73,7 +80,7 @@ pub fn unpack(
     mut tree: Tree,
     directory: &Path,
     owners: Owners,
-    proceed: &dyn Fn() -> bool,
+    proceed: &(dyn Fn() -> bool + Sync),
 ) -> Result<Unpacked, UnpackError> {
     tree.resolve_links()?;
     let root = openat(
@@ -84,21 +91,33 @@ pub fn unpack(
     )
     .map_err(|errno| failed("open", &LayerPath::root(), errno))?;
     let mut writer = Writer {
-        root,
+        root: root.as_fd(),
         parent: None,
         owners,
     };
     let mut unpacked = Unpacked::default();
+    // Directories first, also those that the tree only implies, so that files can come in any order. Hard
+    // links come when everything that they may be names of is there.
+    let (mut files, mut links) = (Vec::new(), Vec::new());
     for (path, entry) in &tree {
         if !proceed() {
             return Err(UnpackError::Stopped);
         }
-        if path.is_root() {
-            continue;
+        match entry.kind {
+            _ if path.is_root() => {}
+            Kind::Directory => writer.write(path, entry)?,
+            Kind::CharDevice(_) | Kind::BlockDevice(_) => unpacked.devices.push(path.clone()),
+            Kind::Hardlink(_) => links.push((path, entry)),
+            _ => {
+                writer.enter(path)?;
+                files.push((path, entry));
+            }
         }
-        if let Kind::CharDevice(_) | Kind::BlockDevice(_) = entry.kind {
-            unpacked.devices.push(path.clone());
-            continue;
+    }
+    write_all(root.as_fd(), &files, owners, proceed)?;
+    for (path, entry) in links {
+        if !proceed() {
+            return Err(UnpackError::Stopped);
         }
         writer.write(path, entry)?;
     }
@@ -112,22 +131,71 @@ pub fn unpack(
     Ok(unpacked)
 }
 
-struct Writer {
-    root: OwnedFd,
+/// Writes files, links and pipes into directories that are there.
+fn write_all(
+    root: BorrowedFd<'_>,
+    files: &[(&LayerPath, &Entry)],
+    owners: Owners,
+    proceed: &(dyn Fn() -> bool + Sync),
+) -> Result<(), UnpackError> {
+    let pieces: Vec<_> = files.chunks(TAKEN_AT_ONCE).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut writer = Writer {
+            root,
+            parent: None,
+            owners,
+        };
+        while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for (path, entry) in *piece {
+                let written = match proceed() {
+                    true => writer.write(path, entry),
+                    false => Err(UnpackError::Stopped),
+                };
+                if written.is_err() {
+                    // Nobody begins another piece.
+                    next.store(pieces.len(), Ordering::Relaxed);
+                    return written;
+                }
+            }
+        }
+        Ok(())
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads.min(MOST_THREADS).min(pieces.len());
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        others.into_iter().fold(own, |before, other| {
+            let other = other.join().unwrap_or(Err(UnpackError::Stopped));
+            before.and(other)
+        })
+    })
+}
+
+struct Writer<'a> {
+    root: BorrowedFd<'a>,
     /// The directory that was written into last: entries mostly come many to a directory.
     parent: Option<(LayerPath, OwnedFd)>,
     owners: Owners,
 }
 
-impl Writer {
+impl Writer<'_> {
     fn write(&mut self, path: &LayerPath, entry: &Entry) -> Result<(), UnpackError> {
+        self.enter(path)?;
+        match &self.parent {
+            Some((_, parent)) => self.write_into(parent.as_fd(), path, entry),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the directory that holds a path, and makes it where it is only implied.
+    fn enter(&mut self, path: &LayerPath) -> Result<(), UnpackError> {
         let above = path.parent().unwrap_or_default();
-        let parent = match self.parent.take() {
-            Some((known, parent)) if known == above => parent,
-            _ => self.directory(&above)?,
-        };
-        self.write_into(parent.as_fd(), path, entry)?;
-        self.parent = Some((above, parent));
+        if !matches!(&self.parent, Some((known, _)) if *known == above) {
+            let opened = self.directory(&above)?;
+            self.parent = Some((above, opened));
+        }
         Ok(())
     }
 
@@ -186,8 +254,7 @@ impl Writer {
         .map_err(|errno| failed("make file", path, errno))?;
         let mut file = std::fs::File::from(file);
         content
-            .open()
-            .and_then(|mut content| io::copy(&mut content, &mut file))
+            .write_to(&mut file)
             .map_err(|error| UnpackError::Write {
                 action: "write",
                 path: path.clone(),
@@ -255,7 +322,7 @@ impl Writer {
             name => name,
         };
         openat2(
-            &self.root,
+            self.root,
             OsStr::from_bytes(name),
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
@@ -289,6 +356,7 @@ mod tests {
     use bytes::Bytes;
     use ohoci_layer::{Device, Rules};
     use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt};
+    use std::sync::Arc;
 
     fn path(raw: &str) -> LayerPath {
         LayerPath::parse(raw.as_bytes()).unwrap()
@@ -429,6 +497,50 @@ mod tests {
             let found = fs_err::symlink_metadata(out.path().join(name)).unwrap();
             assert_eq!((found.uid(), found.gid()), (uid, gid), "{name}");
         }
+    }
+
+    #[test]
+    fn many_files_are_written_by_several_threads_and_links_find_them() {
+        let mut tree = Tree::new();
+        for number in 0..1_000 {
+            let content = Content::Memory(Bytes::from(format!("file {number}")));
+            let name = format!("d{}/e/{number}", number % 7);
+            let entry = Entry::new(Kind::File(content), 0o644);
+            tree.insert(path(&name), entry, Rules::Strict).unwrap();
+        }
+        let link = Entry::new(Kind::Hardlink(path("d5/e/999")), 0o644);
+        tree.insert(path("a-link"), link, Rules::Strict).unwrap();
+        let (out, result) = written(tree);
+        result.unwrap();
+        for number in 0..1_000 {
+            let name = format!("d{}/e/{number}", number % 7);
+            let content = fs_err::read_to_string(out.path().join(name)).unwrap();
+            assert_eq!(content, format!("file {number}"));
+        }
+        let inode = |name: &str| fs_err::metadata(out.path().join(name)).unwrap().ino();
+        let mode = |name: &str| fs_err::metadata(out.path().join(name)).unwrap().mode() & 0o777;
+        assert_eq!(inode("a-link"), inode("d5/e/999"));
+        assert_eq!(mode("d5/e"), 0o755);
+    }
+
+    #[test]
+    fn an_error_of_one_thread_ends_all() {
+        let mut tree = Tree::new();
+        for number in 0..1_000 {
+            let size = if number == 500 { 9 } else { 0 };
+            let file = Arc::new(fs_err::File::open("/dev/null").unwrap());
+            let content = Content::Region {
+                file,
+                offset: 0,
+                size,
+            };
+            let entry = Entry::new(Kind::File(content), 0o644);
+            tree.insert(path(&format!("{number:04}")), entry, Rules::Strict)
+                .unwrap();
+        }
+        let (_out, result) = written(tree);
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("cannot write /0500"), "{error}");
     }
 
     #[test]
