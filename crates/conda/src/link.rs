@@ -2,23 +2,20 @@
 
 mod order;
 mod python;
+mod replaced;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::package::{Package, PathEntry, PathKind};
-use crate::placeholder::{self, FileMode};
 use crate::prefix_record::{LinkedKind, LinkedPath, document};
 use crate::record::{Located, Noarch};
 use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
 use python::Python;
+use replaced::{AllReplaced, Replaced};
 
 pub use order::dependencies_first;
-
-/// Largest file in which a placeholder is replaced.
-const MAX_REPLACED: u64 = 2 << 30;
 
 /// A package to link.
 #[derive(Debug)]
@@ -90,6 +87,7 @@ pub fn link(packages: &[Linkable], prefix: &str) -> Result<Linked, LinkError> {
             overwritten: Vec::new(),
         },
         owners: BTreeMap::new(),
+        replaced: replaced::all(packages, prefix),
     };
     let records: Vec<_> = packages
         .iter()
@@ -97,7 +95,7 @@ pub fn link(packages: &[Linkable], prefix: &str) -> Result<Linked, LinkError> {
         .collect();
     for at in dependencies_first(&records) {
         if let Some(linkable) = packages.get(at) {
-            linker.link(linkable).map_err(|reason| LinkError {
+            linker.link(at, linkable).map_err(|reason| LinkError {
                 package: linkable.located.record.to_string(),
                 reason,
             })?;
@@ -119,10 +117,12 @@ struct Linker<'a> {
     linked: Linked,
     /// The package that each file is of.
     owners: BTreeMap<LayerPath, String>,
+    /// What became of files that hold a placeholder.
+    replaced: AllReplaced,
 }
 
 impl Linker<'_> {
-    fn link(&mut self, linkable: &Linkable) -> Result<(), String> {
+    fn link(&mut self, at: usize, linkable: &Linkable) -> Result<(), String> {
         let Linkable { located, package } = linkable;
         let record = &located.record;
         let said = &package.index;
@@ -140,12 +140,13 @@ impl Linker<'_> {
             }
         };
         let mut paths = Vec::new();
-        for entry in &package.paths {
+        for (number, entry) in package.paths.iter().enumerate() {
             let to = match &python {
                 Some(python) => python.place(&entry.path)?,
                 None => entry.path.clone(),
             };
-            paths.push(self.entry(&record.name, package, entry, to)?);
+            let replaced = self.replaced.remove(&(at, number)).transpose()?;
+            paths.push(self.entry(&record.name, package, (entry, replaced), to)?);
         }
         if let Some(python) = &python {
             for entry_point in &package.entry_points {
@@ -176,7 +177,7 @@ impl Linker<'_> {
         &mut self,
         name: &str,
         package: &Package,
-        entry: &PathEntry,
+        (entry, replaced): (&PathEntry, Option<Replaced>),
         to: LayerPath,
     ) -> Result<LinkedPath, String> {
         let mut linked = LinkedPath {
@@ -198,11 +199,8 @@ impl Linker<'_> {
             self.put(to, Entry::new(Kind::Directory, mode))?;
             return Ok(linked);
         }
-        let missing = || format!("{} is not in its archive", entry.path);
-        let mut source = package.tree.get(&entry.path).ok_or_else(missing)?;
-        if let Kind::Hardlink(target) = &source.kind {
-            source = package.tree.get(target).ok_or_else(missing)?;
-        }
+        let source = holder(package, &entry.path)
+            .ok_or_else(|| format!("{} is not in its archive", entry.path))?;
         let made = match &source.kind {
             Kind::Symlink(target) => {
                 linked.path_type = LinkedKind::Softlink;
@@ -211,17 +209,17 @@ impl Linker<'_> {
                 Entry::new(Kind::Symlink(target.clone()), 0o777)
             }
             Kind::File(content) => {
-                let content = match &entry.placeholder {
-                    None => content.clone(),
-                    Some((placeholder, mode)) => {
+                let content = match (&entry.placeholder, replaced) {
+                    (Some((placeholder, mode)), Some(replaced)) => {
                         linked.file_mode = Some(*mode);
                         linked.prefix_placeholder = Some(placeholder.clone());
-                        let content = self
-                            .replaced(content, placeholder, *mode)
-                            .map_err(|why| format!("{}: {why}", entry.path))?;
-                        linked.sha256_in_prefix = Some(hex::encode(Sha256::digest(&content)));
-                        Content::Memory(content.into())
+                        linked.sha256_in_prefix = Some(replaced.sha256);
+                        replaced.content
                     }
+                    (Some(_), None) => {
+                        return Err(format!("{}: its placeholder is still there", entry.path));
+                    }
+                    (None, _) => content.clone(),
                 };
                 linked.size_in_bytes = Some(content.size());
                 // Nothing of a package is another user's or runs with other rights.
@@ -237,24 +235,6 @@ impl Linker<'_> {
         self.own(name, &to);
         self.put(to, made)?;
         Ok(linked)
-    }
-
-    fn replaced(
-        &self,
-        content: &Content,
-        placeholder: &str,
-        mode: FileMode,
-    ) -> Result<Vec<u8>, String> {
-        if content.size() > MAX_REPLACED {
-            return Err(format!("it has more than {MAX_REPLACED} bytes"));
-        }
-        let mut bytes = Vec::new();
-        content
-            .open()
-            .and_then(|mut content| content.read_to_end(&mut bytes))
-            .map_err(|error| error.to_string())?;
-        placeholder::replace(bytes, mode, placeholder, self.prefix)
-            .map_err(|error| error.to_string())
     }
 
     /// The scripts that conda would run, and the menus that it would make.
@@ -293,6 +273,11 @@ impl Linker<'_> {
     }
 
     fn directories_to(&mut self, path: &LayerPath) -> Result<(), String> {
+        // What is there has all that is above it.
+        let is_there = |above: LayerPath| self.linked.tree.get(&above).is_some();
+        if path.parent().is_some_and(is_there) {
+            return Ok(());
+        }
         let ancestors = path.ancestors().map(LayerPath::parse);
         let ancestors: Vec<LayerPath> = ancestors
             .collect::<Result<_, _>>()
@@ -323,6 +308,15 @@ impl Linker<'_> {
             .tree
             .insert(path, entry, rules)
             .map_err(|error| error.to_string())
+    }
+}
+
+/// What is at a path of a package; of a hard link, the file that it is a name of.
+fn holder<'a>(package: &'a Package, path: &LayerPath) -> Option<&'a Entry> {
+    let entry = package.tree.get(path)?;
+    match &entry.kind {
+        Kind::Hardlink(target) => package.tree.get(target),
+        _ => Some(entry),
     }
 }
 

@@ -13,12 +13,16 @@ use ohoci_layer::Content;
 /// Contents up to this many bytes stay in memory: an entry of a tree costs about as much anyway.
 const IN_MEMORY: u64 = 512;
 const BUFFER: usize = 64 << 10;
+/// The largest content that may stay in memory where there is some to spare.
+const SMALL: u64 = 256 << 10;
 
 /// File contents, one behind the other in an unnamed file. Several threads can fill it.
 #[derive(Debug)]
 pub struct Spool {
     file: Arc<fs_err::File>,
     end: AtomicU64,
+    /// How many bytes of small contents may still stay in memory.
+    memory: AtomicU64,
 }
 
 /// Why content could not be taken.
@@ -38,10 +42,20 @@ impl Spool {
     /// # Errors
     /// When the file cannot be made.
     pub fn create(directory: &Path) -> io::Result<Self> {
+        Self::create_with_memory(directory, 0)
+    }
+
+    /// The same, where small contents stay in memory until there are `memory` bytes of them: what is used right away
+    /// need not be written first.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub(crate) fn create_with_memory(directory: &Path, memory: u64) -> io::Result<Self> {
         let file = tempfile::tempfile_in(directory)?;
         Ok(Self {
             file: Arc::new(fs_err::File::from_parts(file, directory.join("(spool)"))),
             end: AtomicU64::new(0),
+            memory: AtomicU64::new(memory),
         })
     }
 
@@ -50,8 +64,9 @@ impl Spool {
     /// # Errors
     /// When `input` is shorter or longer, or when reading or writing fails.
     pub fn take(&self, mut input: impl Read, size: u64) -> Result<Content, SpoolError> {
-        let content = match size {
-            0..=IN_MEMORY => {
+        let content = match size <= IN_MEMORY || self.spares(size) {
+            true => {
+                // No more than was read is kept, whatever the size is said to be.
                 let mut content = Vec::new();
                 (&mut input)
                     .take(size)
@@ -62,7 +77,7 @@ impl Spool {
                 }
                 Content::Memory(Bytes::from(content))
             }
-            _ => {
+            false => {
                 let offset = self.end.fetch_add(size, Ordering::Relaxed);
                 self.copy(&mut input, offset, size)?;
                 Content::Region {
@@ -84,8 +99,18 @@ impl Spool {
         Ok(content)
     }
 
+    /// Whether a content may stay in memory; then it is counted.
+    fn spares(&self, size: u64) -> bool {
+        let left = |memory: u64| memory.checked_sub(size);
+        size <= SMALL
+            && self
+                .memory
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left)
+                .is_ok()
+    }
+
     fn copy(&self, input: &mut impl Read, offset: u64, size: u64) -> Result<(), SpoolError> {
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = vec![0; usize::try_from(size).unwrap_or(BUFFER).min(BUFFER)];
         let mut done = 0;
         while done < size {
             let wanted = usize::try_from(size - done)
@@ -149,9 +174,25 @@ mod tests {
     }
 
     #[test]
+    fn small_contents_stay_in_memory_while_there_is_some() {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Spool::create_with_memory(directory.path(), 10_000).unwrap();
+        let is_in_memory = |size: usize| {
+            let bytes = vec![b'x'; size];
+            let content = spool.take(bytes.as_slice(), size as u64).unwrap();
+            assert!(read(&content) == bytes, "{size}");
+            matches!(content, Content::Memory(_))
+        };
+        assert!(is_in_memory(6_000));
+        assert!(!is_in_memory(6_000));
+        assert!(is_in_memory(4_000) && is_in_memory(512));
+        assert!(!is_in_memory(513));
+    }
+
+    #[test]
     fn false_sizes_are_noticed() {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Spool::create(directory.path()).unwrap();
+        let spool = Spool::create_with_memory(directory.path(), 5000).unwrap();
         for (size, said) in [(0, 1), (1, 0), (5000, 5001), (5001, 5000)] {
             let error = spool.take(vec![0; size].as_slice(), said).unwrap_err();
             assert!(matches!(error, SpoolError::Input(_)), "{size} {said}");

@@ -69,7 +69,11 @@ fn of_zip(file: fs_err::File, length: u64, spool: &Spool) -> Result<Tree, Archiv
         }
         parts += 1;
         let limit = growth::largest(member.size, MAX_PACKAGE);
-        let part = read_tar(zip.reader(member)?, limit, spool)?;
+        let mut part = read_tar(zip.reader(member)?, limit, spool)?;
+        // The smaller goes into the larger: what a package says of itself into its files.
+        if part.len() > tree.len() {
+            std::mem::swap(&mut part, &mut tree);
+        }
         for (path, entry) in &part {
             let both = tree.get(path).is_some_and(ohoci_layer::Entry::is_directory);
             if !(both && entry.is_directory()) {

@@ -28,6 +28,9 @@ const CONCURRENCY: usize = 8;
 /// Largest package whose channel does not say its SHA-256 digest: it is checked in memory.
 const MAX_UNKNOWN: u64 = 2 << 30;
 
+/// How many bytes of small files stay in memory between being read and being written.
+const MEMORY: u64 = 128 << 20;
+
 /// What the cache calls the SHA-256 digests of packages that channels know by MD5 only.
 const FACT: &str = "conda-md5-1";
 
@@ -69,15 +72,19 @@ impl CondaSource {
     pub fn link(&self, fetched: &[Fetched], prefix: &str) -> Result<Linked, CondaError> {
         let malformed =
             |what: String, why: String| CondaError::new(CondaErrorKind::Malformed, what, why);
-        let spool = Spool::create(&self.work_dir)
+        let spool = Spool::create_with_memory(&self.work_dir, MEMORY)
             .map_err(|error| malformed("cannot spool files".to_owned(), error.to_string()))?;
+        // The largest first: at the end no thread is left alone with one.
+        let mut order: Vec<usize> = (0..fetched.len()).collect();
+        let size = |at: &usize| fetched.get(*at).and_then(|one| one.located.record.size);
+        order.sort_by_key(|at| std::cmp::Reverse(size(at)));
         let next = AtomicUsize::new(0);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let work = || {
             let mut read = Vec::new();
             loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(one) = fetched.get(at) else {
+                let taken = order.get(next.fetch_add(1, Ordering::Relaxed));
+                let Some((at, one)) = taken.and_then(|at| Some((*at, fetched.get(*at)?))) else {
                     return read;
                 };
                 read.push((at, self.read(one, &spool)));
