@@ -271,3 +271,58 @@ pub(super) const LOCK: &str = "version = 1\nrecipe = \"core\"\nplatforms = [\"li
     any = { path = \"pool/tool.deb\", size = 1, digest = \"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\" }\n\n\
     [[python]]\nname = \"pkg\"\nversion = \"1\"\nfeature = \"core\"\nrequested = true\n[python.file]\n\
     \"linux/amd64\" = { path = \"pkg/pkg.whl\", size = 1, digest = \"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\" }\n";
+
+/// A map in MessagePack, of texts and what is written already.
+fn map(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = vec![0x80 | u8::try_from(entries.len()).unwrap()];
+    for (key, value) in entries {
+        bytes.extend(text(key));
+        bytes.extend(value);
+    }
+    bytes
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [&[0xd9, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
+}
+
+fn octets(length: u8) -> Vec<u8> {
+    [vec![0xc4, length], vec![0xab; usize::from(length)]].concat()
+}
+
+/// Which shards a channel of conda has.
+pub(super) fn shard_index() -> Vec<u8> {
+    let info = map(&[
+        ("base_url", text("")),
+        ("shards_base_url", text("./shards/")),
+        ("subdir", text("linux-64")),
+    ]);
+    let shards = map(&[("zlib", octets(32)), ("python", octets(32))]);
+    map(&[("version", vec![1]), ("info", info), ("shards", shards)])
+}
+
+/// A shard with a package in both formats.
+pub(super) fn shard() -> Vec<u8> {
+    let record = map(&[
+        ("name", text("zlib")),
+        ("version", text("1.2.13")),
+        ("build", text("h5eee18b_1")),
+        ("build_number", vec![1]),
+        ("depends", [vec![0x91], text("libgcc-ng >=11.2.0")].concat()),
+        ("sha256", octets(32)),
+        ("md5", octets(16)),
+        ("size", vec![0xce, 0, 1, 0, 0]),
+        ("noarch", vec![0xc0]),
+    ]);
+    map(&[
+        (
+            "packages",
+            map(&[("zlib-1.2.13-h5eee18b_1.tar.bz2", record.clone())]),
+        ),
+        (
+            "packages.conda",
+            map(&[("zlib-1.2.13-h5eee18b_1.conda", record)]),
+        ),
+        ("removed", vec![0x90]),
+    ])
+}

@@ -11,6 +11,10 @@ mod ar;
 mod archive;
 #[path = "../../fuzz/bodies/challenge.rs"]
 mod challenge;
+#[path = "../../fuzz/bodies/conda_match_spec.rs"]
+mod conda_match_spec;
+#[path = "../../fuzz/bodies/conda_shards.rs"]
+mod conda_shards;
 #[path = "../../fuzz/bodies/config_patch.rs"]
 mod config_patch;
 #[path = "../../fuzz/bodies/deb.rs"]
@@ -144,6 +148,18 @@ fn any_bytes_as_an_npm_package() {
     fuzz("npm-gzip", npm_tarball::run, as_it_is, &compressed);
     let lockfile = texts(&[corpus::NPM_LOCKFILE]);
     fuzz("npm-lockfile", npm_lockfile::run, as_it_is, &lockfile);
+}
+
+#[test]
+fn any_bytes_as_what_a_channel_of_conda_lists_and_any_text_as_what_is_asked_of_it() {
+    let specs = texts(&[
+        "numpy >=1.8,<2|==3.* *_openblas",
+        "main/linux-64::python=3.6.13=h12debd9_1 # why",
+        "a[version='~=1.2', build=*_1, build_number='>=2', md5=\"00ff\", channel=main]",
+    ]);
+    fuzz("conda-spec", conda_match_spec::run, as_it_is, &specs);
+    let lists = [corpus::shard_index(), corpus::shard()];
+    fuzz("conda-shards", conda_shards::run, as_it_is, &lists);
 }
 
 #[test]
