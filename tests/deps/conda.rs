@@ -133,9 +133,15 @@ impl Project {
             &[("site-packages/tool/__init__.py", "def main(): pass\n")],
             &["tool = tool:main"],
         );
+        let micromamba = package(
+            json!({"name": "micromamba", "version": "2.8.1", "build": "0", "build_number": 0, "depends": [],
+                "license": "BSD-3-Clause", "subdir": "linux-64"}),
+            &[("bin/micromamba", "#!/bin/sh\necho of its own\n")],
+            &[],
+        );
         let mut files = BTreeMap::new();
         for (subdir, packages) in [
-            ("linux-64", vec![python, other, scripted]),
+            ("linux-64", vec![python, other, scripted, micromamba]),
             ("noarch", vec![tool]),
         ] {
             let mut list = serde_json::Map::new();
@@ -176,14 +182,16 @@ impl Project {
         fs_err::read_to_string(self.ohoci.work().join("layers/env.lock")).unwrap()
     }
 
-    /// The only image in a layout, and its layer.
+    /// The files in all layers of the only image in a layout.
     fn files(&self, name: &str) -> BTreeMap<String, String> {
         let layout: PathBuf = self.ohoci.work().join(name);
         let mut manifest = document(&layout, &json_of(layout.join("index.json"))["manifests"][0]);
         if manifest["manifests"].is_array() {
             manifest = document(&layout, &manifest["manifests"][0]);
         }
-        listing(&layout, &manifest["layers"][0])
+        let layers = manifest["layers"].as_array().unwrap();
+        let files = layers.iter().flat_map(|layer| listing(&layout, layer));
+        files.collect()
     }
 }
 
@@ -249,6 +257,41 @@ fn an_environment_is_solved_locked_without_hosts_and_linked_below_the_prefix() {
         licences.contains("conda:tool") && licences.contains("Python-2.0"),
         "{licences}"
     );
+}
+
+/// As `docs/deps.md` has it: the program in one feature, the environment that it is asked for in another.
+#[test]
+fn micromamba_and_the_environment_of_openhands_are_features_of_one_image() {
+    let project = Project::new();
+    project.ohoci.write(
+        "work/layers/micromamba.toml",
+        "name = \"micromamba\"\nplatforms = [\"linux/amd64\"]\n\n[conda]\nchannels = [\"forge\"]\n\
+         specs = [\"micromamba\"]\ntarget = \"micromamba\"\n",
+    );
+    project.ohoci.write(
+        "work/layers/both.toml",
+        "profile = \"both\"\nfeatures = [\"micromamba\", \"env\"]\n",
+    );
+    project.deps(0, &["lock", "layers/both.toml"]);
+    project.deps(
+        0,
+        &["build", "layers/both.toml", "--locked", "-o", "oci:both:x"],
+    );
+    let files = project.files("both");
+    let root = "openhands/micromamba";
+    assert!(files[&format!("{root}/bin/micromamba")].contains("of its own"));
+    for path in [
+        "conda-meta/micromamba-2.8.1-0.json",
+        "envs/openhands/bin/python3.12",
+        "envs/openhands/conda-meta/python-3.12.7-h1_0.json",
+        "envs/openhands/conda-meta/history",
+    ] {
+        assert!(files.contains_key(&format!("{root}/{path}")), "{path}");
+    }
+    let licences = project.deps(0, &["audit", "oci:both:x", "--licences"]);
+    for package in ["conda:micromamba", "conda:python", "conda:tool"] {
+        assert!(licences.contains(package), "{licences}");
+    }
 }
 
 #[test]
