@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use tempfile::TempDir;
 
-use super::process;
+use super::process::{self, settle};
 use super::run_layers;
 use super::run_peers::{Steered, Way, is_root, on_unpacked};
 use super::run_podman::{Leavings, Podman};
@@ -180,31 +180,31 @@ impl Bench<'_> {
         }
         let podman = self.podman.clone();
         let as_root = is_root()?;
-        for _ in 0..self.arguments.first {
-            output(self.ohoci().args(["store", "prune", "--all"]))?;
+        // Each has an empty place of its own every time, and nothing is removed: ext4 is slow to make files for
+        // minutes after many were.
+        for round in 0..self.arguments.first {
             settle()?;
             let mut run = self.ohoci();
+            let cache = self.work.join(format!("cache-{round}"));
             run.args(["run", "oci:image:big", "true"]);
-            let ran = process::watched(&mut run, self.work)?;
+            let ran = process::watched(run.env("XDG_CACHE_HOME", cache), self.work)?;
             if ran.code != Some(0) {
                 bail!("ohoci run ended badly: {}", ran.stderr);
             }
             self.add(FIRST, "ohoci run", ran.wall);
             self.memory = self.memory.max(ran.memory);
             if let Some(umoci) = &umoci {
-                let bundle = self.work.join("bundle");
-                remove(&bundle)?;
                 settle()?;
                 let mut unpack = at_home(umoci, self.work);
                 unpack.arg("unpack");
                 if !as_root {
                     unpack.arg("--rootless");
                 }
-                unpack.args(["--image", "image:big", "bundle"]);
+                let bundle = format!("bundle-{round}");
+                unpack.args(["--image", "image:big", &bundle]);
                 self.time(FIRST, "umoci unpack", &mut unpack)?;
             }
-            let plain = self.work.join("plain");
-            remove(&plain)?;
+            let plain = self.work.join(format!("plain-{round}"));
             fs_err::create_dir(&plain)?;
             settle()?;
             let started = Instant::now();
@@ -219,12 +219,13 @@ impl Bench<'_> {
             }
             self.add(FIRST, "tar -xzf, in turn", started.elapsed());
             if let Some(podman) = &podman {
-                podman.forget()?;
+                let podman = podman.anew(round);
                 settle()?;
                 self.time(FIRST, &podman.name()?, &mut podman.run())?;
             }
         }
-        Ok(())
+        // What follows finds the image in the store that it uses.
+        output(self.ohoci().args(["run", "oci:image:big", "true"])).map(drop)
     }
 
     /// podman, where it runs anything here.
@@ -271,7 +272,7 @@ impl Bench<'_> {
                 command
             }));
         }
-        let (others, missing) = on_unpacked(&self.work.join("plain"), self.work)?;
+        let (others, missing) = on_unpacked(&self.work.join("plain-0"), self.work)?;
         ways.extend(others);
         for tool in missing {
             self.missing(tool, "it is not installed");
@@ -300,7 +301,7 @@ impl Bench<'_> {
 
     /// Sandboxes for a harness that starts no process for each.
     fn steered(&mut self) -> Result<()> {
-        let root = self.work.join("plain");
+        let root = self.work.join("plain-0");
         let mut all = vec![Steered::ohoci(self.ohoci())?];
         match &self.arguments.nitrobox_python {
             None => self.missing("nitrobox", "--nitrobox-python names no Python that has it"),
@@ -389,7 +390,7 @@ impl Bench<'_> {
             .as_str()
             .context("usage says no directory")?;
         let kept = disk_of(Path::new(store))?;
-        let plain = disk_of(&self.work.join("plain"))?;
+        let plain = disk_of(&self.work.join("plain-0"))?;
         Ok(format!(
             "{} images that share {} layers: {} in the store, {} unpacked once by tar ({:.2} times that).",
             self.arguments.images,
@@ -485,22 +486,10 @@ fn again(command: &Command) -> Command {
     again
 }
 
-/// Waits until everything that was written is on the disk.
-fn settle() -> Result<()> {
-    output(&mut Command::new("sync")).map(drop)
-}
-
 /// The load of the last minute.
 fn load() -> Result<String> {
     let text = fs_err::read_to_string("/proc/loadavg")?;
     Ok(text.split(' ').next().unwrap_or_default().to_owned())
-}
-
-fn remove(directory: &Path) -> Result<()> {
-    match directory.exists() {
-        true => Ok(fs_err::remove_dir_all(directory)?),
-        false => Ok(()),
-    }
 }
 
 /// What a directory takes on the disk, in bytes.

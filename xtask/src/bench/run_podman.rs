@@ -17,6 +17,8 @@ pub(super) struct Podman {
     /// Whether it was asked for overlays: as an ordinary user it copies layers otherwise, where
     /// fuse-overlayfs is not installed.
     has_overlays: bool,
+    /// What tells its storage from others in the same directory.
+    storage: String,
     of_all: &'static [&'static str],
     of_run: &'static [&'static str],
 }
@@ -44,6 +46,7 @@ impl Podman {
                     program: program.clone(),
                     work: work.to_owned(),
                     has_overlays,
+                    storage: String::new(),
                     of_all,
                     of_run,
                 };
@@ -54,6 +57,14 @@ impl Podman {
             }
         }
         Err(why.unwrap_or_else(|| anyhow::anyhow!("it does not start here")))
+    }
+
+    /// The same with a storage that is empty yet.
+    pub(super) fn anew(&self, storage: usize) -> Self {
+        Self {
+            storage: format!("-{storage}"),
+            ..self.clone()
+        }
     }
 
     /// What it is called in the table.
@@ -73,6 +84,7 @@ impl Podman {
             true => "podman-overlays",
             false => "podman-default",
         };
+        let storage = format!("{storage}{}", self.storage);
         command.arg("--root").arg(self.work.join(storage));
         command.arg("--runroot").arg(self.work.join("podman-run"));
         if self.has_overlays {
@@ -104,11 +116,6 @@ impl Podman {
         command.args(self.of_run).arg(image).args(PROGRAM);
         command
     }
-
-    /// Takes away all images.
-    pub(super) fn forget(&self) -> Result<()> {
-        output(self.command().args(["rmi", "--all", "--force"])).map(drop)
-    }
 }
 
 /// Takes away what podman leaves in a directory when it ends: as root its storage stays mounted on itself,
@@ -127,6 +134,7 @@ impl Drop for Leavings {
                 program: program.clone(),
                 work: self.0.clone(),
                 has_overlays,
+                storage: String::new(),
                 of_all: &[],
                 of_run: &[],
             };
@@ -160,11 +168,12 @@ impl Leavings {
             program: program.to_owned(),
             work: self.0.clone(),
             has_overlays: true,
+            storage: String::new(),
             of_all: &[],
             of_run: &[],
         };
         // In its namespaces the storage is mounted on itself, too.
-        let script = "umount podman-overlays/overlay 2>/dev/null; rm -rf podman-overlays podman-default podman-run";
+        let script = "umount podman-overlays*/overlay 2>/dev/null; rm -rf podman-overlays* podman-default* podman-run";
         output(podman.command().args(["unshare", "sh", "-c", script]))?;
         output(podman.command().args(["system", "migrate"])).map(drop)
     }
