@@ -163,7 +163,8 @@ impl Scene {
     /// The four things a batch is used for; returns what was sent in the first of them.
     fn ohoci(&self, rtt: u64, rows: &mut Vec<Row>) -> Result<Recording> {
         let relay = Relay::start(self.registry.address(), Duration::from_millis(rtt))?;
-        let home = self.work.path().join("ohoci");
+        // New ones each time: ext4 is slow to make files for minutes after many were removed.
+        let home = self.work.path().join(format!("ohoci-{rtt}"));
         renew(&home)?;
         let address = relay.address();
         let target = format!("out-{rtt}/runtime");
@@ -175,6 +176,7 @@ impl Scene {
             ("new deps, bases by digest", true, "v2", false),
         ] {
             drop(relay.take_traffic());
+            process::settle()?;
             let run = self.batch(&home, address, &target, pinned, deps, resume)?;
             let traffic = relay.take_traffic();
             if seen.is_none() {
@@ -279,11 +281,11 @@ impl Scene {
         rows: &mut Vec<Row>,
     ) -> Result<String> {
         let address = self.registry.address();
-        let home = self.work.path().join("direct");
         let mut ours: Vec<Run> = Vec::new();
         let mut theirs: Vec<(Duration, usize)> = Vec::new();
         for number in 0..arguments.runs {
             eprintln!("ohoci and the load generator, {}", number + 1);
+            let home = self.work.path().join(format!("direct-{number}"));
             renew(&home)?;
             let target = format!("direct-{number}/runtime");
             ours.push(self.batch(&home, address, &target, false, "v1", false)?);
