@@ -34,7 +34,7 @@ fn recipes(root: &Path) -> BTreeMap<String, (bool, Vec<u8>)> {
 #[test]
 fn what_is_written_is_what_the_sources_have_and_can_be_used() {
     let ohoci = Ohoci::new();
-    let outcome = ohoci.run(&["deps", "recipes", "mine"]).exits(0);
+    let outcome = ohoci.run(["deps", "recipes", "mine"]).exits(0);
     assert!(
         outcome.stdout.contains("mine/layers/agent-server.toml  "),
         "{}",
@@ -50,19 +50,19 @@ fn what_is_written_is_what_the_sources_have_and_can_be_used() {
         assert!(there[path] == *file, "{path}");
     }
     ohoci
-        .run(&["deps", "lock", "--check", "mine/layers/minimal.toml"])
+        .run(["deps", "lock", "--check", "mine/layers/minimal.toml"])
         .exits(0);
 }
 
 #[test]
 fn files_of_ones_own_are_left_unless_that_is_asked_for() {
     let ohoci = Ohoci::new();
-    ohoci.run(&["deps", "recipes", "."]).exits(0);
+    ohoci.run(["deps", "recipes", "."]).exits(0);
     let changed = ohoci.work().join("layers/core.toml");
     fs_err::write(&changed, "mine").unwrap();
     let gone = ohoci.work().join("layers/tools.toml");
     fs_err::remove_file(&gone).unwrap();
-    let outcome = ohoci.run(&["deps", "recipes", "."]).exits(1);
+    let outcome = ohoci.run(["deps", "recipes", "."]).exits(1);
     for expected in ["there are other files: ./layers/core.toml", "--force"] {
         assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
     }
@@ -72,7 +72,7 @@ fn files_of_ones_own_are_left_unless_that_is_asked_for() {
     let elsewhere = ohoci.work().join("elsewhere");
     fs_err::rename(&changed, &elsewhere).unwrap();
     fs_err::os::unix::fs::symlink(&elsewhere, &changed).unwrap();
-    let outcome = ohoci.run(&["deps", "recipes", ".", "--force"]).exits(0);
+    let outcome = ohoci.run(["deps", "recipes", ".", "--force"]).exits(0);
     assert!(outcome.stderr.starts_with("2 of "), "{}", outcome.stderr);
     assert_eq!(fs_err::read_to_string(&elsewhere).unwrap(), "mine");
     assert!(fs_err::symlink_metadata(&changed).unwrap().is_file());
@@ -82,7 +82,7 @@ fn files_of_ones_own_are_left_unless_that_is_asked_for() {
 #[test]
 fn all_recipes_of_images_are_listed() {
     let ohoci = Ohoci::new();
-    let outcome = ohoci.run(&["deps", "recipes", "--format", "json"]).exits(0);
+    let outcome = ohoci.run(["deps", "recipes", "--format", "json"]).exits(0);
     let listed: Value = serde_json::from_str(&outcome.stdout).unwrap();
     let listed = listed["recipes"].as_array().unwrap();
     let locks = recipes(Path::new(env!("CARGO_MANIFEST_DIR")));

@@ -162,7 +162,7 @@ impl BaseSource {
             Self::Image(reference) => {
                 let base = means.open(reference).await?;
                 if means.leaves_base {
-                    means.share(&base.digest.hex().to_owned(), &base).await?;
+                    means.share(base.digest.hex(), &base).await?;
                 }
                 return Ok(*base);
             }

@@ -16,8 +16,8 @@ impl Report {
     /// The report of all, from those of shards; in the order of the dataset. What no shard tells of is
     /// missing.
     pub(crate) fn gathered(reports: &[Value], images: &[PlannedImage]) -> Self {
-        let bases = reports.iter().filter_map(|report| report.get("base"));
-        let base = bases.filter(|base| !base.is_null()).next_back().cloned();
+        let mut bases = reports.iter().filter_map(|report| report.get("base"));
+        let base = bases.rfind(|base| !base.is_null()).cloned();
         let instances = reports
             .iter()
             .filter_map(|report| report.get("instances")?.as_array());
