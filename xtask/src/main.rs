@@ -83,6 +83,8 @@ enum Bench {
     Batch(bench::batch::Arguments),
     /// Build a deps image cold and from the cache, and pack the same files with other tools.
     Deps(bench::deps::Arguments),
+    /// Link a frozen environment of conda's packages with ohoci and other installers.
+    Conda(bench::conda::Arguments),
     /// Let Docker pull images that were composed with the deps layer at the bottom and at the top.
     Pull(bench::pull::Arguments),
     /// Evaluate made-up instances of SWE-bench, step by step.
@@ -120,6 +122,7 @@ fn main() -> ExitCode {
         Task::Bench(Bench::Compose(arguments)) => bench::compose::run(arguments),
         Task::Bench(Bench::Batch(arguments)) => bench::batch::run(arguments),
         Task::Bench(Bench::Deps(arguments)) => bench::deps::run(arguments),
+        Task::Bench(Bench::Conda(arguments)) => bench::conda::run(arguments),
         Task::Bench(Bench::Pull(arguments)) => bench::pull::run(arguments),
         Task::Bench(Bench::Evaluation(arguments)) => bench::evaluation::run(arguments),
         Task::Bench(Bench::Gateway(arguments)) => bench::gateway::run(arguments),

@@ -2,6 +2,7 @@
 //!
 //! * [`compose`]: one image, at several round-trip times.
 //! * [`batch`]: hundreds of images, and what the registry sustains (`replay`).
+//! * [`conda`]: a frozen environment of conda's packages, linked from the cache.
 //! * [`pull`]: what the position of the shared layer costs a node that pulls.
 //! * [`gateway`]: what a registry that composes costs those who pull through it.
 //! * [`deps`]: how long deps images take to build; `deps_docker`: and the same packages by Docker.
@@ -19,6 +20,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod compose;
+pub(crate) mod conda;
 pub(crate) mod deps;
 mod deps_docker;
 pub(crate) mod docker;
