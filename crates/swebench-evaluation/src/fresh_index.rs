@@ -48,7 +48,7 @@ impl Evaluator {
             return;
         }
         root.addition
-            .get_or_init(|| async { self.addition(root, row).await.ok().flatten() })
+            .get_or_init(|| async { Box::pin(self.addition(root, row)).await.ok().flatten() })
             .await;
     }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -233,11 +232,7 @@ fn line(text: &mut String, files: u32, layers: &str, runs: &[[f64; 8]]) {
             .collect();
         times.sort_by(f64::total_cmp);
         let median = times.get(times.len() / 2).copied().unwrap_or_default();
-        let _ = write!(
-            text,
-            " {:.0} ms |",
-            Duration::from_secs_f64(median).as_secs_f64() * 1e3
-        );
+        let _ = write!(text, " {:.0} ms |", median * 1e3);
     }
     text.push('\n');
 }
