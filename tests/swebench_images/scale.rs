@@ -43,7 +43,7 @@ fn with_slurm(scene: &Scene, ids: &[&str], more: &[&str]) -> Outcome {
 }
 
 /// The names of blobs that were uploaded, each as often as it was.
-fn uploads(registry: &OhociRegistry) -> Vec<String> {
+fn uploads_of(registry: &OhociRegistry) -> Vec<String> {
     let requests = registry.take_requests().into_iter();
     requests
         .filter(|(method, target)| method == "PUT" && target.contains("/blobs/uploads/"))
@@ -71,7 +71,7 @@ fn slurm_builds_what_is_shared_once_and_then_the_instances() {
     }
     // Each was on a machine of its own, and no layer was uploaded twice: the base, Python, packages,
     // history and two instances; the configs of four levels, of two for instances, and of their images.
-    let uploads = uploads(&registry);
+    let uploads = uploads_of(&registry);
     let distinct: BTreeSet<&String> = uploads.iter().collect();
     assert_eq!(uploads.len(), distinct.len(), "{uploads:#?}");
     let submitted = fs_err::read_to_string(work.join("sbatch.log")).unwrap();
@@ -81,14 +81,36 @@ fn slurm_builds_what_is_shared_once_and_then_the_instances() {
     assert!(lines[1].starts_with(after), "{submitted}");
     let script = fs_err::read_to_string(work.join("logs/build_images/shards/shared.sh")).unwrap();
     assert!(script.contains("#SBATCH --mem=4G\n"), "{script}");
-
-    // They are what one machine builds.
-    assert_eq!(digests(&scene.built(&BOTH, &[])), digests(&report));
     let said = scene.says(
         &format!("{place}/{IMAGE}"),
         "python -c 'import tool; print(tool.VALUE)'",
     );
     assert_eq!(said, "1\n");
+}
+
+#[test]
+fn levels_that_machines_share_are_mounted_whoever_has_them() {
+    let scene = Scene::new();
+    let registry = OhociRegistry::start();
+    let expected = digests(&scene.built(&BOTH, &[]));
+    let shared = format!("{}/levels", registry.host());
+    let build = |to: &str| {
+        let place = format!("{}/{to}", registry.host());
+        let more = ["--push", &place, "--levels", &shared, "--format", "json"];
+        let report = scene.images(&BOTH, &more).exits(0).json();
+        assert_eq!(digests(&report), expected);
+        for instance in 0..2 {
+            assert_eq!(from_cache(&report, instance), [true; 4], "{report:#}");
+        }
+        uploads_of(&registry).len()
+    };
+    // The base and five levels, each with a config, and the configs of two images.
+    assert_eq!(build("first"), 14);
+    // This machine has the levels, and they are mounted all the same.
+    assert_eq!(build("second"), 2);
+    // Another one has nothing.
+    fs_err::remove_dir_all(scene.ohoci.work().join("../cache/ohoci")).unwrap();
+    assert_eq!(build("third"), 2);
 }
 
 #[test]

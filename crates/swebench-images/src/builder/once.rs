@@ -65,7 +65,12 @@ impl Builder {
             return Ok(None);
         };
         let found = Handle::current().block_on(levels.find(name, key, &self.resolver));
-        found.map_err(|error| failed(format!("look for the level {name}"), &error))
+        let found = found.map_err(|error| failed(format!("look for the level {name}"), &error))?;
+        if let Some(layer) = &found {
+            // What this machine has is not uploaded where it can be mounted from there.
+            levels.note(&self.resolver, [&layer.layer.descriptor.digest]);
+        }
+        Ok(found)
     }
 
     /// Leaves the level where machines share them.
