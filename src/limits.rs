@@ -139,7 +139,7 @@ pub(super) fn seconds(text: &str) -> Option<Duration> {
 }
 
 /// A number of bytes, with K, M, G or T behind it for powers of 1024.
-pub(super) fn number_of_bytes(text: &str) -> Option<u64> {
+pub(crate) fn number_of_bytes(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_uppercase();
     let text = text.trim_end_matches("IB").trim_end_matches('B');
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

@@ -272,9 +272,54 @@ fn a_plan_tells_what_each_shard_would_build() {
     let history = size(&level("history"));
     assert_eq!(size(&plan["shards"][3]["reads"]), environment + history);
     let text = scene.images(&BOTH, &["--dry-run", "--engine", "slurm", "--shards", "1"]);
-    let told = "shard shared 0: 1 environments, needed by 2 instances; makes";
+    let told = "shard shared 0: 1 environments, needed by 2 instances; makes 3 layers, ";
     let text = text.exits(0).stdout;
     assert!(text.contains(told), "{text}");
+}
+
+#[test]
+fn a_disk_budget_lets_go_of_what_is_not_needed_any_more() {
+    let scene = Scene::new();
+    let cache = scene.ohoci.work().join("../cache/ohoci");
+    let build = |budget: &str| {
+        let more = ["--disk-budget", budget, "--max-workers", "1"];
+        let report = scene.built(&BOTH, &more);
+        let disk = report["disk"].clone();
+        (report, disk)
+    };
+    let is_cached = |report: &Value, instance: usize, level: usize| {
+        let digest = levels(report, instance)[level].1.to_owned();
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        let blob = cache.join("blobs/sha256").join(&hex[..2]).join(hex);
+        blob.exists()
+    };
+    let (report, plenty) = build("1T");
+    assert_eq!(
+        (&plenty["layers"], &plenty["unpackedLayers"]),
+        (&json!(0), &json!(0))
+    );
+    assert!(is_cached(&report, 0, 3) && is_cached(&report, 1, 3));
+    let expected = digests(&report);
+    let most = plenty["mostKept"].as_u64().unwrap();
+
+    // A little less than all of it: instances that are pushed go.
+    fs_err::remove_dir_all(&cache).unwrap();
+    let (report, little) = build(&(most - 1).to_string());
+    assert!(little["mostKept"].as_u64().unwrap() < most, "{little}");
+    assert!(little["layers"].as_u64().unwrap() > 0, "{little}");
+    assert!(!is_cached(&report, 0, 3), "it is pushed");
+    assert!(is_cached(&report, 0, 0), "a Python stays");
+    assert_eq!(digests(&report), expected);
+}
+
+#[test]
+fn what_is_being_built_may_need_more_than_the_disk_budget_and_is_built() {
+    let scene = Scene::new();
+    let more = ["--push", "oci:images", "--disk-budget", "1"];
+    let outcome = scene.images(&BOTH[..1], &more).exits(0);
+    let said = "more than the budget of 1: what is being built needs them";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("let go of: "), "{}", outcome.stderr);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use super::base::Base;
 use super::checkout::{Checkout, Part};
 use super::conda_python::CondaPython;
 use super::conda_use::CondaUse;
+use super::disk::Disk;
 use super::environment;
 use super::error::{BuildError, Level, at};
 use super::git::Git;
@@ -81,6 +82,8 @@ pub struct Settings {
     pub(crate) unpacked: Arc<Unpacked>,
     /// Where levels are shared with other machines.
     pub levels: Option<SharedLevels>,
+    /// What holds the run to a number of bytes on the disk.
+    pub(crate) disk: Option<Arc<Disk>>,
     /// conda packages to do without.
     pub left_out: Vec<String>,
     /// Where conda's packages are taken from, if this machine has channels.
@@ -193,6 +196,12 @@ impl Builder {
     #[must_use]
     pub(crate) fn unpacked(&self) -> &Arc<Unpacked> {
         &self.settings.unpacked
+    }
+
+    /// What holds the run to a number of bytes on the disk.
+    #[must_use]
+    pub(crate) fn disk(&self) -> Option<&Arc<Disk>> {
+        self.settings.disk.as_ref()
     }
 
     /// What images are read and pushed with.

@@ -10,7 +10,9 @@ use super::base_source::{BaseError, BaseMeans, PlannedBase, bases};
 use super::conda_channels::{self as channels, Asking};
 use super::conda_choice::has_unfrozen;
 use super::conda_locks::CondaLocks;
+use super::disk::Disk;
 use super::division::{self, Part, Stage, Unit};
+use super::engine::Shard;
 use super::git::Git;
 use super::hand_over::{self, Counts, HandOver, Stages};
 use super::images_error::ImagesError;
@@ -137,7 +139,7 @@ pub async fn build(
 ) -> Result<Report, ImagesError> {
     let work = Work { request, means };
     let git = work.git()?;
-    let task = Task::of(work.planned(instances, &git), request.part);
+    let task = Task::of(work.planned(instances, &git), work.order());
     let mut images = task.planned();
     let session = means.session();
     let tools = work.tools().map_err(ImagesError::NoProgram)?;
@@ -167,7 +169,12 @@ pub async fn build(
     let conda = work
         .ask_channels(&mut images, &session, asking, observer)
         .await?;
-    let settings = work.settings(git, tools, conda, unpacked);
+    let mut settings = work.settings(git, tools, conda, unpacked);
+    settings.disk = request.disk_budget.map(|most| {
+        let unpacked = Arc::clone(&settings.unpacked);
+        let needs = images.iter().filter_map(PlannedImage::needs);
+        Arc::new(Disk::new(most, unpacked, base.config.diff_ids(), needs))
+    });
     if settings.network == Network::Host && !abstract_sockets::can_be_kept_away() {
         observer.warned(abstract_sockets::UNPROTECTED);
     }
@@ -252,6 +259,16 @@ impl<'a> Work<'a> {
     /// The stage that is built, where it is one.
     fn stage(self) -> Option<Stage> {
         self.request.part.map(|part| part.stage)
+    }
+
+    /// The part that is built. Where the disk is scarce, instances of one environment go one after the
+    /// other, so that it is not needed for long.
+    fn order(self) -> Option<Part> {
+        let scarce = self.request.disk_budget.map(|_| Part {
+            stage: Stage::Instances,
+            shard: Shard { index: 0, of: 1 },
+        });
+        self.request.part.or(scarce)
     }
 
     /// Leaves a shard's report for whoever gathers.
@@ -354,6 +371,7 @@ impl<'a> Work<'a> {
             python_dir: request.python_dir.clone(),
             unpacked,
             levels: request.levels.clone(),
+            disk: None,
             left_out: request.leave_out.clone(),
             conda,
             architecture: architecture(),
@@ -388,6 +406,7 @@ impl<'a> Work<'a> {
         // Threads that build may outlast what waits for them.
         let builder = Arc::new(Builder::new(settings, base, Arc::clone(&means.resolver)));
         let workers = request.workers.max(1);
+        let disk = builder.disk().cloned();
         let outcomes: Vec<ImageOutcome> = match task {
             Task::Images(images) => {
                 let one = async |planned: PlannedImage| {
@@ -408,6 +427,13 @@ impl<'a> Work<'a> {
                 building.buffered(workers).collect().await
             }
         };
+        let disk = disk.map(|disk| disk.report());
+        if let Some(disk) = disk.filter(|disk| disk.most_kept > disk.budget) {
+            observer.warned(&format!(
+                "{} bytes were kept at once, more than the budget of {}: what is being built needs them",
+                disk.most_kept, disk.budget
+            ));
+        }
         let finished = pusher.finish(means.resolver.limits).await;
         means.resolver.close().await;
         if !request.keep_unpacked {
@@ -418,7 +444,9 @@ impl<'a> Work<'a> {
             }
         }
         finished?;
-        Ok(Report::of(Some(builder.base()), outcomes, self.stage()))
+        let mut report = Report::of(Some(builder.base()), outcomes, self.stage());
+        report.disk = disk;
+        Ok(report)
     }
 }
 
@@ -524,6 +552,7 @@ async fn build_one(
         tokio::task::spawn_blocking(move || builder.build(&order)).await
     };
     let built = built.unwrap_or_else(|error| Err(BuildError::new(Level::Instance, "build", error)));
+    let mut ended = None;
     match built {
         Err(error) => outcome.error = Some(error),
         Ok(built) => {
@@ -532,7 +561,13 @@ async fn build_one(
                 Ok(pushed) => outcome.pushed = pushed,
                 Err(error) => outcome.error = Some(error),
             }
+            ended = Some(built);
         }
+    }
+    if let (Some(disk), Some(needs)) = (builder.disk(), planned.needs()) {
+        let levels = ended.iter().flat_map(|built| &built.levels);
+        let layers = levels.map(|(level, made)| (*level, &made.layer.layer.diff_id));
+        tokio::task::block_in_place(|| disk.ended(&needs, layers));
     }
     outcome
 }

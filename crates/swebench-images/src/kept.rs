@@ -22,6 +22,8 @@ const FACT: &str = "swebench-layer-1";
 pub struct KeptLayer {
     /// What compose takes.
     pub layer: LocalLayer,
+    /// The file, where it is one.
+    pub path: Option<PathBuf>,
     /// The size of its tar, in bytes.
     pub uncompressed: u64,
     /// Whether it was made before.
@@ -67,7 +69,7 @@ pub(crate) fn find(cache: &Cache, key: &str) -> Option<KeptLayer> {
         text("digest")?.parse().ok()?,
         number("size")?,
     );
-    cache.path_of(&descriptor.digest)?;
+    let path = cache.path_of(&descriptor.digest)?;
     Some(KeptLayer {
         layer: LocalLayer {
             directories: Vec::new(),
@@ -79,6 +81,7 @@ pub(crate) fn find(cache: &Cache, key: &str) -> Option<KeptLayer> {
             packing: None,
             descriptor,
         },
+        path: Some(path),
         uncompressed: number("uncompressed")?,
         from_cache: true,
     })
@@ -146,6 +149,7 @@ pub(crate) fn make(
             diff_id,
             created_by,
         },
+        path: is_ours.then_some(path),
         uncompressed: uncompressed_size,
         from_cache: false,
     })

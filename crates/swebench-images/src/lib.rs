@@ -19,6 +19,7 @@ mod conda_locks;
 mod conda_python;
 pub mod conda_use;
 pub mod destination;
+mod disk;
 pub mod division;
 pub mod engine;
 mod environment;

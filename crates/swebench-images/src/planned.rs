@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::builder::Order;
+use crate::disk::Needs;
 use crate::git::Git;
 use crate::repository::RepoSource;
 use crate::{BuildError, Builder, Level};
@@ -30,6 +31,19 @@ pub struct PlannedImage {
     pub base_image: String,
     /// What is built, or why nothing is.
     pub order: Result<Order, BuildError>,
+}
+
+impl PlannedImage {
+    /// What it needs that other instances may need, too; nothing where nothing is built.
+    #[must_use]
+    pub(crate) fn needs(&self) -> Option<Needs> {
+        let order = self.order.as_ref().ok()?;
+        Some(Needs {
+            environment: order.environment.lock.key(),
+            repository: order.row.repo.clone(),
+            commit: order.row.base_commit.clone().unwrap_or_default(),
+        })
+    }
 }
 
 /// This machine's architecture, in upstream's words.

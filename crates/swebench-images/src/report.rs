@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::base::Base;
 use super::beyond::{Layer, RepositoryTotal, beyond};
 use super::builder::Made;
+pub use super::disk::DiskReport;
 use super::division::{Stage, Unit};
 use super::planned::PlannedImage;
 use super::push::Pushed;
@@ -175,6 +176,8 @@ pub struct Report {
     pub levels: Vec<LevelTotal>,
     /// What instances have beyond their environments, by repository.
     pub repositories: Vec<RepositoryTotal>,
+    /// How the disk was used, where the run was held to a budget.
+    pub disk: Option<DiskReport>,
     /// The bytes that all layers have together.
     pub stored: u64,
     /// The bytes that they would have if no image shared any.
@@ -240,6 +243,7 @@ impl Report {
         Self {
             base,
             stage,
+            disk: None,
             stored: levels.iter().map(|total| total.size).sum(),
             levels,
             repositories,
@@ -284,6 +288,7 @@ impl Report {
             "instances": self.outcomes.iter().map(ImageOutcome::json).collect::<Vec<_>>(),
             "levels": self.levels,
             "repositories": self.repositories,
+            "disk": self.disk,
             "storedBytes": self.stored,
             "sharedBytes": self.shared(),
         })

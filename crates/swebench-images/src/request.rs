@@ -58,6 +58,8 @@ pub struct Request {
     pub part: Option<Part>,
     /// Whether layers that are unpacked stay for later runs.
     pub keep_unpacked: bool,
+    /// The most bytes of layers that the run may keep on this machine; `None` for no end.
+    pub disk_budget: Option<u64>,
     /// How many are built side by side.
     pub workers: usize,
     /// Where build logs are written.

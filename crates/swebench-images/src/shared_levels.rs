@@ -127,6 +127,7 @@ impl SharedLevels {
                 platform: None,
                 packing: None,
             },
+            path: None,
             uncompressed: size.ok_or_else(|| other("it does not say how large its tar is"))?,
             from_cache: true,
         }))

@@ -1,5 +1,6 @@
 //! The files of images and levels, from layers that are unpacked once on this machine.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -8,7 +9,7 @@ use super::error::{BuildError, Level};
 use ohoci_compose::compose::ImageLayer;
 use ohoci_image::Digest;
 use ohoci_layer::limits::UnpackLimits;
-use ohoci_node::{LayerStore, Stack, keep};
+use ohoci_node::{KeptLayer, LayerStore, Stack, keep};
 use ohoci_sandbox::{Merged, Root};
 
 /// The store of layers, which is opened when something is first unpacked: a plan needs none.
@@ -70,6 +71,31 @@ impl Unpacked {
             .unpacking_within(self.limits);
         *opened = Some(store.clone());
         Ok(store)
+    }
+
+    /// The layers that were not there before and are there now, that used last first. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn own(&self) -> std::io::Result<Vec<KeptLayer>> {
+        let Some(store) = self.opened.lock().clone() else {
+            return Ok(Vec::new());
+        };
+        let own: HashSet<Digest> = self.own.lock().iter().cloned().collect();
+        let kept = store.list()?.into_iter();
+        let mine = kept.filter(|kept| kept.is_layer && own.contains(&kept.digest));
+        Ok(mine.collect())
+    }
+
+    /// Removes a layer, unless something uses it. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(crate) fn remove(&self, layer: &Digest) -> std::io::Result<()> {
+        match self.opened.lock().clone() {
+            Some(store) => store.remove(std::slice::from_ref(layer)),
+            None => Ok(()),
+        }
     }
 
     /// Removes the layers that were not there before, but for those that something uses. Blocks.

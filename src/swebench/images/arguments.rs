@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::arguments::Format;
 use crate::choices;
-use crate::limits::LimitArguments;
+use crate::limits::{LimitArguments, number_of_bytes};
 use crate::signing::SigningArguments;
 use crate::swebench::cluster::ClusterArguments;
 use ohoci_image::media_type::Compression;
@@ -134,6 +134,12 @@ pub struct Arguments {
     #[arg(long)]
     pub keep_unpacked: bool,
 
+    /// Keep no more bytes of layers on this machine, such as 40G, than this, as far as what is being built
+    /// lets: unpacked layers and layers that are pushed go, and instances are built environment by
+    /// environment
+    #[arg(long, value_name = "SIZE", value_parser = budget, alias = "disk_budget")]
+    pub disk_budget: Option<u64>,
+
     /// How many images are built side by side [default: three quarters of the processors, at most 24]
     #[arg(long, value_name = "COUNT", alias = "max_workers")]
     pub max_workers: Option<NonZeroUsize>,
@@ -199,4 +205,9 @@ pub(super) enum StageChoice {
     Shared,
     /// The instances.
     Instances,
+}
+
+/// A number of bytes.
+fn budget(text: &str) -> Result<u64, String> {
+    number_of_bytes(text).ok_or_else(|| format!("{text:?} is no size, such as 40G"))
 }

@@ -180,6 +180,7 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
         offline: arguments.offline,
         levels,
         part: elsewhere::part(arguments)?,
+        disk_budget: arguments.disk_budget,
         keep_unpacked: arguments.keep_unpacked,
         workers: arguments
             .max_workers

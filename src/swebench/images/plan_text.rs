@@ -202,17 +202,21 @@ fn shard_text(shard: &ShardPlan) -> String {
         Stage::Instances => "for",
     };
     format!(
-        "shard {stage} {index}: {} environments, {whose} {} instances; {}; {}",
+        "shard {stage} {index}: {} environments, {whose} {} instances; makes {}; reads {}",
         shard.environments,
         shard.instances,
-        level_text(&shard.makes),
-        level_text(&shard.reads)
+        layers_text(&shard.makes),
+        layers_text(&shard.reads)
     )
 }
 
 fn level_text(level: &LevelPlan) -> String {
+    format!("{:<12} {}", level.level, layers_text(level))
+}
+
+fn layers_text(level: &LevelPlan) -> String {
     let layers = if level.layers == 1 { "layer" } else { "layers" };
-    let mut text = format!("{:<12} {} {layers}", level.level, level.layers);
+    let mut text = format!("{} {layers}", level.layers);
     if level.size > 0 {
         let _ = write!(text, ", {}", bytes(level.size));
     }

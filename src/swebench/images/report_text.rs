@@ -62,6 +62,18 @@ pub(super) fn text(report: &Report) -> String {
         bytes(report.shared())
     );
     text.push_str(&beyond(&report.repositories));
+    if let Some(disk) = &report.disk {
+        let _ = writeln!(
+            text,
+            "disk: {} kept at most, of {}; let go of: {} unpacked layers, {}, and {} layers that are pushed, {}",
+            bytes(disk.most_kept),
+            bytes(disk.budget),
+            disk.unpacked_layers,
+            bytes(disk.unpacked_bytes),
+            disk.layers,
+            bytes(disk.layer_bytes)
+        );
+    }
     text
 }
 
@@ -74,6 +86,14 @@ pub(super) fn beyond(repositories: &[RepositoryTotal]) -> String {
             1 => "1 instance".to_owned(),
             many => format!("{many} instances"),
         };
+        if total.size == 0 && total.unknown_layers > 0 {
+            let _ = writeln!(
+                text,
+                "{}: {instances}, nothing is known of what they need beyond their environments",
+                total.repository
+            );
+            continue;
+        }
         let _ = write!(
             text,
             "{}: {instances}, beyond their environments {about}{}, {} each, {} at most of one alone",

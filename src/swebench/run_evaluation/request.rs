@@ -68,6 +68,7 @@ pub(super) fn build(arguments: &Arguments) -> Result<Option<Request>, Failure> {
         offline: false,
         levels: None,
         part: None,
+        disk_budget: None,
         keep_unpacked: false,
         workers: 1,
         logs: build.build_logs.clone(),

@@ -28,6 +28,9 @@ impl Builder {
         }
         let started = Instant::now();
         let made = self.found_or_made(key, name, make).map(|layer| {
+            if let Some(disk) = &self.settings.disk {
+                disk.made(&layer);
+            }
             Arc::new(Made {
                 key: key.to_owned(),
                 layer,
