@@ -12,20 +12,26 @@ use std::process::Command;
 /// Directories of the recipes and of what they name.
 const RECIPES: [&str; 2] = ["layers", "wrappers"];
 
+/// The level of zstd that they are compressed with.
+const COMPRESSION: i32 = 19;
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=OHOCI_COMMIT");
     println!("cargo::rerun-if-changed=build.rs");
     let target = env::var("TARGET").unwrap_or_default();
     println!("cargo::rustc-env=OHOCI_BUILT_FOR={target}");
     println!("cargo::rustc-env=OHOCI_BUILT_FROM={}", commit());
-    let to = Path::new(&env::var("OUT_DIR")?).join("recipes.rs");
-    let recipes = recipes(Path::new(&env::var("CARGO_MANIFEST_DIR")?))?;
-    fs_err::write(to, recipes)?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let (list, contents) = recipes(Path::new(&env::var("CARGO_MANIFEST_DIR")?))?;
+    fs_err::write(out.join("recipes.rs"), list)?;
+    // Locks have much in common, which a wheel's own compression does not see.
+    let contents = zstd::encode_all(contents.as_slice(), COMPRESSION)?;
+    fs_err::write(out.join("recipes.zst"), contents)?;
     Ok(())
 }
 
-/// The source of a list of the recipes' files. Only the compiler sees where they are on this machine.
-fn recipes(root: &Path) -> Result<String, Box<dyn Error>> {
+/// The source of a list of the recipes' files, and what is in them, one after the other.
+fn recipes(root: &Path) -> Result<(String, Vec<u8>), Box<dyn Error>> {
     let mut files = Vec::new();
     for directory in RECIPES {
         println!("cargo::rerun-if-changed={directory}");
@@ -33,18 +39,21 @@ fn recipes(root: &Path) -> Result<String, Box<dyn Error>> {
     }
     files.sort();
     let mut source = "static EMBEDDED: &[Embedded] = &[\n".to_owned();
+    let mut contents = Vec::new();
     for file in files {
         let path = file.strip_prefix(root)?.to_str();
         let path = path.ok_or("the name of a recipe's file is no text")?;
         let executable = fs_err::metadata(&file)?.permissions().mode() & 0o100 != 0;
+        let content = fs_err::read(&file)?;
+        let size = content.len();
         writeln!(
             source,
-            "Embedded {{ path: {path:?}, executable: {executable}, \
-             content: include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/\", {path:?})) }},"
+            "Embedded {{ path: {path:?}, executable: {executable}, size: {size} }},"
         )?;
+        contents.extend(content);
     }
     source.push_str("];\n");
-    Ok(source)
+    Ok((source, contents))
 }
 
 /// The files below a directory.

@@ -13,17 +13,47 @@ use crate::exit_code;
 use crate::failure::Failure;
 use crate::output;
 
-/// A file of the recipes.
+/// A file of the recipes, as build.rs found it in `layers` or `wrappers`.
 struct Embedded {
     /// Where it stands, from the directory of all of them.
     path: &'static str,
     /// Whether it is a program.
     executable: bool,
-    content: &'static [u8],
+    /// How many bytes of all contents are its own.
+    size: usize,
 }
 
-// `EMBEDDED`, in order of the paths: what build.rs found in `layers` and `wrappers`.
+// `EMBEDDED`, in order of the paths, which is also that of the contents.
 include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
+
+/// What is in all of them, one after the other, compressed by zstd.
+static CONTENTS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/recipes.zst"));
+
+/// A file with its content.
+struct File {
+    path: &'static str,
+    executable: bool,
+    content: Vec<u8>,
+}
+
+/// All of them.
+fn embedded() -> Result<Vec<File>, Failure> {
+    let damaged = |why: String| Failure::new("cannot read the recipes in the program", why);
+    let mut contents = zstd::decode_all(CONTENTS).map_err(|error| damaged(error.to_string()))?;
+    let mut files = Vec::new();
+    for one in EMBEDDED {
+        if contents.len() < one.size {
+            return Err(damaged("it is damaged".to_owned()));
+        }
+        let rest = contents.split_off(one.size);
+        files.push(File {
+            path: one.path,
+            executable: one.executable,
+            content: std::mem::replace(&mut contents, rest),
+        });
+    }
+    Ok(files)
+}
 
 /// List the recipes that come with ohoci, or write them into a directory
 ///
@@ -63,11 +93,12 @@ struct Described {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    let files = embedded()?;
     if let Some(directory) = &arguments.directory {
-        write_all(directory, arguments.force)?;
+        write_all(&files, directory, arguments.force)?;
     }
     let below = arguments.directory.as_deref().unwrap_or(Path::new(""));
-    let recipes = built(below)?;
+    let recipes = built(&files, below)?;
     match arguments.format {
         Format::Json => output::json(&json!({ "recipes": recipes }))?,
         Format::Text => {
@@ -84,17 +115,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
 }
 
 /// The recipes that are built as they are, which have a lock, as they stand below a directory.
-fn built(below: &Path) -> Result<Vec<Listed>, Failure> {
+fn built(files: &[File], below: &Path) -> Result<Vec<Listed>, Failure> {
     let mut found = Vec::new();
-    for file in EMBEDDED {
+    for file in files {
         let Some(stem) = file.path.strip_suffix(".toml") else {
             continue;
         };
         let lock = format!("{stem}.lock");
-        if EMBEDDED.iter().all(|other| other.path != lock) {
+        if files.iter().all(|other| other.path != lock) {
             continue;
         }
-        let recipe: Described = toml::from_slice(file.content).map_err(|error| {
+        let recipe: Described = toml::from_slice(&file.content).map_err(|error| {
             Failure::new(format!("cannot read {}", file.path), error.to_string())
         })?;
         found.push(Listed {
@@ -107,14 +138,14 @@ fn built(below: &Path) -> Result<Vec<Listed>, Failure> {
 }
 
 /// Writes all files; none, if some would be written over and that was not asked for.
-fn write_all(directory: &Path, force: bool) -> Result<(), Failure> {
+fn write_all(files: &[File], directory: &Path, force: bool) -> Result<(), Failure> {
     let failed = |error: io::Error| {
         let what = format!("cannot write the recipes into {}", directory.display());
         Failure::new(what, error.to_string())
     };
     let mut wanted = Vec::new();
     let mut differing = Vec::new();
-    for file in EMBEDDED {
+    for file in files {
         let path = directory.join(file.path);
         match fs_err::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => wanted.push((file, path)),
@@ -141,13 +172,13 @@ fn write_all(directory: &Path, force: bool) -> Result<(), Failure> {
     }
     output::note(&format!(
         "{count} of {} files written, the others were there",
-        EMBEDDED.len()
+        files.len()
     ));
     Ok(())
 }
 
 /// Writes a file in the place of what is there, without following a link.
-fn replace(path: &Path, file: &Embedded) -> io::Result<()> {
+fn replace(path: &Path, file: &File) -> io::Result<()> {
     match fs_err::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -155,5 +186,5 @@ fn replace(path: &Path, file: &Embedded) -> io::Result<()> {
     let mode = if file.executable { 0o755 } else { 0o644 };
     let mut new = fs_err::OpenOptions::new();
     new.write(true).create_new(true).mode(mode);
-    new.open(path)?.write_all(file.content)
+    new.open(path)?.write_all(&file.content)
 }
