@@ -170,9 +170,13 @@ fn write_all(files: &[File], directory: &Path, force: bool) -> Result<(), Failur
         }
         replace(&path, file).map_err(failed)?;
     }
+    let there = match files.len() - count {
+        0 => String::new(),
+        there => format!("; {there} were there already"),
+    };
     output::note(&format!(
-        "{count} of {} files written, the others were there",
-        files.len()
+        "{count} files written below {}{there}",
+        directory.display()
     ));
     Ok(())
 }
