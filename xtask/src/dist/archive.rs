@@ -16,7 +16,7 @@ const FILES: [&str; 4] = ["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.
 const DIRECTORIES: [&str; 3] = ["ci/", "docs/", "layers/"];
 
 /// The bill of materials; the ending is the one that the format's own tools look for.
-const SBOM: &str = "ohoci.cdx.json";
+pub(super) const SBOM: &str = "ohoci.cdx.json";
 
 /// Packs it.
 pub(super) fn pack(package: &Package<'_>) -> Result<PathBuf> {

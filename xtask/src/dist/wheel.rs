@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::Release;
-use crate::command;
+use super::archive::SBOM;
 use crate::environment::Environment;
 use crate::release::Paths;
+use crate::{command, sbom};
 
 /// How large a wheel may become, in bytes.
 const LIMIT: u64 = 15_000_000;
@@ -26,11 +27,16 @@ pub(super) fn build(
     if wheels.exists() {
         fs_err::remove_dir_all(&wheels)?;
     }
+    let sbom = dist.with_extension("sbom").join(SBOM);
+    fs_err::create_dir_all(dist.with_extension("sbom"))?;
+    fs_err::write(&sbom, sbom::document()?)?;
     // maturin asks auditwheel's questions: it fails where a symbol is newer than glibc 2.17.
     let mut maturin = tools.program("maturin");
     maturin
         .args(["build", "--release", "--locked", "--zig"])
         .args(["--compatibility", "manylinux2014", "--target", name])
+        .arg("--sbom-include")
+        .arg(&sbom)
         .arg("--out")
         .arg(&wheels)
         .current_dir(source)
