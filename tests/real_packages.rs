@@ -7,9 +7,6 @@ use std::process::Command;
 use crate::support::clients::run;
 use crate::support::command::Ohoci;
 
-/// What the layer has to be able to do; the matrix runs the same.
-const CHECKS: &str = include_str!("../xtask/src/matrix/checks.sh");
-
 /// Compiles what Python's `json` imports.
 const COMPILED: &str = r#"
 name = "compiled"
@@ -49,7 +46,7 @@ fn platform() -> &'static str {
     }
 }
 
-/// What the checks print in a root file system that is only read, as an unknown user, with variables
+/// What the matrix's checks print in a root file system that is only read, as an unknown user, with variables
 /// that would mislead the loader and no network.
 fn checked(ohoci: &Ohoci, rootfs: &Path) -> String {
     for directory in ["proc", "dev", "tmp", "trap"] {
@@ -57,7 +54,11 @@ fn checked(ohoci: &Ohoci, rootfs: &Path) -> String {
     }
     let trap = ohoci.work().join("trap");
     fs_err::create_dir_all(trap.join("lib")).unwrap();
-    fs_err::write(trap.join("checks.sh"), CHECKS).unwrap();
+    let checks = Path::new(env!("CARGO_MANIFEST_DIR")).join("xtask/src/matrix/checks");
+    for script in fs_err::read_dir(checks).unwrap() {
+        let script = script.unwrap();
+        fs_err::copy(script.path(), trap.join(script.file_name())).unwrap();
+    }
     for library in ["libz.so.1", "libcrypto.so.3", "libevent_core-2.1.so.7"] {
         fs_err::write(trap.join("lib").join(library), "no library").unwrap();
     }
@@ -71,7 +72,7 @@ fn checked(ohoci: &Ohoci, rootfs: &Path) -> String {
         .args(["/trap", "--remount-ro", "/", "--tmpfs", "/dev/shm"])
         .args(["--setenv", "LD_LIBRARY_PATH", "/trap/lib"])
         .args(["--setenv", "LD_PRELOAD", "/trap/lib/missing.so"])
-        .args(["/openhands/tools/bin/bash", "/trap/checks.sh"]);
+        .args(["/openhands/tools/bin/bash", "/trap/all.sh"]);
     let output = command.output().unwrap();
     format!(
         "{}{}",

@@ -1,9 +1,11 @@
 //! `cargo xtask matrix`: one deps image on many bases, put through the same checks on each.
 
+mod authority;
 pub(crate) mod bases;
+mod config;
+mod outcome;
 mod runner;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,23 +13,30 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use self::bases::Base;
+use self::authority::Authority;
+use self::bases::{Asked, Base};
+use self::config::Config;
+use self::outcome::{Found, Outcome, Results, parsed, table};
 use self::runner::{Runner, Scenario};
-use crate::bench::docker;
+use crate::bench::docker::{self, Docker};
 use crate::bench::tools::ohoci_program;
-use crate::command::{find, output, root};
+use crate::command::{cargo, find, output, root, target};
 
 /// Put a deps image on many bases and try everything that it brings on each.
 ///
-/// Bases are made from this machine's apt sources: Debian bullseye, bookworm and trixie, Ubuntu where
-/// the mirror has it, one with musl, and `scratch`. On each, the checks run as root, as an unknown user
-/// with a root that is only read, and in an environment that is set to break programs; without network.
-/// What the base's own programs say has to be the same with the layers and without.
+/// Bases are made from this machine's busybox and apt sources: Debian and Ubuntu, new and old, one with musl, systems
+/// whose directories are links, lack users or shells or have odd settings, and `scratch`. On each, the checks run as root,
+/// as the contract's user with a root that is only read, and in an environment that is set to break programs; without
+/// network. What the base's own programs say has to be the same with the layers and without. A base that has something
+/// of its own at `/openhands` has to be refused.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// A deps image for this machine; without it, layers/openhands.toml is built.
     #[arg(long, value_name = "REF")]
     deps: Option<String>,
+    /// The core of it, in a minute or two: layers/minimal.toml, locked anew, on the bases that are made without a mirror.
+    #[arg(long, conflicts_with_all = ["deps", "bases", "arm64", "docker"])]
+    quick: bool,
     /// The contract that images are composed for: that of the deps image's server.
     #[arg(long, default_value = "v1")]
     contract: String,
@@ -40,7 +49,7 @@ pub(crate) struct Arguments {
     /// Run under a Docker daemon of its own, rather than under bubblewrap. Needs root.
     #[arg(long)]
     docker: bool,
-    /// The binary to compose with; without it, a release build is made.
+    /// The binary to compose with; without it, one is built: for releases, or with `--quick` as tests have it.
     #[arg(long)]
     ohoci: Option<PathBuf>,
     /// Where bases are kept for the next run, and everything else for a look at it.
@@ -49,18 +58,6 @@ pub(crate) struct Arguments {
     /// Write the table to this file as well.
     #[arg(long)]
     out: Option<PathBuf>,
-}
-
-/// What checks came to, by base and scenario, by name of the check.
-type Results = BTreeMap<(usize, Scenario), BTreeMap<String, Outcome>>;
-
-/// What a check came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Outcome {
-    Good,
-    Bad(String),
-    /// Something to compare between bases.
-    Value(String),
 }
 
 /// Runs the matrix and prints the table; fails when a check does.
@@ -76,83 +73,63 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             temporary.path().to_owned()
         }
     };
-    for program in ["bwrap", "umoci", "mmdebstrap"] {
+    for program in ["bwrap", "umoci"] {
         if find(program).is_none() {
             bail!("{program} is not installed");
         }
     }
-    let program = ohoci_program(arguments.ohoci.as_deref())?;
-    let ohoci = || {
-        let mut command = Command::new(&program);
-        command.arg("--cache-dir").arg(work.join("cache"));
-        command.current_dir(&work);
-        command
+    let program = match (&arguments.ohoci, arguments.quick) {
+        (None, true) => {
+            crate::command::run(cargo().args(["build", "--bin", "ohoci"]))?;
+            target().join("debug/ohoci")
+        }
+        (given, _) => ohoci_program(given.as_deref())?,
     };
     let deps = match &arguments.deps {
         Some(deps) => deps.clone(),
-        None => {
-            let recipe = root().join("layers/openhands.toml");
-            let built = "oci:deps:1";
-            let mut command = Command::new(&program);
-            command.current_dir(&work).args(["deps", "build"]);
-            command
-                .arg(recipe)
-                .args(["--platform", &platform()?, "--output", built]);
-            crate::command::run(&mut command)?;
-            built.to_owned()
-        }
+        None if arguments.quick => built(&program, "minimal", true, &work)?,
+        None => built(&program, "openhands", false, &work)?,
     };
-    let bases = bases::make(&work.join("bases"), &arguments.bases)?;
+    let authority = Authority::at(&work.join("authority"))?;
+    let asked = match arguments.bases.as_slice() {
+        [] if arguments.quick => Asked::Core,
+        [] => Asked::All,
+        names => Asked::Named(names),
+    };
+    let bases = bases::make(&work.join("bases"), asked, &authority)?;
     let daemon = match arguments.docker {
         true => Some(docker::start(&work.join("docker"))?),
         false => None,
     };
+    let trap = runner::trap(&work)?;
+    authority.hand_out(&trap)?;
+    let trial = Trial {
+        program: &program,
+        work: &work,
+        trap: &trap,
+        deps: &deps,
+        contract: Some(arguments.contract.as_str()).filter(|_| !arguments.quick),
+        daemon: daemon.as_ref(),
+    };
     let mut results = Results::new();
     for (number, base) in bases.iter().enumerate() {
-        let name = base.name;
-        println!("== {name}");
-        let reference = base_image(&mut ohoci(), base)?;
-        let composed = format!("oci:composed:{name}");
-        output(
-            ohoci()
-                .args(["compose", "--base", &reference, "--deps", &deps])
-                .args(["--contract", &arguments.contract])
-                .args(["--fit", "auto", "--push", &composed]),
-        )?;
-        let runner = match &daemon {
-            Some(daemon) => {
-                let archive = format!("docker-archive:composed.tar:matrix:{name}");
-                output(ohoci().args(["copy", &composed, &archive]))?;
-                daemon.load(&work.join("composed.tar"))?;
-                Runner::docker(daemon, &format!("matrix:{name}"))
-            }
-            None => {
-                let rootfs = work.join("rootfs").join(name);
-                unpack(&work, &composed, &rootfs)?;
-                let config = output(ohoci().args(["inspect", "--config", &composed]))?;
-                Runner::bubblewrap(&rootfs, &config)?
-            }
-        };
-        for scenario in Scenario::ALL {
-            let text = runner.checks(scenario, &work)?;
-            let mut found = parsed(&text);
-            if let (Some(rootfs), Scenario::Root) = (&base.rootfs, scenario) {
-                let outcome = own_programs(&runner, rootfs, &work)?;
-                found.insert("base".to_owned(), outcome);
-            }
+        println!("== {}", base.name);
+        for (scenario, found) in trial.of(base)? {
             for (check, outcome) in &found {
                 if let Outcome::Bad(why) = outcome {
-                    println!("{name}, {scenario}: {check}: {why}");
+                    println!("{}, {scenario}: {check}: {why}", base.name);
                 }
             }
             results.insert((number, scenario), found);
         }
     }
-    let mut table = table(&bases, &results);
+    let names: Vec<&str> = bases.iter().map(|base| base.name).collect();
+    let mut table = table(&names, &results);
     if let Some(reference) = &arguments.arm64 {
         let rootfs = work.join("rootfs/arm64");
         let composed = "oci:composed:arm64";
-        output(ohoci().args(["copy", "--platform", "linux/arm64", reference, composed]))?;
+        let mut copy = trial.ohoci();
+        output(copy.args(["copy", "--platform", "linux/arm64", reference, composed]))?;
         unpack(&work, composed, &rootfs)?;
         let _ = writeln!(
             table,
@@ -164,10 +141,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(out) = &arguments.out {
         fs_err::write(out, &table)?;
     }
-    let bad = results.values().flat_map(BTreeMap::values);
-    let bad = bad
-        .filter(|outcome| matches!(outcome, Outcome::Bad(_)))
-        .count();
+    let bad = outcome::bad(&results);
     if bad > 0 {
         bail!("{bad} checks failed");
     }
@@ -182,20 +156,167 @@ fn platform() -> Result<String> {
     })
 }
 
-/// A base as an image: its root file system is the one layer.
-fn base_image(ohoci: &mut Command, base: &Base) -> Result<String> {
-    let Some(rootfs) = &base.rootfs else {
-        return Ok("scratch".to_owned());
-    };
-    let reference = format!("oci:base-images:{}", base.name);
-    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    output(
-        ohoci
+/// Builds the deps image of a recipe for this machine. What a lock names may have left the mirrors, so that it is locked
+/// `anew` where that does not take long.
+fn built(program: &Path, recipe: &str, anew: bool, work: &Path) -> Result<String> {
+    let mut recipes = root().join("layers");
+    if anew {
+        recipes = work.join("recipes/layers");
+        for name in ["layers", "wrappers"] {
+            let copy = work.join("recipes").join(name);
+            fs_err::create_dir_all(&copy)?;
+            let mut command = Command::new("cp");
+            output(command.arg("-rT").arg(root().join(name)).arg(copy))?;
+        }
+        let mut lock = Command::new(program);
+        lock.current_dir(work).args(["deps", "lock"]);
+        crate::command::run(lock.arg(recipes.join(format!("{recipe}.toml"))))?;
+    }
+    let reference = "oci:deps:1";
+    let mut build = Command::new(program);
+    build.current_dir(work).args(["deps", "build"]);
+    build.arg(recipes.join(format!("{recipe}.toml")));
+    build.args(["--platform", &platform()?, "--output", reference]);
+    crate::command::run(&mut build)?;
+    Ok(reference.to_owned())
+}
+
+/// What is tried on every base.
+struct Trial<'a> {
+    program: &'a Path,
+    work: &'a Path,
+    trap: &'a Path,
+    deps: &'a str,
+    /// None where the deps have no server.
+    contract: Option<&'a str>,
+    daemon: Option<&'a Docker>,
+}
+
+impl Trial<'_> {
+    fn ohoci(&self) -> Command {
+        let mut command = Command::new(self.program);
+        command.arg("--cache-dir").arg(self.work.join("cache"));
+        command.current_dir(self.work);
+        command
+    }
+
+    /// Everything on one base, in each way.
+    fn of(&self, base: &Base) -> Result<Vec<(Scenario, Found)>> {
+        let reference = self.base_image(base)?;
+        let composed = format!("oci:composed:{}", base.name);
+        let mut compose = self.ohoci();
+        compose.args(["compose", "--base", &reference, "--deps", self.deps]);
+        match self.contract {
+            Some(contract) => compose.args(["--contract", contract]),
+            None => compose.args(["--user", "10001:10001"]),
+        };
+        compose.args(["--fit", "auto", "--push", &composed]);
+        if base.taken {
+            let found = Found::from([("refused".to_owned(), refused(&mut compose)?)]);
+            return Ok(vec![(Scenario::Root, found)]);
+        }
+        output(&mut compose)?;
+        let inspect = |reference: &str| {
+            let mut inspect = self.ohoci();
+            Config::parse(&output(inspect.args(["inspect", "--config", reference]))?)
+        };
+        let config = inspect(&composed)?;
+        let rootfs = self.work.join("rootfs/composed");
+        let runner = match self.daemon {
+            Some(daemon) => {
+                let archive = format!("docker-archive:composed.tar:matrix:{}", base.name);
+                output(self.ohoci().args(["copy", &composed, &archive]))?;
+                daemon.load(&self.work.join("composed.tar"))?;
+                Runner::docker(daemon, &format!("matrix:{}", base.name))
+            }
+            None => {
+                unpack(self.work, &composed, &rootfs)?;
+                Runner::bubblewrap(&rootfs, config.env())?
+            }
+        };
+        let user = config.uid().unwrap_or_default();
+        let mut results = Vec::new();
+        for scenario in Scenario::ALL {
+            let mut found = parsed(&runner.checks(scenario, user, self.trap)?);
+            if self.contract == Some("v1") {
+                let printed = runner.server(scenario, &config.command(), self.trap)?;
+                found.extend(parsed(&printed));
+            }
+            if let (Some(tar), Scenario::Root) = (&base.rootfs, scenario) {
+                let own = inspect(&reference)?;
+                found.insert("base".to_owned(), self.own_programs(&runner, tar, &own)?);
+                if self.contract.is_none() {
+                    found.insert("config".to_owned(), config.starts_like(&own));
+                }
+            }
+            results.push((scenario, found));
+        }
+        if rootfs.exists() {
+            runner::remove(&rootfs)?;
+        }
+        Ok(results)
+    }
+
+    /// A base as an image: its root file system is the one layer.
+    fn base_image(&self, base: &Base) -> Result<String> {
+        let Some(rootfs) = &base.rootfs else {
+            return Ok("scratch".to_owned());
+        };
+        let reference = format!("oci:base-images:{}", base.name);
+        let mut compose = self.ohoci();
+        compose
             .args(["compose", "--base", "scratch", "--layer"])
-            .arg(rootfs)
-            .args(["--env", &format!("PATH={path}"), "--push", &reference]),
-    )?;
-    Ok(reference)
+            .arg(rootfs);
+        let path = base.config.path.map(|path| ("PATH", path));
+        for (name, value) in path.iter().chain(base.config.env) {
+            compose.args(["--env", &format!("{name}={value}")]);
+        }
+        if let Some(user) = base.config.user {
+            compose.args(["--user", user]);
+        }
+        if let Some(entrypoint) = base.config.entrypoint {
+            compose.args(["--entrypoint", entrypoint]);
+        }
+        output(compose.args(["--push", &reference]))?;
+        Ok(reference)
+    }
+
+    /// Whether the base's own programs say the same with the layers as without.
+    fn own_programs(&self, composed: &Runner<'_>, tar: &Path, own: &Config) -> Result<Outcome> {
+        let plain = self.work.join("rootfs/plain");
+        if plain.exists() {
+            runner::remove(&plain)?;
+        }
+        fs_err::create_dir_all(&plain)?;
+        // Devices cannot be made by ordinary users, and are not needed.
+        output(
+            Command::new("tar")
+                .args(["--extract", "--exclude=./dev/*", "--file"])
+                .arg(tar)
+                .arg("--directory")
+                .arg(&plain),
+        )?;
+        runner::list_programs(&plain, self.trap)?;
+        let shell = plain.join("bin/sh").symlink_metadata().is_ok();
+        // Where a base has no path, its shell's own is looked through.
+        let mut env = own.env();
+        env.retain(|(name, value)| name != "PATH" || !value.is_empty());
+        let without = Runner::bubblewrap(&plain, env)?.base(shell, self.trap)?;
+        let with = composed.base(shell, self.trap)?;
+        runner::remove(&plain)?;
+        Ok(outcome::of_own_programs(&with, &without, shell))
+    }
+}
+
+/// Whether composing says that the base has something where the prefix is to be.
+fn refused(compose: &mut Command) -> Result<Outcome> {
+    let tried = compose.output()?;
+    let said = String::from_utf8_lossy(&tried.stderr).into_owned();
+    Ok(match tried.status.code() {
+        Some(1) if said.contains("would mix") => Outcome::Good,
+        Some(0) => Outcome::Bad("it was composed all the same".to_owned()),
+        _ => Outcome::Bad(said.trim().replace('\n', " / ")),
+    })
 }
 
 /// Unpacks an image, with another tool than ours.
@@ -206,114 +327,9 @@ fn unpack(work: &Path, reference: &str, rootfs: &Path) -> Result<()> {
     let parent = rootfs.parent().context("a directory")?;
     fs_err::create_dir_all(parent)?;
     let image = reference.trim_start_matches("oci:");
-    let mut umoci = Command::new(find("umoci").context("umoci")?);
+    let mut umoci = Command::new(find("umoci").context("umoci is not installed")?);
     umoci
         .current_dir(work)
         .args(["raw", "unpack", "--rootless", "--image", image]);
     output(umoci.arg(rootfs)).map(drop)
-}
-
-/// Whether the base's own programs say the same with the layers as without.
-fn own_programs(composed: &Runner<'_>, rootfs: &Path, work: &Path) -> Result<Outcome> {
-    let plain = work.join("rootfs/plain");
-    if plain.exists() {
-        runner::remove(&plain)?;
-    }
-    fs_err::create_dir_all(&plain)?;
-    // Devices cannot be made by ordinary users, and are not needed.
-    output(
-        Command::new("tar")
-            .args(["--extract", "--exclude=./dev/*", "--file"])
-            .arg(rootfs)
-            .arg("--directory")
-            .arg(&plain),
-    )?;
-    runner::list_programs(&plain, work)?;
-    let without = Runner::bubblewrap(&plain, "{}")?.base(work)?;
-    let with = composed.base(work)?;
-    if with == without && without.lines().count() > 5 {
-        return Ok(Outcome::Good);
-    }
-    let differs = with.lines().zip(without.lines()).find(|(a, b)| a != b);
-    Ok(Outcome::Bad(match differs {
-        Some((a, b)) => format!("with the layers {a:?}, without {b:?}"),
-        None => format!(
-            "{} lines with, {} without",
-            with.lines().count(),
-            without.lines().count()
-        ),
-    }))
-}
-
-/// What the script of checks printed.
-fn parsed(text: &str) -> BTreeMap<String, Outcome> {
-    let mut found = BTreeMap::new();
-    for line in text.lines() {
-        let parts: Vec<&str> = line.splitn(3, ' ').collect();
-        match parts.as_slice() {
-            ["ok", name] => found.insert((*name).to_owned(), Outcome::Good),
-            ["FAIL", name, why] => {
-                let name = name.trim_end_matches(':').to_owned();
-                found.insert(name, Outcome::Bad((*why).to_owned()))
-            }
-            ["note", name, value] => {
-                found.insert((*name).to_owned(), Outcome::Value((*value).to_owned()))
-            }
-            _ => None,
-        };
-    }
-    if found.is_empty() {
-        let last = text.lines().next_back().unwrap_or("it printed nothing");
-        found.insert("start".to_owned(), Outcome::Bad(last.to_owned()));
-    }
-    found
-}
-
-/// A row for each check, a column for each base; a cell has the scenarios.
-fn table(bases: &[Base], results: &Results) -> String {
-    let mut checks: Vec<&String> = results.values().flat_map(BTreeMap::keys).collect();
-    checks.sort();
-    checks.dedup();
-    let names: Vec<&str> = bases.iter().map(|base| base.name).collect();
-    let mut text = format!(
-        "| | {} |\n|---|{}\n",
-        names.join(" | "),
-        "---|".repeat(bases.len())
-    );
-    for check in checks {
-        let cells: Vec<String> = (0..bases.len())
-            .map(|base| {
-                let cells = Scenario::ALL.iter().map(|scenario| {
-                    let found = results
-                        .get(&(base, *scenario))
-                        .and_then(|found| found.get(check));
-                    match found {
-                        Some(Outcome::Good) => "ok",
-                        Some(Outcome::Bad(_)) => "FAILED",
-                        Some(Outcome::Value(value)) => value,
-                        None => "–",
-                    }
-                });
-                let mut cells: Vec<&str> = cells.collect();
-                cells.dedup();
-                cells.join(" / ")
-            })
-            .collect();
-        let _ = writeln!(text, "| {check} | {} |", cells.join(" | "));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_become_outcomes_and_silence_is_a_failure() {
-        let found = parsed("ok bash\nFAIL git: no helper here\nnote picture abc\nnoise\n");
-        assert_eq!(found["bash"], Outcome::Good);
-        assert_eq!(found["git"], Outcome::Bad("no helper here".to_owned()));
-        assert_eq!(found["picture"], Outcome::Value("abc".to_owned()));
-        assert!(matches!(parsed("cannot start")["start"], Outcome::Bad(_)));
-    }
 }

@@ -36,7 +36,7 @@ pub(super) struct Built {
 pub(super) fn build(program: &Path, lock: &Path, without: &[String], work: &Path) -> Result<Built> {
     let packages = packages(&fs_err::read_to_string(lock)?, without);
     let rootfs = work.join("docker-base.tar");
-    bases::debian(&rootfs, &packages.suite, &bases::mirror()?)?;
+    bases::debian(&rootfs, &packages.suite, &bases::mirror()?, &[])?;
     let daemon = docker::start(&work.join("docker"))?;
     output(
         daemon

@@ -1,11 +1,18 @@
-//! Root file systems of bases, made from packages of this machine's mirrors.
+//! The bases: what each is called, how its root file system is made, and what its image says about running it.
+
+mod busybox;
+mod glibc;
+mod packages;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::command::{find, output};
+use self::busybox::Shape;
+pub(crate) use self::packages::{debian, mirror};
+use super::authority::Authority;
+use crate::command::output;
 
 /// A base.
 #[derive(Clone, Debug)]
@@ -13,39 +20,195 @@ pub(super) struct Base {
     pub(super) name: &'static str,
     /// Its root file system as a tar; none for `scratch`.
     pub(super) rootfs: Option<PathBuf>,
+    pub(super) config: Config,
+    /// Whether something of its own stands at `/openhands`, so that it is to be refused.
+    pub(super) taken: bool,
+}
+
+/// What a base's image says about running it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Config {
+    /// As it stands in the image; `None` where the image has no `PATH`.
+    pub(super) path: Option<&'static str>,
+    pub(super) env: &'static [(&'static str, &'static str)],
+    pub(super) user: Option<&'static str>,
+    pub(super) entrypoint: Option<&'static str>,
+}
+
+const USUAL: Config = Config {
+    path: Some("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    env: &[],
+    user: None,
+    entrypoint: None,
+};
+
+/// Variables that break whoever believes them: for loaders, for interpreters, for programs that look up their own files,
+/// and for whoever needs a home, a place for temporary files or a character set. What is below `/trap` is there
+/// ([`super::trap`]), and is not what it should be.
+const TRAPS: [(&str, &str); 28] = [
+    ("LD_LIBRARY_PATH", "/trap/lib"),
+    ("LD_PRELOAD", "/trap/lib/missing.so"),
+    ("LD_AUDIT", "/trap/lib/missing.so"),
+    ("PYTHONHOME", "/nonexistent"),
+    ("PYTHONPATH", "/trap/python"),
+    ("PYTHONSTARTUP", "/trap/python/ssl.py"),
+    ("PYTHONUSERBASE", "/nonexistent"),
+    ("NODE_OPTIONS", "--require=/trap/missing.js"),
+    ("NODE_PATH", "/trap/node"),
+    ("PERL5OPT", "-Mmissing"),
+    ("PERL5LIB", "/nonexistent"),
+    ("BASH_ENV", "/nonexistent/environment"),
+    ("ENV", "/nonexistent/environment"),
+    ("SHELL", "/bin/false"),
+    ("FONTCONFIG_FILE", "/nonexistent/fonts.conf"),
+    ("FONTCONFIG_PATH", "/nonexistent"),
+    ("GIT_EXEC_PATH", "/nonexistent"),
+    ("GIT_TEMPLATE_DIR", "/nonexistent"),
+    ("GCONV_PATH", "/nonexistent"),
+    ("LOCPATH", "/nonexistent"),
+    ("TERMINFO", "/nonexistent"),
+    ("LANG", "C"),
+    ("LC_ALL", "C"),
+    ("TMPDIR", "/nonexistent"),
+    ("TMUX_TMPDIR", "/nonexistent"),
+    ("HOME", "/nonexistent"),
+    ("XDG_RUNTIME_DIR", "/nonexistent"),
+    ("SSL_CERT_DIR", "/nonexistent"),
+];
+
+/// How a root file system is made.
+#[derive(Clone, Copy, Debug)]
+enum Made {
+    /// There is none.
+    Scratch,
+    /// A minimal Debian of this suite, with these packages besides.
+    Debian(&'static str, &'static [&'static str]),
+    /// A minimal Ubuntu of this suite.
+    Ubuntu(&'static str),
+    Musl,
+    Busybox(Shape),
+    Distroless,
+    Nix,
+}
+
+struct Definition {
+    name: &'static str,
+    made: Made,
+    config: Config,
+    /// Whether it can be made without a mirror, and so belongs to the matrix's core.
+    core: bool,
+}
+
+const fn base(name: &'static str, made: Made) -> Definition {
+    Definition {
+        name,
+        made,
+        config: USUAL,
+        core: false,
+    }
+}
+
+const fn core(name: &'static str, made: Made) -> Definition {
+    Definition {
+        core: true,
+        ..base(name, made)
+    }
 }
 
 /// What there is.
-const NAMES: [&str; 6] = [
-    "scratch", "musl", "bullseye", "bookworm", "trixie", "ubuntu",
+const ALL: [Definition; 20] = [
+    core("scratch", Made::Scratch),
+    core("busybox", Made::Busybox(Shape::Plain)),
+    core("ostree", Made::Busybox(Shape::Ostree)),
+    Definition {
+        config: Config {
+            env: &TRAPS,
+            ..USUAL
+        },
+        ..core("traps", Made::Busybox(Shape::Plain))
+    },
+    core("no-passwd", Made::Busybox(Shape::NoPasswd)),
+    core("no-tmp", Made::Busybox(Shape::NoTmp)),
+    Definition {
+        config: Config {
+            path: Some(""),
+            ..USUAL
+        },
+        ..core("path-empty", Made::Busybox(Shape::Plain))
+    },
+    Definition {
+        config: Config {
+            path: None,
+            ..USUAL
+        },
+        ..core("path-unset", Made::Busybox(Shape::Plain))
+    },
+    core("own-directory", Made::Busybox(Shape::OwnDirectory)),
+    core("own-link", Made::Busybox(Shape::OwnLink)),
+    core("own-file", Made::Busybox(Shape::OwnFile)),
+    base("musl", Made::Musl),
+    Definition {
+        config: Config {
+            user: Some("65532:65532"),
+            entrypoint: Some(r#"["/usr/bin/hello"]"#),
+            ..USUAL
+        },
+        ..base("distroless", Made::Distroless)
+    },
+    Definition {
+        config: Config {
+            path: Some("/bin"),
+            ..USUAL
+        },
+        ..base("nix", Made::Nix)
+    },
+    base("bionic", Made::Ubuntu("bionic")),
+    base("bullseye", Made::Debian("bullseye", &[])),
+    base("bookworm", Made::Debian("bookworm", &[])),
+    base("trixie", Made::Debian("trixie", &[])),
+    base("ubuntu", Made::Ubuntu("noble")),
+    Definition {
+        config: Config {
+            user: Some("1000:1000"),
+            entrypoint: Some(r#"["/bin/sh", "-c"]"#),
+            ..USUAL
+        },
+        ..base("user-1000", Made::Debian("bookworm", &["sudo"]))
+    },
 ];
 
-/// The release of Ubuntu.
-const UBUNTU: &str = "noble";
+/// Which bases are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked<'a> {
+    All,
+    /// Those that need no mirror.
+    Core,
+    Named(&'a [String]),
+}
 
-/// Makes those that are asked for, or all, as far as they are not there from an earlier run.
-pub(super) fn make(directory: &Path, asked: &[String]) -> Result<Vec<Base>> {
-    if let Some(unknown) = asked.iter().find(|name| !NAMES.contains(&name.as_str())) {
-        bail!("no base {unknown}; there are {}", NAMES.join(", "));
+/// Makes those that are asked for, as far as they are not there from an earlier run.
+pub(super) fn make(directory: &Path, asked: Asked<'_>, authority: &Authority) -> Result<Vec<Base>> {
+    let wanted = |definition: &&Definition| match asked {
+        Asked::All => true,
+        Asked::Core => definition.core,
+        Asked::Named(names) => names.iter().any(|name| name == definition.name),
+    };
+    if let Asked::Named(names) = asked {
+        let known: Vec<&str> = ALL.iter().map(|definition| definition.name).collect();
+        if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+            bail!("no base {unknown}; there are {}", known.join(", "));
+        }
     }
     fs_err::create_dir_all(directory)?;
-    let mirror = mirror()?;
     let mut bases = Vec::new();
-    for name in NAMES {
-        if !asked.is_empty() && !asked.iter().any(|asked| asked == name) {
-            continue;
-        }
+    for definition in ALL.iter().filter(wanted) {
+        let Definition { name, made, .. } = definition;
         let rootfs = directory.join(format!("{name}.tar"));
-        if name != "scratch" && !rootfs.exists() {
+        if !matches!(made, Made::Scratch) && !rootfs.exists() {
             println!("== making {name}");
-            let made = match name {
-                "musl" => musl(&rootfs, &mirror),
-                "ubuntu" => ubuntu(&rootfs, &mirror),
-                suite => debian(&rootfs, suite, &mirror),
-            };
             // Not every mirror has everything; what is missing is said, and no column is made of it.
-            if let Err(error) = made {
-                if asked.is_empty() && name == "ubuntu" {
+            if let Err(error) = made.make(&rootfs, authority) {
+                if matches!((asked, made), (Asked::All, Made::Ubuntu(_))) {
                     println!("no {name}: {error:#}");
                     continue;
                 }
@@ -54,104 +217,59 @@ pub(super) fn make(directory: &Path, asked: &[String]) -> Result<Vec<Base>> {
         }
         bases.push(Base {
             name,
-            rootfs: Some(rootfs).filter(|_| name != "scratch"),
+            rootfs: Some(rootfs).filter(|_| !matches!(made, Made::Scratch)),
+            config: definition.config,
+            taken: matches!(
+                made,
+                Made::Busybox(Shape::OwnDirectory | Shape::OwnLink | Shape::OwnFile)
+            ),
         });
     }
     Ok(bases)
 }
 
-/// The mirror that apt uses for Debian itself.
-pub(crate) fn mirror() -> Result<String> {
-    let text = output(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]))?;
-    let mut mirrors = text.lines().filter(|line| line.ends_with("/debian/"));
-    mirrors
-        .next()
-        .map(str::to_owned)
-        .context("apt knows no Debian mirror")
-}
-
-fn mmdebstrap() -> Result<Command> {
-    let mut command = Command::new(find("mmdebstrap").context("mmdebstrap is not installed")?);
-    command.args(["--format=tar", "--quiet"]);
-    command.env("SOURCE_DATE_EPOCH", "0");
-    Ok(command)
-}
-
-/// Makes the root file system of a minimal Debian as a tar.
-pub(crate) fn debian(out: &Path, suite: &str, mirror: &str) -> Result<()> {
-    let mut command = mmdebstrap()?;
-    command.arg("--variant=minbase").arg(suite).arg(out);
-    output(command.arg(format!("deb {mirror} {suite} main"))).map(drop)
-}
-
-/// Debian has no keys of Ubuntu's, so this base counts as unverified: it is only looked at.
-fn ubuntu(out: &Path, mirror: &str) -> Result<()> {
-    let mirror = mirror.replace("/debian/", "/ubuntu/");
-    let mut command = mmdebstrap()?;
-    command.arg("--variant=minbase").arg(UBUNTU).arg(out);
-    output(command.arg(format!("deb [trusted=yes] {mirror} {UBUNTU} main"))).map(drop)
-}
-
-/// musl, busybox and a program that is linked with musl, and nothing of glibc.
-fn musl(out: &Path, mirror: &str) -> Result<()> {
-    let work = tempfile::tempdir()?;
-    let tar = work.path().join("packages.tar");
-    let mut command = mmdebstrap()?;
-    command.args([
-        "--variant=extract",
-        "--include=busybox-static,musl",
-        "bookworm",
-    ]);
-    output(command.arg(&tar).arg(format!("deb {mirror} bookworm main")))?;
-    let root = work.path().join("root");
-    fs_err::create_dir_all(root.join("bin"))?;
-    output(
-        Command::new("tar")
-            .arg("--extract")
-            .arg("--file")
-            .arg(&tar)
-            .arg("--directory")
-            .arg(&root)
-            .args(["--wildcards", "./*musl*", "./*busybox"]),
-    )?;
-    let source = work.path().join("hello.c");
-    fs_err::write(
-        &source,
-        "#include <stdio.h>\nint main(void) { puts(\"hello from musl\"); return 0; }\n",
-    )?;
-    let compiler =
-        find("musl-gcc").context("musl-gcc is not installed (Debian package musl-tools)")?;
-    output(
-        Command::new(compiler)
-            .arg("-o")
-            .arg(root.join("hello"))
-            .arg(source),
-    )?;
-    // Debian's busybox makes its links when it is asked to.
-    let busybox = ["bin/busybox", "usr/bin/busybox"];
-    let busybox = busybox
-        .iter()
-        .find(|path| root.join(path).is_file())
-        .context("busybox-static has no busybox")?;
-    let names = output(Command::new(root.join(busybox)).arg("--list"))?;
-    for name in names.lines().filter(|name| *name != "busybox") {
-        std::os::unix::fs::symlink(format!("/{busybox}"), root.join("bin").join(name))?;
+impl Made {
+    /// Writes the root file system as a tar.
+    fn make(self, out: &Path, authority: &Authority) -> Result<()> {
+        match self {
+            Self::Scratch => Ok(()),
+            Self::Debian(suite, include) => debian(out, suite, &mirror()?, include),
+            Self::Ubuntu(suite) => packages::ubuntu(out, suite, &mirror()?),
+            Self::Musl => packages::musl(out, &mirror()?),
+            Self::Busybox(shape) => busybox::make(out, shape, authority),
+            Self::Distroless => glibc::distroless(out, &mirror()?),
+            Self::Nix => glibc::nix(out, &mirror()?),
+        }
     }
+}
+
+/// Packs a directory, whoever's its files are here: in the image they are root's.
+fn pack(root: &Path, out: &Path) -> Result<()> {
     output(
         Command::new("tar")
-            .args([
-                "--create",
-                "--sort=name",
-                "--mtime=@0",
-                "--owner=0",
-                "--group=0",
-            ])
-            .arg("--numeric-owner")
-            .arg("--file")
+            .args(["--create", "--sort=name", "--mtime=@0"])
+            .args(["--owner=0", "--group=0", "--numeric-owner", "--file"])
             .arg(out)
             .arg("--directory")
-            .arg(&root)
+            .arg(root)
             .arg("."),
     )
     .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_traps_are_not_given_twice() {
+        let mut names: Vec<&str> = ALL.iter().map(|definition| definition.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+        let mut variables: Vec<&str> = TRAPS.iter().map(|(name, _)| *name).collect();
+        variables.sort_unstable();
+        variables.dedup();
+        assert_eq!(variables.len(), TRAPS.len());
+    }
 }

@@ -1,16 +1,33 @@
 //! Runs the checks in an image: under bubblewrap or under Docker.
 
 use std::fmt;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use crate::bench::docker::Docker;
 use crate::command::{find, output};
 
-const CHECKS: &str = include_str!("checks.sh");
-const BASE: &str = include_str!("base.sh");
+/// Scripts, and what they start, by name.
+const SCRIPTS: [(&str, &str); 11] = [
+    ("all.sh", include_str!("checks/all.sh")),
+    ("base.sh", include_str!("checks/base.sh")),
+    ("conversation.py", include_str!("checks/conversation.py")),
+    ("first.sh", include_str!("checks/first.sh")),
+    ("frame.sh", include_str!("checks/frame.sh")),
+    ("place.sh", include_str!("checks/place.sh")),
+    ("programs.sh", include_str!("checks/programs.sh")),
+    ("python.sh", include_str!("checks/python.sh")),
+    ("server.sh", include_str!("checks/server.sh")),
+    ("tools.sh", include_str!("checks/tools.sh")),
+    ("v0.sh", include_str!("checks/v0.sh")),
+];
+
+/// The longest that checks may take together, in seconds: nothing is to be waited for for ever.
+const PATIENCE: &str = "900";
 
 /// How the checks are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +75,14 @@ pub(super) enum Runner<'a> {
     },
 }
 
+/// What checks printed.
+#[derive(Debug)]
+pub(super) struct Printed {
+    pub(super) text: String,
+    /// From when the first process was asked to end until everything had, where it was asked.
+    pub(super) stopped: Option<Duration>,
+}
+
 impl<'a> Runner<'a> {
     pub(super) fn docker(daemon: &'a Docker, image: &str) -> Self {
         Self::Docker {
@@ -66,17 +91,9 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// A root file system with the environment of its image's config.
-    pub(super) fn bubblewrap(rootfs: &Path, config: &str) -> Result<Self> {
-        let config: serde_json::Value = serde_json::from_str(config).context("the config")?;
-        let list = config.pointer("/config/Env").and_then(|env| env.as_array());
-        let env = list
-            .into_iter()
-            .flatten()
-            .filter_map(|item| item.as_str()?.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        for directory in ["proc", "dev", "tmp"] {
+    /// A root file system with the environment of its image.
+    pub(super) fn bubblewrap(rootfs: &Path, env: Vec<(String, String)>) -> Result<Self> {
+        for directory in ["proc", "dev", "trap"] {
             fs_err::create_dir_all(rootfs.join(directory))?;
         }
         Ok(Self::Bubblewrap {
@@ -85,34 +102,87 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// What the script of checks prints.
-    pub(super) fn checks(&self, scenario: Scenario, work: &Path) -> Result<String> {
-        let trap = trap(work)?;
-        let program = ["/openhands/tools/bin/bash", "/trap/checks.sh"];
-        self.run(scenario, &trap, &program)
+    /// What the checks of everything but the server print, for an image whose config names this user.
+    pub(super) fn checks(&self, scenario: Scenario, user: &str, trap: &Path) -> Result<Printed> {
+        let program = ["/openhands/tools/bin/bash", "/trap/all.sh", user];
+        self.run(scenario, trap, &program, false)
     }
 
-    /// What the base's own programs say.
-    pub(super) fn base(&self, work: &Path) -> Result<String> {
-        let trap = trap(work)?;
-        self.run(Scenario::Root, &trap, &["/bin/sh", "/trap/base.sh"])
+    /// What the checks of the server print, which is started by this command as the first process.
+    pub(super) fn server(
+        &self,
+        scenario: Scenario,
+        command: &[String],
+        trap: &Path,
+    ) -> Result<Printed> {
+        let mut program = vec!["/openhands/tools/bin/bash", "/trap/first.sh"];
+        program.extend(command.iter().map(String::as_str));
+        self.run(scenario, trap, &program, true)
     }
 
-    fn run(&self, scenario: Scenario, trap: &Path, program: &[&str]) -> Result<String> {
+    /// What the base's own programs say, by its shell, or else the one program that it has.
+    pub(super) fn base(&self, shell: bool, trap: &Path) -> Result<String> {
+        let program: &[&str] = match shell {
+            true => &["/bin/sh", "/trap/base.sh"],
+            false => &["/usr/bin/hello"],
+        };
+        Ok(self.run(Scenario::Root, trap, program, false)?.text)
+    }
+
+    fn run(
+        &self,
+        scenario: Scenario,
+        trap: &Path,
+        program: &[&str],
+        first: bool,
+    ) -> Result<Printed> {
         let mut command = match self {
-            Self::Bubblewrap { rootfs, env } => bubblewrap(rootfs, env, scenario, trap)?,
+            Self::Bubblewrap { rootfs, env } => bubblewrap(rootfs, env, scenario, trap, first)?,
             Self::Docker { daemon, image } => docker(daemon, image, scenario, trap, program),
         };
         match self {
             Self::Bubblewrap { .. } => command.args(program),
             Self::Docker { .. } => command.args(program.get(1..).unwrap_or_default()),
         };
-        let output = command.stdin(Stdio::null()).output()?;
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if text.is_empty() {
-            text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let mut limited = Command::new("timeout");
+        limited.args(["--kill-after=10", PATIENCE]);
+        limited.arg(command.get_program()).args(command.get_args());
+        if let Some(directory) = command.get_current_dir() {
+            limited.current_dir(directory);
         }
-        Ok(text)
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
+        let mut complaints = tempfile::tempfile()?;
+        let mut child = limited
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(complaints.try_clone()?)
+            .spawn()?;
+        let mut text = String::new();
+        let mut asked = None;
+        let printed = child.stdout.take().context("its output")?;
+        for line in BufReader::new(printed).split(b'\n') {
+            let line = line?;
+            let line = String::from_utf8_lossy(&line);
+            if line == "stopping" {
+                asked = Some(Instant::now());
+            }
+            text.push_str(&line);
+            text.push('\n');
+        }
+        child.wait()?;
+        let stopped = asked.map(|asked| asked.elapsed());
+        if text.is_empty() {
+            complaints.seek(SeekFrom::Start(0))?;
+            let mut bytes = Vec::new();
+            complaints.read_to_end(&mut bytes)?;
+            text = String::from_utf8_lossy(&bytes).into_owned();
+        }
+        Ok(Printed { text, stopped })
     }
 }
 
@@ -121,14 +191,17 @@ fn bubblewrap(
     env: &[(String, String)],
     scenario: Scenario,
     trap: &Path,
+    first: bool,
 ) -> Result<Command> {
     let mut command = Command::new(find("bwrap").context("bwrap is not installed")?);
     command.args(["--unshare-all", "--die-with-parent", "--clearenv"]);
+    if first {
+        command.arg("--as-pid-1");
+    }
     let (id, bind) = match scenario {
         Scenario::Root => ("0", "--bind"),
         _ => ("10001", "--ro-bind"),
     };
-    fs_err::create_dir_all(rootfs.join("trap"))?;
     command
         .args(["--uid", id, "--gid", id, bind])
         .arg(rootfs)
@@ -138,7 +211,8 @@ fn bubblewrap(
         .arg(trap)
         .arg("/trap");
     match scenario {
-        Scenario::Root => command.args(["--tmpfs", "/tmp"]),
+        Scenario::Root if rootfs.join("tmp").exists() => command.args(["--tmpfs", "/tmp"]),
+        Scenario::Root => &mut command,
         // The only place that can be written.
         _ => command.args(["--remount-ro", "/", "--tmpfs", "/dev/shm"]),
     };
@@ -189,12 +263,13 @@ fn docker(
 /// A directory with the scripts and with what the hostile variables lead to: libraries that are none,
 /// and modules that end Python. They are those that programs of the prefix need and a base's shell does
 /// not, which would be as broken without any layers.
-fn trap(work: &Path) -> Result<PathBuf> {
+pub(super) fn trap(work: &Path) -> Result<PathBuf> {
     let trap = work.join("trap");
     fs_err::create_dir_all(trap.join("lib"))?;
     fs_err::create_dir_all(trap.join("python"))?;
-    fs_err::write(trap.join("checks.sh"), CHECKS)?;
-    fs_err::write(trap.join("base.sh"), BASE)?;
+    for (name, text) in SCRIPTS {
+        fs_err::write(trap.join(name), text)?;
+    }
     for name in [
         "libz.so.1",
         "libcrypto.so.3",
@@ -259,9 +334,9 @@ pub(super) fn foreign(rootfs: &Path) -> Result<Vec<String>> {
 }
 
 /// Writes down for the scripts which programs a root file system has.
-pub(super) fn list_programs(rootfs: &Path, work: &Path) -> Result<()> {
+pub(super) fn list_programs(rootfs: &Path, trap: &Path) -> Result<()> {
     let mut list = Vec::new();
-    for directory in ["bin", "sbin", "usr/bin", "usr/sbin", ""] {
+    for directory in ["bin", "sbin", "usr/bin", "usr/local/bin", "usr/sbin", ""] {
         let Ok(entries) = fs_err::read_dir(rootfs.join(directory)) else {
             continue;
         };
@@ -275,7 +350,7 @@ pub(super) fn list_programs(rootfs: &Path, work: &Path) -> Result<()> {
         }
     }
     list.sort();
-    Ok(fs_err::write(trap(work)?.join("programs"), list.concat())?)
+    Ok(fs_err::write(trap.join("programs"), list.concat())?)
 }
 
 /// Removes a root file system: directories in it may not be writable.
