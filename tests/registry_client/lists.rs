@@ -1,8 +1,11 @@
 //! Lists of tags and of referrers.
 
+use std::time::Duration;
+
+use futures_util::future::Either;
 use ohoci_image::media_type::{OCI_INDEX, OCI_MANIFEST};
-use ohoci_image::{Descriptor, Digest, Manifest};
-use ohoci_registry::ErrorKind;
+use ohoci_image::{Descriptor, Digest, Manifest, Pointer};
+use ohoci_registry::{Credential, ErrorKind, HostSettings};
 use serde_json::{Value, json};
 
 use super::scripted_registry::{Answer, Scripted};
@@ -135,6 +138,34 @@ async fn a_referrer_is_one_request_where_the_registry_lists_it() {
         .put_referrer(&referrer())
         .await
         .unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn documents_about_images_do_not_wait_for_requests_for_images() {
+    let get = format!("GET /v2/a/b/manifests/{}", subject());
+    let put = format!("PUT /v2/a/b/manifests/{}", referrer().digest());
+    let taken = Answer::status(201).header("oci-subject", &subject().to_string());
+    let server = Scripted::start([(get, Answer::hang()), (put, taken)]).await;
+    // The one small request that may be under way is that for an image.
+    let settings = HostSettings {
+        concurrency: Some(1),
+        ..HostSettings::default()
+    };
+    let client = client_with(Credential::Anonymous, settings);
+    let repository = client.repository(server.host(), "a/b");
+    let pointer = Pointer::Digest(subject());
+    let image = repository.manifest(&pointer);
+    let (beside, referrer) = (repository.for_attachments(), referrer());
+    let document = beside.put_referrer(&referrer);
+    let first = tokio::time::timeout(
+        Duration::from_secs(60),
+        futures_util::future::select(Box::pin(image), Box::pin(document)),
+    );
+    match first.await.expect("it waits for the image") {
+        Either::Right((taken, _)) => taken.unwrap(),
+        Either::Left((image, _)) => panic!("{image:?}"),
+    }
     server.finish();
 }
 

@@ -22,6 +22,8 @@ const RELAYS: usize = 512;
 pub(crate) enum Lane {
     /// Documents and control.
     Small,
+    /// Documents about images, such as signatures: they are many where images are, and do not hold these up.
+    Attachment,
     /// The body of a blob, to the registry.
     Upload,
     /// The body of a blob, from the registry.
@@ -40,6 +42,7 @@ pub(crate) struct Permit(#[expect(dead_code, reason = "held, not read")] OwnedSe
 #[derive(Debug)]
 pub(crate) struct Pacing {
     small: Arc<Semaphore>,
+    attachments: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     relays: Arc<Semaphore>,
@@ -60,11 +63,12 @@ impl Pacing {
     /// A pace of so many requests per second and so many at once.
     pub(crate) fn new(requests_per_second: Option<f64>, concurrency: Option<usize>) -> Self {
         let small = concurrency.unwrap_or(CONCURRENCY).clamp(1, 4096);
-        let bodies = small.saturating_mul(3).div_ceil(8);
+        let besides = small.saturating_mul(3).div_ceil(8);
         Self {
             small: Arc::new(Semaphore::new(small)),
-            uploads: Arc::new(Semaphore::new(bodies)),
-            downloads: Arc::new(Semaphore::new(bodies)),
+            attachments: Arc::new(Semaphore::new(besides)),
+            uploads: Arc::new(Semaphore::new(besides)),
+            downloads: Arc::new(Semaphore::new(besides)),
             relays: Arc::new(Semaphore::new(RELAYS)),
             tokens: Arc::new(Semaphore::new(small)),
             interval: requests_per_second
@@ -78,6 +82,7 @@ impl Pacing {
     pub(crate) async fn admit(&self, lane: Lane) -> Option<Permit> {
         let semaphore = match lane {
             Lane::Small => &self.small,
+            Lane::Attachment => &self.attachments,
             Lane::Upload => &self.uploads,
             Lane::Download => &self.downloads,
             Lane::Relay => &self.relays,
@@ -142,11 +147,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn big_bodies_leave_room_for_small_requests() {
+    async fn bodies_and_attachments_leave_room_for_small_requests() {
         let pacing = Pacing::new(None, Some(1));
         let upload = pacing.admit(Lane::Upload).await;
         let download = pacing.admit(Lane::Download).await;
+        let attachment = pacing.admit(Lane::Attachment).await;
         assert!(pacing.admit(Lane::Small).await.is_some());
-        drop((upload, download));
+        drop((upload, download, attachment));
     }
 }

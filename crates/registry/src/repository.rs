@@ -9,6 +9,7 @@ use super::call::{Call, RetryLimit};
 use super::client::Client;
 use super::error::{Error, ErrorKind};
 use super::host::Host;
+use super::pacing::Lane;
 use super::scope::{Scope, ScopeSet};
 use super::transport::Transport;
 use ohoci_image::Digest;
@@ -19,6 +20,8 @@ pub struct Repository {
     client: Client,
     host: String,
     name: String,
+    /// What its small requests count as.
+    lane: Lane,
 }
 
 impl Client {
@@ -29,6 +32,7 @@ impl Client {
             client: self.clone(),
             host: host.to_owned(),
             name: name.to_owned(),
+            lane: Lane::Small,
         }
     }
 }
@@ -91,6 +95,16 @@ impl Repository {
         }
     }
 
+    /// The same repository for documents about its images: their requests have a limit of their own, so that
+    /// requests for the images themselves do not wait for them.
+    #[must_use]
+    pub fn for_attachments(&self) -> Self {
+        Self {
+            lane: Lane::Attachment,
+            ..self.clone()
+        }
+    }
+
     /// What requests go through.
     pub(crate) fn transport(&self) -> &Transport {
         &self.client.0
@@ -102,6 +116,7 @@ impl Repository {
             host: self.client.0.host(&self.host)?,
             name: self.name.clone(),
             is_mirror: false,
+            lane: self.lane,
         })
     }
 
@@ -116,6 +131,7 @@ impl Repository {
                     host,
                     name: mirror.repository(&self.name),
                     is_mirror: true,
+                    lane: self.lane,
                 }),
                 Err(error) => tracing::debug!(%error, "the mirror cannot be used"),
             }
@@ -137,6 +153,8 @@ pub(crate) struct Endpoint {
     pub(crate) host: Arc<Host>,
     pub(crate) name: String,
     pub(crate) is_mirror: bool,
+    /// What small requests count as.
+    pub(crate) lane: Lane,
 }
 
 impl Endpoint {
@@ -162,7 +180,7 @@ impl Endpoint {
 
     /// A request that reads.
     pub(crate) fn read(&self, method: Method, rest: &str) -> Result<Call<'static>, Error> {
-        let call = Call::new(method, self.url(rest)?);
+        let call = self.call(method, self.url(rest)?);
         let call = call.scoped(ScopeSet::of(Scope::pull(&self.name)));
         Ok(if self.is_mirror {
             // Another endpoint has the same content; it is not worth waiting for this one.
@@ -174,6 +192,14 @@ impl Endpoint {
 
     /// A request that writes, to a URL of this repository or one that the registry gave.
     pub(crate) fn write(&self, method: Method, url: Url) -> Call<'static> {
-        Call::new(method, url).scoped(ScopeSet::of(Scope::push(&self.name)))
+        self.call(method, url)
+            .scoped(ScopeSet::of(Scope::push(&self.name)))
+    }
+
+    fn call(&self, method: Method, url: Url) -> Call<'static> {
+        Call {
+            lane: self.lane,
+            ..Call::new(method, url)
+        }
     }
 }

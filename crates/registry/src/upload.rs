@@ -175,7 +175,7 @@ impl Upload<'_> {
 
     fn lane(&self) -> Lane {
         if self.descriptor.size <= SMALL_BODY {
-            Lane::Small
+            self.endpoint.lane
         } else {
             Lane::Upload
         }

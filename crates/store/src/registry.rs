@@ -305,6 +305,26 @@ impl RegistryTarget {
         }
     }
 
+    /// Uploads a document that the repository does not have.
+    async fn bring(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        bytes: Bytes,
+    ) -> Result<Arrival, Error> {
+        let flight = self.flight(&descriptor.digest);
+        let _in_flight = flight.lock().await;
+        if self.surely_has(descriptor).await? {
+            return Ok(Arrival::Present);
+        }
+        let session = self.take_prepared().await;
+        repository
+            .upload_document(descriptor, &bytes, session)
+            .await?;
+        self.knowledge.saw([&descriptor.digest]);
+        Ok(Arrival::Uploaded)
+    }
+
     /// Takes a session opened by `prepare`, if there is one and it opened.
     async fn take_prepared(&self) -> Option<UploadSession> {
         let task = self.prepared.lock().pop_front()?;
@@ -501,7 +521,9 @@ impl Target for RegistryTarget {
         descriptor: &Descriptor,
         bytes: Bytes,
     ) -> Result<Arrival, Error> {
-        let arrival = self.place_attachment(descriptor, bytes.clone()).await?;
+        let arrival = self
+            .bring(&self.repository, descriptor, bytes.clone())
+            .await?;
         if arrival == Arrival::Uploaded {
             self.cache.put(&descriptor.digest, &bytes);
         }
@@ -513,17 +535,8 @@ impl Target for RegistryTarget {
         descriptor: &Descriptor,
         bytes: Bytes,
     ) -> Result<Arrival, Error> {
-        let flight = self.flight(&descriptor.digest);
-        let _in_flight = flight.lock().await;
-        if self.surely_has(descriptor).await? {
-            return Ok(Arrival::Present);
-        }
-        let session = self.take_prepared().await;
-        self.repository
-            .upload_document(descriptor, &bytes, session)
-            .await?;
-        self.knowledge.saw([&descriptor.digest]);
-        Ok(Arrival::Uploaded)
+        let repository = self.repository.for_attachments();
+        self.bring(&repository, descriptor, bytes).await
     }
 
     async fn place_manifest(&self, manifest: &Manifest, tags: &[String]) -> Result<(), Error> {
@@ -541,7 +554,10 @@ impl Target for RegistryTarget {
     }
 
     async fn place_referrer(&self, manifest: &Manifest) -> Result<(), Error> {
-        self.repository.put_referrer(manifest).await?;
+        self.repository
+            .for_attachments()
+            .put_referrer(manifest)
+            .await?;
         self.knowledge.took(manifest);
         Ok(())
     }
