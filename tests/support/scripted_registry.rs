@@ -36,12 +36,12 @@ pub(crate) struct Answer {
     head: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-    manner: SignatureSettings,
+    delivery: Delivery,
     read_at_most: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
-enum SignatureSettings {
+enum Delivery {
     Whole,
     /// Announces the whole body, sends this much and closes.
     CutAfter(usize),
@@ -64,7 +64,7 @@ impl Answer {
             head: format!("HTTP/1.1 {status} Scripted"),
             headers: Vec::new(),
             body: Vec::new(),
-            manner: SignatureSettings::Whole,
+            delivery: Delivery::Whole,
             read_at_most: None,
         }
     }
@@ -109,40 +109,40 @@ impl Answer {
 
     /// Closes the connection after so many bytes of the body.
     pub(crate) fn cut_after(mut self, bytes: usize) -> Self {
-        self.manner = SignatureSettings::CutAfter(bytes);
+        self.delivery = Delivery::CutAfter(bytes);
         self
     }
 
     /// Announces another length than the body has.
     pub(crate) fn lying_length(mut self, length: usize) -> Self {
-        self.manner = SignatureSettings::Lying(length);
+        self.delivery = Delivery::Lying(length);
         self
     }
 
     /// Repeats the body for ever.
     pub(crate) fn endless(mut self) -> Self {
-        self.manner = SignatureSettings::Endless;
+        self.delivery = Delivery::Endless;
         self
     }
 
     /// Says nothing for ever.
     pub(crate) fn hang() -> Self {
         let mut answer = Self::status(200);
-        answer.manner = SignatureSettings::Hang;
+        answer.delivery = Delivery::Hang;
         answer
     }
 
     /// Closes the connection without an answer.
     pub(crate) fn drop_connection() -> Self {
         let mut answer = Self::status(200);
-        answer.manner = SignatureSettings::Drop;
+        answer.delivery = Delivery::Drop;
         answer
     }
 
     /// Sends these bytes and closes.
     pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         let mut answer = Self::status(200);
-        answer.manner = SignatureSettings::Raw(bytes.into());
+        answer.delivery = Delivery::Raw(bytes.into());
         answer
     }
 
@@ -310,20 +310,20 @@ fn take(state: &Mutex<State>, line: &str) -> Answer {
 }
 
 async fn reply(stream: &mut TcpStream, host: &str, line: &str, answer: Answer) -> Option<()> {
-    let length = match answer.manner {
-        SignatureSettings::Raw(bytes) => {
+    let length = match answer.delivery {
+        Delivery::Raw(bytes) => {
             let _ = stream.write_all(&bytes).await;
             let _ = stream.shutdown().await;
             return None;
         }
-        SignatureSettings::Drop => return None,
-        SignatureSettings::Hang => {
+        Delivery::Drop => return None,
+        Delivery::Hang => {
             tokio::time::sleep(Duration::from_secs(60)).await;
             return None;
         }
-        SignatureSettings::Lying(length) => Some(length),
-        SignatureSettings::Endless => None,
-        SignatureSettings::Whole | SignatureSettings::CutAfter(_) => Some(answer.body.len()),
+        Delivery::Lying(length) => Some(length),
+        Delivery::Endless => None,
+        Delivery::Whole | Delivery::CutAfter(_) => Some(answer.body.len()),
     };
     let mut head = answer.head;
     for (name, value) in &answer.headers {
@@ -351,17 +351,17 @@ async fn reply(stream: &mut TcpStream, host: &str, line: &str, answer: Answer) -
     let body = String::from_utf8(answer.body.clone()).map_or(answer.body, |text| {
         text.replace("{host}", host).into_bytes()
     });
-    match answer.manner {
-        SignatureSettings::CutAfter(bytes) => {
+    match answer.delivery {
+        Delivery::CutAfter(bytes) => {
             stream.write_all(&body[..bytes]).await.ok()?;
             stream.flush().await.ok()?;
             None
         }
-        SignatureSettings::Endless => loop {
+        Delivery::Endless => loop {
             let chunk = [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n"].concat();
             stream.write_all(&chunk).await.ok()?;
         },
-        SignatureSettings::Lying(_) => {
+        Delivery::Lying(_) => {
             stream.write_all(&body).await.ok()?;
             let _ = stream.shutdown().await;
             None
