@@ -260,21 +260,13 @@ impl Resolver {
 
     /// Notes that a repository holds these blobs, whatever they were pushed from: further images of
     /// this run that have them, too, mount them from there instead of uploading them again.
-    pub fn note_pushed<'a>(
-        &self,
-        to: &RegistryReference,
-        blobs: impl IntoIterator<Item = &'a Digest>,
-    ) {
-        let origin = Origin {
-            host: to.host().to_owned(),
-            repository: to.repository().to_owned(),
-        };
+    pub fn note_pushed<'a>(&self, to: &Origin, blobs: impl IntoIterator<Item = &'a Digest>) {
         let mut pushed = self.pushed.lock();
         for blob in blobs {
             let origins = pushed.entry(blob.clone()).or_default();
             // One of a registry is enough.
-            if origins.iter().all(|known| known.host != origin.host) {
-                origins.push(origin.clone());
+            if origins.iter().all(|known| known.host != to.host) {
+                origins.push(to.clone());
             }
         }
     }

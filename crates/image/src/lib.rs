@@ -24,6 +24,7 @@ mod role;
 pub mod runtime_check;
 pub mod shape;
 pub mod timestamp;
+pub mod untagged;
 
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Hasher};

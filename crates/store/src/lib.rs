@@ -25,7 +25,7 @@ pub use add_images::add_images;
 pub use error::{Error, ErrorKind};
 pub use ohoci_registry::{Body, BodyError, ByteStream};
 
-use ohoci_image::{Descriptor, Digest, Manifest};
+use ohoci_image::{Descriptor, Digest, Manifest, RegistryReference};
 
 /// Largest document other than a manifest (a config, say) that is read into memory, in bytes.
 pub const MAX_DOCUMENT: u64 = 16 << 20;
@@ -37,6 +37,15 @@ pub struct Origin {
     pub host: String,
     /// The repository inside it.
     pub repository: String,
+}
+
+impl From<&RegistryReference> for Origin {
+    fn from(reference: &RegistryReference) -> Self {
+        Self {
+            host: reference.host().to_owned(),
+            repository: reference.repository().to_owned(),
+        }
+    }
 }
 
 /// An image that can be read.

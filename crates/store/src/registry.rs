@@ -71,10 +71,7 @@ impl Source for RegistrySource {
     }
 
     fn origin(&self) -> Option<Origin> {
-        Some(Origin {
-            host: self.reference.host().to_owned(),
-            repository: self.reference.repository().to_owned(),
-        })
+        Some((&self.reference).into())
     }
 
     async fn root(&self) -> Result<Manifest, Error> {

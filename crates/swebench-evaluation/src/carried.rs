@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 use ohoci_compose::artifact::{self, Job};
 use ohoci_compose::flatten;
 use ohoci_compose::resolver::Resolver;
-use ohoci_image::{Digest, Reference, RegistryReference};
+use ohoci_image::untagged::Untagged;
+use ohoci_image::{Digest, Reference};
 use ohoci_layer::pack::pack_directory;
 use ohoci_layer::{Kind, LayerPath, LayerSource, PackOptions, PackedLayer};
 use ohoci_store::{Error, ErrorKind};
@@ -34,53 +35,26 @@ pub enum Part {
     Results(Shard),
 }
 
-/// Where parts of runs are kept: a repository of a registry, or an OCI layout.
+/// Where parts of runs are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Depot(Reference);
+pub struct Depot(Untagged);
+
+impl From<Untagged> for Depot {
+    fn from(place: Untagged) -> Self {
+        Self(place)
+    }
+}
 
 impl Depot {
-    /// Takes a reference without a tag.
-    ///
-    /// # Errors
-    /// When it has one, or names another kind of place; in words.
-    pub fn new(reference: Reference) -> Result<Self, String> {
-        let named = match &reference {
-            Reference::Registry(registry) => {
-                registry.tag().is_some() || registry.digest().is_some()
-            }
-            Reference::Layout { tag, .. } => tag.is_some(),
-            other => return Err(format!("{other} is neither a registry nor an OCI layout")),
-        };
-        match named {
-            true => Err(format!(
-                "{reference} has a tag; each part gets one of its own"
-            )),
-            false => Ok(Self(reference)),
-        }
-    }
-
     /// Where a part of a run is.
     ///
     /// # Errors
     /// When no reference can say it.
     pub fn reference(&self, run_id: &str, part: Part) -> Result<Reference, Error> {
-        let tag = part.tag(run_id);
-        match &self.0 {
-            Reference::Registry(registry) => {
-                let (host, repository) = (registry.host(), registry.repository());
-                RegistryReference::new(host, repository, Some(&tag), None)
-                    .map(Reference::Registry)
-                    .map_err(|error| {
-                        let what = format!("cannot name a part of the run {run_id}");
-                        Error::new(ErrorKind::Unsupported, what, error.to_string())
-                    })
-            }
-            Reference::Layout { path, .. } => Ok(Reference::Layout {
-                path: path.clone(),
-                tag: Some(tag),
-            }),
-            other => Ok(other.clone()),
-        }
+        self.0.tagged(&part.tag(run_id)).map_err(|error| {
+            let what = format!("cannot name a part of the run {run_id}");
+            Error::new(ErrorKind::Unsupported, what, error.to_string())
+        })
     }
 }
 
@@ -194,6 +168,8 @@ pub async fn pull(
 
 #[cfg(test)]
 mod tests {
+    use ohoci_image::RegistryReference;
+
     use super::*;
 
     #[test]
@@ -219,15 +195,10 @@ mod tests {
     }
 
     #[test]
-    fn a_depot_is_a_place_without_a_tag() {
-        let depot = |text: &str| Depot::new(text.parse().unwrap());
-        let place = depot("registry.example/runs").unwrap();
-        let reference = place.reference("r", Part::Inputs).unwrap();
+    fn each_part_of_a_run_is_an_image_of_its_own() {
+        let place: Reference = "registry.example/runs".parse().unwrap();
+        let depot = Depot::from(Untagged::try_from(place).unwrap());
+        let reference = depot.reference("r", Part::Inputs).unwrap();
         assert_eq!(reference.to_string(), "registry.example/runs:r.inputs");
-        let reference = depot("oci:runs").unwrap().reference("r", Part::Inputs);
-        assert_eq!(reference.unwrap().to_string(), "oci:runs:r.inputs");
-        for text in ["registry.example/runs:x", "oci:runs:x", "docker-archive:x"] {
-            assert!(depot(text).is_err(), "{text}");
-        }
     }
 }

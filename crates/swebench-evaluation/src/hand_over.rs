@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::evaluate_error::EvaluateError;
 use super::observer::{Note, Observer};
-use super::request::HandOver;
-use ohoci_swebench_images::engine::{Handout, Scheduler, Shards, Submitted, submit};
+use ohoci_swebench_images::engine::{HandOver, Handout, Scheduler, Shards, Submitted, submit};
 
 /// Hands shards of a run to the scheduler. Returns what a person has to start, where one has to.
 pub(super) async fn hand_over(

@@ -15,7 +15,7 @@ use super::run_folder::RunFolder;
 use ohoci_image::Reference;
 use ohoci_image::timestamp::Timestamp;
 use ohoci_sandbox::{AskedLimits, Network};
-use ohoci_swebench_images::engine::{Scheduler, Shard};
+use ohoci_swebench_images::engine::{HandOver, Shard};
 use ohoci_swebench_images::observer::Observer as ImageObserver;
 use ohoci_swebench_images::request as images;
 
@@ -64,23 +64,6 @@ pub enum Mode {
     Gather(usize),
     /// Shards are handed to a scheduler.
     HandOver(Box<HandOver>),
-}
-
-/// How shards are handed to a scheduler.
-#[derive(Clone, Debug)]
-pub struct HandOver {
-    /// The scheduler.
-    pub scheduler: Scheduler,
-    /// How many shards, unless there are fewer instances.
-    pub shards: usize,
-    /// How many run at once; `None` for as many as the scheduler lets.
-    pub at_once: Option<usize>,
-    /// The command line of a shard, without the shard.
-    pub command: Vec<String>,
-    /// The directory that it is started in.
-    pub directory: String,
-    /// Whether a person starts them.
-    pub only_writes: bool,
 }
 
 /// How instances are run.

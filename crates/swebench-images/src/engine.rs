@@ -83,6 +83,23 @@ pub enum Scheduler {
     Kubernetes(Cluster),
 }
 
+/// How shards are handed to a scheduler.
+#[derive(Clone, Debug)]
+pub struct HandOver {
+    /// The scheduler.
+    pub scheduler: Scheduler,
+    /// How many shards there are, or each stage has, unless there is less to do.
+    pub shards: usize,
+    /// How many run at once; `None` for as many as the scheduler lets.
+    pub at_once: Option<usize>,
+    /// The command line of a shard, without what says which it is.
+    pub command: Vec<String>,
+    /// The directory that it is started in.
+    pub directory: String,
+    /// Whether a person starts them.
+    pub only_writes: bool,
+}
+
 /// A file that starts shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handout {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::division::{Part, Stage, count_shared};
-use super::engine::{Handout, Scheduler, Shard, Shards, Submitted, submit_both};
+use super::engine::{HandOver, Handout, Scheduler, Shard, Shards, Submitted, submit_both};
 use super::images_error::ImagesError;
 use super::observer::Observer;
 use super::planned::PlannedImage;
@@ -18,23 +18,6 @@ use ohoci_layout::staged;
 const FOLDER: &str = "shards";
 /// How much of a report is read, in bytes.
 const LARGEST: u64 = 1 << 30;
-
-/// How images are handed to a scheduler.
-#[derive(Clone, Debug)]
-pub struct HandOver {
-    /// The scheduler.
-    pub scheduler: Scheduler,
-    /// How many shards each stage has, unless there is less to do.
-    pub shards: usize,
-    /// How many run at once; `None` for as many as the scheduler lets.
-    pub at_once: Option<usize>,
-    /// The command line of a shard, without stage and shard.
-    pub command: Vec<String>,
-    /// The directory that it is started in.
-    pub directory: String,
-    /// Whether a person starts them.
-    pub only_writes: bool,
-}
 
 /// What starts the stages, which a person has to do.
 #[derive(Clone, Debug)]

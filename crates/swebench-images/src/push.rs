@@ -139,7 +139,7 @@ impl Pusher {
                         .iter()
                         .map(|made| &made.layer.layer.descriptor.digest),
                 );
-                builder.resolver().note_pushed(registry, blobs);
+                builder.resolver().note_pushed(&registry.into(), blobs);
             }
             let pushed_as = match (destination.is_archive(), reference) {
                 (true, Some(reference)) => {

@@ -17,59 +17,34 @@ use ohoci_compose::read::{self, Choice};
 use ohoci_compose::resolver::Resolver;
 use ohoci_compose::watch::Unwatched;
 use ohoci_image::config_patch::ConfigPatch;
-use ohoci_image::{Content, Descriptor, Digest, Reference, RegistryReference};
-use ohoci_store::{Error, ErrorKind};
+use ohoci_image::untagged::Untagged;
+use ohoci_image::{Content, Descriptor, Digest, Reference};
+use ohoci_store::{Error, ErrorKind, Origin};
 
 /// The label with a level's key.
 const KEY: &str = "ohoci.swebench.key";
 /// The label with the bytes of its tar.
 const UNCOMPRESSED: &str = "ohoci.swebench.uncompressed";
 
-/// Where levels are shared: a repository of a registry, or an OCI layout.
+/// Where levels are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SharedLevels(Reference);
+pub struct SharedLevels(Untagged);
+
+impl From<Untagged> for SharedLevels {
+    fn from(place: Untagged) -> Self {
+        Self(place)
+    }
+}
 
 impl SharedLevels {
-    /// Takes a reference without a tag.
-    ///
-    /// # Errors
-    /// When it has one, or names another kind of place; in words.
-    pub fn new(reference: Reference) -> Result<Self, String> {
-        let named = match &reference {
-            Reference::Registry(registry) => {
-                registry.tag().is_some() || registry.digest().is_some()
-            }
-            Reference::Layout { tag, .. } => tag.is_some(),
-            other => return Err(format!("{other} is neither a registry nor an OCI layout")),
-        };
-        match named {
-            true => Err(format!(
-                "{reference} has a tag; each level gets one of its own"
-            )),
-            false => Ok(Self(reference)),
-        }
-    }
-
     /// Where a level is.
     pub(crate) fn reference(&self, level: &str, key: &str) -> Result<Reference, Error> {
         // A key may be of an index of images for several architectures.
         let tag = format!("{level}-{}-{key}", std::env::consts::ARCH);
-        match &self.0 {
-            Reference::Registry(registry) => {
-                let (host, repository) = (registry.host(), registry.repository());
-                RegistryReference::new(host, repository, Some(&tag), None)
-                    .map(Reference::Registry)
-                    .map_err(|error| {
-                        let what = format!("cannot name a level in {}", self.0);
-                        Error::new(ErrorKind::Unsupported, what, error.to_string())
-                    })
-            }
-            Reference::Layout { path, .. } => Ok(Reference::Layout {
-                path: path.clone(),
-                tag: Some(tag),
-            }),
-            other => Ok(other.clone()),
-        }
+        self.0.tagged(&tag).map_err(|error| {
+            let what = format!("cannot name a level in {}", self.0);
+            Error::new(ErrorKind::Unsupported, what, error.to_string())
+        })
     }
 
     /// The level that was made from this, if someone has left it.
@@ -171,8 +146,12 @@ impl SharedLevels {
         resolver: &Resolver,
         blobs: impl IntoIterator<Item = &'a Digest>,
     ) {
-        if let Reference::Registry(registry) = &self.0 {
-            resolver.note_pushed(registry, blobs);
+        if let Untagged::Repository { host, repository } = &self.0 {
+            let to = Origin {
+                host: host.clone(),
+                repository: repository.clone(),
+            };
+            resolver.note_pushed(&to, blobs);
         }
     }
 
@@ -229,22 +208,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_have_a_tag_each_in_a_place_without_one() {
-        let levels = |text: &str| SharedLevels::new(text.parse().unwrap());
+    fn each_level_has_a_tag_of_its_own() {
+        let place: Reference = "registry.example/a/levels".parse().unwrap();
+        let levels = SharedLevels::from(Untagged::try_from(place).unwrap());
         let key = "0".repeat(64);
-        let registry = levels("registry.example/a/levels").unwrap();
         let arch = std::env::consts::ARCH;
         assert_eq!(
-            registry.reference("history", &key).unwrap().to_string(),
+            levels.reference("history", &key).unwrap().to_string(),
             format!("registry.example/a/levels:history-{arch}-{key}")
         );
-        let layout = levels("oci:levels").unwrap().reference("base", "1");
-        assert_eq!(
-            layout.unwrap().to_string(),
-            format!("oci:levels:base-{arch}-1")
-        );
-        for text in ["registry.example/a:x", "oci:levels:x", "oci-archive:x"] {
-            assert!(levels(text).is_err(), "{text}");
-        }
     }
 }

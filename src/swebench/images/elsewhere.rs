@@ -4,10 +4,11 @@ use super::arguments::{Arguments, StageChoice};
 use crate::failure::Failure;
 use crate::swebench::cluster::{DIVIDING, EngineChoice, Volume, place};
 use crate::swebench::given::given;
+use ohoci_image::Reference;
+use ohoci_image::untagged::Untagged;
 use ohoci_swebench_images::destination::Destination;
 use ohoci_swebench_images::division::{Part, Stage};
-use ohoci_swebench_images::engine::{Shard, quoted};
-use ohoci_swebench_images::hand_over::HandOver;
+use ohoci_swebench_images::engine::{HandOver, Shard, quoted};
 use ohoci_swebench_images::shared_levels::SharedLevels;
 
 /// The command.
@@ -55,9 +56,9 @@ pub(super) fn levels(
     }) else {
         return Ok(None);
     };
-    SharedLevels::new(text.parse()?)
-        .map(Some)
-        .map_err(|why| Failure::usage(format!("--levels: {why}")))
+    Untagged::try_from(text.parse::<Reference>()?)
+        .map(|place| Some(place.into()))
+        .map_err(|error| Failure::usage(format!("--levels: {error}")))
 }
 
 fn beside(destinations: &[Destination]) -> Option<String> {

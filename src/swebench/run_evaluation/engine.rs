@@ -6,9 +6,11 @@ use super::arguments::{Arguments, LOGS};
 use super::remembered::Remembered;
 use crate::failure::Failure;
 use crate::swebench::cluster::{Volume, place};
+use ohoci_image::Reference;
+use ohoci_image::untagged::Untagged;
 use ohoci_swebench_evaluation::carried::Depot;
-use ohoci_swebench_evaluation::request::{HandOver, Mode};
-use ohoci_swebench_images::engine::{Scheduler, quoted};
+use ohoci_swebench_evaluation::request::Mode;
+use ohoci_swebench_images::engine::{HandOver, Scheduler, quoted};
 
 /// How much of the run is done, and where.
 pub(super) fn mode(arguments: &Arguments, remembered: &Remembered) -> Result<Mode, Failure> {
@@ -38,9 +40,9 @@ pub(super) fn depot(arguments: &Arguments) -> Result<Option<Depot>, Failure> {
     let Some(text) = &arguments.engine.results else {
         return Ok(None);
     };
-    Depot::new(text.parse()?)
-        .map(Some)
-        .map_err(|why| Failure::usage(format!("--results: {why}")))
+    Untagged::try_from(text.parse::<Reference>()?)
+        .map(|place| Some(place.into()))
+        .map_err(|error| Failure::usage(format!("--results: {error}")))
 }
 
 /// The scheduler that the flags ask for; `None` is this machine.
