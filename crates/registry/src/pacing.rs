@@ -22,7 +22,8 @@ const RELAYS: usize = 512;
 pub(crate) enum Lane {
     /// Documents and control.
     Small,
-    /// Documents about images, such as signatures: they are many where images are, and do not hold these up.
+    /// Documents about images, such as signatures: where a registry lists no referrers, one takes as many
+    /// requests as an image, and would hold it up.
     Attachment,
     /// The body of a blob, to the registry.
     Upload,
@@ -63,12 +64,12 @@ impl Pacing {
     /// A pace of so many requests per second and so many at once.
     pub(crate) fn new(requests_per_second: Option<f64>, concurrency: Option<usize>) -> Self {
         let small = concurrency.unwrap_or(CONCURRENCY).clamp(1, 4096);
-        let besides = small.saturating_mul(3).div_ceil(8);
+        let bodies = small.saturating_mul(3).div_ceil(8);
         Self {
             small: Arc::new(Semaphore::new(small)),
-            attachments: Arc::new(Semaphore::new(besides)),
-            uploads: Arc::new(Semaphore::new(besides)),
-            downloads: Arc::new(Semaphore::new(besides)),
+            attachments: Arc::new(Semaphore::new(small)),
+            uploads: Arc::new(Semaphore::new(bodies)),
+            downloads: Arc::new(Semaphore::new(bodies)),
             relays: Arc::new(Semaphore::new(RELAYS)),
             tokens: Arc::new(Semaphore::new(small)),
             interval: requests_per_second
