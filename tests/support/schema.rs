@@ -10,7 +10,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 /// Commands whose documents have a schema, by the words that come first, and what it is called.
-const COMMANDS: [(&[&str], &str); 17] = [
+const COMMANDS: [(&[&str], &str); 18] = [
     (&["compose"], "compose"),
     (&["rebase"], "compose"),
     (&["batch"], "batch"),
@@ -27,6 +27,7 @@ const COMMANDS: [(&[&str], &str); 17] = [
     (&["sign"], "sign"),
     (&["key", "generate"], "key-generate"),
     (&["doctor"], "doctor"),
+    (&["swebench", "images"], "swebench-images"),
     (&["swebench", "run-evaluation"], "swebench-run-evaluation"),
 ];
 
@@ -87,6 +88,7 @@ pub(crate) fn check<A: AsRef<OsStr>>(arguments: &[A], stdout: &str) {
     let is_of_signatures = words.contains(&"--key") || words.contains(&"--certificate-identity");
     let name = match *name {
         "copy" if is_of_tags => "copy-tags",
+        "swebench-images" if words.contains(&"--dry-run") => "swebench-images-plan",
         "verify" if is_of_signatures && words.contains(&"--replay") => "verify-replay",
         "verify" if is_of_signatures => "verify-signatures",
         name => name,
