@@ -40,3 +40,32 @@ fn the_agent_server_looks_for_garbage_once_its_modules_are_imported() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn a_place_that_only_the_base_had_is_not_taken_for_one_that_can_be_written() {
+    let places = Path::new(env!("CARGO_MANIFEST_DIR")).join("wrappers/lib/places");
+    let places = fs_err::read_to_string(places).unwrap();
+    let script = places.replace("/openhands/tools/bin/", "")
+        + "\necho \"${TMPDIR:-unset} ${TMUX_TMPDIR:-unset} ${HOME:-unset}\"\n";
+    let ohoci = Ohoci::new();
+    let own = ohoci.work().display().to_string();
+    let nowhere = ohoci.work().join("nowhere").display().to_string();
+    let said = |values: [Option<&str>; 3]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]);
+        for (name, value) in ["TMPDIR", "TMUX_TMPDIR", "HOME"].into_iter().zip(values) {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let output = command.output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let (own, nowhere) = (Some(own.as_str()), Some(nowhere.as_str()));
+    let kept = own.unwrap();
+    assert_eq!(said([nowhere, nowhere, nowhere]), "/tmp /tmp /tmp");
+    assert_eq!(said([own, nowhere, None]), format!("{kept} {kept} {kept}"));
+    assert_eq!(said([own, own, own]), format!("{kept} {kept} {kept}"));
+    assert_eq!(said([None, None, own]), format!("unset unset {kept}"));
+}

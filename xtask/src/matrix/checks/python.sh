@@ -114,8 +114,8 @@ PY
     esac
   }
   said curl /openhands/tools/bin/curl --noproxy '*' -sS $at/hello
-  # An answer that is no repository's, and not a complaint of the certificate.
-  said git /openhands/tools/bin/git ls-remote $at/nothing
+  # An answer that is no repository's, and not a complaint of the certificate. Where its helpers are, it may be told.
+  said git /openhands/tools/bin/env -u GIT_EXEC_PATH /openhands/tools/bin/git ls-remote $at/nothing
   said oh-git oh-git ls-remote $at/nothing
   said urllib oh-python -c "import urllib.request; print(urllib.request.urlopen('$at/hello').read())"
   if [ -x $python ]; then
