@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Literal, Optional, Tuple
 
 __all__ = [
     "About",
+    "BaseRecipe",
     "BatchRecord",
     "BatchSummary",
     "Blob",
@@ -17,23 +18,36 @@ __all__ = [
     "CheckedImage",
     "ComposeReport",
     "ComposedLayer",
+    "CondaPackagePlan",
     "CopiedBlob",
     "CopyReport",
     "Deletion",
     "DigestReport",
+    "DiskUse",
     "DoctorReport",
+    "EnvironmentPlan",
     "FailedTest",
     "Finding",
     "Fitted",
+    "ImageBuildError",
     "ImageDifference",
+    "ImageLevel",
+    "ImageLevelTotal",
+    "ImageOutcome",
     "ImageResult",
     "ImageState",
+    "ImagesBase",
+    "ImagesPlan",
+    "ImagesReport",
     "InputState",
     "InspectedImage",
     "InspectedLayer",
     "Inspection",
+    "InstancePlan",
     "Intent",
     "KeyPair",
+    "LayerPlan",
+    "LevelPlan",
     "MadeSignature",
     "MissingInput",
     "Named",
@@ -42,10 +56,14 @@ __all__ = [
     "OutdatedReport",
     "PatchProblem",
     "PhaseSeconds",
+    "PlannedBase",
     "ProvenanceState",
+    "PushedImage",
     "RecordLayer",
     "Replayed",
+    "RepositoryTotal",
     "Runtime",
+    "ShardPlan",
     "SignatureState",
     "Signatures",
     "Source",
@@ -75,6 +93,21 @@ class About:
     """What the signature in it is worth, where there is one."""
     unreadable: Optional[str] = field(default=None)
     """Why the signature cannot be read, where it cannot."""
+
+
+@dataclass(frozen=True)
+class BaseRecipe:
+    """What a base is assembled from."""
+    recipe: str
+    """The name of its recipe."""
+    locked: bool
+    """Whether it has a lock that is of this recipe."""
+    key: Optional[str] = field(default=None)
+    """The key of what it is made from."""
+    packages: Optional[int] = field(default=None)
+    """How many packages it has."""
+    download_size: Optional[int] = field(default=None, metadata={"name": "downloadSize"})
+    """Their bytes."""
 
 
 @dataclass(frozen=True)
@@ -281,6 +314,17 @@ class ComposedLayer:
 
 
 @dataclass(frozen=True)
+class CondaPackagePlan:
+    """A package of conda."""
+    package: str
+    """Its name, version and build."""
+    channel: str
+    """The channel that it comes from."""
+    path: str
+    """Its file, below the channel's root."""
+
+
+@dataclass(frozen=True)
 class CopiedBlob:
     """A blob's way into the first target."""
     digest: str
@@ -349,6 +393,23 @@ class DigestReport:
 
 
 @dataclass(frozen=True)
+class DiskUse:
+    """How the disk was used."""
+    budget: int
+    """The most bytes that there may be."""
+    most_kept: int = field(metadata={"name": "mostKept"})
+    """The most bytes that stayed when a level or an instance was made."""
+    unpacked_layers: int = field(metadata={"name": "unpackedLayers"})
+    """How many unpacked layers were let go of."""
+    unpacked_bytes: int = field(metadata={"name": "unpackedBytes"})
+    """The bytes of those."""
+    layers: int
+    """How many layers in files were let go of."""
+    layer_bytes: int = field(metadata={"name": "layerBytes"})
+    """The bytes of those."""
+
+
+@dataclass(frozen=True)
 class DoctorReport:
     """What `ohoci doctor` prints with --format json."""
     version: str
@@ -357,6 +418,37 @@ class DoctorReport:
     """How many things are lacking."""
     findings: List["Finding"]
     """What was looked at."""
+
+
+@dataclass(frozen=True)
+class EnvironmentPlan:
+    """An environment."""
+    image: str
+    """The name of its image."""
+    python: str
+    """The version of Python."""
+    lock: str
+    """A name for its lock."""
+    packages: int
+    """How many requirements pip installs."""
+    requirements: List[str]
+    """What those are."""
+    instances: int
+    """How many instances stand on it."""
+    unavailable: List[str]
+    """conda packages that nothing brings."""
+    levels: List["LayerPlan"]
+    """Its levels."""
+    conda_packages: List["CondaPackagePlan"] = field(default_factory=list, metadata={"name": "condaPackages"})
+    """The packages of conda that it is made of."""
+    conda_missing: List[str] = field(default_factory=list, metadata={"name": "condaMissing"})
+    """Frozen packages of conda that no channel has."""
+    conda_solved: Optional[bool] = field(default=None, metadata={"name": "condaSolved"})
+    """Whether upstream did not freeze these packages, and they were chosen here."""
+    conda_conflict: Optional[str] = field(default=None, metadata={"name": "condaConflict"})
+    """Why no packages of the channels do what is asked for."""
+    python_missing: Optional[str] = field(default=None, metadata={"name": "pythonMissing"})
+    """Where its Python would have to come from, where this machine does not have it."""
 
 
 @dataclass(frozen=True)
@@ -393,6 +485,23 @@ class Fitted:
 
 
 @dataclass(frozen=True)
+class ImageBuildError:
+    """Why an image is not there."""
+    level: str
+    """The level that failed."""
+    step: str
+    """The step of it."""
+    why: str
+    """Why."""
+    hint: Optional[str]
+    """What may help."""
+    log: Optional[str]
+    """The file with everything that was written."""
+    tail: Optional[str]
+    """The end of that."""
+
+
+@dataclass(frozen=True)
 class ImageDifference:
     """How one document differs from what it should be."""
     platform: Optional[str]
@@ -401,6 +510,65 @@ class ImageDifference:
     """Changes of the manifest or index."""
     config: List["Change"]
     """Changes of the config."""
+
+
+@dataclass(frozen=True)
+class ImageLevel:
+    """A level of an image: a layer."""
+    level: str
+    """The level."""
+    key: str
+    """The key of what it is made from."""
+    digest: str
+    """The layer's digest."""
+    size: int
+    """Its bytes."""
+    uncompressed: int
+    """The bytes of its tar."""
+    from_cache: bool = field(metadata={"name": "fromCache"})
+    """Whether an earlier run left it."""
+    seconds: float
+    """How long making it took."""
+
+
+@dataclass(frozen=True)
+class ImageLevelTotal:
+    """All layers of a level."""
+    level: str
+    """The level."""
+    layers: int
+    """How many there are."""
+    size: int
+    """Their bytes."""
+    uncompressed: Optional[int] = field(default=None)
+    """The bytes of their tars; absent where no manifest tells."""
+
+
+@dataclass(frozen=True)
+class ImageOutcome:
+    """What became of one image."""
+    instance_id: str = field(metadata={"name": "instanceId"})
+    """The instance, or the name of what instances share."""
+    image: str
+    """The name of its image; empty where it has none."""
+    environment_image: Optional[str] = field(metadata={"name": "environmentImage"})
+    """The name of its environment's image."""
+    repository: str
+    """Its repository; empty where the row is refused."""
+    status: Literal["built", "failed"]
+    """Whether it is there."""
+    levels: List["ImageLevel"]
+    """Its levels, lowest first."""
+    unique_bytes: int = field(metadata={"name": "uniqueBytes"})
+    """The bytes above its environment that no other instance of the run has."""
+    seconds: float
+    """How long its own level took."""
+    script_seconds: float = field(metadata={"name": "scriptSeconds"})
+    """How much of that its installation took."""
+    pushed: List["PushedImage"]
+    """Where it is now."""
+    error: Optional["ImageBuildError"]
+    """Why it is not there."""
 
 
 @dataclass(frozen=True)
@@ -439,6 +607,71 @@ class ImageState:
     """What it was made from."""
     why: Optional[str] = field(default=None)
     """Why it could not be looked at."""
+
+
+@dataclass(frozen=True)
+class ImagesBase:
+    """The image that all others stand on."""
+    reference: str
+    """Where it is."""
+    digest: str
+    """The digest of its manifest."""
+    layers: int
+    """How many layers it has."""
+    size: int
+    """Their bytes."""
+
+
+@dataclass(frozen=True)
+class ImagesPlan:
+    """What `ohoci swebench images --dry-run` prints with --format json: what would be built, and where it comes from."""
+    base: Optional["PlannedBase"]
+    """The base; null where it is not there."""
+    bases: int
+    """How many images of bases there are by name."""
+    levels: List["LevelPlan"]
+    """The layers of each level."""
+    total: "LevelPlan"
+    """All of them together."""
+    repositories: List["RepositoryTotal"]
+    """What instances need beyond their environments, by repository."""
+    environments: List["EnvironmentPlan"]
+    """The environments."""
+    instances: List["InstancePlan"]
+    """The instances."""
+    unavailable: Dict[str, List[str]]
+    """conda packages that nothing brings, and the instances that need them."""
+    system_packages: Dict[str, List[str]] = field(metadata={"name": "systemPackages"})
+    """Packages of the system that the base has to have, and the instances that need them."""
+    missing_repositories: List[str] = field(metadata={"name": "missingRepositories"})
+    """Repositories that none of the places has."""
+    base_recipe: Optional["BaseRecipe"] = field(default=None, metadata={"name": "baseRecipe"})
+    """What a base is made of that is not built yet."""
+    lacking_packages: List[str] = field(default_factory=list, metadata={"name": "lackingPackages"})
+    """Those of them that the base lacks; absent where it is not known what it has."""
+    shards: List["ShardPlan"] = field(default_factory=list)
+    """What each shard would build, where the run is divided."""
+
+
+@dataclass(frozen=True)
+class ImagesReport:
+    """What `ohoci swebench images` prints with --format json: what became of each image, and what levels and repositories take."""
+    base: Optional["ImagesBase"]
+    """The base; null where it could not be made."""
+    stage: Optional[Literal["shared", "instances"]]
+    """The stage that it is about; null where that is all."""
+    instances: List["ImageOutcome"]
+    """What became of each instance, in the dataset's order, or of what instances share."""
+    levels: List["ImageLevelTotal"]
+    """All layers of each level, each once."""
+    repositories: List["RepositoryTotal"]
+    """What instances have beyond their environments, by repository."""
+    disk: Optional["DiskUse"]
+    """How the disk was used; null where there was no --disk-budget."""
+    stored_bytes: int = field(metadata={"name": "storedBytes"})
+    """The bytes that all layers have together."""
+    shared_bytes: int = field(metadata={"name": "sharedBytes"})
+    """The bytes that images do not have twice because they share layers."""
 
 
 @dataclass(frozen=True)
@@ -524,6 +757,23 @@ class Inspection:
 
 
 @dataclass(frozen=True)
+class InstancePlan:
+    """An instance."""
+    instance_id: str = field(metadata={"name": "instanceId"})
+    """The instance."""
+    image: str
+    """The name of its image."""
+    base_image: str = field(metadata={"name": "baseImage"})
+    """The name of its base's image."""
+    environment_image: Optional[str] = field(metadata={"name": "environmentImage"})
+    """The name of its environment's image."""
+    levels: List["LayerPlan"]
+    """Its levels above the environment."""
+    refused: Optional[str] = field(default=None)
+    """Why it would not be built."""
+
+
+@dataclass(frozen=True)
 class Intent:
     """What an image was composed from."""
     version: int
@@ -555,6 +805,44 @@ class KeyPair:
     """The file with the public key."""
     fingerprint: str
     """SHA-256 of the public key, by which a person tells it."""
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """A layer."""
+    level: str
+    """The level."""
+    size: Optional[int]
+    """Its bytes; null where nothing tells."""
+    estimated: bool
+    """Whether that is an estimate."""
+    basis: Optional[Literal["manifest", "cache", "builtBefore", "commits", "commitsAndWorkTree"]]
+    """Where the bytes are known from: the layer's descriptor, the layer itself, the same that was built before, its share of the repository's commits, or that and a work tree."""
+    key: Optional[str] = field(default=None)
+    """The key under which it is kept, where it is known beforehand."""
+    uncompressed: Optional[int] = field(default=None)
+    """The bytes of its tar, where they are known."""
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """All layers of a level, each once."""
+    level: str
+    """The level."""
+    layers: int
+    """How many layers there are."""
+    size: int
+    """The bytes that are known."""
+    uncompressed: int
+    """The bytes of their tars, of those layers of which that is known."""
+    uncompressed_layers: int = field(metadata={"name": "uncompressedLayers"})
+    """How many layers those are."""
+    estimated: int
+    """The bytes that are estimated, of layers beside those."""
+    estimated_layers: int = field(metadata={"name": "estimatedLayers"})
+    """How many layers those are."""
+    unknown_layers: int = field(metadata={"name": "unknownLayers"})
+    """How many layers there are of whose bytes nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -704,12 +992,32 @@ class PhaseSeconds:
 
 
 @dataclass(frozen=True)
+class PlannedBase:
+    """The image that all others stand on."""
+    reference: str
+    """Where it is."""
+    digest: str
+    """The digest of its manifest."""
+    size: int
+    """The bytes of its layers."""
+
+
+@dataclass(frozen=True)
 class ProvenanceState:
     """What a signed provenance says, beside what the image's own record says."""
     by: str
     """Who signed it: the key's file, or whom the certificate names."""
     difference: Optional[str] = field(default=None)
     """How it differs from the image's record, if it does."""
+
+
+@dataclass(frozen=True)
+class PushedImage:
+    """An image that was pushed."""
+    reference: str
+    """Its name there, by digest where it has one."""
+    digest: Optional[str] = field(default=None)
+    """The digest of its manifest."""
 
 
 @dataclass(frozen=True)
@@ -737,6 +1045,25 @@ class Replayed:
 
 
 @dataclass(frozen=True)
+class RepositoryTotal:
+    """What a repository's instances have beyond their environments."""
+    repository: str
+    """The repository."""
+    instances: int
+    """How many instances of it there are."""
+    size: int
+    """The bytes of all layers above environments, each once."""
+    size_per_instance: int = field(metadata={"name": "sizePerInstance"})
+    """That, divided by the instances."""
+    most_unique_bytes: int = field(metadata={"name": "mostUniqueBytes"})
+    """The most bytes of an instance that no other of these has."""
+    estimated: bool
+    """Whether some of that is estimated."""
+    unknown_layers: int = field(metadata={"name": "unknownLayers"})
+    """How many layers there are of whose bytes nothing is known."""
+
+
+@dataclass(frozen=True)
 class Runtime:
     """What a container starts with: the config's own words."""
     entrypoint: Any
@@ -757,6 +1084,23 @@ class Runtime:
     """StopSignal."""
     labels: Dict[str, str]
     """Labels."""
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """A shard of one of the stages."""
+    stage: Literal["shared", "instances"]
+    """Its stage."""
+    index: int
+    """Which of the stage's shards it is, from 0."""
+    environments: int
+    """How many environments it builds, or reads."""
+    instances: int
+    """How many instances it builds, or how many wait for what it builds."""
+    makes: "LevelPlan"
+    """The layers that it makes."""
+    reads: "LevelPlan"
+    """The layers that it reads where an earlier stage has left them."""
 
 
 @dataclass(frozen=True)
