@@ -1,21 +1,21 @@
 //! Packages linked into a prefix: their files where they belong, with that prefix in them.
 
+mod note;
 mod order;
+mod placed;
 mod python;
 mod replaced;
 
-use std::collections::BTreeMap;
-
-use sha2::{Digest as _, Sha256};
-
-use crate::package::{Package, PathEntry, PathKind};
-use crate::prefix_record::{LinkedKind, LinkedPath, document};
-use crate::record::{Located, Noarch};
+use crate::package::Package;
+use crate::prefix_record::{LinkedPath, document};
+use crate::record::{Located, Record};
 use ohoci_layer::{Content, Entry, Kind, LayerPath, Rules, Tree};
-use python::Python;
-use replaced::{AllReplaced, Replaced};
+use placed::both_kinds;
 
+pub use note::NoteError;
 pub use order::dependencies_first;
+pub use placed::{Placed, place};
+pub use python::Python;
 
 /// A package to link.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Linkable {
 }
 
 /// A prefix with packages in it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Linked {
     /// Everything that is below the prefix.
     pub tree: Tree,
@@ -60,6 +60,15 @@ pub struct LinkError {
     reason: String,
 }
 
+impl LinkError {
+    fn of(record: &Record, reason: String) -> Self {
+        Self {
+            package: record.to_string(),
+            reason,
+        }
+    }
+}
+
 /// Links packages into the prefix that is called `prefix`, an absolute path. What depends on others comes
 /// after them, and of two packages with the same file the later one's is there.
 ///
@@ -68,178 +77,75 @@ pub struct LinkError {
 /// # Errors
 /// A package that cannot be linked there.
 pub fn link(packages: &[Linkable], prefix: &str) -> Result<Linked, LinkError> {
-    let python = packages
-        .iter()
-        .find(|linkable| linkable.located.record.name == "python")
-        .map(|linkable| Python::of(&linkable.located.record))
-        .transpose()
-        .map_err(|reason| LinkError {
-            package: "python".to_owned(),
-            reason,
-        })?;
-    let mut linker = Linker {
-        prefix,
-        python,
-        linked: Linked {
-            tree: Tree::new(),
-            scripts: Vec::new(),
-            menus: Vec::new(),
-            overwritten: Vec::new(),
-        },
-        owners: BTreeMap::new(),
-        replaced: replaced::all(packages, prefix),
-    };
-    let records: Vec<_> = packages
-        .iter()
-        .map(|linkable| &linkable.located.record)
-        .collect();
-    for at in dependencies_first(&records) {
-        if let Some(linkable) = packages.get(at) {
-            linker.link(at, linkable).map_err(|reason| LinkError {
-                package: linkable.located.record.to_string(),
-                reason,
-            })?;
+    let records = packages.iter().map(|linkable| &linkable.located.record);
+    let python = Python::among(records)?;
+    let placed = packages.iter().map(|Linkable { located, package }| {
+        let placed = place(&located.record, package, prefix, python.as_ref())?;
+        Ok((located.clone(), placed))
+    });
+    join(placed.collect::<Result<_, LinkError>>()?)
+}
+
+/// Puts packages whose files are placed already into one prefix, as [`link()`] does.
+///
+/// # Errors
+/// Packages that do not fit together, and one whose archive holds another.
+pub fn join(packages: Vec<(Located, Placed)>) -> Result<Linked, LinkError> {
+    let (located, placed): (Vec<Located>, Vec<Placed>) = packages.into_iter().unzip();
+    let records: Vec<&Record> = located.iter().map(|located| &located.record).collect();
+    let order = dependencies_first(&records);
+    let mut placed: Vec<Option<Placed>> = placed.into_iter().map(Some).collect();
+    let mut prefix = Prefix::default();
+    for at in order {
+        let one = placed.get_mut(at).and_then(Option::take);
+        if let (Some(located), Some(placed)) = (located.get(at), one) {
+            let added = prefix.add(located, placed);
+            added.map_err(|reason| LinkError::of(&located.record, reason))?;
         }
     }
     // What tells conda that this is an environment.
-    linker
-        .write("conda-meta/history", Vec::new(), 0o644)
+    prefix
+        .write("conda-meta/history", Vec::new())
         .map_err(|reason| LinkError {
             package: "conda-meta".to_owned(),
             reason,
         })?;
-    Ok(linker.linked)
+    Ok(prefix.linked)
 }
 
-struct Linker<'a> {
-    prefix: &'a str,
-    python: Option<Python>,
+/// A prefix with the packages so far.
+#[derive(Default)]
+struct Prefix {
     linked: Linked,
-    /// The package that each file is of.
-    owners: BTreeMap<LayerPath, String>,
-    /// What became of files that hold a placeholder.
-    replaced: AllReplaced,
+    /// The names of those packages, and their files in the order of paths.
+    packages: Vec<(String, Vec<LinkedPath>)>,
 }
 
-impl Linker<'_> {
-    fn link(&mut self, at: usize, linkable: &Linkable) -> Result<(), String> {
-        let Linkable { located, package } = linkable;
+impl Prefix {
+    fn add(&mut self, located: &Located, placed: Placed) -> Result<(), String> {
         let record = &located.record;
-        let said = &package.index;
-        if (&said.name, &said.version, &said.build)
-            != (&record.name, &record.version, &record.build)
-        {
-            return Err(format!("its archive holds {said}"));
+        let [name, version, build] = &placed.identity;
+        if (name, version, build) != (&record.name, &record.version, &record.build) {
+            return Err(format!("its archive holds {name}={version}={build}"));
         }
-        let is_python = package.index.noarch == Some(Noarch::Python);
-        let python = match (is_python, &self.python) {
-            (false, _) => None,
-            (true, Some(python)) => Some(python.clone()),
-            (true, None) => {
-                return Err("it needs Python, which is not among the packages".to_owned());
-            }
-        };
-        let mut paths = Vec::new();
-        for (number, entry) in package.paths.iter().enumerate() {
-            let to = match &python {
-                Some(python) => python.place(&entry.path)?,
-                None => entry.path.clone(),
-            };
-            let replaced = self.replaced.remove(&(at, number)).transpose()?;
-            paths.push(self.entry(&record.name, package, (entry, replaced), to)?);
+        for (path, entry) in placed.entries {
+            self.directories_to(&path)?;
+            self.put(&record.name, path, entry)?;
         }
-        if let Some(python) = &python {
-            for entry_point in &package.entry_points {
-                let program = format!("{}/{}", self.prefix, python.program());
-                let script = entry_point.script(&program).into_bytes();
-                let path = format!("bin/{}", entry_point.command);
-                paths.push(LinkedPath {
-                    path: path.clone(),
-                    path_type: LinkedKind::UnixPythonEntryPoint,
-                    sha256: Some(hex::encode(Sha256::digest(&script))),
-                    sha256_in_prefix: None,
-                    size_in_bytes: Some(script.len() as u64),
-                    file_mode: None,
-                    prefix_placeholder: None,
-                });
-                let at = LayerPath::parse(path.as_bytes()).map_err(|error| error.to_string())?;
-                self.own(&record.name, &at);
-                self.write(&path, script, 0o755)?;
-            }
+        for path in placed.twice {
+            let both = [(); 2].map(|()| record.name.clone());
+            let [name, other] = both;
+            self.linked.overwritten.push((name, other, path));
         }
-        paths.sort_by(|a, b| a.path.cmp(&b.path));
-        self.note_scripts(linkable, &paths)?;
+        self.note_scripts(record, &placed.paths)?;
         let path = format!("conda-meta/{}.json", record.stem());
-        self.write(&path, document(located, &paths), 0o644)
-    }
-
-    fn entry(
-        &mut self,
-        name: &str,
-        package: &Package,
-        (entry, replaced): (&PathEntry, Option<Replaced>),
-        to: LayerPath,
-    ) -> Result<LinkedPath, String> {
-        let mut linked = LinkedPath {
-            path: text(&to)?,
-            path_type: LinkedKind::Hardlink,
-            sha256: entry.sha256.clone(),
-            sha256_in_prefix: None,
-            size_in_bytes: None,
-            file_mode: None,
-            prefix_placeholder: None,
-        };
-        if entry.kind == PathKind::Directory {
-            linked.path_type = LinkedKind::Directory;
-            let mode = package
-                .tree
-                .get(&entry.path)
-                .map_or(0o755, |entry| entry.mode);
-            self.directories_to(&to)?;
-            self.put(to, Entry::new(Kind::Directory, mode))?;
-            return Ok(linked);
-        }
-        let source = holder(package, &entry.path)
-            .ok_or_else(|| format!("{} is not in its archive", entry.path))?;
-        let made = match &source.kind {
-            Kind::Symlink(target) => {
-                linked.path_type = LinkedKind::Softlink;
-                // Other installers record what the link says, too.
-                linked.sha256_in_prefix = Some(hex::encode(Sha256::digest(target)));
-                Entry::new(Kind::Symlink(target.clone()), 0o777)
-            }
-            Kind::File(content) => {
-                let content = match (&entry.placeholder, replaced) {
-                    (Some((placeholder, mode)), Some(replaced)) => {
-                        linked.file_mode = Some(*mode);
-                        linked.prefix_placeholder = Some(placeholder.clone());
-                        linked.sha256_in_prefix = Some(replaced.sha256);
-                        replaced.content
-                    }
-                    (Some(_), None) => {
-                        return Err(format!("{}: its placeholder is still there", entry.path));
-                    }
-                    (None, _) => content.clone(),
-                };
-                linked.size_in_bytes = Some(content.size());
-                // Nothing of a package is another user's or runs with other rights.
-                Entry::new(Kind::File(content), source.mode & 0o755)
-            }
-            other => return Err(format!("{} is a {}", entry.path, other.noun())),
-        };
-        let made = Entry {
-            mtime: source.mtime,
-            ..made
-        };
-        self.directories_to(&to)?;
-        self.own(name, &to);
-        self.put(to, made)?;
-        Ok(linked)
+        self.write(&path, document(located, &placed.paths))?;
+        self.packages.push((record.name.clone(), placed.paths));
+        Ok(())
     }
 
     /// The scripts that conda would run, and the menus that it would make.
-    fn note_scripts(&mut self, linkable: &Linkable, paths: &[LinkedPath]) -> Result<(), String> {
-        let record = &linkable.located.record;
+    fn note_scripts(&mut self, record: &Record, paths: &[LinkedPath]) -> Result<(), String> {
         let names = ["pre-link", "post-link"].map(|kind| format!("bin/.{}-{kind}.sh", record.name));
         for linked in paths {
             let path =
@@ -258,18 +164,23 @@ impl Linker<'_> {
         Ok(())
     }
 
-    fn own(&mut self, name: &str, path: &LayerPath) {
-        if let Some(other) = self.owners.insert(path.clone(), name.to_owned()) {
-            let file = path.clone();
-            self.linked.overwritten.push((name.to_owned(), other, file));
-        }
+    /// The package that was put there last with a file of this path.
+    fn owner(&self, path: &LayerPath) -> Option<&str> {
+        let has = |paths: &[LinkedPath]| {
+            let found =
+                paths.binary_search_by(|linked| linked.path.as_bytes().cmp(path.as_bytes()));
+            found.is_ok()
+        };
+        let mut packages = self.packages.iter().rev();
+        let owner = packages.find(|(_, paths)| has(paths));
+        owner.map(|(name, _)| name.as_str())
     }
 
-    fn write(&mut self, path: &str, content: Vec<u8>, mode: u32) -> Result<(), String> {
+    fn write(&mut self, path: &str, content: Vec<u8>) -> Result<(), String> {
         let path = LayerPath::parse(path.as_bytes()).map_err(|error| error.to_string())?;
         self.directories_to(&path)?;
         let content = Kind::File(Content::Memory(content.into()));
-        self.put(path, Entry::new(content, mode))
+        self.put("conda-meta", path, Entry::new(content, 0o644))
     }
 
     fn directories_to(&mut self, path: &LayerPath) -> Result<(), String> {
@@ -284,45 +195,32 @@ impl Linker<'_> {
             .map_err(|error| error.to_string())?;
         for above in ancestors {
             if self.linked.tree.get(&above).is_none() {
-                self.put(above, Entry::new(Kind::Directory, 0o755))?;
+                self.put("", above, Entry::new(Kind::Directory, 0o755))?;
             }
         }
         Ok(())
     }
 
-    fn put(&mut self, path: LayerPath, entry: Entry) -> Result<(), String> {
+    fn put(&mut self, name: &str, path: LayerPath, entry: Entry) -> Result<(), String> {
         // What another package has there is replaced, but never a directory by a file.
-        let is_directory = |entry: &Entry| entry.is_directory();
-        let known = self.linked.tree.get(&path);
-        if known.is_some_and(|known| is_directory(known) != is_directory(&entry)) {
-            return Err(format!(
-                "{path} is a directory in one package and none in another"
-            ));
+        let mut rules = Rules::Strict;
+        if let Some(known) = self.linked.tree.get(&path) {
+            if known.is_directory() != entry.is_directory() {
+                return Err(both_kinds(&path));
+            }
+            if !entry.is_directory()
+                && let Some(other) = self.owner(&path)
+            {
+                let told = (name.to_owned(), other.to_owned(), path.clone());
+                self.linked.overwritten.push(told);
+            }
+            rules = Rules::Foreign;
         }
-        let rules = if known.is_some() {
-            Rules::Foreign
-        } else {
-            Rules::Strict
-        };
         self.linked
             .tree
             .insert(path, entry, rules)
             .map_err(|error| error.to_string())
     }
-}
-
-/// What is at a path of a package; of a hard link, the file that it is a name of.
-fn holder<'a>(package: &'a Package, path: &LayerPath) -> Option<&'a Entry> {
-    let entry = package.tree.get(path)?;
-    match &entry.kind {
-        Kind::Hardlink(target) => package.tree.get(target),
-        _ => Some(entry),
-    }
-}
-
-fn text(path: &LayerPath) -> Result<String, String> {
-    let text = std::str::from_utf8(path.as_bytes()).map_err(|_| format!("{path} is no UTF-8"))?;
-    Ok(text.to_owned())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::entry_point::EntryPoint;
 use crate::placeholder::FileMode;
 use crate::record::{Noarch, Record};
-use ohoci_layer::{Kind, LayerPath, Tree};
+use ohoci_layer::{Entry, Kind, LayerPath, Tree};
 
 /// Largest document of a package that is read.
 const MAX_DOCUMENT: u64 = 256 << 20;
@@ -132,6 +132,15 @@ impl Package {
             entry_points,
             tree,
         })
+    }
+
+    /// What is at a path; of a hard link, the file that it is a name of.
+    pub(crate) fn holder(&self, path: &LayerPath) -> Option<&Entry> {
+        let entry = self.tree.get(path)?;
+        match &entry.kind {
+            Kind::Hardlink(target) => self.tree.get(target),
+            _ => Some(entry),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a prefix knows of its packages: `conda-meta/NAME-VERSION-BUILD.json`, as conda, micromamba and
 //! rattler read it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::placeholder::FileMode;
 use crate::record::{Located, Record};
@@ -56,7 +56,7 @@ struct Link {
 }
 
 /// What became of a file of a package.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct LinkedPath {
     /// Where it is, below the prefix.
     #[serde(rename = "_path")]
@@ -77,7 +77,7 @@ pub(crate) struct LinkedPath {
 }
 
 /// The kinds of what is linked, in conda's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LinkedKind {
     Hardlink,

@@ -1,18 +1,50 @@
 //! The Python of a prefix, and where it looks for packages.
 
-use crate::record::Record;
+use super::LinkError;
+use crate::record::{NOARCH, Noarch, Record};
 use ohoci_layer::LayerPath;
 
-/// Where a Python has what.
-#[derive(Clone, Debug)]
-pub(super) struct Python {
+/// Where the Python of an environment has what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Python {
     program: String,
     site_packages: LayerPath,
 }
 
 impl Python {
-    /// The Python that a package of that name brings.
-    pub(super) fn of(record: &Record) -> Result<Self, String> {
+    /// The Python that the packages with these records bring, if one does.
+    ///
+    /// # Errors
+    /// When its version does not tell where it has its packages.
+    pub fn among<'a>(
+        records: impl IntoIterator<Item = &'a Record>,
+    ) -> Result<Option<Self>, LinkError> {
+        let mut records = records.into_iter();
+        let python = records.find(|record| record.name == "python");
+        let python = python.map(Self::of).transpose();
+        python.map_err(|reason| LinkError {
+            package: "python".to_owned(),
+            reason,
+        })
+    }
+
+    /// Whether a package's files may stand elsewhere with another Python.
+    #[must_use]
+    pub fn decides_for(record: &Record) -> bool {
+        match record.noarch {
+            Some(noarch) => noarch == Noarch::Python,
+            // What a channel of old does not say, the package may.
+            None => record.subdir == NOARCH,
+        }
+    }
+
+    /// A name for where it has what.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{} {}", self.program, self.site_packages)
+    }
+
+    fn of(record: &Record) -> Result<Self, String> {
         let mut numbers = record.version.split('.').map(str::parse::<u32>);
         let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
             return Err(format!(

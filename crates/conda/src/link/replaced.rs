@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Linkable, holder};
+use crate::package::{Package, PathEntry};
 use crate::placeholder::{self, FileMode};
 use ohoci_layer::{Content, Kind};
 
@@ -22,33 +22,32 @@ pub(super) struct Replaced {
     pub(super) sha256: String,
 }
 
-/// What became of files, by the number of the package and that of the path in it, or why nothing did.
-pub(super) type AllReplaced = HashMap<(usize, usize), Result<Replaced, String>>;
+/// What became of files, by the number of the path in the package, or why nothing did.
+pub(super) type AllReplaced = HashMap<usize, Result<Replaced, String>>;
 
 struct Job<'a> {
-    place: (usize, usize),
+    number: usize,
+    entry: &'a PathEntry,
     content: &'a Content,
     placeholder: &'a str,
     mode: FileMode,
 }
 
-/// Replaces the placeholders of all packages.
-pub(super) fn all(packages: &[Linkable], prefix: &str) -> AllReplaced {
+/// Replaces the placeholders of a package.
+pub(super) fn all_of(package: &Package, prefix: &str) -> AllReplaced {
     let mut jobs = Vec::new();
-    for (at, linkable) in packages.iter().enumerate() {
-        let package = &linkable.package;
-        for (number, entry) in package.paths.iter().enumerate() {
-            let Some((placeholder, mode)) = &entry.placeholder else {
-                continue;
-            };
-            if let Some(Kind::File(content)) = holder(package, &entry.path).map(|held| &held.kind) {
-                jobs.push(Job {
-                    place: (at, number),
-                    content,
-                    placeholder,
-                    mode: *mode,
-                });
-            }
+    for (number, entry) in package.paths.iter().enumerate() {
+        let Some((placeholder, mode)) = &entry.placeholder else {
+            continue;
+        };
+        if let Some(Kind::File(content)) = package.holder(&entry.path).map(|held| &held.kind) {
+            jobs.push(Job {
+                number,
+                entry,
+                content,
+                placeholder,
+                mode: *mode,
+            });
         }
     }
     jobs.sort_by_key(|job| Reverse(job.content.size()));
@@ -56,15 +55,9 @@ pub(super) fn all(packages: &[Linkable], prefix: &str) -> AllReplaced {
     let work = || {
         let mut done = Vec::new();
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (at, number) = job.place;
-            let replaced = replaced(job, prefix).map_err(|why| {
-                let paths = packages.get(at).map(|linkable| &linkable.package.paths);
-                match paths.and_then(|paths| paths.get(number)) {
-                    Some(entry) => format!("{}: {why}", entry.path),
-                    None => why,
-                }
-            });
-            done.push((job.place, replaced));
+            let replaced =
+                replaced(job, prefix).map_err(|why| format!("{}: {why}", job.entry.path));
+            done.push((job.number, replaced));
         }
         done
     };

@@ -1,4 +1,7 @@
+use std::io::Read as _;
+
 use super::*;
+use crate::record::Noarch;
 use bytes::Bytes;
 
 fn path(text: &str) -> LayerPath {
@@ -184,4 +187,103 @@ fn packages_that_name_what_is_not_theirs_are_refused() {
         }
         assert!(Package::read(tree).is_err());
     }
+}
+
+#[test]
+fn what_is_noted_of_a_package_gives_the_same_again_with_contents_from_elsewhere() {
+    let all = [noarch(), python()];
+    let python = Python::among(all.iter().map(|linkable| &linkable.located.record)).unwrap();
+    let packages = all.iter().map(|Linkable { located, package }| {
+        let placed = place(&located.record, package, "/p", python.as_ref()).unwrap();
+        let note = placed.note().unwrap();
+        let entries: std::collections::BTreeMap<_, _> = placed.entries().iter().cloned().collect();
+        let content = |path: &LayerPath, size: u64| {
+            let Kind::File(content) = &entries[path].kind else {
+                panic!("{path} is no file");
+            };
+            assert_eq!(content.size(), size);
+            content.clone()
+        };
+        assert!(Placed::of_note(&note[1..], &content).is_err());
+        (located.clone(), Placed::of_note(&note, &content).unwrap())
+    });
+    let again = join(packages.collect()).unwrap();
+    let linked = link(&all, "/p").unwrap();
+    assert!(
+        linked
+            .tree
+            .iter()
+            .map(|(path, _)| path)
+            .eq(again.tree.iter().map(|(path, _)| path))
+    );
+    for (path, entry) in &linked.tree {
+        let other = again.tree.get(path).unwrap();
+        assert_eq!(
+            (entry.mode, entry.mtime),
+            (other.mode, other.mtime),
+            "{path}"
+        );
+        match (&entry.kind, &other.kind) {
+            (Kind::File(_), Kind::File(_)) => {
+                let at = std::str::from_utf8(path.as_bytes()).unwrap();
+                assert_eq!(content(&linked, at), content(&again, at));
+            }
+            (one, other) => assert_eq!(format!("{one:?}"), format!("{other:?}")),
+        }
+    }
+}
+
+#[test]
+fn a_package_with_two_files_for_one_place_says_so() {
+    let package = linkable(
+        "tool",
+        r#", "noarch": "python", "depends": ["python"]"#,
+        &[
+            ("site-packages/tool.py", "one"),
+            ("lib/python3.9/site-packages/tool.py", "two"),
+        ],
+        r#"{"_path": "site-packages/tool.py"}, {"_path": "lib/python3.9/site-packages/tool.py"}"#,
+    );
+    let linked = link(&[package, python()], "/p").unwrap();
+    let at = "lib/python3.9/site-packages/tool.py";
+    assert_eq!(content(&linked, at), "two");
+    let told = ("tool".to_owned(), "tool".to_owned(), path(at));
+    assert_eq!(linked.overwritten, [told]);
+}
+
+#[test]
+fn pythons_decide_about_what_is_the_same_for_every_platform_and_may_be_modules() {
+    let record = |noarch, subdir: &str| Record {
+        noarch,
+        subdir: subdir.to_owned(),
+        ..Record::default()
+    };
+    for (noarch, subdir, decides) in [
+        (Some(Noarch::Python), "noarch", true),
+        (Some(Noarch::Generic), "noarch", false),
+        (None, "noarch", true),
+        (None, "linux-64", false),
+    ] {
+        let found = Python::decides_for(&record(noarch, subdir));
+        assert_eq!(found, decides, "{noarch:?} {subdir}");
+    }
+    let key = |version: &str, site: Option<&str>| {
+        let python = Record {
+            name: "python".to_owned(),
+            version: version.to_owned(),
+            python_site_packages_path: site.map(str::to_owned),
+            ..Record::default()
+        };
+        Python::among([&record(None, ""), &python])
+            .unwrap()
+            .unwrap()
+            .key()
+    };
+    assert_eq!(key("3.9.1", None), key("3.9.20", None));
+    assert_ne!(key("3.9.1", None), key("3.10.1", None));
+    assert_ne!(
+        key("3.13.0", None),
+        key("3.13.0", Some("lib/python3.13t/site-packages"))
+    );
+    assert_eq!(Python::among([&record(None, "")]).unwrap(), None);
 }
