@@ -10,7 +10,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::limits::{number_of_bytes, seconds};
 use super::{exit_code, output};
-use ohoci_node::{KeptLayer, LayerStore, Pruned, Retention, Usage, Verified};
+use ohoci_node::{KeptLayer, Kind, LayerStore, Pruned, Retention, Usage, Verified};
 use ohoci_report::size::bytes;
 
 /// The commands below `ohoci store`.
@@ -166,10 +166,11 @@ fn failed<E: std::error::Error>(error: E) -> Failure {
     Failure::new("cannot use the store of unpacked layers", error.to_string())
 }
 
-fn kind(is_layer: bool) -> &'static str {
-    match is_layer {
-        true => "layer",
-        false => "adjustment",
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Layer => "layer",
+        Kind::Adjustment => "adjustment",
+        Kind::Package => "package",
     }
 }
 
@@ -183,7 +184,7 @@ fn list(store: &LayerStore, format: Format) -> Result<u8, Failure> {
                 .iter()
                 .map(|layer| ListedLayer {
                     digest: layer.digest.to_string(),
-                    kind: kind(layer.is_layer),
+                    kind: word(layer.kind),
                     bytes: layer.bytes,
                     entries: layer.entries,
                     unused_seconds: unused(layer).as_secs(),
@@ -201,9 +202,10 @@ fn list(store: &LayerStore, format: Format) -> Result<u8, Failure> {
                         true => "in use".to_owned(),
                         false => format!("{} ago", age(unused(layer))),
                     };
-                    let other = match layer.is_layer {
-                        true => "",
-                        false => "  (directories and links between layers)",
+                    let other = match layer.kind {
+                        Kind::Layer => "",
+                        Kind::Adjustment => "  (directories and links between layers)",
+                        Kind::Package => "  (a package's files)",
                     };
                     format!(
                         "{}  {:>9}  {:>8} entries  {used}{other}",
@@ -315,7 +317,7 @@ async fn verify(store: LayerStore, arguments: &VerifyArguments) -> Result<u8, Fa
                 .iter()
                 .map(|layer| VerifiedReport {
                     digest: layer.digest.to_string(),
-                    kind: kind(layer.is_layer),
+                    kind: word(layer.kind),
                     entries: layer.entries,
                     unread: layer.unread,
                     damage: &layer.damage,

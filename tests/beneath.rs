@@ -100,6 +100,11 @@ const ALLOWED: &[(&str, usize, &str)] = &[
         "lists beside a layer's files",
     ),
     (
+        "crates/node/src/package.rs",
+        3,
+        "a new directory for a package, and the note beside its files",
+    ),
+    (
         "crates/node/src/record.rs",
         ANY,
         "records beside a layer's files",

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, chownat, fchmod, fchown,
-    fstat, mkdirat, openat, openat2, readlinkat, statat, symlinkat, unlinkat,
+    fstat, linkat, mkdirat, openat, openat2, readlinkat, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -263,6 +263,24 @@ impl Directory {
             Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
             Err(errno) => Err(self.failed("read an attribute of", path, errno)),
         }
+    }
+
+    /// Gives something in it, a symlink itself, another name: in an opened directory of the same file
+    /// system (link(2)).
+    ///
+    /// # Errors
+    /// When it cannot have one: `NOENT` where there is nothing, `XDEV` in another file system, `MLINK` where it
+    /// has as many as it can have, `PERM` or `OPNOTSUPP` where files have one name only.
+    pub fn link_to(
+        &self,
+        name: &OsStr,
+        to: BorrowedFd<'_>,
+        other: &OsStr,
+    ) -> rustix::io::Result<()> {
+        if is_here(Path::new(name)) || name.as_bytes().contains(&b'/') {
+            return Err(Errno::INVAL);
+        }
+        linkat(&self.handle, name, to, other, AtFlags::empty())
     }
 
     /// Sets the permissions of a file or a directory.

@@ -1,4 +1,5 @@
-//! Layers that are unpacked once on a machine, whoever needs them, and images as stacks of them.
+//! Layers that are unpacked once on a machine, whoever needs them, and images as stacks of them; and packages'
+//! files, from which prefixes are linked.
 //!
 //! [`LayerStore`] is the directory that keeps them. [`keep()`] brings an image's layers into it, side by
 //! side, and gives the [`Stack`] of directories that an overlay of the image is mounted from:
@@ -23,6 +24,7 @@ mod keep;
 mod known;
 mod lock;
 mod members;
+mod package;
 mod prune;
 mod record;
 mod sandboxes;
@@ -35,10 +37,11 @@ mod write;
 pub use addition::{Added, AddedFile, Adding, Addition};
 pub use keep::keep;
 pub use known::KnownLayers;
+pub use package::{AskedPackage, KeptPackage, UnpackingPackage};
 pub use prune::{Pruned, Retention};
 pub use sandboxes::{KeptSandbox, SandboxError};
 pub use stack::Stack;
-pub use store::{LayerStore, StoreError};
+pub use store::{Kind, LayerStore, StoreError};
 pub use usage::{KeptLayer, Usage};
 pub use verify::Verified;
 

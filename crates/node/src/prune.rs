@@ -32,15 +32,15 @@ pub struct Pruned {
 }
 
 impl LayerStore {
-    /// Removes layers that nothing uses, and leaves those that something does. Blocks.
+    /// Removes layers, or what else is kept, that nothing uses, and leaves those that something does. Blocks.
     ///
     /// # Errors
     /// When one cannot be removed.
-    pub fn remove(&self, diff_ids: &[Digest]) -> io::Result<()> {
-        for diff_id in diff_ids {
-            if let Some(_lock) = self.lock(Kind::Layer, diff_id, Hold::Alone)? {
-                self.discard(&self.place(Kind::Layer, diff_id))?;
-                self.remove_lock(Kind::Layer, diff_id);
+    pub fn remove(&self, kind: Kind, digests: &[Digest]) -> io::Result<()> {
+        for digest in digests {
+            if let Some(_lock) = self.lock(kind, digest, Hold::Alone)? {
+                self.discard(&self.place(kind, digest))?;
+                self.remove_lock(kind, digest);
             }
         }
         Ok(())
@@ -63,10 +63,7 @@ impl LayerStore {
             if stays(kept, retention, left) {
                 continue;
             }
-            let kind = match kept.is_layer {
-                true => Kind::Layer,
-                false => Kind::Adjustment,
-            };
+            let kind = kept.kind;
             let Some(_lock) = self.lock(kind, &kept.digest, Hold::Alone)? else {
                 pruned.bytes_in_use = pruned.bytes_in_use.saturating_add(kept.bytes);
                 continue;
@@ -78,7 +75,7 @@ impl LayerStore {
             self.discard(&self.place(kind, &kept.digest))?;
             self.remove_lock(kind, &kept.digest);
             left = left.saturating_sub(kept.bytes);
-            pruned.layers += u64::from(kept.is_layer);
+            pruned.layers += u64::from(kept.kind == Kind::Layer);
             pruned.bytes = pruned.bytes.saturating_add(kept.bytes);
         }
         Ok(pruned)

@@ -46,12 +46,14 @@ pub struct StoreError {
 
 /// What is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// A layer by its diff ID.
     Layer,
     /// What stands over layers: what one needs where it stands on certain others, by their chain ID, and
     /// what was made from an image's files.
     Adjustment,
+    /// A package's files, by what decides about them.
+    Package,
 }
 
 /// Something that is kept, and cannot be removed as long as this lasts.
@@ -84,10 +86,11 @@ impl Kind {
         match self {
             Self::Layer => "layers",
             Self::Adjustment => "adjustments",
+            Self::Package => "packages",
         }
     }
 
-    pub(crate) const ALL: [Self; 2] = [Self::Layer, Self::Adjustment];
+    pub(crate) const ALL: [Self; 3] = [Self::Layer, Self::Adjustment, Self::Package];
 }
 
 /// What was found when something was asked for.

@@ -525,7 +525,7 @@ fn what_was_made_from_files_stands_over_them_until_they_are_unpacked_anew() {
 
     let diff_ids = stack.diff_ids().to_vec();
     drop(stack);
-    store.remove(&diff_ids).unwrap();
+    store.remove(crate::Kind::Layer, &diff_ids).unwrap();
     let stack = kept(&store, &layers).unwrap();
     drop(missing(&stack, "one"));
 }

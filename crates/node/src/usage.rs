@@ -9,14 +9,14 @@ use super::lock::Hold;
 use super::record::Record;
 use super::store::{Kind, LayerStore};
 
-/// A layer that is kept.
+/// A layer that is kept, or what else is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptLayer {
     /// Its diff ID; of what a layer needs over those that it stands on, the chain ID; of what was made from
-    /// an image's files, what it was made from.
+    /// an image's files, what it was made from; of a package, its key.
     pub digest: Digest,
-    /// Whether it is a layer.
-    pub is_layer: bool,
+    /// What it is.
+    pub kind: Kind,
     /// Bytes that it takes on the disk, in whole blocks.
     pub bytes: u64,
     /// Files, directories, links and whiteouts.
@@ -55,7 +55,7 @@ impl LayerStore {
             let last_used = self.last_used(kind, &digest)?;
             let in_use = self.lock(kind, &digest, Hold::Alone)?.is_none();
             all.push(KeptLayer {
-                is_layer: kind == Kind::Layer,
+                kind,
                 bytes: record.bytes,
                 entries: record.entries,
                 digest,
@@ -74,7 +74,7 @@ impl LayerStore {
     pub fn usage(&self) -> io::Result<Usage> {
         let mut usage = Usage::default();
         for kept in self.list()? {
-            usage.layers += u64::from(kept.is_layer);
+            usage.layers += u64::from(kept.kind == Kind::Layer);
             usage.bytes = usage.bytes.saturating_add(kept.bytes);
             usage.entries = usage.entries.saturating_add(kept.entries);
             if kept.in_use {

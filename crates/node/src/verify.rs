@@ -18,10 +18,10 @@ use super::write::checksum_of;
 /// What came of looking at one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// The layer's diff ID, or what names something that stands over layers.
+    /// The layer's diff ID, or what names something else.
     pub digest: Digest,
-    /// Whether it is a layer.
-    pub is_layer: bool,
+    /// What it is.
+    pub kind: Kind,
     /// Files, directories and links that should be there.
     pub entries: u64,
     /// Those of them that whoever runs this may not look at, because the layer gives no permission to.
@@ -75,7 +75,7 @@ impl LayerStore {
             }
             let verified = Verified {
                 digest,
-                is_layer: kind == Kind::Layer,
+                kind,
                 entries: compared.entries,
                 unread: compared.unread,
                 damage: compared.damage,

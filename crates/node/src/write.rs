@@ -28,13 +28,13 @@ use super::index::{Index, ListedKind};
 use super::record::{Dependent, Record, VERSION, as_path};
 
 /// Permission bits that are written.
-const MODE: u32 = 0o1777;
+pub(crate) const MODE: u32 = 0o1777;
 
 /// What overlays keep for themselves: a layer that could set it would hide or move what is not its.
 const RESERVED: &[u8] = b"user.overlay.";
 
 /// How file systems count: in blocks of so many bytes.
-const BLOCK: u64 = 4096;
+pub(crate) const BLOCK: u64 = 4096;
 
 /// A file's content that waits for its place.
 #[derive(Clone, Debug)]

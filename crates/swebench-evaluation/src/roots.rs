@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use super::image::{Candidate, ImageNames, NamesError};
 use ohoci_compose::resolver::Resolver;
-use ohoci_node::{Addition, LayerStore, Stack, keep};
+use ohoci_node::{Addition, Kind, LayerStore, Stack, keep};
 use ohoci_sandbox::merged::Node;
 use ohoci_sandbox::{CopyOnWrite, Merged, Process, RemovedDirectory, Root, User, Workspace};
 use ohoci_store::ErrorKind;
@@ -421,6 +421,6 @@ impl ImageRoot {
         {
             addition.remove(store)?;
         }
-        store.remove(&unwanted)
+        store.remove(Kind::Layer, &unwanted)
     }
 }

@@ -1,7 +1,7 @@
 //! What a run keeps on this machine's disk, and what it lets go of when that becomes more than it may.
 //!
-//! Counted is what the run itself has brought there: layers that were not unpacked before, and layers in files
-//! that it has made, but for Pythons and histories. Not counted are clones, what pip downloads, and what is being
+//! Counted is what the run itself has brought there: layers and packages that were not unpacked before, and layers
+//! in files that it has made, but for Pythons and histories. Not counted are clones, what pip downloads, and what is being
 //! made just now.
 
 use std::collections::{HashMap, HashSet};
@@ -88,7 +88,7 @@ pub struct DiskReport {
     pub budget: u64,
     /// The most bytes that stayed when a level or an instance was made.
     pub most_kept: u64,
-    /// How many unpacked layers were let go of. They are unpacked again where they are needed again.
+    /// How many unpacked layers and packages were let go of. They are unpacked again where they are needed again.
     pub unpacked_layers: usize,
     /// The bytes of those.
     pub unpacked_bytes: u64,
@@ -209,7 +209,7 @@ impl Disk {
                 break;
             }
             let stays = layer.in_use || self.base.contains(&layer.digest);
-            if stays || self.unpacked.remove(&layer.digest).is_err() {
+            if stays || self.unpacked.remove(&layer).is_err() {
                 continue;
             }
             state.report.unpacked_layers += 1;

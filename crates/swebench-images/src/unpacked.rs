@@ -1,6 +1,6 @@
-//! The files of images and levels, from layers that are unpacked once on this machine.
+//! The files of images and levels, from layers that are unpacked once on this machine, and packages' files beside them.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -9,7 +9,7 @@ use super::error::{BuildError, Level};
 use ohoci_compose::compose::ImageLayer;
 use ohoci_image::Digest;
 use ohoci_layer::limits::UnpackLimits;
-use ohoci_node::{KeptLayer, LayerStore, Stack, keep};
+use ohoci_node::{KeptLayer, Kind, LayerStore, Stack, keep};
 use ohoci_sandbox::{Merged, Root};
 
 /// The store of layers, which is opened when something is first unpacked: a plan needs none.
@@ -19,8 +19,8 @@ pub(crate) struct Unpacked {
     most_bytes: Option<u64>,
     limits: UnpackLimits,
     opened: Mutex<Option<LayerStore>>,
-    /// The layers that were not there before.
-    own: Mutex<Vec<Digest>>,
+    /// The layers and packages that were not there before.
+    own: Mutex<BTreeSet<(Kind, Digest)>>,
 }
 
 impl Unpacked {
@@ -54,11 +54,21 @@ impl Unpacked {
                 None => failed,
             }
         })?;
-        self.own.lock().extend(kept.unpacked().iter().cloned());
+        self.note_own(Kind::Layer, kept.unpacked());
         Ok(kept)
     }
 
-    fn store(&self) -> Result<LayerStore, BuildError> {
+    /// Notes what was not there before.
+    pub(crate) fn note_own(&self, kind: Kind, unpacked: &[Digest]) {
+        let unpacked = unpacked.iter().map(|digest| (kind, digest.clone()));
+        self.own.lock().extend(unpacked);
+    }
+
+    /// The store, opened.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub(crate) fn store(&self) -> Result<LayerStore, BuildError> {
         let mut opened = self.opened.lock();
         if let Some(store) = &*opened {
             return Ok(store.clone());
@@ -73,7 +83,7 @@ impl Unpacked {
         Ok(store)
     }
 
-    /// The layers that were not there before and are there now, that used last first. Blocks.
+    /// The layers and packages that were not there before and are there now, that used last first. Blocks.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -81,33 +91,34 @@ impl Unpacked {
         let Some(store) = self.opened.lock().clone() else {
             return Ok(Vec::new());
         };
-        let own: HashSet<Digest> = self.own.lock().iter().cloned().collect();
+        let own = self.own.lock().clone();
         let kept = store.list()?.into_iter();
-        let mine = kept.filter(|kept| kept.is_layer && own.contains(&kept.digest));
+        let mine = kept.filter(|kept| own.contains(&(kept.kind, kept.digest.clone())));
         Ok(mine.collect())
     }
 
-    /// Removes a layer, unless something uses it. Blocks.
+    /// Removes a layer or a package, unless something uses it. Blocks.
     ///
     /// # Errors
     /// When it cannot be removed.
-    pub(crate) fn remove(&self, layer: &Digest) -> std::io::Result<()> {
+    pub(crate) fn remove(&self, kept: &KeptLayer) -> std::io::Result<()> {
         match self.opened.lock().clone() {
-            Some(store) => store.remove(std::slice::from_ref(layer)),
+            Some(store) => store.remove(kept.kind, std::slice::from_ref(&kept.digest)),
             None => Ok(()),
         }
     }
 
-    /// Removes the layers that were not there before, but for those that something uses. Blocks.
+    /// Removes the layers and packages that were not there before, but for those that something uses. Blocks.
     ///
     /// # Errors
     /// When one cannot be removed.
     pub(crate) fn remove_own(&self) -> std::io::Result<()> {
         let own = std::mem::take(&mut *self.own.lock());
-        match &*self.opened.lock() {
-            Some(store) => store.remove(&own),
-            None => Ok(()),
-        }
+        let Some(store) = self.opened.lock().clone() else {
+            return Ok(());
+        };
+        own.iter()
+            .try_for_each(|(kind, digest)| store.remove(*kind, std::slice::from_ref(digest)))
     }
 }
 

@@ -5,4 +5,4 @@ mod image;
 pub mod unpack;
 
 pub use image::{FoundImage, find_image};
-pub use unpack::{Owners, UnpackError, Unpacked, unpack};
+pub use unpack::{Owners, UnpackError, Unpacked, link, unpack};

@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{
@@ -14,7 +15,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use ohoci_layer::tree::TreeError;
-use ohoci_layer::{Content, Entry, Kind, LayerPath, Tree};
+use ohoci_layer::{Content, Directory, Entry, Kind, LayerPath, Tree};
 
 /// Permission bits that are written: setuid and setgid are not, because outside of a sandbox they
 /// would lend the rights of whoever unpacked to every user of this machine.
@@ -77,9 +78,56 @@ pub enum UnpackError {
 /// # Errors
 /// When something cannot be written; what was written until then stays.
 pub fn unpack(
-    mut tree: Tree,
+    tree: Tree,
     directory: &Path,
     owners: Owners,
+    proceed: &(dyn Fn() -> bool + Sync),
+) -> Result<Unpacked, UnpackError> {
+    let how = How {
+        owners,
+        contents: Contents::Copied,
+    };
+    write_tree(tree, directory, how, proceed)
+}
+
+/// Does the same, but gives files that are on the disk as a whole another name instead of copying them
+/// ([`Content::File`]): whoever changes one changes both, so nobody may. They have permissions and dates already.
+/// Where a file cannot have another name, as in another file system, it is copied.
+///
+/// Everything belongs to whoever unpacks.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn link(
+    tree: Tree,
+    directory: &Path,
+    proceed: &(dyn Fn() -> bool + Sync),
+) -> Result<Unpacked, UnpackError> {
+    let how = How {
+        owners: Owners::Own,
+        contents: Contents::Shared,
+    };
+    write_tree(tree, directory, how, proceed)
+}
+
+/// How a tree is written.
+#[derive(Clone, Copy)]
+struct How {
+    owners: Owners,
+    contents: Contents,
+}
+
+/// What becomes of contents that are on the disk as a whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Contents {
+    Copied,
+    Shared,
+}
+
+fn write_tree(
+    mut tree: Tree,
+    directory: &Path,
+    how: How,
     proceed: &(dyn Fn() -> bool + Sync),
 ) -> Result<Unpacked, UnpackError> {
     tree.resolve_links()?;
@@ -90,11 +138,7 @@ pub fn unpack(
         Mode::empty(),
     )
     .map_err(|errno| failed("open", &LayerPath::root(), errno))?;
-    let mut writer = Writer {
-        root: root.as_fd(),
-        parent: None,
-        owners,
-    };
+    let mut writer = Writer::new(root.as_fd(), how);
     let mut unpacked = Unpacked::default();
     // Directories first, also those that the tree only implies, so that files can come in any order. Hard
     // links come when everything that they may be names of is there.
@@ -114,7 +158,7 @@ pub fn unpack(
             }
         }
     }
-    write_all(root.as_fd(), &files, owners, proceed)?;
+    write_all(root.as_fd(), &files, how, proceed)?;
     for (path, entry) in links {
         if !proceed() {
             return Err(UnpackError::Stopped);
@@ -135,17 +179,13 @@ pub fn unpack(
 fn write_all(
     root: BorrowedFd<'_>,
     files: &[(&LayerPath, &Entry)],
-    owners: Owners,
+    how: How,
     proceed: &(dyn Fn() -> bool + Sync),
 ) -> Result<(), UnpackError> {
     let pieces: Vec<_> = files.chunks(TAKEN_AT_ONCE).collect();
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut writer = Writer {
-            root,
-            parent: None,
-            owners,
-        };
+        let mut writer = Writer::new(root, how);
         while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
             for (path, entry) in *piece {
                 let written = match proceed() {
@@ -177,15 +217,80 @@ struct Writer<'a> {
     root: BorrowedFd<'a>,
     /// The directory that was written into last: entries mostly come many to a directory.
     parent: Option<(LayerPath, OwnedFd)>,
-    owners: Owners,
+    /// The directory of which a file was linked last, as what is below another.
+    source: Option<(Arc<Directory>, PathBuf, Directory)>,
+    how: How,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn new(root: BorrowedFd<'a>, how: How) -> Self {
+        Self {
+            root,
+            parent: None,
+            source: None,
+            how,
+        }
+    }
+
     fn write(&mut self, path: &LayerPath, entry: &Entry) -> Result<(), UnpackError> {
         self.enter(path)?;
-        match &self.parent {
-            Some((_, parent)) => self.write_into(parent.as_fd(), path, entry),
-            None => Ok(()),
+        let Some((above, parent)) = self.parent.take() else {
+            return Ok(());
+        };
+        let is_linked = match &entry.kind {
+            Kind::File(content) if self.how.contents == Contents::Shared => {
+                self.link(parent.as_fd(), path, content)?
+            }
+            _ => false,
+        };
+        let written = match is_linked {
+            true => Ok(()),
+            false => self.write_into(parent.as_fd(), path, entry),
+        };
+        self.parent = Some((above, parent));
+        written
+    }
+
+    /// Gives a file on the disk another name, unless it cannot have one.
+    fn link(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        path: &LayerPath,
+        content: &Content,
+    ) -> Result<bool, UnpackError> {
+        let Content::File {
+            directory,
+            path: source,
+            size: _,
+        } = content
+        else {
+            return Ok(false);
+        };
+        let (Some(above), Some(name)) = (source.parent(), source.file_name()) else {
+            return Ok(false);
+        };
+        let is_open = |(known, opened, _): &(Arc<Directory>, PathBuf, Directory)| {
+            Arc::ptr_eq(known, directory) && opened == above
+        };
+        if !self.source.as_ref().is_some_and(is_open) {
+            let opened = directory
+                .directory(above)
+                .map_err(|error| UnpackError::Write {
+                    action: "link",
+                    path: path.clone(),
+                    error,
+                })?;
+            self.source = Some((Arc::clone(directory), above.to_owned(), opened));
+        }
+        let Some((_, _, opened)) = &self.source else {
+            return Ok(false);
+        };
+        match opened.link_to(name, parent, OsStr::from_bytes(path.name())) {
+            Ok(()) => Ok(true),
+            Err(Errno::XDEV | Errno::MLINK | Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                Ok(false)
+            }
+            Err(errno) => Err(failed("link", path, errno)),
         }
     }
 
@@ -282,7 +387,7 @@ impl Writer<'_> {
         name: &OsStr,
         entry: &Entry,
     ) -> Result<(), UnpackError> {
-        if self.owners == Owners::Own {
+        if self.how.owners == Owners::Own {
             return Ok(());
         }
         chownat(
@@ -351,204 +456,4 @@ fn failed(action: &'static str, path: &LayerPath, errno: Errno) -> UnpackError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use ohoci_layer::{Device, Rules};
-    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt};
-    use std::sync::Arc;
-
-    fn path(raw: &str) -> LayerPath {
-        LayerPath::parse(raw.as_bytes()).unwrap()
-    }
-
-    fn file(content: &'static str, mode: u32) -> Entry {
-        let content = Content::Memory(Bytes::from_static(content.as_bytes()));
-        Entry {
-            mtime: 1_000,
-            ..Entry::new(Kind::File(content), mode)
-        }
-    }
-
-    fn directory(mode: u32) -> Entry {
-        Entry {
-            mtime: 2_000,
-            ..Entry::new(Kind::Directory, mode)
-        }
-    }
-
-    fn symlink(target: &str) -> Entry {
-        Entry::new(Kind::Symlink(target.into()), 0o777)
-    }
-
-    fn tree(entries: &[(&str, Entry)], rules: Rules) -> Tree {
-        let mut tree = Tree::new();
-        for (at, entry) in entries {
-            tree.insert(path(at), entry.clone(), rules).unwrap();
-        }
-        tree
-    }
-
-    fn written(tree: Tree) -> (tempfile::TempDir, Result<Unpacked, UnpackError>) {
-        let directory = tempfile::tempdir().unwrap();
-        let result = unpack(tree, directory.path(), Owners::Own, &|| true);
-        (directory, result)
-    }
-
-    #[test]
-    fn a_tree_comes_out_as_it_is() {
-        let (out, result) = written(tree(
-            &[
-                ("bin", directory(0o555)),
-                ("bin/tool", file("#!", 0o4755)),
-                ("bin-more", file("between", 0o600)),
-                ("bin/alias", Entry::new(Kind::Hardlink(path("z/real")), 0)),
-                ("deep/er/file", file("implied", 0o444)),
-                ("link", symlink("/etc/passwd")),
-                ("pipe", Entry::new(Kind::Fifo, 0o622)),
-                ("z", directory(0o2700)),
-                ("z/real", file("linked", 0o644)),
-                (
-                    "null",
-                    Entry::new(Kind::CharDevice(Device { major: 1, minor: 3 }), 0o666),
-                ),
-            ],
-            Rules::Strict,
-        ));
-        assert_eq!(result.unwrap().devices, [path("null")]);
-        let at = |name: &str| out.path().join(name);
-        let mode = |name: &str| fs_err::metadata(at(name)).unwrap().mode() & 0o7777;
-        assert_eq!(mode("bin"), 0o555);
-        assert_eq!(mode("bin/tool"), 0o755, "setuid is kept out");
-        assert_eq!(mode("z"), 0o700, "setgid is kept out");
-        assert_eq!(mode("deep/er"), 0o755);
-        assert_eq!(fs_err::read(at("bin-more")).unwrap(), b"between");
-        let (one, two) = (
-            fs_err::metadata(at("z/real")).unwrap(),
-            fs_err::metadata(at("bin/alias")).unwrap(),
-        );
-        assert_eq!(one.ino(), two.ino());
-        assert_eq!(one.mtime(), 1_000);
-        assert_eq!(fs_err::metadata(at("bin")).unwrap().mtime(), 2_000);
-        assert_eq!(
-            fs_err::read_link(at("link")).unwrap(),
-            Path::new("/etc/passwd")
-        );
-        let pipe = fs_err::symlink_metadata(at("pipe")).unwrap();
-        assert!(pipe.file_type().is_fifo());
-        assert!(!at("null").exists());
-        fs_err::set_permissions(at("bin"), PermissionsExt::from_mode(0o755)).unwrap();
-    }
-
-    #[test]
-    fn nothing_is_written_through_a_symlink() {
-        let outside = tempfile::tempdir().unwrap();
-        let target = outside.path().display().to_string();
-        for link in [target.as_str(), "..", "real"] {
-            let (out, result) = written(tree(
-                &[
-                    ("out", symlink(link)),
-                    ("out/file", file("escaped", 0o644)),
-                    ("real", directory(0o755)),
-                ],
-                Rules::Foreign,
-            ));
-            assert!(matches!(result, Err(UnpackError::Write { .. })), "{link}");
-            assert!(!out.path().join("real/file").exists());
-        }
-        assert_eq!(fs_err::read_dir(outside.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn nothing_that_is_there_is_overwritten() {
-        let outside = tempfile::tempdir().unwrap();
-        let kept = outside.path().join("kept");
-        fs_err::write(&kept, "kept").unwrap();
-        let out = tempfile::tempdir().unwrap();
-        fs_err::os::unix::fs::symlink(&kept, out.path().join("file")).unwrap();
-        let tree = tree(&[("file", file("new", 0o644))], Rules::Strict);
-        let result = unpack(tree, out.path(), Owners::Own, &|| true);
-        assert!(result.is_err());
-        assert_eq!(fs_err::read(kept).unwrap(), b"kept");
-    }
-
-    #[test]
-    fn owners_are_kept_on_request() {
-        // Anybody may give things to themselves, only root to others.
-        let own = rustix::process::geteuid().as_raw();
-        let uid = if own == 0 { 7 } else { own };
-        let gid = if own == 0 {
-            8
-        } else {
-            rustix::process::getegid().as_raw()
-        };
-        let owned = |entry| Entry { uid, gid, ..entry };
-        let out = tempfile::tempdir().unwrap();
-        let tree = tree(
-            &[
-                ("a", owned(directory(0o755))),
-                ("a/file", owned(file("x", 0o640))),
-                ("a/link", owned(symlink("file"))),
-            ],
-            Rules::Strict,
-        );
-        unpack(tree, out.path(), Owners::Recorded, &|| true).unwrap();
-        for name in ["a", "a/file", "a/link"] {
-            let found = fs_err::symlink_metadata(out.path().join(name)).unwrap();
-            assert_eq!((found.uid(), found.gid()), (uid, gid), "{name}");
-        }
-    }
-
-    #[test]
-    fn many_files_are_written_by_several_threads_and_links_find_them() {
-        let mut tree = Tree::new();
-        for number in 0..1_000 {
-            let content = Content::Memory(Bytes::from(format!("file {number}")));
-            let name = format!("d{}/e/{number}", number % 7);
-            let entry = Entry::new(Kind::File(content), 0o644);
-            tree.insert(path(&name), entry, Rules::Strict).unwrap();
-        }
-        let link = Entry::new(Kind::Hardlink(path("d5/e/999")), 0o644);
-        tree.insert(path("a-link"), link, Rules::Strict).unwrap();
-        let (out, result) = written(tree);
-        result.unwrap();
-        for number in 0..1_000 {
-            let name = format!("d{}/e/{number}", number % 7);
-            let content = fs_err::read_to_string(out.path().join(name)).unwrap();
-            assert_eq!(content, format!("file {number}"));
-        }
-        let inode = |name: &str| fs_err::metadata(out.path().join(name)).unwrap().ino();
-        let mode = |name: &str| fs_err::metadata(out.path().join(name)).unwrap().mode() & 0o777;
-        assert_eq!(inode("a-link"), inode("d5/e/999"));
-        assert_eq!(mode("d5/e"), 0o755);
-    }
-
-    #[test]
-    fn an_error_of_one_thread_ends_all() {
-        let mut tree = Tree::new();
-        for number in 0..1_000 {
-            let size = if number == 500 { 9 } else { 0 };
-            let file = Arc::new(fs_err::File::open("/dev/null").unwrap());
-            let content = Content::Region {
-                file,
-                offset: 0,
-                size,
-            };
-            let entry = Entry::new(Kind::File(content), 0o644);
-            tree.insert(path(&format!("{number:04}")), entry, Rules::Strict)
-                .unwrap();
-        }
-        let (_out, result) = written(tree);
-        let error = result.unwrap_err().to_string();
-        assert!(error.contains("cannot write /0500"), "{error}");
-    }
-
-    #[test]
-    fn it_stops_when_told_to() {
-        let out = tempfile::tempdir().unwrap();
-        let tree = tree(&[("file", file("x", 0o644))], Rules::Strict);
-        let result = unpack(tree, out.path(), Owners::Own, &|| false);
-        assert!(matches!(result, Err(UnpackError::Stopped)));
-        assert_eq!(fs_err::read_dir(out.path()).unwrap().count(), 0);
-    }
-}
+mod tests;
