@@ -2,13 +2,12 @@
 //! can be wrong with a channel has a message of its own.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use ohoci_compose::Unwatched;
-use ohoci_conda::link::Linked;
 use ohoci_conda::repodata::Repodata;
 use ohoci_conda::shelf::Shelf;
 use ohoci_conda::solve::{ChannelPriority, SolveError, solve};
@@ -18,9 +17,10 @@ use ohoci_deps::conda::channels::{Channels, Settings};
 use ohoci_deps::conda::choice::Choice;
 use ohoci_deps::conda::error::{CondaError, CondaErrorKind};
 use ohoci_deps::conda::source::CondaSource;
+use ohoci_deps::conda::unpacked::LinkedPrefix;
 use ohoci_deps::fetch::Fetcher;
+use ohoci_node::LayerStore;
 use ohoci_store::cache::Cache;
-use ohoci_unpack::{Owners, unpack};
 use testbed::file_server::FileServer;
 
 /// What another installer makes of the packages, and the indexer of the channel.
@@ -108,7 +108,7 @@ impl Peer {
         channel: &str,
         lines: &[&str],
         prefix: &str,
-    ) -> Result<Linked, CondaError> {
+    ) -> Result<LinkedPrefix, CondaError> {
         let source = self.source(channel)?;
         let lists = source.lists(&SUBDIRS).await?;
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
@@ -118,7 +118,8 @@ impl Peer {
             panic!("{choice:?}");
         };
         let fetched = source.fetch(&packages).await?;
-        source.link(&fetched, prefix)
+        let store = LayerStore::open(&self.at("store")).unwrap();
+        source.link(&fetched, prefix, &store)
     }
 }
 
@@ -324,7 +325,9 @@ async fn same_files(peer: &Peer, channel: &str) {
             .arg(peer.at("their-cache"))
             .args(["python", "tool", "after"]),
     );
-    let linked = peer.linked(channel, &FROZEN, &prefix).await.unwrap();
+    let packages = peer.linked(channel, &FROZEN, &prefix).await.unwrap();
+    assert_eq!(packages.unpacked.len(), FROZEN.len());
+    let linked = &packages.linked;
     let scripts: Vec<String> = linked
         .scripts
         .iter()
@@ -335,7 +338,7 @@ async fn same_files(peer: &Peer, channel: &str) {
     assert_eq!(linked.overwritten.len(), 1);
     let ours = peer.at("ours");
     fs_err::create_dir(&ours).unwrap();
-    unpack(linked.tree, &ours, Owners::Own, &|| true).unwrap();
+    packages.write(&ours).unwrap();
     let (mut ours_found, mut theirs_found) = (files(&ours), files(&theirs));
     for name in ["python-3.9.20-0", "tool-1.0-0"] {
         assert_eq!(
@@ -367,12 +370,55 @@ async fn same_files(peer: &Peer, channel: &str) {
     let list = "channel/linux-64/repodata.json";
     fs_err::copy(peer.at("channel/away/repodata.json"), peer.at(list)).unwrap();
     let again = peer.linked(channel, &FROZEN, &prefix).await.unwrap();
+    assert_eq!(again.unpacked, []);
     let second = peer.at("second");
     fs_err::create_dir(&second).unwrap();
-    unpack(again.tree, &second, Owners::Own, &|| true).unwrap();
+    again.write(&second).unwrap();
     assert_eq!(files(&second), files(&ours));
+    let inode = |root: &Path, name: &str| fs_err::metadata(root.join(name)).unwrap().ino();
+    for (name, is_shared) in [("bin/tool-2", true), ("conda-meta/tool-1.0-0.json", false)] {
+        assert_eq!(
+            inode(&ours, name) == inode(&second, name),
+            is_shared,
+            "{name}"
+        );
+    }
+    other_file_system(peer, channel, &prefix, &files(&ours)).await;
+    other_prefix(peer, channel).await;
     fs_err::remove_dir_all(peer.at("channel/linux-64")).unwrap();
     fs_err::rename(peer.at("channel/away"), peer.at("channel/linux-64")).unwrap();
+}
+
+/// Where no file can have a name in both, files are copied.
+async fn other_file_system(
+    peer: &Peer,
+    channel: &str,
+    prefix: &str,
+    expected: &BTreeMap<String, (String, Vec<u8>)>,
+) {
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    let device = |path: &Path| fs_err::metadata(path).unwrap().dev();
+    assert_ne!(device(elsewhere.path()), device(&peer.at("store")));
+    let again = peer.linked(channel, &FROZEN, prefix).await.unwrap();
+    again.write(elsewhere.path()).unwrap();
+    assert_eq!(files(elsewhere.path()), *expected);
+}
+
+/// A prefix of another name has files of its own.
+async fn other_prefix(peer: &Peer, channel: &str) {
+    let other = peer
+        .linked(channel, &FROZEN, "/other/prefix")
+        .await
+        .unwrap();
+    assert_eq!(other.unpacked.len(), FROZEN.len());
+    let directory = peer.at("other");
+    fs_err::create_dir(&directory).unwrap();
+    other.write(&directory).unwrap();
+    let tool = fs_err::read_to_string(directory.join("bin/tool-2")).unwrap();
+    assert!(
+        tool.starts_with("#!/other/prefix/bin/python3.9\n"),
+        "{tool}"
+    );
 }
 
 async fn messages(peer: &Peer, channel: &str) {

@@ -305,6 +305,8 @@ fn a_frozen_environment_is_linked_with_its_own_python_and_pip_adds_the_rest() {
         of_conda.contains("script of zlib: /bin/.zlib-post-link.sh is run in the sandbox"),
         "{of_conda}"
     );
+    // What was unpacked goes with the run.
+    assert_eq!(packages_in_store(&scene), 0);
     // From the cache, without the channel's packages: the same.
     let list = work.join("channel/linux-64/repodata.json");
     let kept = fs_err::read(&list).unwrap();
@@ -324,6 +326,14 @@ fn a_frozen_environment_is_linked_with_its_own_python_and_pip_adds_the_rest() {
             .collect::<Vec<_>>()
     };
     assert_eq!(digest(&first), digest(&again));
+}
+
+/// How many packages are in the store of layers.
+fn packages_in_store(scene: &Scene) -> usize {
+    let listed = scene.ohoci.run(["store", "list", "--format", "json"]);
+    let listed = listed.exits(0).json();
+    let kept = listed.as_array().unwrap().iter();
+    kept.filter(|kept| kept["kind"] == "package").count()
 }
 
 /// Adds a layer to the scene's base by which it is Debian with that glibc.
@@ -422,10 +432,13 @@ fn an_environment_that_is_not_frozen_is_solved_for_the_glibc_of_its_base_and_loc
     let expected = ["pip=24.2=py_0", python.as_str(), "zlib=1.3=h_0"];
     assert_eq!(planned(&more), expected);
     assert!(!work.join("locks").exists());
+    let keeping = [more.as_slice(), &["--keep-unpacked"]].concat();
     let first = scene
-        .images_without_pythons(&base, &id, &more)
+        .images_without_pythons(&base, &id, &keeping)
         .exits(0)
         .json();
+    assert_eq!(packages_in_store(&scene), expected.len());
+    scene.ohoci.run(["store", "verify"]).exits(0);
     let found = scene.says(
         &format!("oci:images:{}", super::scene::IMAGE),
         "python -c 'import sys, example_package; print(sys.prefix)'; cat $CONDA_PREFIX/post-link.txt",

@@ -417,7 +417,7 @@ impl Builder {
                 let root = stage.open().map_err(at(level, "pack the history"))?;
                 part.write(repository, &root)
                     .map_err(at(level, "pack the history"))?;
-                let found = super::changes::changes(&stage.changes(), &[])
+                let found = super::changes::changes(&stage.own(), &[])
                     .map_err(at(level, "pack the history"))?;
                 Ok((found.tree, directory))
             })

@@ -1,7 +1,7 @@
 //! What a stage changed, as a layer's tree.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -37,20 +37,20 @@ pub(crate) struct Changes {
     pub removed: Vec<LayerPath>,
 }
 
-/// Reads the upper directory of an overlay that a user mounted (kernel documentation,
-/// `filesystems/overlayfs.rst`): a device 0/0 removes what has its name, and an attribute makes a
-/// directory hide the one below.
+/// Reads what a level consists of, as the directories of an overlay that a user mounted, topmost first (kernel
+/// documentation, `filesystems/overlayfs.rst`): a device 0/0 removes what has its name, and an attribute makes a
+/// directory hide the one below. Several give the same as one in which all of it was changed.
 ///
 /// Everything belongs to root and has one date, in byte code too, so that Python goes on taking it
 /// for that of its source. A directory that is as below is not in the tree.
 ///
 /// # Errors
 /// When something cannot be read or cannot be in a layer.
-pub(crate) fn changes(upper: &Path, below: &[PathBuf]) -> io::Result<Changes> {
-    let below = Merged::open(below.iter().cloned())?;
+pub(crate) fn changes(own: &[PathBuf], below: &[PathBuf]) -> io::Result<Changes> {
+    let own = own.iter().map(|path| Directory::open(path).map(Arc::new));
     let mut reader = Reader {
-        upper: Arc::new(Directory::open(upper)?),
-        below,
+        own: own.collect::<io::Result<_>>()?,
+        below: Merged::open(below.iter().cloned())?,
         found: Changes {
             tree: Tree::new(),
             removed: Vec::new(),
@@ -62,10 +62,62 @@ pub(crate) fn changes(upper: &Path, below: &[PathBuf]) -> io::Result<Changes> {
 }
 
 struct Reader {
-    upper: Arc<Directory>,
+    /// Topmost first.
+    own: Vec<Arc<Directory>>,
     below: Merged,
     found: Changes,
     inodes: HashMap<(u64, u64), LayerPath>,
+}
+
+/// What the level's directories have at a path.
+struct Own {
+    /// The topmost, and what it is.
+    top: Found,
+    /// The directories that have it; of a directory all that it is merged of, topmost first.
+    from: Vec<Arc<Directory>>,
+    /// Whether it is a directory that hides what lies below.
+    is_opaque: bool,
+}
+
+impl Own {
+    /// Looks into directories, topmost first.
+    fn find(path: &LayerPath, directories: &[Arc<Directory>]) -> io::Result<Self> {
+        let mut own: Option<Self> = None;
+        for directory in directories {
+            let Some(found) = directory.find(on_disk(path))? else {
+                continue;
+            };
+            if own.is_some() && !found.is_directory() {
+                break;
+            }
+            let top = own.get_or_insert_with(|| Self {
+                top: found,
+                from: Vec::new(),
+                is_opaque: false,
+            });
+            top.from.push(Arc::clone(directory));
+            if !found.is_directory() {
+                break;
+            }
+            let opaque = directory.attribute(on_disk(path), OPAQUE)?;
+            top.is_opaque = opaque.is_some_and(|value| value == b"y");
+            if top.is_opaque {
+                break;
+            }
+        }
+        own.ok_or_else(|| unfit(path, "it went away while it was read"))
+    }
+}
+
+/// The names in a directory of these, sorted.
+fn names_in(path: &LayerPath, from: &[Arc<Directory>]) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for directory in from {
+        names.extend(directory.list(on_disk(path))?);
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
 }
 
 impl Reader {
@@ -74,8 +126,9 @@ impl Reader {
     /// thread's stack.
     fn read(&mut self) -> io::Result<()> {
         let root = LayerPath::root();
-        let mut open = vec![(self.upper.list(on_disk(&root))?.into_iter(), root)];
-        while let Some((names, at)) = open.last_mut() {
+        let names = names_in(&root, &self.own)?;
+        let mut open = vec![(names.into_iter(), root, self.own.clone())];
+        while let Some((names, at, from)) = open.last_mut() {
             let Some(name) = names.next() else {
                 open.pop();
                 continue;
@@ -86,18 +139,26 @@ impl Reader {
             if is_passing(&String::from_utf8_lossy(path.as_bytes())) {
                 continue;
             }
-            let found = self.upper.find(on_disk(&path))?;
-            let found = found.ok_or_else(|| unfit(&path, "it went away while it was read"))?;
-            self.entry(path.clone(), found)?;
-            if found.is_directory() {
-                open.push((self.upper.list(on_disk(&path))?.into_iter(), path));
+            let own = Own::find(&path, from)?;
+            self.entry(path.clone(), &own)?;
+            if own.top.is_directory() {
+                let names = names_in(&path, &own.from)?;
+                open.push((names.into_iter(), path, own.from));
             }
         }
         Ok(())
     }
 
-    fn entry(&mut self, path: LayerPath, own: Found) -> io::Result<()> {
-        if own.kind == FileType::CharacterDevice && own.device == 0 {
+    fn entry(&mut self, path: LayerPath, own: &Own) -> io::Result<()> {
+        let Own { top, from, .. } = own;
+        let Some(directory) = from.first() else {
+            return Ok(());
+        };
+        if top.kind == FileType::CharacterDevice && top.device == 0 {
+            // What hides something of the level's own need not hide anything of those below.
+            if self.own.len() > 1 && self.found_below(&path)?.is_none() {
+                return Ok(());
+            }
             self.found.removed.push(path.clone());
             let name = [b".wh.", path.name()].concat();
             return self.put(sibling(&path, &name)?, whiteout());
@@ -108,8 +169,8 @@ impl Reader {
                 "its name begins with `.wh.`, which would remove files",
             ));
         }
-        match own.kind {
-            FileType::Directory => return self.directory_entry(&path, own.mode),
+        match top.kind {
+            FileType::Directory => return self.directory_entry(&path, own),
             FileType::Socket => return Ok(()),
             FileType::CharacterDevice | FileType::BlockDevice => {
                 return Err(unfit(&path, "devices cannot be in a layer"));
@@ -117,35 +178,34 @@ impl Reader {
             _ => {}
         }
         // git touches packs that have what it would write, which copies them up.
-        if own.is_regular_file() && self.is_same(&path, &own)? {
+        if top.is_regular_file() && self.is_same(&path, top, directory)? {
             return Ok(());
         }
-        let kind = match (self.inodes.get(&own.inode), own.kind) {
-            (Some(first), _) if own.links > 1 => Kind::Hardlink(first.clone()),
-            (_, FileType::Symlink) => Kind::Symlink(self.upper.read_link(on_disk(&path))?),
+        let kind = match (self.inodes.get(&top.inode), top.kind) {
+            (Some(first), _) if top.links > 1 => Kind::Hardlink(first.clone()),
+            (_, FileType::Symlink) => Kind::Symlink(directory.read_link(on_disk(&path))?),
             (_, FileType::Fifo) => Kind::Fifo,
-            _ => Kind::File(self.content(&path, own.size)?),
+            _ => Kind::File(content(&path, top.size, directory)?),
         };
-        if own.links > 1 {
-            self.inodes.entry(own.inode).or_insert_with(|| path.clone());
+        if top.links > 1 {
+            self.inodes.entry(top.inode).or_insert_with(|| path.clone());
         }
-        self.put(path, dated(kind, own.mode))
+        self.put(path, dated(kind, top.mode))
     }
 
-    fn directory_entry(&mut self, path: &LayerPath, mode: u32) -> io::Result<()> {
-        let opaque = self.upper.attribute(on_disk(path), OPAQUE)?;
-        let is_opaque = opaque.is_some_and(|value| value == b"y");
+    fn directory_entry(&mut self, path: &LayerPath, own: &Own) -> io::Result<()> {
         let found = self.found_below(path)?;
         // What an ordinary user unpacked has no setuid and no setgid.
         let is_there = found.is_some();
+        let mode = own.top.mode;
         let is_as_below = match found {
             Some(node @ Node::Directory(_)) => node.stat()?.st_mode & 0o1777 == mode & 0o1777,
             _ => false,
         };
-        if is_opaque || !is_as_below {
+        if own.is_opaque || !is_as_below {
             self.put(path.clone(), dated(Kind::Directory, mode))?;
         }
-        if is_opaque && is_there {
+        if own.is_opaque && is_there {
             self.found.removed.push(path.clone());
             let mark = LayerPath::parse(b".wh..wh..opq").map_err(io::Error::other)?;
             self.put(path.join(&mark).map_err(io::Error::other)?, whiteout())?;
@@ -161,7 +221,7 @@ impl Reader {
     }
 
     /// Whether a file is the same as below, but for its date.
-    fn is_same(&self, path: &LayerPath, own: &Found) -> io::Result<bool> {
+    fn is_same(&self, path: &LayerPath, own: &Found, directory: &Directory) -> io::Result<bool> {
         let Some(node) = self.found_below(path)? else {
             return Ok(false);
         };
@@ -171,7 +231,7 @@ impl Reader {
             && found.st_mode & 0o1777 == own.mode & 0o1777;
         Ok(is_alike && {
             let below = std::fs::File::from(node.open()?);
-            same_content(self.upper.open_file(on_disk(path))?, below)?
+            same_content(directory.open_file(on_disk(path))?, below)?
         })
     }
 
@@ -184,23 +244,21 @@ impl Reader {
             Err(errno) => Err(errno.into()),
         }
     }
+}
 
-    /// A file's content; byte code with the date of what it was made of, as it is in the layer.
-    fn content(&self, path: &LayerPath, size: u64) -> io::Result<Content> {
-        if path.name().ends_with(b".pyc") && path.name() != b".pyc" {
-            let mut code = Vec::new();
-            self.upper
-                .open_file(on_disk(path))?
-                .read_to_end(&mut code)?;
-            date_byte_code(&mut code);
-            return Ok(Content::Memory(code.into()));
-        }
-        Ok(Content::File {
-            directory: Arc::clone(&self.upper),
-            path: on_disk(path).to_owned(),
-            size,
-        })
+/// A file's content; byte code with the date of what it was made of, as it is in the layer.
+fn content(path: &LayerPath, size: u64, directory: &Arc<Directory>) -> io::Result<Content> {
+    if path.name().ends_with(b".pyc") && path.name() != b".pyc" {
+        let mut code = Vec::new();
+        directory.open_file(on_disk(path))?.read_to_end(&mut code)?;
+        date_byte_code(&mut code);
+        return Ok(Content::Memory(code.into()));
     }
+    Ok(Content::File {
+        directory: Arc::clone(directory),
+        path: on_disk(path).to_owned(),
+        size,
+    })
 }
 
 /// A path in a layer as one below a directory.
@@ -294,7 +352,7 @@ mod tests {
             fs_err::write(path, "x").unwrap();
         }
         fs_err::hard_link(upper.path().join("new/file"), upper.path().join("new/same")).unwrap();
-        let found = changes(upper.path(), &[below.path().to_owned()]).unwrap();
+        let found = changes(&[upper.path().to_owned()], &[below.path().to_owned()]).unwrap();
         let paths: Vec<String> = found
             .tree
             .iter()
@@ -321,6 +379,45 @@ mod tests {
     }
 
     #[test]
+    fn what_hides_a_levels_own_files_hides_nothing_below() {
+        use rustix::fs::{CWD, Mode, XattrFlags, mknodat, setxattr};
+        let [upper, linked, below] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let write = |root: &tempfile::TempDir, path: &str| {
+            let path = root.path().join(path);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, root.path().to_str().unwrap()).unwrap();
+        };
+        for path in ["gone", "gone-both", "anew/old", "over/x", "kept"] {
+            write(&linked, path);
+        }
+        for path in ["gone-both", "below/x"] {
+            write(&below, path);
+        }
+        for path in ["anew/new", "over/y"] {
+            write(&upper, path);
+        }
+        for path in ["gone", "gone-both"] {
+            let path = upper.path().join(path);
+            mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0).unwrap();
+        }
+        setxattr(upper.path().join("anew"), OPAQUE, b"y", XattrFlags::empty()).unwrap();
+        let own = [&upper, &linked].map(|root| root.path().to_owned());
+        let found = changes(&own, &[below.path().to_owned()]).unwrap();
+        let paths = found.tree.iter().map(|(path, _)| path.to_string());
+        let expected = [
+            "/.wh.gone-both",
+            "/anew",
+            "/anew/new",
+            "/kept",
+            "/over",
+            "/over/x",
+            "/over/y",
+        ];
+        assert_eq!(paths.collect::<Vec<_>>(), expected);
+        assert_eq!(found.removed.len(), 1);
+    }
+
+    #[test]
     fn a_symlink_of_a_level_below_leads_to_nothing_of_this_machine() {
         let [upper, below, outside] = [(); 3].map(|()| tempfile::tempdir().unwrap());
         fs_err::os::unix::fs::symlink(outside.path(), below.path().join("etc")).unwrap();
@@ -328,7 +425,7 @@ mod tests {
         for root in [upper.path().join("etc"), outside.path().to_owned()] {
             fs_err::write(root.join("passwd"), "same").unwrap();
         }
-        let found = changes(upper.path(), &[below.path().to_owned()]).unwrap();
+        let found = changes(&[upper.path().to_owned()], &[below.path().to_owned()]).unwrap();
         let passwd = LayerPath::parse(b"etc/passwd").unwrap();
         assert!(found.tree.get(&passwd).is_some(), "it is not below");
     }

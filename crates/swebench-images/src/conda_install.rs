@@ -1,4 +1,4 @@
-//! Linked packages in a stage, with what they want to have run.
+//! Linked packages under a stage, with what they want to have run.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -7,10 +7,15 @@ use crate::environment::Means;
 use crate::error::{BuildError, Level, at};
 use crate::python::place;
 use crate::stage::Stage;
-use ohoci_conda::link::{Linked, Script};
+use ohoci_conda::link::Script;
 use ohoci_deps::conda::packages::Fetched;
-use ohoci_layer::LayerPath;
-use ohoci_unpack::{Owners, unpack};
+use ohoci_deps::conda::unpacked::LinkedPrefix;
+use ohoci_layer::{Directory, LayerPath};
+use ohoci_node::LayerStore;
+use ohoci_sandbox::RemovedDirectory;
+
+/// What failed, for messages.
+const STEP: &str = "link conda's packages";
 
 /// The packages' prefix, in an image.
 #[must_use]
@@ -18,28 +23,59 @@ pub(crate) fn prefix() -> String {
     format!("/{}", place().display())
 }
 
-/// Writes linked packages into a stage that is empty, and runs their scripts there, without a network. What
-/// they are, and what of them is left out, is in the log.
-pub(crate) fn install(
-    linked: Linked,
-    fetched: &[Fetched],
-    stage: &Stage,
-    means: &Means<'_>,
-) -> Result<(), BuildError> {
-    let (level, step) = (Level::Environment, "link conda's packages");
-    log(means.log, &linked, fetched).map_err(at(level, step))?;
-    let below = LayerPath::parse(prefix().as_bytes()).map_err(at(level, step))?;
-    let tree = linked
-        .tree
-        .moved_below(&below, 0)
-        .map_err(at(level, step))?;
-    unpack(tree, &stage.changes(), Owners::Own, &|| true).map_err(at(level, step))?;
-    for script in &linked.scripts {
-        if is_run(script) {
-            run(script, stage, means)?;
-        }
+/// An environment's packages in a directory of their own, and what linking them came to.
+#[derive(Debug)]
+pub(crate) struct Linked {
+    root: RemovedDirectory,
+    scripts: Vec<Script>,
+    menus: Vec<(String, LayerPath)>,
+    overwritten: Vec<(String, String, LayerPath)>,
+}
+
+impl Linked {
+    /// Writes a prefix into a directory that stands for the image's root, beside the packages in the store, so that
+    /// its files can be further names of those. Nothing that runs may change them: the directory is only for a stage
+    /// to stand on.
+    pub(crate) fn write(
+        mut packages: LinkedPrefix,
+        store: &LayerStore,
+    ) -> Result<Self, BuildError> {
+        let level = Level::Environment;
+        let root = RemovedDirectory::create_in(&store.scratch()).map_err(at(level, STEP))?;
+        Directory::open(root.path())
+            .and_then(|root| root.make_directory(place()))
+            .map_err(at(level, STEP))?;
+        let linked = &mut packages.linked;
+        let written = Self {
+            scripts: std::mem::take(&mut linked.scripts),
+            menus: std::mem::take(&mut linked.menus),
+            overwritten: std::mem::take(&mut linked.overwritten),
+            root,
+        };
+        let prefix = written.root().join(place());
+        packages.write(&prefix).map_err(at(level, STEP))?;
+        Ok(written)
     }
-    Ok(())
+
+    /// The directory that stands for the image's root.
+    pub(crate) fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// Runs the packages' scripts in a stage over them, without a network. What they are, and what of them is left
+    /// out, is in the log.
+    pub(crate) fn install(
+        &self,
+        fetched: &[Fetched],
+        stage: &Stage,
+        means: &Means<'_>,
+    ) -> Result<(), BuildError> {
+        log(means.log, self, fetched).map_err(at(Level::Environment, STEP))?;
+        self.scripts
+            .iter()
+            .filter(|script| is_run(script))
+            .try_for_each(|script| run(script, stage, means))
+    }
 }
 
 /// Scripts that run before files are there are of old, and conda itself warns of them.

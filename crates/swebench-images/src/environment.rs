@@ -140,7 +140,7 @@ pub(crate) fn python(
         }
     }
     let found =
-        changes(&stage.changes(), stage.below()).map_err(at(Level::Environment, "pack Python"))?;
+        changes(&stage.own(), stage.below()).map_err(at(Level::Environment, "pack Python"))?;
     Ok(found.tree)
 }
 
@@ -192,7 +192,7 @@ pub(crate) fn packages(
             error.hinted("look into the log; pip's index is the one that this machine's pip is configured for")
         })?;
     }
-    let found = changes(&stage.changes(), stage.below()).map_err(at(level, "pack packages"))?;
+    let found = changes(&stage.own(), stage.below()).map_err(at(level, "pack packages"))?;
     if let Some(path) = found.removed.first() {
         return Err(BuildError::new(
             level,

@@ -50,7 +50,7 @@ pub(crate) fn set_up(
             error.hinted("the command that failed is the last that the log shows behind a `+`")
         })?;
     finish(stage, means)?;
-    let found = changes(&stage.changes(), stage.below()).map_err(at(level, "pack the checkout"))?;
+    let found = changes(&stage.own(), stage.below()).map_err(at(level, "pack the checkout"))?;
     Ok(found.tree)
 }
 
@@ -101,6 +101,6 @@ pub(crate) fn apply_patches(
         means.run_with(stage, level, &step, &words, "/testbed", Some(file))?;
     }
     finish(stage, means)?;
-    let found = changes(&stage.changes(), stage.below()).map_err(at(level, "pack patches"))?;
+    let found = changes(&stage.own(), stage.below()).map_err(at(level, "pack patches"))?;
     Ok(found.tree)
 }

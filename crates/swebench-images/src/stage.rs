@@ -106,6 +106,8 @@ pub(crate) struct Program<'a> {
 pub(crate) struct Stage {
     directory: PathBuf,
     overlay: Overlay,
+    /// How many of the directories that it stands on are the level's own.
+    own: usize,
 }
 
 impl Stage {
@@ -118,6 +120,28 @@ impl Stage {
             directory: directory.to_owned(),
             // What comes of it is read from here, and packed.
             overlay: Overlay::create(directory, below)?.thrown_away(),
+            own: 0,
+        })
+    }
+
+    /// The same, where the directory `linked` is part of the level: what runs changes a copy of what is in it, and
+    /// never that, which may have other names elsewhere.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub(crate) fn create_with(
+        linked: &Path,
+        directory: &Path,
+        below: &[PathBuf],
+    ) -> io::Result<Self> {
+        let permissions = below.first().map(fs_err::metadata).transpose()?;
+        if let Some(found) = permissions {
+            fs_err::set_permissions(linked, found.permissions())?;
+        }
+        let all = std::iter::once(linked.to_owned()).chain(below.iter().cloned());
+        Ok(Self {
+            own: 1,
+            ..Self::create(directory, all.collect())?
         })
     }
 
@@ -137,10 +161,17 @@ impl Stage {
         Directory::open(&self.changes())
     }
 
-    /// What it stands on, topmost first.
+    /// What the level consists of so far, topmost first: what was changed, and what it was given.
+    #[must_use]
+    pub(crate) fn own(&self) -> Vec<PathBuf> {
+        let given = self.overlay.lower().iter().take(self.own).cloned();
+        std::iter::once(self.changes()).chain(given).collect()
+    }
+
+    /// What the level stands on, topmost first.
     #[must_use]
     pub(crate) fn below(&self) -> &[PathBuf] {
-        self.overlay.lower()
+        self.overlay.lower().get(self.own..).unwrap_or_default()
     }
 
     /// Makes a directory in which something is to be put, with the permissions that it has below.
@@ -153,7 +184,7 @@ impl Stage {
             return changes.directory(path);
         }
         let made = changes.make_directory(path)?;
-        let below = Merged::open(self.below().iter().cloned())?;
+        let below = Merged::open(self.overlay.lower().iter().cloned())?;
         if let Ok(known @ Node::Directory(_)) = below.find(Path::new(path)) {
             changes.set_mode(path, known.stat()?.st_mode & 0o7777)?;
         }
@@ -296,61 +327,4 @@ fn write_for_all(path: &Path, content: &str) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A stage, and a directory of this machine.
-    fn scene() -> (tempfile::TempDir, tempfile::TempDir, Stage) {
-        let (directory, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let below = directory.path().join("below");
-        fs_err::create_dir_all(below.join("etc")).unwrap();
-        let at = directory.path().join("stage");
-        fs_err::create_dir(&at).unwrap();
-        let stage = Stage::create(&at, vec![below]).unwrap();
-        (directory, outside, stage)
-    }
-
-    #[test]
-    fn nothing_is_put_through_a_symlink_that_a_build_has_left() {
-        let (_directory, outside, stage) = scene();
-        let link = |name: &str| {
-            let at = stage.changes().join(name);
-            fs_err::os::unix::fs::symlink(outside.path(), at).unwrap();
-        };
-        link("root");
-        link("etc");
-        link("usr");
-        let error = stage.prepare("root").unwrap_err().to_string();
-        assert!(error.contains("root: a symlink is in its place"), "{error}");
-        assert!(stage.prepare("usr/sbin").is_err());
-        assert!(stage.cover(Path::new("/dev/null"), "etc/hosts").is_err());
-        let changes = stage.open().unwrap();
-        assert!(changes.write("root/x", b"x", 0o644).is_err());
-        assert_eq!(fs_err::read_dir(outside.path()).unwrap().count(), 0);
-        let bind = stage.hand_in("x.txt", "x").unwrap();
-        assert!(!bind.source.starts_with(stage.changes()));
-    }
-
-    #[test]
-    fn what_a_file_is_put_over_is_an_ordinary_file() {
-        let (_directory, outside, stage) = scene();
-        let kept = outside.path().join("hosts");
-        fs_err::write(&kept, "kept").unwrap();
-        stage.prepare("etc").unwrap();
-        let hosts = stage.changes().join("etc/hosts");
-        fs_err::os::unix::fs::symlink(&kept, &hosts).unwrap();
-        stage.cover(Path::new("/dev/null"), "etc/hosts").unwrap();
-        assert!(fs_err::symlink_metadata(&hosts).unwrap().is_file());
-        assert_eq!(fs_err::read_to_string(kept).unwrap(), "kept");
-    }
-
-    #[test]
-    fn what_only_a_build_needs_is_in_no_layer() {
-        for path in ["tmp", "tmp/x", "etc/hosts", "root/.cache/pip"] {
-            assert!(is_passing(path), "{path}");
-        }
-        for path in ["tmpx", "testbed/tmp", "etc/hosts.allow", "root/.bashrc", ""] {
-            assert!(!is_passing(path), "{path}");
-        }
-    }
-}
+mod tests;

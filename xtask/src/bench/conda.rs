@@ -19,8 +19,9 @@ use crate::environment::Environment;
 
 /// Link a frozen environment with ohoci, micromamba and py-rattler, by turns, first with an empty cache and then again.
 ///
-/// The channel is a directory that is made for it, from this machine's Python. ohoci keeps packages as files, the others
-/// unpacked, and make hard links to that. The files have to be the same.
+/// The channel is a directory that is made for it, from this machine's Python. All keep packages unpacked in their cache and
+/// make hard links to that, and each reads the channel's lists and writes the packages' records. The files have to be the
+/// same. Of py-rattler only linking counts, without starting Python and reading the lists; of the others the whole process.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// How often each links it twice; the medians count.

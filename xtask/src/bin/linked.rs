@@ -12,8 +12,8 @@ use ohoci_deps::conda::channels::Settings;
 use ohoci_deps::conda::choice::{Choice, subdirs};
 use ohoci_deps::conda::source::CondaSource;
 use ohoci_deps::fetch::Fetcher;
+use ohoci_node::LayerStore;
 use ohoci_store::cache::Cache;
-use ohoci_unpack::{Owners, unpack};
 
 fn main() -> Result<()> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
@@ -53,8 +53,9 @@ async fn linked(channel: &Path, cache: &Path, prefix: &Path, lines: &[String]) -
     };
     let fetched = source.fetch(&packages).await?;
     let text = prefix.to_str().context("the prefix is no UTF-8")?;
-    let linked = source.link(&fetched, text)?;
+    let store = LayerStore::open(&cache.join("unpacked"))?;
+    let linked = source.link(&fetched, text, &store)?;
     fs_err::create_dir(prefix)?;
-    unpack(linked.tree, prefix, Owners::Own, &|| true)?;
+    linked.write(prefix)?;
     Ok(())
 }

@@ -10,3 +10,4 @@ pub mod packages;
 mod shard_place;
 pub mod source;
 pub mod target;
+pub mod unpacked;

@@ -1,24 +1,19 @@
-//! Packages' files: into the cache, and from there into a prefix.
+//! Packages' files: into the cache.
 
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::StreamExt as _;
 use md5::Md5;
 use serde_json::json;
 use sha2::Digest as _;
 
-use super::archive;
 use super::channels::Location;
 use super::error::{CondaError, CondaErrorKind};
 use super::lists::unreachable;
 use super::source::CondaSource;
-use crate::archive::Spool;
 use crate::hosts::Mirror;
 use crate::lock::LockedFile;
-use ohoci_conda::link::{Linkable, Linked, link};
-use ohoci_conda::package::Package;
 use ohoci_conda::record::Located;
 use ohoci_image::Digest;
 
@@ -27,9 +22,6 @@ const CONCURRENCY: usize = 8;
 
 /// Largest package whose channel does not say its SHA-256 digest: it is checked in memory.
 const MAX_UNKNOWN: u64 = 2 << 30;
-
-/// How many bytes of small files stay in memory between being read and being written.
-const MEMORY: u64 = 128 << 20;
 
 /// What the cache calls the SHA-256 digests of packages that channels know by MD5 only.
 const FACT: &str = "conda-md5-1";
@@ -63,64 +55,6 @@ impl CondaSource {
             fetched.push(result?);
         }
         Ok(fetched)
-    }
-
-    /// Links packages into a prefix, which is called `prefix`, an absolute path. Blocks.
-    ///
-    /// # Errors
-    /// A package whose file is damaged, means harm, or cannot be linked there.
-    pub fn link(&self, fetched: &[Fetched], prefix: &str) -> Result<Linked, CondaError> {
-        let malformed =
-            |what: String, why: String| CondaError::new(CondaErrorKind::Malformed, what, why);
-        let spool = Spool::create_with_memory(&self.work_dir, MEMORY)
-            .map_err(|error| malformed("cannot spool files".to_owned(), error.to_string()))?;
-        // The largest first: at the end no thread is left alone with one.
-        let mut order: Vec<usize> = (0..fetched.len()).collect();
-        let size = |at: &usize| fetched.get(*at).and_then(|one| one.located.record.size);
-        order.sort_by_key(|at| std::cmp::Reverse(size(at)));
-        let next = AtomicUsize::new(0);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let work = || {
-            let mut read = Vec::new();
-            loop {
-                let taken = order.get(next.fetch_add(1, Ordering::Relaxed));
-                let Some((at, one)) = taken.and_then(|at| Some((*at, fetched.get(*at)?))) else {
-                    return read;
-                };
-                read.push((at, self.read(one, &spool)));
-            }
-        };
-        let mut all: Vec<(usize, Result<Package, String>)> = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            let done = workers.into_iter().filter_map(|worker| worker.join().ok());
-            done.flatten().collect()
-        });
-        all.sort_by_key(|(at, _)| *at);
-        if all.len() != fetched.len() {
-            return Err(malformed(
-                "a package".to_owned(),
-                "reading it failed".to_owned(),
-            ));
-        }
-        let linkables = fetched.iter().zip(all).map(|(one, (_, package))| {
-            let package = package.map_err(|why| malformed(one.located.path(), why))?;
-            Ok(Linkable {
-                located: one.located.clone(),
-                package,
-            })
-        });
-        let linkables = linkables.collect::<Result<Vec<_>, CondaError>>()?;
-        link(&linkables, prefix)
-            .map_err(|error| malformed("cannot link packages".to_owned(), error.to_string()))
-    }
-
-    fn read(&self, fetched: &Fetched, spool: &Spool) -> Result<Package, String> {
-        let path = self.fetcher.cache().path_of(&fetched.digest);
-        let path = path.ok_or_else(|| "it is no longer in the cache".to_owned())?;
-        let file = fs_err::File::open(path).map_err(|error| error.to_string())?;
-        let tree = archive::read(file, fetched.digest.hex(), spool);
-        let tree = tree.map_err(|error| error.to_string())?;
-        Package::read(tree).map_err(|error| error.to_string())
     }
 
     async fn fetch_one(&self, located: &Located) -> Result<Digest, CondaError> {

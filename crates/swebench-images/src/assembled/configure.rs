@@ -61,7 +61,7 @@ impl Configuration<'_> {
             .open()
             .and_then(|changes| changes.remove_file(POLICY))
             .map_err(at(Level::Base, "let services start"))?;
-        let found = changes(&self.stage.changes(), self.stage.below());
+        let found = changes(&self.stage.own(), self.stage.below());
         let found = found.map_err(at(Level::Base, "read what packages changed"))?;
         leavings::tidied(&found.tree, users)
             .map_err(at(Level::Base, "tidy up what packages changed"))

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::{Builder, Made, key_of};
-use crate::conda_install::{install, prefix};
+use crate::conda_install::{Linked, prefix};
 use crate::environment;
 use crate::error::{BuildError, Level, at};
 use crate::interpreter::Interpreter;
 use ohoci_conda::record::Located;
 use ohoci_deps::conda::error::CondaError;
+use ohoci_node::Kind;
 use ohoci_sandbox::Network;
 use ohoci_swebench::environment::Lock;
 
@@ -48,15 +49,19 @@ impl Builder {
             let fetched = Handle::current()
                 .block_on(source.fetch(packages))
                 .map_err(failed("download conda's packages"))?;
-            let linked = source
-                .link(&fetched, &prefix())
+            let unpacked = &self.settings.unpacked;
+            let store = unpacked.store()?;
+            let packages = source
+                .link(&fetched, &prefix(), &store)
                 .map_err(failed("link conda's packages"))?;
+            unpacked.note_own(Kind::Package, &packages.unpacked);
+            let packages = Linked::write(packages, &store)?;
             let below = self.stack(&[])?;
-            let (directory, stage) = self.stage(level, below.directories())?;
+            let (directory, stage) = self.stage_with(packages.root(), below.directories())?;
             let means = self.means(&log, Network::None);
-            install(linked, &fetched, &stage, &means)?;
+            packages.install(&fetched, &stage, &means)?;
             let tree = environment::python(interpreter, &stage, &means)?;
-            Ok((tree, directory))
+            Ok((tree, (directory, packages)))
         })
     }
 }

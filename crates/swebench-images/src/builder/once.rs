@@ -10,15 +10,16 @@ use crate::error::{BuildError, Level, at};
 use crate::kept::{self, KeptLayer};
 use ohoci_layer::Tree;
 use ohoci_layer::pack::PackOptions;
-use ohoci_sandbox::RemovedDirectory;
 
 impl Builder {
     /// What was made under this key, by an earlier run, by another instance, or now.
-    pub(super) fn once(
+    ///
+    /// `make` gives a level's tree, and what has to be there as long as that is packed.
+    pub(super) fn once<Lasting>(
         &self,
         key: &str,
         name: &str,
-        make: impl FnOnce() -> Result<(Tree, RemovedDirectory), BuildError>,
+        make: impl FnOnce() -> Result<(Tree, Lasting), BuildError>,
     ) -> Result<Arc<Made>, BuildError> {
         let slot = Arc::clone(self.slots.lock().entry(key.to_owned()).or_default());
         // Held while it is made: others wait for it rather than make it, too.
@@ -42,11 +43,11 @@ impl Builder {
     }
 
     /// What is shared goes before what this machine has: all are to have the same layers.
-    fn found_or_made(
+    fn found_or_made<Lasting>(
         &self,
         key: &str,
         name: &str,
-        make: impl FnOnce() -> Result<(Tree, RemovedDirectory), BuildError>,
+        make: impl FnOnce() -> Result<(Tree, Lasting), BuildError>,
     ) -> Result<KeptLayer, BuildError> {
         let cached = kept::find(&self.settings.cache, key);
         if let Some(shared) = self.shared(key, name)? {
@@ -86,15 +87,14 @@ impl Builder {
         put.map_err(|error| failed(format!("leave the level {name}"), &error))
     }
 
-    fn make(
+    fn make<Lasting>(
         &self,
         key: &str,
         name: &str,
-        make: impl FnOnce() -> Result<(Tree, RemovedDirectory), BuildError>,
+        make: impl FnOnce() -> Result<(Tree, Lasting), BuildError>,
     ) -> Result<KeptLayer, BuildError> {
         let settings = &self.settings;
-        // What the tree is packed from is there until it is.
-        let (tree, _directory) = make()?;
+        let (tree, _lasting) = make()?;
         let packing = PackOptions {
             // Packs of objects are compressed already.
             level: (name == "history").then_some(1).or(settings.packing.level),

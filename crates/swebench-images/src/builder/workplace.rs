@@ -84,6 +84,19 @@ impl Builder {
         Ok((directory, stage))
     }
 
+    /// The same for an environment, where the directory `linked` is part of the level.
+    pub(super) fn stage_with(
+        &self,
+        linked: &Path,
+        below: &[PathBuf],
+    ) -> Result<(RemovedDirectory, Stage), BuildError> {
+        let level = Level::Environment;
+        let directory = self.directory(level)?;
+        let stage = Stage::create_with(linked, directory.path(), below)
+            .map_err(at(level, "prepare a sandbox"))?;
+        Ok((directory, stage))
+    }
+
     pub(super) fn means<'a>(&'a self, log: &'a Path, network: Network) -> Means<'a> {
         if let Some(wheels) = &self.wheels {
             // Where it cannot be made, what needs it says so.
