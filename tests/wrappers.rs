@@ -42,17 +42,17 @@ fn the_agent_server_looks_for_garbage_once_its_modules_are_imported() {
 }
 
 #[test]
-fn a_place_that_only_the_base_had_is_not_taken_for_one_that_can_be_written() {
+fn places_that_only_the_base_had_and_shells_that_let_nobody_in_are_not_believed() {
     let places = Path::new(env!("CARGO_MANIFEST_DIR")).join("wrappers/lib/places");
     let places = fs_err::read_to_string(places).unwrap();
     let script = places.replace("/openhands/tools/bin/", "")
-        + "\necho \"${TMPDIR:-unset} ${TMUX_TMPDIR:-unset} ${HOME:-unset}\"\n";
+        + "\nenv | sed -n 's/^SHELL=/shell /p'\necho \"${TMPDIR:-unset} ${TMUX_TMPDIR:-unset} ${HOME:-unset}\"\n";
     let ohoci = Ohoci::new();
     let own = ohoci.work().display().to_string();
     let nowhere = ohoci.work().join("nowhere").display().to_string();
     let said = |values: [Option<&str>; 3]| {
         let mut command = Command::new("sh");
-        command.args(["-c", &script]);
+        command.args(["-c", &script]).env("SHELL", "/bin/false");
         for (name, value) in ["TMPDIR", "TMUX_TMPDIR", "HOME"].into_iter().zip(values) {
             match value {
                 Some(value) => command.env(name, value),
@@ -68,4 +68,8 @@ fn a_place_that_only_the_base_had_is_not_taken_for_one_that_can_be_written() {
     assert_eq!(said([own, nowhere, None]), format!("{kept} {kept} {kept}"));
     assert_eq!(said([own, own, own]), format!("{kept} {kept} {kept}"));
     assert_eq!(said([None, None, own]), format!("unset unset {kept}"));
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).env("SHELL", "/bin/dash");
+    let output = command.output().unwrap();
+    assert!(output.stdout.starts_with(b"shell /bin/dash\n"));
 }
