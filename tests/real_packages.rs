@@ -7,14 +7,24 @@ use std::process::Command;
 use crate::support::clients::run;
 use crate::support::command::Ohoci;
 
-/// Compiles what Python's `json` imports.
+/// Compiles what Python's `json` and a module of our own import.
 const COMPILED: &str = r#"
 name = "compiled"
-requires = ["python"]
+requires = ["python", "own"]
 platforms = ["linux/amd64", "linux/arm64"]
 [bytecode]
 python = "micromamba/bin/python3.13"
-imports = ["json"]
+imports = ["json", "own"]
+shown = ["code/**"]
+"#;
+/// A module of our own.
+const OWN: &str = r#"
+name = "own"
+[[directory]]
+path = "own"
+to = "code"
+[patch.env]
+PYTHONPATH = "/openhands/code"
 "#;
 
 /// Copies the recipes, so that the lock which is made here is not the project's: a mirror need not
@@ -163,6 +173,8 @@ fn modules_that_the_packed_python_compiled_are_used_by_it() {
     let ohoci = Ohoci::new();
     recipes(&ohoci);
     ohoci.write("work/layers/compiled.toml", COMPILED);
+    ohoci.write("work/layers/own.toml", OWN);
+    ohoci.write("work/layers/own/own.py", "import tarfile\n");
     ohoci.run(["deps", "lock", "layers/compiled.toml"]).exits(0);
     let build = |out: &str, threads: &str| {
         let mut command = ohoci.command();
@@ -177,8 +189,16 @@ fn modules_that_the_packed_python_compiled_are_used_by_it() {
     };
     let first = build("oci:deps:1", "1");
     // What the cache remembers would be taken from it.
-    fs_err::remove_dir_all(ohoci.work().join("../cache/ohoci/facts")).unwrap();
+    let forget = || fs_err::remove_dir_all(ohoci.work().join("../cache/ohoci/facts")).unwrap();
+    forget();
     assert_eq!(first, build("oci:again:1", "3"));
+
+    // Where one source has changed, what is known of the others comes to the same as if nothing were.
+    ohoci.write("work/layers/own/own.py", "import asyncio, tarfile\n");
+    let second = build("oci:changed:1", "2");
+    assert_ne!(first, second);
+    forget();
+    assert_eq!(second, build("oci:anew:1", "1"));
 
     let said = |script: &str| {
         let python = "/openhands/micromamba/bin/python3.13";

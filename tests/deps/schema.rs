@@ -57,6 +57,7 @@ skip-scripts = ["tool"]
 [bytecode]
 python = "poetry/oh/bin/python"
 imports = ["tool"]
+shown = ["code/**"]
 
 [[image]]
 ref = "registry.example/tools:1"

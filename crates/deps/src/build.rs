@@ -5,6 +5,7 @@ mod compiled;
 mod directory;
 mod error;
 mod kept;
+mod packing;
 
 pub use error::BuildError;
 use kept::Keys;
@@ -30,7 +31,7 @@ use ohoci_compose::Event;
 use ohoci_compose::attach::{self, Attached, attach};
 use ohoci_compose::compose::compose;
 use ohoci_compose::job::Job;
-use ohoci_compose::local::{LocalLayer, pack_error};
+use ohoci_compose::local::LocalLayer;
 use ohoci_compose::read::Choice;
 use ohoci_compose::report::{ComposeReport, Cost};
 use ohoci_image::config_patch::{ConfigPatch, merged};
@@ -38,7 +39,6 @@ use ohoci_image::media_type::Compression;
 use ohoci_image::referrer::Artifact;
 use ohoci_image::timestamp::Timestamp;
 use ohoci_image::{Platform, Reference, annotation};
-use ohoci_layer::pack::{PackOptions, pack_tree};
 use ohoci_sandbox::{Limiter, Limits};
 
 /// What is built of a recipe, and where it goes.
@@ -311,8 +311,12 @@ impl Work<'_> {
             });
         }
         let here = here.filter(|_| !compiled::runs_here(platform));
-        self.compile(&mut assembled, here).await?;
-        let (one, local, are_kept) = tokio::task::block_in_place(|| self.packed(assembled, keys))?;
+        let packing = self.start_packing(&assembled, keys)?;
+        let compiled = self.compile(&mut assembled, here).await;
+        let ahead = packing.finished().await?;
+        compiled?;
+        let packed = tokio::task::block_in_place(|| self.packed(assembled, ahead, keys));
+        let (one, local, are_kept) = packed?;
         if let Some(keys) = keys.filter(|_| are_kept) {
             self.keep(keys, &one, &local);
         }
@@ -330,72 +334,6 @@ impl Work<'_> {
             assemble(recipe, lock, platform, &cached, &earlier, work_dir, threads)
         });
         Ok(assembled?)
-    }
-
-    /// Packs the layers of one platform, and says whether the cache has all of them, where it is to.
-    fn packed(
-        &self,
-        assembled: Assembled,
-        keys: Option<&Keys>,
-    ) -> Result<(BuiltPlatform, Vec<LocalLayer>, bool), BuildError> {
-        let platform = assembled.platform;
-        self.step(format!("packing {platform}"));
-        let options = PackOptions {
-            compression: self.build.compression,
-            seekable: self.build.seekable,
-            level: self.build.level,
-            mtime: self.build.created.unwrap_or_default(),
-            threads: self.build.threads,
-            ..PackOptions::default()
-        };
-        let cache = &self.session.resolver.cache;
-        let mut are_kept = keys.is_some();
-        let mut edits = 0;
-        let mut kept = BTreeSet::new();
-        let mut layers = Vec::new();
-        let mut local = Vec::new();
-        for layer in assembled.layers {
-            edits += layer.edits;
-            let before = keys.filter(|_| layer.is_earlier);
-            let before =
-                before.and_then(|keys| self.packed_before(keys, &layer.feature, &platform));
-            if let Some((feature, layer)) = before {
-                kept.insert(feature.feature.clone());
-                layers.push(feature);
-                local.push(layer);
-                continue;
-            }
-            let created_by = format!("ohoci deps build: {}", layer.feature);
-            let packed = pack_tree(layer.tree, created_by, &options, self.session.work_dir)
-                .map_err(|error| pack_error(&error))?;
-            let is_kept = keys.is_some() && kept::keep_bytes(cache, &packed);
-            are_kept &= is_kept;
-            let feature = PackedFeature {
-                feature: layer.feature.clone(),
-                digest: packed.descriptor.digest.to_string(),
-                size: packed.descriptor.size,
-                uncompressed_size: packed.uncompressed_size,
-                entries: packed.entries,
-            };
-            let packed = LocalLayer {
-                directories: Vec::new(),
-                platform: Some(platform.clone()),
-                ..LocalLayer::packed(layer.feature, packed)?
-            };
-            if let Some(keys) = keys.filter(|_| is_kept) {
-                self.keep_feature(keys, &feature, &packed, (&layer.seen, layer.edits));
-            }
-            layers.push(feature);
-            local.push(packed);
-        }
-        let built = BuiltPlatform {
-            platform,
-            audit: assembled.audit,
-            edits,
-            layers,
-            kept,
-        };
-        Ok((built, local, are_kept))
     }
 
     fn step(&self, what: String) {

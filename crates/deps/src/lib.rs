@@ -62,6 +62,7 @@
 //! * [`fetching`]: from a lock to files in the cache.
 //! * [`place`]: where a package's files go below the prefix.
 //! * [`relocate`]: edits that make programs and scripts work there.
+//! * `files`: all layers as one file tree.
 //! * [`audit`]: gates and reports over the finished trees.
 //! * [`contents`]: what a layer says of itself.
 //! * [`assemble`]: from a lock and cached files to the finished trees of one platform.
@@ -90,6 +91,7 @@ pub mod deb822;
 pub mod debian;
 pub mod fetch;
 pub mod fetching;
+mod files;
 pub mod hosts;
 pub mod lock;
 mod locked;

@@ -1,8 +1,8 @@
 //! Where entries stand, what they are, and where symlinks lead.
 
 use super::audited::{Layer, Options};
-use super::files::Files;
 use super::finding::{Finding, Rule, Severity};
+use crate::files::Files;
 use crate::place::resolve;
 use ohoci_layer::path::printable;
 use ohoci_layer::{Content, Entry, Kind, LayerPath, whiteout};

@@ -4,7 +4,6 @@
 
 mod audited;
 mod duplicates;
-mod files;
 mod finding;
 mod licences;
 mod locations;

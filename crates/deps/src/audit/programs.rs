@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use super::audited::{Layer, Options};
-use super::files::Files;
 use super::finding::{Finding, Rule, Severity};
 use super::locations::is_inside;
+use crate::files::Files;
 use crate::relocate::{Elf, ElfError, ElfKind};
 use ohoci_layer::path::printable;
 use ohoci_layer::{Content, Kind, LayerPath};

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::audited::{Layer, Options};
 use super::duplicates::{self, Repeated};
-use super::files::Files;
 use super::finding::{Finding, Severity};
 use super::locations;
 use super::programs;
+use crate::files::Files;
 use ohoci_layer::Kind;
 
 /// What an audit found.
@@ -62,7 +62,7 @@ impl Audit {
 /// # Errors
 /// When a file's content cannot be read.
 pub fn audit(layers: &[Layer<'_>], options: &Options) -> io::Result<Audit> {
-    let files = Files::of(layers);
+    let files = Files::of(layers.iter().map(|layer| layer.tree));
     let mut findings = Vec::new();
     locations::check(layers, options, &files, &mut findings);
     let repeated = duplicates::check(layers, &mut findings)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{BuildError, Work};
 use crate::assemble::Assembled;
-use crate::bytecode::{BytecodeError, Job, Wanted, compiled};
+use crate::bytecode::{BytecodeError, Interpreter, Job, Wanted, compiled};
 use crate::recipe::{Bytecode, Feature, Recipe};
 use ohoci_compose::read::this_machine;
 use ohoci_config::environment::PATH;
@@ -118,9 +118,12 @@ impl Work<'_> {
         let limiter = Arc::new(Limiter::find(self.build.limits));
         self.observer.limited(&limiter);
         let path = self.session.environment.get(PATH);
-        let cache = &self.session.resolver.cache;
-        let threads = self.build.threads.get();
-        compiled(&job, &wanted, cache, path.as_deref(), &limiter, threads).await
+        let interpreter = Interpreter {
+            path: path.as_deref(),
+            limiter: &limiter,
+            threads: self.build.threads.get(),
+        };
+        compiled(&job, &wanted, &self.session.resolver.cache, interpreter).await
     }
 
     /// What an image with the features sets for its programs. Their places are not in it, which are

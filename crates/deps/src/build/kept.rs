@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::{BuildError, BuiltPlatform, PackedFeature, Work};
 use crate::archive::Spool;
 use crate::archive::tar::read_tar;
-use crate::assemble::{AssembleError, Earlier, Seen, digest_of, local_inputs};
+use crate::assemble::{AssembleError, AssembledLayer, Earlier, Seen, digest_of, local_inputs};
 use crate::audit::Audit;
 use crate::lock::SourceKind;
 use crate::recipe::{Feature, Pattern};
 use ohoci_compose::local::{LayerBytes, LocalLayer};
 use ohoci_image::{Descriptor, Digest, Platform};
 use ohoci_layer::pack::{PackOptions, pack_tree};
-use ohoci_layer::{LayerFile, PackedLayer};
+use ohoci_layer::{LayerFile, PackedLayer, Tree};
 use ohoci_store::cache::Cache;
 
 /// What the cache calls the layers of a platform. The number changes when what is kept does, or when the
@@ -60,8 +60,17 @@ pub(super) struct Keys {
     /// All together: features, the lock, what lies on this machine, and how they are packed.
     pub(super) platform: String,
     /// Each feature's own, by its name. Features of compiled modules have none: their layers come from those
-    /// below them.
+    /// below them, and are kept under what is in them.
     features: BTreeMap<String, String>,
+    /// How layers are made and packed.
+    head: String,
+}
+
+impl Keys {
+    /// Whether a layer's key is that of what is in it, rather than of what it was made from.
+    pub(super) fn is_content(&self, layer: &AssembledLayer) -> bool {
+        !self.features.contains_key(&layer.feature)
+    }
 }
 
 impl KeptLayer {
@@ -127,13 +136,7 @@ impl Work<'_> {
         for feature in &self.recipe.features {
             let mut text = self.of_feature(feature, platform);
             for tree in local_inputs(feature, &spool)? {
-                let options = PackOptions {
-                    compression: ohoci_image::media_type::Compression::None,
-                    ..PackOptions::default()
-                };
-                let packed = pack_tree(tree, String::new(), &options, work_dir)
-                    .map_err(|error| ohoci_compose::local::pack_error(&error))?;
-                text.push_str(&packed.diff_id.to_string());
+                text.push_str(&self.content_of(tree)?);
             }
             all.push_str(&text);
             // What compiled modules depend on.
@@ -146,7 +149,32 @@ impl Work<'_> {
         Ok(Some(Keys {
             platform: Digest::of(all.as_bytes()).to_string(),
             features,
+            head,
         }))
+    }
+
+    /// What a layer is kept under.
+    ///
+    /// # Errors
+    /// When a file of the layer cannot be read.
+    pub(super) fn key_of(&self, keys: &Keys, layer: &AssembledLayer) -> Result<String, BuildError> {
+        if let Some(key) = keys.features.get(&layer.feature) {
+            return Ok(key.clone());
+        }
+        let content = self.content_of(layer.tree.clone())?;
+        let text = format!("{FEATURE} {}{} {content}", keys.head, layer.feature);
+        Ok(Digest::of(text.as_bytes()).to_string())
+    }
+
+    /// The digest of a tree's tar.
+    fn content_of(&self, tree: Tree) -> Result<String, BuildError> {
+        let options = PackOptions {
+            compression: ohoci_image::media_type::Compression::None,
+            ..PackOptions::default()
+        };
+        let packed = pack_tree(tree, String::new(), &options, self.session.work_dir)
+            .map_err(|error| ohoci_compose::local::pack_error(&error))?;
+        Ok(packed.diff_id.to_string())
     }
 
     /// All of a feature, and of what was locked for it, that its layer is made from. Maps and lists in it are in
@@ -270,19 +298,17 @@ impl Work<'_> {
     /// Keeps one feature's layer, whose bytes are in the cache already.
     pub(super) fn keep_feature(
         &self,
-        keys: &Keys,
+        key: &str,
         feature: &PackedFeature,
         layer: &LocalLayer,
         (seen, edits): (&Seen, usize),
     ) {
-        if let Some(key) = keys.features.get(&feature.feature) {
-            let kept = KeptFeature {
-                layer: KeptLayer::of(feature, layer),
-                seen: seen.clone(),
-                edits,
-            };
-            self.remember(FEATURE, key, &kept);
-        }
+        let kept = KeptFeature {
+            layer: KeptLayer::of(feature, layer),
+            seen: seen.clone(),
+            edits,
+        };
+        self.remember(FEATURE, key, &kept);
     }
 
     fn remember(&self, kind: &str, key: &str, kept: &impl Serialize) {
@@ -291,8 +317,7 @@ impl Work<'_> {
         self.session.resolver.cache.remember_fact(kind, key, &fact);
     }
 
-    fn kept_feature(&self, keys: &Keys, feature: &str) -> Option<KeptFeature> {
-        let key = keys.features.get(feature)?;
+    fn kept_feature(&self, key: &str) -> Option<KeptFeature> {
         let fact = self.session.resolver.cache.fact(FEATURE, key)?;
         serde_json::from_value(fact).ok()
     }
@@ -300,18 +325,18 @@ impl Work<'_> {
     /// The layer of a feature that is kept, as it was packed.
     pub(super) fn packed_before(
         &self,
-        keys: &Keys,
-        feature: &str,
+        key: &str,
         platform: &Platform,
     ) -> Option<(PackedFeature, LocalLayer)> {
-        let kept = self.kept_feature(keys, feature)?;
+        let kept = self.kept_feature(key)?;
         let local = kept.layer.local(platform, &self.session.resolver.cache)?;
         Some((kept.layer.feature, local))
     }
 
     /// The layer of a feature that is kept, read back.
     pub(super) fn earlier(&self, keys: &Keys, feature: &Feature) -> Option<Earlier> {
-        let kept = self.kept_feature(keys, &feature.name.get_ref().to_string())?;
+        let key = keys.features.get(&feature.name.get_ref().to_string())?;
+        let kept = self.kept_feature(key)?;
         let descriptor = kept.layer.descriptor()?;
         let path = self.session.resolver.cache.path_of(&descriptor.digest)?;
         let mut file = fs_err::File::open(path).ok()?;

@@ -14,6 +14,12 @@ pub enum BytecodeError {
     /// The sandbox, or the interpreter in it, did not start.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// There is no interpreter.
+    #[error("{python} is in no layer below")]
+    Missing {
+        /// Where it would be.
+        python: String,
+    },
     /// The interpreter ended with an error.
     #[error("{python} ended with exit code {code}:\n{said}")]
     Failed {
@@ -72,6 +78,10 @@ impl BytecodeError {
         match self {
             Self::Run(error) => error.hint(),
             Self::Limit { exceeded, .. } => Some(exceeded.hint()),
+            Self::Failed { .. } => Some(
+                "it is shown its environment and its installation, and below the prefix what `shown` \
+                 in [bytecode] names besides",
+            ),
             _ => None,
         }
     }

@@ -1,8 +1,11 @@
-//! From the archive of compiled modules to the tree of a layer.
+//! From archives of compiled modules to the tree of a layer.
 
+use std::collections::BTreeSet;
 use std::io;
 
+use super::sources::Chunk;
 use super::{BytecodeError, Wanted};
+use crate::archive::selection::add_directories;
 use crate::archive::{Spool, tar};
 use ohoci_layer::{Entry, Kind, LayerPath, Rules, Tree};
 
@@ -12,35 +15,64 @@ const LIMIT: u64 = 1 << 30;
 /// Where compiled modules are, beside their sources.
 const DIRECTORY: &str = "__pycache__";
 
-/// The compiled modules as a layer: those whose source stands in the layers that they are wanted
-/// for. When other layers were compiled, only modules whose source is the same in both are taken:
-/// what is compiled does not depend on the machine.
+/// The compiled modules of a chunk of sources, from the archive that they are in.
 ///
-/// What the archive holds has been made by foreign code, and may be no module at all; so only what
-/// stands where a module's own does is taken, and anything else is refused.
+/// What it holds has been made by foreign code, and may be no modules at all; so only what stands where
+/// the module of a source does is taken, and anything else is refused.
 ///
 /// # Errors
-/// When the archive holds anything but compiled modules, or something cannot be read.
-pub(crate) fn tree(archive: fs_err::File, wanted: &Wanted<'_>) -> Result<Tree, BytecodeError> {
-    let Wanted {
-        sources,
-        compiled_from,
-        spool_dir,
-    } = *wanted;
-    let spool = Spool::create(spool_dir).map_err(BytecodeError::io("make a temporary file"))?;
-    let found = tar::read_tar(archive, LIMIT, &spool)?;
-    let mut tree = Tree::new();
+/// When the archive holds anything but the modules of all sources, or cannot be read.
+pub(super) fn modules(
+    archive: fs_err::File,
+    chunk: &Chunk,
+    spool: &Spool,
+) -> Result<Tree, BytecodeError> {
+    let found = tar::read_tar(archive, LIMIT, spool)?;
     for (path, entry) in &found {
         let refused = |why: &str| BytecodeError::Unexpected(format!("{path}: {why}"));
         if !matches!(entry.kind, Kind::File(_)) {
             return Err(refused(&format!("it is a {}", entry.kind.noun())));
         }
         let source = source_of(path).ok_or_else(|| refused("it is no compiled module"))?;
-        let compiled = found_at(compiled_from.unwrap_or(sources), &source)
-            .ok_or_else(|| refused("there is no source for it"))?;
-        if compiled_from.is_some() {
-            match found_at(sources, &source) {
-                Some(source) if is_same(source, compiled).map_err(failed)? => {}
+        if !chunk.has(&source) {
+            return Err(refused("its source was not to be compiled"));
+        }
+    }
+    // Two names of an interpreter's could be those of one source.
+    let sources: BTreeSet<_> = found
+        .iter()
+        .filter_map(|(path, _)| source_of(path))
+        .collect();
+    if sources.len() != chunk.len() || found.len() != chunk.len() {
+        return Err(BytecodeError::Unexpected(format!(
+            "there are {} of {}",
+            found.len(),
+            chunk.len()
+        )));
+    }
+    Ok(found)
+}
+
+/// Compiled modules as a layer: those whose source stands in the layers that they are wanted for. When
+/// other layers were compiled, only modules whose source is the same in both are taken: what is
+/// compiled does not depend on the machine.
+///
+/// # Errors
+/// When a source cannot be read.
+pub(super) fn tree(modules: &[Tree], wanted: &Wanted<'_>) -> Result<Tree, BytecodeError> {
+    let Wanted {
+        sources,
+        compiled_from,
+        spool_dir: _,
+    } = *wanted;
+    let mut tree = Tree::new();
+    for (path, entry) in modules.iter().flatten() {
+        if let Some(from) = compiled_from {
+            let source = source_of(path);
+            let source = source.as_ref();
+            let both = source.and_then(|at| Some((found_at(sources, at)?, found_at(from, at)?)));
+            match both {
+                Some((one, other)) if is_same(one, other).map_err(failed)? => {}
                 _ => continue,
             }
         }
@@ -51,6 +83,27 @@ pub(crate) fn tree(archive: fs_err::File, wanted: &Wanted<'_>) -> Result<Tree, B
         }
         let entry = Entry::new(entry.kind.clone(), 0o644);
         tree.insert(path.clone(), entry, Rules::Strict)?;
+    }
+    Ok(tree)
+}
+
+/// Compiled modules as an interpreter looks for them in a directory of their own, which stands for
+/// the root (`sys.pycache_prefix`).
+///
+/// # Errors
+/// When two stand at one path.
+pub(super) fn apart(modules: &[Tree]) -> Result<Tree, BytecodeError> {
+    let mut tree = Tree::new();
+    for (path, entry) in modules.iter().flatten() {
+        let directory = path.parent().and_then(|directory| directory.parent());
+        let name = LayerPath::parse(path.name());
+        let at = name.and_then(|name| directory.unwrap_or_default().join(&name));
+        let at = at.map_err(|source| BytecodeError::Path {
+            path: path.to_string(),
+            source,
+        })?;
+        add_directories(&mut tree, &at)?;
+        tree.insert(at, entry.clone(), Rules::Strict)?;
     }
     Ok(tree)
 }
@@ -95,7 +148,10 @@ fn is_same(one: &Kind, other: &Kind) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::bytecode::sources::chunks;
     use ohoci_layer::Content;
     use ohoci_layer::tar_write::TarWriter;
 
@@ -113,11 +169,12 @@ mod tests {
         tree
     }
 
-    fn made(
-        members: &[(&str, Kind<u64>)],
-        sources: &Tree,
-        compiled_from: Option<&Tree>,
-    ) -> Result<Vec<String>, String> {
+    fn chunk(sources: &Tree) -> Chunk {
+        let paths = sources.iter().map(|(path, _)| path.clone());
+        chunks(&paths.collect(), sources).unwrap().remove(0)
+    }
+
+    fn made(members: &[(&str, Kind<u64>)], sources: &Tree) -> Result<Tree, String> {
         let directory = tempfile::tempdir().unwrap();
         let mut writer = TarWriter::new(Vec::new());
         for (at, kind) in members {
@@ -132,50 +189,86 @@ mod tests {
         let at = directory.path().join("tar");
         fs_err::write(&at, writer.finish().unwrap()).unwrap();
         let file = fs_err::File::open(at).unwrap();
+        let spool = Spool::create(directory.path()).unwrap();
+        modules(file, &chunk(sources), &spool).map_err(|error| error.to_string())
+    }
+
+    fn layer(modules: Tree, sources: &Tree, compiled_from: Option<&Tree>) -> Vec<String> {
         let from = compiled_from.map(|tree| [tree]);
-        let from = from.as_ref().map(<[&Tree; 1]>::as_slice);
         let wanted = Wanted {
             sources: &[sources],
-            compiled_from: from,
-            spool_dir: directory.path(),
+            compiled_from: from.as_ref().map(<[&Tree; 1]>::as_slice),
+            spool_dir: Path::new("/"),
         };
-        let tree = tree(file, &wanted).map_err(|error| error.to_string())?;
+        lines(&tree(&[modules], &wanted).unwrap())
+    }
+
+    fn lines(tree: &Tree) -> Vec<String> {
         let line = |(path, entry): (&LayerPath, &Entry)| format!("{path} {:o}", entry.mode);
-        Ok(tree.iter().map(line).collect())
+        tree.iter().map(line).collect()
     }
 
     #[test]
-    fn modules_stand_beside_their_sources() {
+    fn modules_stand_beside_their_sources_or_apart() {
         let sources = sources(&[("o/a.py", "1"), ("o/b.c.py", "1")]);
         let members = [
             ("o/__pycache__/a.cpython-313.pyc", Kind::File(1)),
             ("o/__pycache__/b.c.cpython-313.pyc", Kind::File(1)),
         ];
-        let found = made(&members, &sources, None).unwrap();
+        let found = made(&members, &sources).unwrap();
+        let expected = [
+            "/o 755",
+            "/o/a.cpython-313.pyc 777",
+            "/o/b.c.cpython-313.pyc 777",
+        ];
+        assert_eq!(
+            lines(&apart(std::slice::from_ref(&found)).unwrap()),
+            expected
+        );
         let expected = [
             "/o/__pycache__ 755",
             "/o/__pycache__/a.cpython-313.pyc 644",
             "/o/__pycache__/b.c.cpython-313.pyc 644",
         ];
-        assert_eq!(found, expected);
+        assert_eq!(layer(found, &sources, None), expected);
     }
 
     #[test]
     fn anything_else_is_refused() {
         let sources = sources(&[("o/a.py", "1")]);
-        for (at, kind, why) in [
-            ("o/a.py", Kind::File(1), "no compiled module"),
-            ("o/a.cpython-313.pyc", Kind::File(1), "no compiled module"),
-            ("o/__pycache__/a.pyc", Kind::File(1), "no compiled module"),
-            ("o/__pycache__/b.x.pyc", Kind::File(1), "no source"),
+        let well = ("o/__pycache__/a.x.pyc", Kind::File(1));
+        for (members, why) in [
             (
-                "o/__pycache__/a.x.pyc",
-                Kind::Symlink(b"/etc/passwd".to_vec()),
-                "symlink",
+                vec![("o/a.py", Kind::File(1))],
+                "/o/a.py: it is no compiled module",
             ),
+            (
+                vec![("o/a.cpython-313.pyc", Kind::File(1))],
+                "/o/a.cpython-313.pyc: it is no compiled module",
+            ),
+            (
+                vec![("o/__pycache__/a.pyc", Kind::File(1))],
+                "/o/__pycache__/a.pyc: it is no compiled module",
+            ),
+            (
+                vec![well.clone(), ("o/__pycache__/b.x.pyc", Kind::File(1))],
+                "/o/__pycache__/b.x.pyc: its source was not to be compiled",
+            ),
+            (
+                vec![(
+                    "o/__pycache__/a.x.pyc",
+                    Kind::Symlink(b"/etc/passwd".to_vec()),
+                )],
+                "/o/__pycache__/a.x.pyc: it is a symlink",
+            ),
+            (
+                vec![well, ("o/__pycache__/a.y.pyc", Kind::File(1))],
+                "there are 2 of 1",
+            ),
+            (Vec::new(), "there are 0 of 1"),
         ] {
-            let error = made(&[(at, kind)], &sources, None).unwrap_err();
-            assert!(error.contains(why) && error.contains(at), "{error}");
+            let error = made(&members, &sources).unwrap_err();
+            assert!(error.contains(why), "{error}");
         }
     }
 
@@ -188,7 +281,8 @@ mod tests {
             .iter()
             .map(|at| (at.as_str(), Kind::File(1)))
             .collect();
-        let found = made(&members, &there, Some(&here)).unwrap();
-        assert_eq!(found, ["/o/__pycache__ 755", "/o/__pycache__/a.x.pyc 644"]);
+        let found = made(&members, &here).unwrap();
+        let expected = ["/o/__pycache__ 755", "/o/__pycache__/a.x.pyc 644"];
+        assert_eq!(layer(found, &there, Some(&here)), expected);
     }
 }

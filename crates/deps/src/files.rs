@@ -2,31 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use super::audited::Layer;
-use ohoci_layer::{Content, Entry, Kind, LayerPath};
+use ohoci_layer::{Content, Entry, Kind, LayerPath, Tree};
 
 /// How many symlinks are followed for one path (Linux's `MAXSYMLINKS`).
 const MOST_LINKS: usize = 40;
 
 /// What the image has where: of the same path in two layers, the later one's.
 #[derive(Debug)]
-pub(super) struct Files<'a> {
+pub(crate) struct Files<'a> {
     entries: BTreeMap<&'a LayerPath, &'a Entry<Content>>,
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn of(layers: &[Layer<'a>]) -> Self {
-        let entries = layers.iter().flat_map(|layer| layer.tree.iter()).collect();
+    /// Of these layers, lowest first.
+    pub(crate) fn of(layers: impl IntoIterator<Item = &'a Tree>) -> Self {
+        let entries = layers.into_iter().flat_map(Tree::iter).collect();
         Self { entries }
     }
 
-    fn get(&self, path: &LayerPath) -> Option<&'a Entry<Content>> {
+    /// All of them, in the order of their paths.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a LayerPath, &'a Entry<Content>)> {
+        self.entries.iter().map(|(path, entry)| (*path, *entry))
+    }
+
+    /// What stands at a path itself.
+    pub(crate) fn get(&self, path: &LayerPath) -> Option<&'a Entry<Content>> {
         self.entries.get(path).copied()
     }
 
     /// The path of what a path leads to when every symlink on the way is followed; `None` when
     /// that is nothing in these layers.
-    pub(super) fn resolve(&self, path: &LayerPath) -> Option<LayerPath> {
+    pub(crate) fn resolve(&self, path: &LayerPath) -> Option<LayerPath> {
+        self.resolve_by(path, |_| {})
+    }
+
+    /// The same, told every symlink on the way.
+    pub(crate) fn resolve_by(
+        &self,
+        path: &LayerPath,
+        mut passed: impl FnMut(&LayerPath),
+    ) -> Option<LayerPath> {
         let mut waiting: Vec<Vec<u8>> = path.names().rev().map(<[u8]>::to_vec).collect();
         let mut at: Vec<Vec<u8>> = Vec::new();
         let mut links = 0;
@@ -42,6 +57,7 @@ impl<'a> Files<'a> {
             let here = join(&at)?;
             match self.get(&here).map(|entry| &entry.kind) {
                 Some(Kind::Symlink(target)) => {
+                    passed(&here);
                     links += 1;
                     if links > MOST_LINKS {
                         return None;
@@ -63,7 +79,7 @@ impl<'a> Files<'a> {
     }
 
     /// The same for a path whose hard links are followed too, if it is a file.
-    pub(super) fn resolve_file(&self, path: &LayerPath) -> Option<LayerPath> {
+    pub(crate) fn resolve_file(&self, path: &LayerPath) -> Option<LayerPath> {
         let mut at = self.resolve(path)?;
         for _ in 0..MOST_LINKS {
             match &self.get(&at)?.kind {
@@ -86,7 +102,7 @@ fn join(names: &[Vec<u8>]) -> Option<LayerPath> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ohoci_layer::{Rules, Tree};
+    use ohoci_layer::Rules;
 
     fn path(raw: &str) -> LayerPath {
         LayerPath::parse(raw.as_bytes()).unwrap()
@@ -115,11 +131,7 @@ mod tests {
             Rules::Strict,
         )
         .unwrap();
-        let layers = [Layer {
-            name: "one",
-            tree: &tree,
-        }];
-        let files = Files::of(&layers);
+        let files = Files::of([&tree]);
         for from in ["oh/lib/libz.so", "oh/l/libz.so", "oh/abs", "oh/up/libz.so"] {
             assert_eq!(
                 files.resolve_file(&path(from)),
@@ -127,6 +139,9 @@ mod tests {
                 "{from}"
             );
         }
+        let mut passed = Vec::new();
+        files.resolve_by(&path("oh/abs"), |link| passed.push(link.to_string()));
+        assert_eq!(passed, ["/oh/abs", "/oh/l", "/oh/lib/libz.so"]);
         for from in ["oh/loop", "oh/a", "oh/lib/none", "none"] {
             assert_eq!(files.resolve(&path(from)), None, "{from}");
         }
