@@ -29,6 +29,11 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 
+    /// Fail when the lock is missing or not that of the recipe, which is so without this, too: a fetch
+    /// makes no lock
+    #[arg(long)]
+    pub locked: bool,
+
     /// Only for this platform; repeatable
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Vec<Platform>,

@@ -27,6 +27,21 @@ fn what_is_locked_is_downloaded_once() {
 }
 
 #[test]
+fn no_lock_is_made_with_locked_and_without() {
+    let project = Project::new();
+    for arguments in [
+        &["fetch", "layers/core.toml"][..],
+        &["fetch", "layers/core.toml", "--locked"],
+    ] {
+        let (_, stderr) = project.deps(1, arguments);
+        assert!(stderr.contains("ohoci deps lock"), "{stderr}");
+        assert_eq!(project.asked_for(), []);
+    }
+    project.locked();
+    project.deps(0, &["fetch", "layers/core.toml", "--locked"]);
+}
+
+#[test]
 fn one_platform_can_be_fetched_alone() {
     let project = Project::new();
     project.locked();
