@@ -62,7 +62,7 @@ pub struct Build<'a> {
     pub attach_sbom: bool,
     /// How layers are compressed.
     pub compression: Compression,
-    /// Whether single files can be read from them in a registry ([`PackOptions::seekable`]).
+    /// Whether single files can be read from them in a registry ([`ohoci_layer::PackOptions::seekable`]).
     pub seekable: bool,
     /// The level of that; `None` is the default of each.
     pub level: Option<u32>,

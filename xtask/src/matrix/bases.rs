@@ -44,7 +44,7 @@ const USUAL: Config = Config {
 
 /// Variables that break whoever believes them: for loaders, for interpreters, for programs that look up their own files,
 /// and for whoever needs a home, a place for temporary files or a character set. What is below `/trap` is there
-/// ([`super::trap`]), and is not what it should be.
+/// ([`super::runner::trap`]), and is not what it should be.
 const TRAPS: [(&str, &str); 28] = [
     ("LD_LIBRARY_PATH", "/trap/lib"),
     ("LD_PRELOAD", "/trap/lib/missing.so"),
