@@ -254,12 +254,26 @@ fn files(prefix: &Path) -> Result<BTreeMap<String, String>> {
                 found.insert(name, format!("-> {}", target.display()));
             } else {
                 let mode = std::os::unix::fs::PermissionsExt::mode(&kind.permissions()) & 0o111;
-                let digest = hex::encode(Sha256::digest(fs_err::read(&path)?));
+                let mut content = fs_err::read(&path)?;
+                if name.starts_with("bin/") {
+                    content = indented_alike(content);
+                }
+                let digest = hex::encode(Sha256::digest(content));
                 found.insert(name, format!("{mode:o} {digest}"));
             }
         }
     }
     Ok(found)
+}
+
+/// Scripts of entry points are indented by a tab in ohoci and py-rattler, and by four spaces in micromamba: that alone
+/// is no difference.
+fn indented_alike(content: Vec<u8>) -> Vec<u8> {
+    match String::from_utf8(content) {
+        Ok(script) if script.starts_with("#!") => script.replace("\n\t", "\n    ").into_bytes(),
+        Ok(other) => other.into_bytes(),
+        Err(other) => other.into_bytes(),
+    }
 }
 
 fn same(
