@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::earlier::{Earlier, Seen};
-use super::packages::{self, Wanted};
+use super::inputs::{Inputs, Reader};
+use super::side_by_side::side_by_side;
 use super::sources::{add_wrappers, insert, local};
 use super::{AssembleError, conda, elsewhere, python};
 use crate::archive::Spool;
 use crate::audit::{Audit, Layer, Options, audit};
 use crate::contents::{Contents, PackageContents};
-use crate::debian::architecture;
 use crate::debian::deb::Deb;
 use crate::lock::{Lock, LockedFile};
 use crate::place::{Layout, Link, Machine, Placer, Prefix};
@@ -56,6 +56,13 @@ struct Placed {
     as_is: BTreeSet<LayerPath>,
     /// What of the layers below it was asked for.
     asked: BTreeMap<String, bool>,
+}
+
+impl Placed {
+    fn entries(&self) -> usize {
+        let others = self.others.iter().map(Tree::len);
+        others.sum::<usize>() + self.tree.len()
+    }
 }
 
 enum Part {
@@ -144,12 +151,26 @@ impl Work<'_> {
         &self,
         earlier: &dyn Fn(&Feature) -> Option<Earlier>,
     ) -> Result<Vec<AssembledLayer>, AssembleError> {
+        let features = self.recipe.features.iter();
+        let before: Vec<Option<Earlier>> = features.map(earlier).collect();
+        let features = self.recipe.features.iter().zip(&before);
+        let anew = features.filter(|(_, found)| found.is_none());
+        let anew: Vec<&Feature> = anew.map(|(feature, _)| feature).collect();
+        let reader = self.reader();
+        let mut read = reader.all(&anew).into_iter();
         let mut parts: Vec<Part> = Vec::new();
-        for feature in &self.recipe.features {
+        for (feature, found) in self.recipe.features.iter().zip(before) {
             let seen = |found: &Earlier| found.seen.still(|path| self.is_there(&parts, path));
-            let part = match earlier(feature).filter(seen) {
+            let inputs = match &found {
+                Some(_) => None,
+                None => read.next(),
+            };
+            let part = match found.filter(seen) {
                 Some(found) => Part::Earlier(found),
-                None => Part::Placed(self.placed(feature, &parts)?),
+                None => {
+                    let inputs = inputs.unwrap_or_else(|| reader.one(feature))?;
+                    Part::Placed(self.placed(feature, &inputs, &parts)?)
+                }
             };
             parts.push(part);
         }
@@ -166,29 +187,49 @@ impl Work<'_> {
             }
         }
         let programs = Programs::among(&files);
-        let mut layers = Vec::new();
         let mut below: Vec<Part> = Vec::new();
         for (feature, part) in self.recipe.features.iter().zip(parts) {
             // Making one anew does not change which programs there are.
             let part = match part {
                 Part::Earlier(found) if !found.is_current(&programs) => {
-                    Part::Placed(self.placed(feature, &below)?)
+                    Part::Placed(self.placed(feature, &reader.one(feature)?, &below)?)
                 }
                 part => part,
             };
-            layers.push(match &part {
-                Part::Placed(placed) => self.finished(feature, placed, &programs)?,
-                Part::Earlier(found) => AssembledLayer {
+            below.push(part);
+        }
+        let parts: Vec<(&Feature, &Part)> = self.recipe.features.iter().zip(&below).collect();
+        let entries = |(_, part): &(&Feature, &Part)| match part {
+            Part::Earlier(_) => 0,
+            Part::Placed(placed) => placed.entries() as u64,
+        };
+        let layers = side_by_side(
+            &parts,
+            self.threads,
+            entries,
+            |(feature, part)| match part {
+                Part::Placed(placed) => self.finished(feature, placed, &programs),
+                Part::Earlier(found) => Ok(AssembledLayer {
                     feature: feature.name.get_ref().to_string(),
                     tree: found.tree.clone(),
                     edits: found.edits,
                     seen: found.seen.clone(),
                     is_earlier: true,
-                },
-            });
-            below.push(part);
+                }),
+            },
+        );
+        layers.into_iter().collect()
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader {
+            lock: self.lock,
+            platform: self.platform,
+            cached: self.cached,
+            spool: &self.spool,
+            spool_dir: self.spool_dir,
+            threads: self.threads,
         }
-        Ok(layers)
     }
 
     /// Whether a path below the prefix is in one of the layers below, or a wrapper of any.
@@ -203,20 +244,15 @@ impl Work<'_> {
         }) || wrappers.any(|of| path.to_string() == format!("/bin/{}", of.name))
     }
 
-    /// A feature's packages and files, below the prefix.
-    fn placed(&self, feature: &Feature, below: &[Part]) -> Result<Placed, AssembleError> {
+    /// A feature's packages, as they were read, and its files, below the prefix.
+    fn placed(
+        &self,
+        feature: &Feature,
+        inputs: &Inputs,
+        below: &[Part],
+    ) -> Result<Placed, AssembleError> {
         let name = feature.name.get_ref().to_string();
-        let unknown = || AssembleError::Platform(self.platform.to_string());
-        let architecture = architecture::of_platform(self.platform).ok_or_else(unknown)?;
         let (lock, platform) = (self.lock, self.platform);
-        let wanted: Vec<Wanted<'_>> = lock.debian_files(&name, platform).collect();
-        let debs = packages::read(
-            &wanted,
-            architecture,
-            self.cached,
-            self.spool_dir,
-            self.threads,
-        )?;
         let mut others = local(feature, &self.spool)?;
         let mut packages = Vec::new();
         let known = |kind: &str, (name, version): (String, String)| {
@@ -233,8 +269,7 @@ impl Work<'_> {
                 lock,
                 platform,
                 &self.prefix,
-                self.cached,
-                &self.spool,
+                &inputs.distributions,
             )?;
             packages.extend(built.packages.into_iter().map(|one| known("python", one)));
             others.push(built.tree);
@@ -259,7 +294,7 @@ impl Work<'_> {
             asked.borrow_mut().insert(text, is_there);
             is_there || others.iter().any(|tree| tree.get(path).is_some())
         };
-        let mut placed = place(feature, self.machine, &debs, is_there)?;
+        let mut placed = place(feature, self.machine, &inputs.debs, is_there)?;
         if let Some(npm) = &feature.npm {
             placed.as_is = elsewhere::as_is(&name, npm, &others)?;
         }

@@ -8,8 +8,10 @@ mod earlier;
 mod elsewhere;
 mod error;
 mod features;
+mod inputs;
 pub(crate) mod packages;
 mod python;
+mod side_by_side;
 mod sources;
 
 pub use earlier::{Earlier, Seen};
