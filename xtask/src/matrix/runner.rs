@@ -12,7 +12,12 @@ use crate::bench::docker::Docker;
 use crate::command::{find, output};
 
 /// Scripts, and what they start, by name.
-const SCRIPTS: [(&str, &str); 11] = [
+const SCRIPTS: [(&str, &str); 13] = [
+    (
+        "acp_conversation.py",
+        include_str!("checks/acp_conversation.py"),
+    ),
+    ("acp.sh", include_str!("checks/acp.sh")),
     ("all.sh", include_str!("checks/all.sh")),
     ("base.sh", include_str!("checks/base.sh")),
     ("conversation.py", include_str!("checks/conversation.py")),

@@ -5,7 +5,7 @@
 set -u
 here=${BASH_SOURCE[0]%/*}
 . "$here/frame.sh"
-for subject in tools python programs v0; do
+for subject in tools python programs acp v0; do
   . "$here/$subject.sh"
 done
 
@@ -21,9 +21,12 @@ if [ "$(id -u)" = "${1:-}" ] || [ "$(id -u)" = 0 ]; then
   check ssh ssh_knows_its_user
   can_become_root && check sudo sudo_makes_root
 fi
+[ -x /openhands/tools/bin/jq ] && check extras extras_work
+[ -x /openhands/tools/bin/gcc ] && check compiler compiler_compiles
 if [ -x /openhands/bin/oh-python ]; then
   check python python_works
   check spawn python_spawns
+  [ -x /openhands/tools/bin/uv ] && check uv uv_installs
   bundle_of_base_has_a_company && check ca company_is_trusted
 fi
 if [ -x /openhands/bin/oh-agent-server ]; then
@@ -40,6 +43,12 @@ fi
 [ -x /openhands/bin/oh-playwright ] && check playwright playwright_clicks
 [ -x /openhands/bin/oh-jupyter ] && check jupyter jupyter_computes
 [ -x /openhands/bin/oh-vscode ] && check vscode vscode_serves
+if [ -x /openhands/acp-node/bin/node ]; then
+  check npm npm_is_at_hand
+  for program in claude-agent-acp codex-acp gemini; do
+    check "acp-${program%-*}" acp_holds_a_conversation "$program"
+  done
+fi
 [ -s picture ] && printf 'note picture %s\n' "$(cat picture)"
 [ -s seconds-v0 ] && printf 'note seconds-v0 %s\n' "$(cat seconds-v0)"
 cd /

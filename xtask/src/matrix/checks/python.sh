@@ -25,6 +25,20 @@ wheels_load() {
   /openhands/poetry/oh/bin/python -E -c 'import cryptography.hazmat.bindings._rust, pydantic_core, tiktoken, httpx'
 }
 
+# An environment of uv's, of the prefix's Python where the base has none, with a package that is made here.
+uv_installs() {
+  local package=package uv=/openhands/tools/bin/uv
+  mkdir -p wheel/$package-1.dist-info && echo 'SAID = 42' >wheel/$package.py
+  printf 'Metadata-Version: 2.1\nName: %s\nVersion: 1\n' $package >wheel/$package-1.dist-info/METADATA
+  printf 'Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n' >wheel/$package-1.dist-info/WHEEL
+  printf '%s,,\n' $package.py $package-1.dist-info/{METADATA,WHEEL,RECORD} >wheel/$package-1.dist-info/RECORD
+  oh-python -c "import shutil; shutil.make_archive('$package', 'zip', 'wheel')" || return 1
+  mv $package.zip $package-1-py3-none-any.whl
+  "$uv" venv --offline --python /openhands/micromamba/bin/python3.13 venv || return 1
+  "$uv" pip install --offline --python venv/bin/python ./$package-1-py3-none-any.whl || return 1
+  [ "$(venv/bin/python -E -c 'import package; print(package.SAID)')" = 42 ]
+}
+
 # What recipes leave out of packages (`drop`, `exclude`) is not what the server works with.
 cuts_hurt_nothing() {
   local server=/openhands/poetry/oh/bin/python program

@@ -63,3 +63,21 @@ nothing_foreign_mapped() {
     fi
   done
 }
+
+# What an agent reaches for besides.
+extras_work() {
+  [ "$(echo '{"a": [42]}' | /openhands/tools/bin/jq '.a[0]')" = 42 ] || return 1
+  /openhands/tools/bin/gh --version | grep '^gh version' && /openhands/tools/bin/wget --version | grep '^GNU Wget'
+}
+
+# What is compiled here runs here, and finds its libraries.
+compiler_compiles() {
+  mkdir -p compiled && cd compiled || return 1
+  printf '%s\n' '#include <math.h>' '#include <stdio.h>' \
+    'int main(int count, char **words) { (void)words; printf("%.0f\n", sqrt(count) * 42); }' >one.c
+  printf '%s\n' '#include <iostream>' '#include <vector>' \
+    'int main() { std::vector<int> all{40, 2}; try { throw all[0] + all[1]; } catch (int sum) { std::cout << sum << "\n"; } }' >two.cc
+  printf 'all: one two\none: one.c\n\tgcc -O2 -Wall -Werror -o one one.c -lm\ntwo: two.cc\n\tg++ -Wall -Werror -o two two.cc\n' >Makefile
+  PATH=/openhands/tools/bin:$PATH make --silent || return 1
+  [ "$(./one)" = 42 ] && [ "$(./two)" = 42 ]
+}
