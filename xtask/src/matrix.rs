@@ -3,10 +3,10 @@
 mod authority;
 pub(crate) mod bases;
 mod config;
+mod emulator;
 mod outcome;
 mod runner;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,6 +16,7 @@ use clap::Args;
 use self::authority::Authority;
 use self::bases::{Asked, Base};
 use self::config::Config;
+use self::emulator::Emulator;
 use self::outcome::{Found, Outcome, Results, parsed, table};
 use self::runner::{Runner, Scenario};
 use crate::bench::docker::{self, Docker};
@@ -43,7 +44,10 @@ pub(crate) struct Arguments {
     /// Only this base; repeatable.
     #[arg(long = "base", value_name = "NAME")]
     bases: Vec<String>,
-    /// Look at an arm64 image as well, of which single programs are run under qemu.
+    /// A deps image for arm64, to be tried as well: on bases of its own, under bubblewrap, where qemu runs every program.
+    ///
+    /// The kernel is told of qemu in a namespace alone, as any user may, since Linux 6.7: the machine's own settings stay
+    /// as they are. Without network, and slow: what takes a minute otherwise takes a quarter of an hour.
     #[arg(long, value_name = "REF")]
     arm64: Option<String>,
     /// Run under a Docker daemon of its own, rather than under bubblewrap. Needs root.
@@ -85,10 +89,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         (given, _) => ohoci_program(given.as_deref())?,
     };
-    let deps = match &arguments.deps {
-        Some(deps) => deps.clone(),
-        None if arguments.quick => built(&program, "minimal", true, &work)?,
-        None => built(&program, "openhands", false, &work)?,
+    let emulator = match arguments.arm64 {
+        Some(_) => Some(Emulator::arm64()?),
+        None => None,
     };
     let authority = Authority::at(&work.join("authority"))?;
     let asked = match arguments.bases.as_slice() {
@@ -96,7 +99,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         [] => Asked::All,
         names => Asked::Named(names),
     };
-    let bases = bases::make(&work.join("bases"), asked, &authority)?;
+    let bases = bases::make(&work.join("bases"), asked, emulator.is_some(), &authority)?;
+    let deps = match &arguments.deps {
+        Some(deps) => deps.clone(),
+        // Nothing is tried of it.
+        None if bases.iter().all(|base| base.arm64) => String::new(),
+        None if arguments.quick => built(&program, "minimal", true, &work)?,
+        None => built(&program, "openhands", false, &work)?,
+    };
     let daemon = match arguments.docker {
         true => Some(docker::start(&work.join("docker"))?),
         false => None,
@@ -110,10 +120,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         deps: &deps,
         contract: Some(arguments.contract.as_str()).filter(|_| !arguments.quick),
         daemon: daemon.as_ref(),
+        emulator: None,
+    };
+    let foreign = Trial {
+        deps: arguments.arm64.as_deref().unwrap_or_default(),
+        daemon: None,
+        emulator: emulator.as_ref(),
+        ..trial
     };
     let mut results = Results::new();
     for (number, base) in bases.iter().enumerate() {
         println!("== {}", base.name);
+        let trial = if base.arm64 { foreign } else { trial };
         for (scenario, found) in trial.of(base)? {
             for (check, outcome) in &found {
                 if let Outcome::Bad(why) = outcome {
@@ -124,19 +142,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     let names: Vec<&str> = bases.iter().map(|base| base.name).collect();
-    let mut table = table(&names, &results);
-    if let Some(reference) = &arguments.arm64 {
-        let rootfs = work.join("rootfs/arm64");
-        let composed = "oci:composed:arm64";
-        let mut copy = trial.ohoci();
-        output(copy.args(["copy", "--platform", "linux/arm64", reference, composed]))?;
-        unpack(&work, composed, &rootfs)?;
-        let _ = writeln!(
-            table,
-            "\narm64, under qemu: {}",
-            runner::foreign(&rootfs)?.join(", ")
-        );
-    }
+    let table = table(&names, &results);
     println!("{table}");
     if let Some(out) = &arguments.out {
         fs_err::write(out, &table)?;
@@ -182,6 +188,7 @@ fn built(program: &Path, recipe: &str, anew: bool, work: &Path) -> Result<String
 }
 
 /// What is tried on every base.
+#[derive(Clone, Copy)]
 struct Trial<'a> {
     program: &'a Path,
     work: &'a Path,
@@ -190,6 +197,8 @@ struct Trial<'a> {
     /// None where the deps have no server.
     contract: Option<&'a str>,
     daemon: Option<&'a Docker>,
+    /// Where the deps are for arm64, and the machine is not.
+    emulator: Option<&'a Emulator>,
 }
 
 impl Trial<'_> {
@@ -200,12 +209,21 @@ impl Trial<'_> {
         command
     }
 
+    fn compose(&self) -> Command {
+        let mut command = self.ohoci();
+        command.arg("compose");
+        if self.emulator.is_some() {
+            command.args(["--platform", emulator::PLATFORM]);
+        }
+        command
+    }
+
     /// Everything on one base, in each way.
     fn of(&self, base: &Base) -> Result<Vec<(Scenario, Found)>> {
         let reference = self.base_image(base)?;
         let composed = format!("oci:composed:{}", base.name);
-        let mut compose = self.ohoci();
-        compose.args(["compose", "--base", &reference, "--deps", self.deps]);
+        let mut compose = self.compose();
+        compose.args(["--base", &reference, "--deps", self.deps]);
         match self.contract {
             Some(contract) => compose.args(["--contract", contract]),
             None => compose.args(["--user", "10001:10001"]),
@@ -231,7 +249,7 @@ impl Trial<'_> {
             }
             None => {
                 unpack(self.work, &composed, &rootfs)?;
-                Runner::bubblewrap(&rootfs, config.env())?
+                Runner::bubblewrap(&rootfs, config.env(), self.emulator)?
             }
         };
         let user = config.uid().unwrap_or_default();
@@ -263,10 +281,8 @@ impl Trial<'_> {
             return Ok("scratch".to_owned());
         };
         let reference = format!("oci:base-images:{}", base.name);
-        let mut compose = self.ohoci();
-        compose
-            .args(["compose", "--base", "scratch", "--layer"])
-            .arg(rootfs);
+        let mut compose = self.compose();
+        compose.args(["--base", "scratch", "--layer"]).arg(rootfs);
         let path = base.config.path.map(|path| ("PATH", path));
         for (name, value) in path.iter().chain(base.config.env) {
             compose.args(["--env", &format!("{name}={value}")]);
@@ -301,7 +317,7 @@ impl Trial<'_> {
         // Where a base has no path, its shell's own is looked through.
         let mut env = own.env();
         env.retain(|(name, value)| name != "PATH" || !value.is_empty());
-        let without = Runner::bubblewrap(&plain, env)?.base(shell, self.trap)?;
+        let without = Runner::bubblewrap(&plain, env, self.emulator)?.base(shell, self.trap)?;
         let with = composed.base(shell, self.trap)?;
         runner::remove(&plain)?;
         Ok(outcome::of_own_programs(&with, &without, shell))

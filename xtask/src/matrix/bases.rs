@@ -23,6 +23,8 @@ pub(super) struct Base {
     pub(super) config: Config,
     /// Whether something of its own stands at `/openhands`, so that it is to be refused.
     pub(super) taken: bool,
+    /// Whether it is for arm64, on a machine that is not.
+    pub(super) arm64: bool,
 }
 
 /// What a base's image says about running it.
@@ -89,6 +91,16 @@ enum Made {
     Busybox(Shape),
     Distroless,
     Nix,
+    Arm64(Arm64),
+}
+
+/// What there is of a base for arm64: what can be made without running a program of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arm64 {
+    Scratch,
+    Busybox,
+    /// The packages that every Debian 12 has, unpacked and not configured.
+    Debian,
 }
 
 struct Definition {
@@ -116,7 +128,7 @@ const fn core(name: &'static str, made: Made) -> Definition {
 }
 
 /// What there is.
-const ALL: [Definition; 20] = [
+const ALL: [Definition; 23] = [
     core("scratch", Made::Scratch),
     core("busybox", Made::Busybox(Shape::Plain)),
     core("ostree", Made::Busybox(Shape::Ostree)),
@@ -175,6 +187,9 @@ const ALL: [Definition; 20] = [
         },
         ..base("user-1000", Made::Debian("bookworm", &["sudo"]))
     },
+    base("arm64", Made::Arm64(Arm64::Scratch)),
+    base("arm64-busybox", Made::Arm64(Arm64::Busybox)),
+    base("arm64-bookworm", Made::Arm64(Arm64::Debian)),
 ];
 
 /// Which bases are asked for.
@@ -186,10 +201,16 @@ pub(super) enum Asked<'a> {
     Named(&'a [String]),
 }
 
-/// Makes those that are asked for, as far as they are not there from an earlier run.
-pub(super) fn make(directory: &Path, asked: Asked<'_>, authority: &Authority) -> Result<Vec<Base>> {
+/// Makes those that are asked for, as far as they are not there from an earlier run; those for `arm64` only where
+/// something is to be tried on them.
+pub(super) fn make(
+    directory: &Path,
+    asked: Asked<'_>,
+    arm64: bool,
+    authority: &Authority,
+) -> Result<Vec<Base>> {
     let wanted = |definition: &&Definition| match asked {
-        Asked::All => true,
+        Asked::All => arm64 || !definition.made.is_arm64(),
         Asked::Core => definition.core,
         Asked::Named(names) => names.iter().any(|name| name == definition.name),
     };
@@ -198,13 +219,20 @@ pub(super) fn make(directory: &Path, asked: Asked<'_>, authority: &Authority) ->
         if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
             bail!("no base {unknown}; there are {}", known.join(", "));
         }
+        let foreign = ALL
+            .iter()
+            .filter(wanted)
+            .find(|definition| definition.made.is_arm64());
+        if let (Some(Definition { name, .. }), false) = (foreign, arm64) {
+            bail!("{name} is for layers that --arm64 names");
+        }
     }
     fs_err::create_dir_all(directory)?;
     let mut bases = Vec::new();
     for definition in ALL.iter().filter(wanted) {
         let Definition { name, made, .. } = definition;
         let rootfs = directory.join(format!("{name}.tar"));
-        if !matches!(made, Made::Scratch) && !rootfs.exists() {
+        if !made.is_scratch() && !rootfs.exists() {
             println!("== making {name}");
             // Not every mirror has everything; what is missing is said, and no column is made of it.
             if let Err(error) = made.make(&rootfs, authority) {
@@ -217,22 +245,35 @@ pub(super) fn make(directory: &Path, asked: Asked<'_>, authority: &Authority) ->
         }
         bases.push(Base {
             name,
-            rootfs: Some(rootfs).filter(|_| !matches!(made, Made::Scratch)),
+            rootfs: Some(rootfs).filter(|_| !made.is_scratch()),
             config: definition.config,
             taken: matches!(
                 made,
                 Made::Busybox(Shape::OwnDirectory | Shape::OwnLink | Shape::OwnFile)
             ),
+            arm64: made.is_arm64(),
         });
     }
     Ok(bases)
 }
 
 impl Made {
+    const fn is_scratch(self) -> bool {
+        matches!(self, Self::Scratch | Self::Arm64(Arm64::Scratch))
+    }
+
+    const fn is_arm64(self) -> bool {
+        matches!(self, Self::Arm64(_))
+    }
+
     /// Writes the root file system as a tar.
     fn make(self, out: &Path, authority: &Authority) -> Result<()> {
         match self {
-            Self::Scratch => Ok(()),
+            Self::Scratch | Self::Arm64(Arm64::Scratch) => Ok(()),
+            Self::Arm64(Arm64::Busybox) => busybox::arm64(out, &mirror()?, authority),
+            Self::Arm64(Arm64::Debian) => {
+                packages::extracted(out, &mirror()?, Some("arm64"), &["?essential"])
+            }
             Self::Debian(suite, include) => debian(out, suite, &mirror()?, include),
             Self::Ubuntu(suite) => packages::ubuntu(out, suite, &mirror()?),
             Self::Musl => packages::musl(out, &mirror()?),
@@ -260,6 +301,24 @@ fn pack(root: &Path, out: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bases_for_arm64_are_made_for_its_layers_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = Authority::at(directory.path()).unwrap();
+        let names = ["arm64".to_owned()];
+        let asked = |arm64| make(directory.path(), Asked::Named(&names), arm64, &authority);
+        assert!(asked(false).is_err());
+        let made = asked(true).unwrap();
+        assert!(matches!(
+            made.as_slice(),
+            [Base {
+                arm64: true,
+                rootfs: None,
+                ..
+            }]
+        ));
+    }
 
     #[test]
     fn names_and_traps_are_not_given_twice() {

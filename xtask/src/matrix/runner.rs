@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::emulator::{Emulator, PROCESSOR, SLOWER};
 use crate::bench::docker::Docker;
 use crate::command::{find, output};
 
@@ -32,7 +33,7 @@ const SCRIPTS: [(&str, &str); 13] = [
 ];
 
 /// The longest that checks may take together, in seconds: nothing is to be waited for for ever.
-const PATIENCE: &str = "900";
+const PATIENCE: u32 = 900;
 
 /// How the checks are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +74,8 @@ pub(super) enum Runner<'a> {
     Bubblewrap {
         rootfs: PathBuf,
         env: Vec<(String, String)>,
+        /// Where its programs are another machine's.
+        emulator: Option<&'a Emulator>,
     },
     Docker {
         daemon: &'a Docker,
@@ -97,13 +100,18 @@ impl<'a> Runner<'a> {
     }
 
     /// A root file system with the environment of its image.
-    pub(super) fn bubblewrap(rootfs: &Path, env: Vec<(String, String)>) -> Result<Self> {
+    pub(super) fn bubblewrap(
+        rootfs: &Path,
+        env: Vec<(String, String)>,
+        emulator: Option<&'a Emulator>,
+    ) -> Result<Self> {
         for directory in ["proc", "dev", "trap"] {
             fs_err::create_dir_all(rootfs.join(directory))?;
         }
         Ok(Self::Bubblewrap {
             rootfs: rootfs.to_owned(),
             env,
+            emulator,
         })
     }
 
@@ -142,7 +150,11 @@ impl<'a> Runner<'a> {
         first: bool,
     ) -> Result<Printed> {
         let mut command = match self {
-            Self::Bubblewrap { rootfs, env } => bubblewrap(rootfs, env, scenario, trap, first)?,
+            Self::Bubblewrap {
+                rootfs,
+                env,
+                emulator,
+            } => bubblewrap(rootfs, env, *emulator, scenario, trap, first)?,
             Self::Docker { daemon, image } => docker(daemon, image, scenario, trap, program),
         };
         match self {
@@ -150,7 +162,8 @@ impl<'a> Runner<'a> {
             Self::Docker { .. } => command.args(program.get(1..).unwrap_or_default()),
         };
         let mut limited = Command::new("timeout");
-        limited.args(["--kill-after=10", PATIENCE]);
+        let patience = PATIENCE * self.slower();
+        limited.args(["--kill-after=10", &patience.to_string()]);
         limited.arg(command.get_program()).args(command.get_args());
         if let Some(directory) = command.get_current_dir() {
             limited.current_dir(directory);
@@ -189,16 +202,35 @@ impl<'a> Runner<'a> {
         }
         Ok(Printed { text, stopped })
     }
+
+    /// How many times as long programs may take.
+    fn slower(&self) -> u32 {
+        match self {
+            Self::Bubblewrap {
+                emulator: Some(_), ..
+            } => SLOWER,
+            _ => 1,
+        }
+    }
 }
 
 fn bubblewrap(
     rootfs: &Path,
     env: &[(String, String)],
+    emulator: Option<&Emulator>,
     scenario: Scenario,
     trap: &Path,
     first: bool,
 ) -> Result<Command> {
-    let mut command = Command::new(find("bwrap").context("bwrap is not installed")?);
+    let program = find("bwrap").context("bwrap is not installed")?;
+    let mut command = match emulator {
+        Some(emulator) => {
+            let mut command = emulator.command();
+            command.arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
     command.args(["--unshare-all", "--die-with-parent", "--clearenv"]);
     if first {
         command.arg("--as-pid-1");
@@ -231,6 +263,10 @@ fn bubblewrap(
         for (name, value) in HOSTILE {
             command.args(["--setenv", name, value]);
         }
+    }
+    if emulator.is_some() {
+        command.args(["--setenv", "SLOWER", &SLOWER.to_string()]);
+        command.args(["--setenv", "QEMU_CPU", PROCESSOR]);
     }
     command.arg("--");
     Ok(command)
@@ -293,49 +329,6 @@ pub(super) fn trap(work: &Path) -> Result<PathBuf> {
         fs_err::write(trap.join("python").join(format!("{name}.py")), text)?;
     }
     Ok(trap)
-}
-
-/// What single programs of another machine say under qemu's user emulation. They are started one by
-/// one: what they start themselves would need the kernel's help.
-pub(super) fn foreign(rootfs: &Path) -> Result<Vec<String>> {
-    const PYTHON: &str = "import ssl, sqlite3, ctypes, lzma, platform, sys; \
-                          print('Python', sys.version.split()[0], platform.machine())";
-    let qemu = find("qemu-aarch64-static")
-        .context("qemu-aarch64-static is not installed (Debian package qemu-user-static)")?;
-    for directory in ["proc", "dev", "tmp"] {
-        fs_err::create_dir_all(rootfs.join(directory))?;
-    }
-    fs_err::copy(qemu, rootfs.join("qemu"))?;
-    let mut said = Vec::new();
-    for program in [
-        &["tools/bin/bash", "-c", "echo bash $BASH_VERSION $((6 * 7))"][..],
-        &["tools/bin/git", "--version"],
-        &["tools/bin/tmux", "-V"],
-        &["tools/bin/curl", "--version"],
-        &["micromamba/bin/python3.13", "-E", "-c", PYTHON],
-    ] {
-        let (name, rest) = program.split_first().context("a program")?;
-        if !rootfs.join("openhands").join(name).exists() {
-            continue;
-        }
-        let mut command = Command::new(find("bwrap").context("bwrap is not installed")?);
-        command
-            .args(["--unshare-all", "--clearenv", "--ro-bind"])
-            .arg(rootfs);
-        command.args(["/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]);
-        for (name, value) in HOSTILE {
-            command.args(["--setenv", name, value]);
-        }
-        let text = output(
-            command
-                .arg("/qemu")
-                .arg(format!("/openhands/{name}"))
-                .args(rest),
-        )?;
-        let line = text.lines().next().unwrap_or("nothing");
-        said.push(line.split(" (").next().unwrap_or(line).to_owned());
-    }
-    Ok(said)
 }
 
 /// Writes down for the scripts which programs a root file system has.

@@ -1,14 +1,15 @@
-//! Root file systems of nothing but this machine's static busybox, in odd shapes.
+//! Root file systems of nothing but a static busybox, this machine's or arm64's, in odd shapes.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::pack;
+use super::{pack, packages};
 use crate::command::{find, output};
 use crate::matrix::authority::Authority;
+use crate::matrix::emulator::Emulator;
 
 /// A program that says that it runs.
 pub(super) const HELLO: &str =
@@ -35,6 +36,21 @@ pub(super) enum Shape {
 
 /// Makes it as a tar.
 pub(super) fn make(out: &Path, shape: Shape, authority: &Authority) -> Result<()> {
+    shaped(out, shape, authority, &Busybox::of_this_machine()?)
+}
+
+/// Makes the usual one for arm64, of Debian's busybox.
+pub(super) fn arm64(out: &Path, mirror: &str, authority: &Authority) -> Result<()> {
+    let work = tempfile::tempdir()?;
+    let tar = work.path().join("packages.tar");
+    packages::extracted(&tar, mirror, Some("arm64"), &["busybox-static"])?;
+    packages::unpack(&tar, work.path(), &["./bin/busybox"])?;
+    let program = work.path().join("bin/busybox");
+    let names = output(Emulator::arm64()?.command().arg(&program).arg("--list"))?;
+    shaped(out, Shape::Plain, authority, &Busybox { program, names })
+}
+
+fn shaped(out: &Path, shape: Shape, authority: &Authority, busybox: &Busybox) -> Result<()> {
     let work = tempfile::tempdir()?;
     let root = work.path().join("root");
     for directory in ["etc", "usr/bin", "usr/lib", "usr/sbin", "var/log"] {
@@ -74,7 +90,7 @@ pub(super) fn make(out: &Path, shape: Shape, authority: &Authority) -> Result<()
         // A tool that goes with the link that leads to it.
         symlink("/bin/busybox", root.join("var/usrlocal/bin/tac"))?;
     }
-    programs(&root.join("bin"), "/bin/busybox")?;
+    busybox.install(&root.join("bin"), "/bin/busybox")?;
     if shape != Shape::NoPasswd {
         fs_err::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
         fs_err::write(root.join("etc/group"), "root:x:0:\n")?;
@@ -104,13 +120,30 @@ pub(super) fn make(out: &Path, shape: Shape, authority: &Authority) -> Result<()
 
 /// Puts this machine's static busybox into a directory, with a link for each of its programs. It will stand at `at`.
 pub(super) fn programs(directory: &Path, at: &str) -> Result<()> {
-    let busybox =
-        find("busybox").context("busybox is not installed (Debian package busybox-static)")?;
-    fs_err::create_dir_all(directory)?;
-    fs_err::copy(&busybox, directory.join("busybox"))?;
-    let names = output(Command::new(busybox).arg("--list"))?;
-    for name in names.lines().filter(|name| *name != "busybox") {
-        symlink(at, directory.join(name))?;
+    Busybox::of_this_machine()?.install(directory, at)
+}
+
+/// A static busybox, and the names of its programs, a line each.
+struct Busybox {
+    program: PathBuf,
+    names: String,
+}
+
+impl Busybox {
+    fn of_this_machine() -> Result<Self> {
+        let program =
+            find("busybox").context("busybox is not installed (Debian package busybox-static)")?;
+        let names = output(Command::new(&program).arg("--list"))?;
+        Ok(Self { program, names })
     }
-    Ok(())
+
+    /// Puts it into a directory, with the links. It will stand at `at`.
+    fn install(&self, directory: &Path, at: &str) -> Result<()> {
+        fs_err::create_dir_all(directory)?;
+        fs_err::copy(&self.program, directory.join("busybox"))?;
+        for name in self.names.lines().filter(|name| *name != "busybox") {
+            symlink(at, directory.join(name))?;
+        }
+        Ok(())
+    }
 }

@@ -48,18 +48,37 @@ pub(super) fn ubuntu(out: &Path, suite: &str, mirror: &str) -> Result<()> {
 pub(super) fn extract(mirror: &str, packages: &[&str], to: &Path, patterns: &[&str]) -> Result<()> {
     let work = tempfile::tempdir()?;
     let tar = work.path().join("packages.tar");
+    extracted(&tar, mirror, None, packages)?;
+    unpack(&tar, to, patterns)
+}
+
+/// Makes a tar of what packages of bookworm bring, without any of their scripts: those of this machine's architecture, or
+/// of another.
+pub(super) fn extracted(
+    out: &Path,
+    mirror: &str,
+    architecture: Option<&str>,
+    packages: &[&str],
+) -> Result<()> {
     let mut command = mmdebstrap()?;
     command
         .arg("--variant=extract")
-        .arg(format!("--include={}", packages.join(",")))
-        .arg("bookworm");
-    output(command.arg(&tar).arg(format!("deb {mirror} bookworm main")))?;
+        .arg(format!("--include={}", packages.join(",")));
+    if let Some(architecture) = architecture {
+        command.arg(format!("--architectures={architecture}"));
+    }
+    command.arg("bookworm").arg(out);
+    output(command.arg(format!("deb {mirror} bookworm main"))).map(drop)
+}
+
+/// Unpacks what matches of a tar.
+pub(super) fn unpack(tar: &Path, to: &Path, patterns: &[&str]) -> Result<()> {
     fs_err::create_dir_all(to)?;
     output(
         Command::new("tar")
             .arg("--extract")
             .arg("--file")
-            .arg(&tar)
+            .arg(tar)
             .arg("--directory")
             .arg(to)
             .arg("--wildcards")

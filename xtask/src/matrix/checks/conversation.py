@@ -71,7 +71,7 @@ llm = LLM(
 agent = Agent(llm=llm, tools=[Tool(name=TerminalTool.name)])
 conversation = Conversation(agent=agent, workspace=Workspace(host=server, working_dir=directory), visualizer=None)
 conversation.send_message("Write it down.")
-conversation.run(timeout=120)
+conversation.run(timeout=120 * int(os.environ.get("SLOWER", "1")))
 status = conversation.state.execution_status
 conversation.close()
 assert status.value == "finished", status

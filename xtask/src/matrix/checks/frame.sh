@@ -18,12 +18,13 @@ check() {
   fi
 }
 
-# Waits until a command succeeds, half a minute at most.
+# Waits until a command succeeds, half a minute at most; where programs are run by qemu, `SLOWER` times that.
 soon() {
   local count
   for ((count = 0; count < 300; count++)); do
     "$@" >/dev/null 2>&1 && return 0
-    /openhands/tools/bin/sleep 0.1
+    # Tenths of a second.
+    /openhands/tools/bin/sleep "${SLOWER:-1}e-1"
   done
   "$@"
 }
