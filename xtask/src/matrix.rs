@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "REF")]
     deps: Option<String>,
     /// The core of it, in a minute or two: layers/minimal.toml, locked anew, on the bases that are made without a mirror.
-    #[arg(long, conflicts_with_all = ["deps", "bases", "arm64", "docker"])]
+    #[arg(long, conflicts_with_all = ["deps", "docker"])]
     quick: bool,
     /// The contract that images are composed for: that of the deps image's server.
     #[arg(long, default_value = "v1")]
@@ -45,6 +45,7 @@ pub(crate) struct Arguments {
     #[arg(long = "base", value_name = "NAME")]
     bases: Vec<String>,
     /// A deps image for arm64, to be tried as well: on bases of its own, under bubblewrap, where qemu runs every program.
+    /// With `--quick` it has tools alone, as layers/minimal.toml.
     ///
     /// The kernel is told of qemu in a namespace alone, as any user may, since Linux 6.7: the machine's own settings stay
     /// as they are. Without network, and slow: what takes a minute otherwise takes a quarter of an hour.

@@ -211,7 +211,7 @@ pub(super) fn make(
 ) -> Result<Vec<Base>> {
     let wanted = |definition: &&Definition| match asked {
         Asked::All => arm64 || !definition.made.is_arm64(),
-        Asked::Core => definition.core,
+        Asked::Core => definition.core || (arm64 && definition.made.is_arm64()),
         Asked::Named(names) => names.iter().any(|name| name == definition.name),
     };
     if let Asked::Named(names) = asked {
